@@ -1,0 +1,1 @@
+"""Tape -> Tape: the derivative of a tape is a tape."""

@@ -1,0 +1,73 @@
+"""How the ops' derivative rules are applied, on numbers, arrays and tracers alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
+from tapegrad.ops.registry import Elementwise, Linear, Op, Products
+from tapegrad.ops.shaping import shape_of
+
+
+def vjp(op: Op, i: int, ct: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any], gated: bool) -> Any:
+    """What the cotangent `ct` of an op's output contributes to the cotangent of its input `i`.
+
+    `gated` says that zeros in `ct` stand for elements not chosen, which no partial may revive.
+    """
+    rule = op.rule
+    if isinstance(rule, Elementwise):
+        shape = shape_of(inputs[i])
+        partial = rule.partials[i]
+        if isinstance(partial, float):
+            return scaled(unbroadcast(ct, shape), partial)
+        assert partial is not None
+        return unbroadcast(product(ct, partial(out, *inputs), gated), shape)
+    if isinstance(rule, Linear):
+        return rule.transpose(i, ct, *inputs, **attrs)
+    assert isinstance(rule, Products)
+    return rule.vjp(i, ct, out, *inputs, **attrs)
+
+
+def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    """The tangent of an op's output; a tangent None is zero. None if all that matter are."""
+    live = [i for i, t in enumerate(tangents) if t is not None and op.differentiable(i)]
+    if not live:
+        return None
+    rule = op.rule
+    if isinstance(rule, Linear) and rule.jointly:
+        moving = [i for i in range(len(inputs)) if rule.wrt(i)]
+        mixed = list(inputs)
+        for i in moving:
+            mixed[i] = tangents[i] if tangents[i] is not None else broadcast_to(0.0, shape=shape_of(inputs[i]))
+        return op(*mixed, **attrs)
+    total = None
+    for i in live:
+        term = _jvp_term(op, i, tangents[i], out, inputs, attrs)
+        total = term if total is None else total + term
+    return total if shape_of(total) == shape_of(out) else broadcast_to(total, shape=shape_of(out))
+
+
+def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    rule = op.rule
+    if isinstance(rule, Elementwise):
+        partial = rule.partials[i]
+        if isinstance(partial, float):
+            return scaled(t, partial)
+        assert partial is not None
+        return product(t, partial(out, *inputs), op.masks)
+    if isinstance(rule, Linear):
+        return op(*inputs[:i], t, *inputs[i + 1 :], **attrs)
+    assert isinstance(rule, Products)
+    return rule.jvp(i, t, out, *inputs, **attrs)
+
+
+def product(ct: Any, partial: Any, gated: bool) -> Any:
+    """A cotangent or tangent times a partial."""
+    return gated_mul(ct, partial) if gated else ct * partial
+
+
+def scaled(ct: Any, factor: float) -> Any:
+    """A cotangent or tangent times a constant, without a multiplication where it is 1 or -1."""
+    if factor == 1.0:
+        return ct
+    return -ct if factor == -1.0 else ct * factor

@@ -1,0 +1,23 @@
+"""The errors and warnings that users meet."""
+
+from __future__ import annotations
+
+
+class TraceError(TypeError):
+    """A step of the user's function cannot be recorded; the message names the line and what to write instead."""
+
+
+class ReplayError(RuntimeError):
+    """The tape does not reproduce the user's function (it draws random numbers, or writes through a view)."""
+
+
+class RetraceWarning(RuntimeWarning):
+    """A branch changes so often that tracing anew costs more than replaying saves."""
+
+
+class UnusedParameterWarning(UserWarning):
+    """The result does not depend on a parameter."""
+
+
+class NonFiniteWarning(RuntimeWarning):
+    """A result is NaN; the message names the entry where the first one arose."""

@@ -1,0 +1,117 @@
+"""Standard errors from the exact Hessian, and what to say when there are none."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+# Of the information scaled to a unit diagonal. Its entries are sums over the data, right to about 1e-16: of
+# an eigenvalue smaller than this at most three digits are right, and no more of the standard errors.
+_SMALLEST_EIGENVALUE = 1e-13
+
+
+class StandardErrorWarning(RuntimeWarning):
+    """The observed information is not positive definite: the standard errors are NaN."""
+
+
+class ConvergenceWarning(RuntimeWarning):
+    """A fit has stopped where the log-likelihood can still be raised."""
+
+
+def covariance(information: Array) -> Array:
+    """Inverse of the observed information.
+
+    Parameters
+    ----------
+    information : ndarray of shape (p, p)
+        Minus the Hessian of the log-likelihood at its maximum.
+
+    Returns
+    -------
+    ndarray of shape (p, p)
+        The covariance matrix of the estimates; all ``nan`` where `information` is not positive definite to
+        working precision, never a repaired one.
+    """
+    if not is_definite(information):
+        return np.full_like(information, np.nan)
+    return solve(information, np.eye(len(information)))
+
+
+def is_definite(information: Array) -> bool:
+    """Whether the information is finite, and positive definite to working precision in any units."""
+    if not np.isfinite(information).all():
+        return False
+    scaled, _ = _to_unit_diagonal(information)
+    return bool(np.linalg.eigvalsh(scaled)[0] > _SMALLEST_EIGENVALUE)
+
+
+def solve(information: Array, right: Array) -> Array:
+    """``information^-1 right``, a vector or a matrix, for a definite `information`."""
+    scaled, scale = _to_unit_diagonal(information)
+    solution: Array = cho_solve(cho_factor(scaled, lower=True), (right.T * scale).T)
+    return (solution.T * scale).T
+
+
+def why_not_definite(information: Array, names: Sequence[str]) -> str:
+    """Say in the parameters' names why `is_definite` does not hold.
+
+    Parameters
+    ----------
+    information : ndarray of shape (p, p)
+        Minus the Hessian of the log-likelihood at the estimates.
+    names : sequence of str
+        The parameters' names, in the same order.
+
+    Returns
+    -------
+    str
+        For example "the log-likelihood is flat along beta[1] - beta[2]".
+    """
+    rows = list(zip(names, information, strict=True))
+    broken = [name for name, row in rows if not np.isfinite(row).all()]
+    if broken:
+        return f"the Hessian of the log-likelihood is not finite in {', '.join(broken)}"
+    idle = [name for name, row in rows if not row.any()]
+    if idle:
+        return f"the log-likelihood has no curvature in {', '.join(idle)}: does it depend on it?"
+    scaled, scale = _to_unit_diagonal(information)
+    eigenvalues, vectors = np.linalg.eigh(scaled)
+    direction = combination(vectors[:, 0], scale, names)
+    if eigenvalues[0] < -_SMALLEST_EIGENVALUE:
+        return f"the log-likelihood curves upwards along {direction}: this is not a maximum"
+    return f"the log-likelihood is flat along {direction}: the data do not determine it"
+
+
+def combination(weights: Array, units: Array, names: Sequence[str]) -> str:
+    """A direction in the space of the parameters, such as "beta[1] - 0.5 beta[2]".
+
+    Parameters
+    ----------
+    weights : ndarray of shape (p,)
+        The direction in units in which the parameters can be compared. What is small here is left out.
+    units : ndarray of shape (p,)
+        Those units: the direction in the parameters' own is ``weights * units``.
+    names : sequence of str
+        The parameters' names.
+    """
+    large = np.flatnonzero(np.abs(weights) > 0.1 * np.abs(weights).max())
+    large = large[np.argsort(-np.abs(weights[large]), kind="stable")][:5]
+    direction = weights * units
+    direction = direction / direction[large[0]]
+    text = ""
+    for i in large:
+        sign = " - " if direction[i] < 0 else " + "
+        size = f"{abs(direction[i]):.3g}"
+        text += sign + (names[i] if size == "1" else f"{size} {names[i]}")
+    return text.removeprefix(" + ")
+
+
+def _to_unit_diagonal(information: Array) -> tuple[Array, Array]:
+    """``information * outer(scale, scale)`` with ones (or minus ones) on the diagonal, and `scale`."""
+    diagonal = np.abs(np.diag(information))
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+    return information * np.outer(scale, scale), scale

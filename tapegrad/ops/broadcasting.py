@@ -1,0 +1,130 @@
+"""Sum and broadcast, each the other's transpose; and how a cotangent meets a partial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from tapegrad.ops.registry import Linear, Op, Products, Shape, broadcast, implements, register
+from tapegrad.ops.shaping import reshape, shape_of
+
+Axis = int | tuple[int, ...] | None
+
+_ROW = np.array([0.5, -1.0, 2.0])
+_TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
+_CUBE = np.linspace(-1.0, 1.3, 12).reshape(2, 3, 2)
+
+REDUCTION_SAMPLES: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
+    ((1.3,), {"axis": (), "keepdims": False}),
+    ((_ROW,), {"axis": (0,), "keepdims": False}),
+    ((_TABLE,), {"axis": (0,), "keepdims": False}),
+    ((_TABLE,), {"axis": (1,), "keepdims": True}),
+    ((_CUBE,), {"axis": (0, 2), "keepdims": False}),
+    ((_CUBE,), {"axis": (0, 1, 2), "keepdims": False}),
+)
+
+
+def axes_of(x: Any, axis: Axis) -> tuple[int, ...]:
+    """`axis` as a sorted tuple of non-negative ints; None is all of them."""
+    ndim = len(shape_of(x))
+    return tuple(range(ndim)) if axis is None else tuple(sorted(normalize_axis_tuple(axis, ndim)))
+
+
+def reduced(shape: Shape, axis: tuple[int, ...], keepdims: bool) -> Shape:
+    """The shape rule of reductions."""
+    if keepdims:
+        return tuple(1 if i in axis else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axis)
+
+
+def expand(value: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    """Give `value` back the axes, now of length one, that a reduction of `x` took away."""
+    shape = reduced(shape_of(x), axis, True)
+    return value if shape_of(value) == shape else reshape(value, shape=shape)
+
+
+def _sum_transpose(i: int, ct: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return broadcast_to(expand(ct, x, axis), shape=shape_of(x))
+
+
+sum_ = register(
+    Op("sum", np.add.reduce, reduced, Linear(_sum_transpose), samples=REDUCTION_SAMPLES)
+)
+
+
+def unbroadcast(ct: Any, shape: Shape) -> Any:
+    """Sum the cotangent of a broadcast operand back to the operand's own shape."""
+    old = shape_of(ct)
+    if old == shape:
+        return ct
+    extra = len(old) - len(shape)
+    stretched = [extra + i for i, n in enumerate(shape) if n == 1 and old[extra + i] != 1]
+    ct = sum_(ct, axis=(*range(extra), *stretched), keepdims=False)
+    return ct if shape_of(ct) == shape else reshape(ct, shape=shape)
+
+
+broadcast_to = register(
+    Op(
+        "broadcast_to",
+        lambda x, shape: np.broadcast_to(x, shape),
+        lambda old, shape: shape,
+        Linear(lambda i, ct, x, shape: unbroadcast(ct, shape_of(x))),
+        takes=(None,),
+        gives=None,
+        view=True,
+        samples=(
+            ((1.5,), {"shape": (2, 3)}),
+            ((_ROW,), {"shape": (2, 3)}),
+            ((np.array([[1.0], [2.0]]),), {"shape": (2, 3)}),
+        ),
+    )
+)
+
+
+@implements(np.broadcast_to)
+def broadcast_to_(array: Any, shape: Any) -> Any:
+    """NumPy's `broadcast_to`."""
+    return broadcast_to(array, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+
+
+# A cotangent times a partial, and 0 wherever the cotangent is 0. What `where` has masked out of a cotangent stays
+# out, even if the partial of the branch not taken is infinite or NaN: the gate is the first operand, in the
+# product and in its derivatives.
+
+
+def _gated_mul(ct: Any, factor: Any, out: Any = None) -> Any:
+    if out is None:
+        out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(factor)))
+    np.multiply(ct, factor, out=out)
+    np.copyto(out, 0.0, where=np.equal(ct, 0.0))
+    return out
+
+
+def _gated_jvp(i: int, t: Any, out: Any, ct: Any, factor: Any) -> Any:
+    return gated_mul(t, factor) if i == 0 else gated_mul(ct, t)
+
+
+def _gated_vjp(i: int, g: Any, out: Any, ct: Any, factor: Any) -> Any:
+    product = gated_mul(g, factor) if i == 0 else gated_mul(ct, g)
+    return unbroadcast(product, shape_of(ct if i == 0 else factor))
+
+
+gated_mul = register(
+    Op(
+        "gated_mul",
+        _gated_mul,
+        broadcast,
+        Products(_gated_jvp, _gated_vjp),
+        masks=True,
+        scalar=lambda ct, factor: 0.0 if ct == 0.0 else ct * factor,
+        samples=(
+            ((1.5, 2.0), {}),
+            ((_ROW, 3.0), {}),
+            ((2.0, _ROW), {}),
+            ((_ROW, _TABLE), {}),
+            ((np.array([[1.0], [2.0]]), _ROW), {}),
+        ),
+    )
+)

@@ -1,0 +1,167 @@
+"""Arithmetic, powers, and NumPy's elementwise functions."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.logic import equal, where
+from tapegrad.ops.registry import elementwise, implements
+
+POSITIVE = (0.2, 3.0)
+UNIT = (-0.9, 0.9)
+LOG2 = math.log(2.0)
+LOG10 = math.log(10.0)
+
+# Arithmetic -------------------------------------------------------------------------------------------------
+
+add = elementwise("add", np.add, 1.0, 1.0, scalar=operator.add)
+sub = elementwise("sub", np.subtract, 1.0, -1.0, scalar=operator.sub)
+mul = elementwise("mul", np.multiply, lambda out, x, y: y, lambda out, x, y: x, scalar=operator.mul)
+div = elementwise(
+    "div",
+    np.divide,
+    lambda out, x, y: reciprocal(y),
+    lambda out, x, y: -out / y,
+    domain=((-2.0, 2.0), POSITIVE),
+    scalar=operator.truediv,
+)
+neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg)
+reciprocal = elementwise("reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE)
+square = elementwise("square", np.square, lambda out, x: 2.0 * x)
+
+
+def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
+    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where y * x**(y - 1) would be 0 times infinity.
+    flat = equal(y, 0.0)
+    return where(flat, 0.0, y * power(x, where(flat, 1.0, y - 1.0)))
+
+
+def _power_wrt_exponent(out: Any, x: Any, y: Any) -> Any:
+    # 0**y is flat for y > 0; log(0) must not turn that into 0 times infinity.
+    return out * log(where(equal(x, 0.0), 1.0, x))
+
+
+power = elementwise(
+    "power",
+    np.power,
+    _power_wrt_base,
+    _power_wrt_exponent,
+    domain=(POSITIVE, (-2.0, 2.0)),
+    scalar=math.pow,
+    numpy=(np.power, np.float_power),
+)
+remainder = elementwise(
+    "remainder",
+    np.remainder,
+    1.0,
+    lambda out, x, y: -floor_divide(x, y),
+    domain=((-2.0, 2.0), (0.7, 0.75)),
+)
+fmod = elementwise(
+    "fmod", np.fmod, 1.0, lambda out, x, y: -trunc(x / y), domain=((-2.0, 2.0), (0.7, 0.75))
+)
+floor_divide = elementwise("floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE))
+
+# Magnitude and rounding -------------------------------------------------------------------------------------
+
+absolute = elementwise("abs", np.absolute, lambda out, x: sign(x), masks=True, numpy=(np.absolute, np.fabs))
+sign = elementwise("sign", np.sign, None)
+floor = elementwise("floor", np.floor, None)
+ceil = elementwise("ceil", np.ceil, None)
+trunc = elementwise("trunc", np.trunc, None, numpy=(np.trunc,))
+rint = elementwise("rint", np.rint, None)
+heaviside = elementwise("heaviside", np.heaviside, None, None)
+
+# Exponentials and logarithms --------------------------------------------------------------------------------
+
+exp = elementwise("exp", np.exp, lambda out, x: out)
+exp2 = elementwise("exp2", np.exp2, lambda out, x: LOG2 * out)
+expm1 = elementwise("expm1", np.expm1, lambda out, x: out + 1.0)
+log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE)
+log2 = elementwise("log2", np.log2, lambda out, x: 1.0 / (LOG2 * x), domain=POSITIVE)
+log10 = elementwise("log10", np.log10, lambda out, x: 1.0 / (LOG10 * x), domain=POSITIVE)
+log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT)
+sqrt = elementwise("sqrt", np.sqrt, lambda out, x: 0.5 / out, domain=POSITIVE)
+cbrt = elementwise("cbrt", np.cbrt, lambda out, x: 1.0 / (3.0 * square(out)), domain=POSITIVE)
+
+
+def _finite_log(out: Any) -> Any:
+    # log(exp(-inf) + exp(-inf)) is -inf, and -inf - -inf is NaN; each share of nothing is 0.
+    return where(equal(out, -np.inf), 0.0, out)
+
+
+logaddexp = elementwise(
+    "logaddexp",
+    np.logaddexp,
+    lambda out, x, y: exp(x - _finite_log(out)),
+    lambda out, x, y: exp(y - _finite_log(out)),
+)
+logaddexp2 = elementwise(
+    "logaddexp2",
+    np.logaddexp2,
+    lambda out, x, y: exp2(x - _finite_log(out)),
+    lambda out, x, y: exp2(y - _finite_log(out)),
+)
+
+# Trigonometric and hyperbolic -------------------------------------------------------------------------------
+
+sin = elementwise("sin", np.sin, lambda out, x: cos(x))
+cos = elementwise("cos", np.cos, lambda out, x: -sin(x))
+tan = elementwise("tan", np.tan, lambda out, x: 1.0 + square(out), domain=(-1.0, 1.0))
+arcsin = elementwise("arcsin", np.arcsin, lambda out, x: 1.0 / sqrt(1.0 - square(x)), domain=UNIT)
+arccos = elementwise("arccos", np.arccos, lambda out, x: -1.0 / sqrt(1.0 - square(x)), domain=UNIT)
+arctan = elementwise("arctan", np.arctan, lambda out, x: 1.0 / (1.0 + square(x)))
+sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
+cosh = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
+tanh = elementwise("tanh", np.tanh, lambda out, x: 1.0 - square(out))
+arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: 1.0 / sqrt(1.0 + square(x)))
+arccosh = elementwise(
+    "arccosh", np.arccosh, lambda out, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)), domain=(1.2, 3.0)
+)
+arctanh = elementwise("arctanh", np.arctanh, lambda out, x: 1.0 / (1.0 - square(x)), domain=UNIT)
+deg2rad = elementwise("deg2rad", np.deg2rad, math.pi / 180.0, numpy=(np.deg2rad, np.radians))
+rad2deg = elementwise("rad2deg", np.rad2deg, 180.0 / math.pi, numpy=(np.rad2deg, np.degrees))
+
+
+def _per_length(part: Any, length: Any) -> Any:
+    # The length has a kink at the origin; 0 is its subgradient of least norm.
+    return where(equal(length, 0.0), 0.0, part / length)
+
+
+hypot = elementwise(
+    "hypot",
+    np.hypot,
+    lambda out, x, y: _per_length(x, out),
+    lambda out, x, y: _per_length(y, out),
+    domain=((0.5, 2.0), (-2.0, 2.0)),
+)
+arctan2 = elementwise(
+    "arctan2",
+    np.arctan2,
+    lambda out, y, x: x / (square(x) + square(y)),
+    lambda out, y, x: -y / (square(x) + square(y)),
+    domain=((-2.0, 2.0), (0.5, 2.0)),
+)
+
+
+def _relu(x: Any, out: Any = None) -> Any:
+    return np.maximum(x, 0.0, out=out)
+
+
+relu = elementwise("relu", _relu, lambda out, x: where(x > 0.0, 1.0, 0.0), masks=True, numpy=())
+
+
+@implements(np.positive)
+def positive(x: Any) -> Any:
+    """A copy of `x`, as NumPy's `positive`."""
+    return x * 1.0
+
+
+@implements(np.divmod)
+def divmod_(x: Any, y: Any) -> Any:
+    """Quotient and remainder."""
+    return floor_divide(x, y), remainder(x, y)

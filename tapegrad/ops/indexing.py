@@ -1,0 +1,305 @@
+"""Indexing, functional assignment, and joins.
+
+An index is recorded as a hashable tuple: ints, None (a new axis), `...`, slices as ``(start, stop, step)``, and
+`ARRAY` where an integer array stands; the arrays themselves are further inputs of the op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from tapegrad.ops.broadcasting import broadcast_to, unbroadcast
+from tapegrad.ops.logic import where
+from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Shape, implements, register
+from tapegrad.ops.shaping import ravel, reshape, reshape_, shape_of
+
+ARRAY = "array"
+Index = tuple[Any, ...]
+
+_ROW = np.array([0.5, -1.0, 2.0])
+_TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
+_REPEATED = np.array([0, 2, 2, -1])
+
+
+def decode(index: Index, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """The index as NumPy takes it."""
+    rest = iter(arrays)
+    return tuple(
+        slice(*item) if isinstance(item, tuple) else next(rest) if isinstance(item, str) else item
+        for item in index
+    )
+
+
+def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
+    """The shape that indexing gives, found on stand-ins without data."""
+    stand_in = np.broadcast_to(np.int8(0), shape)
+    zeros = [np.zeros(array, dtype=np.intp) for array in arrays]
+    if 0 in shape:
+        return _empty_indexed_shape(shape, index, zeros)
+    return stand_in[decode(index, zeros)].shape
+
+
+def _empty_indexed_shape(shape: Shape, index: Index, zeros: Sequence[Any]) -> Shape:
+    # No index but an empty one is valid on an empty axis, so only arrays need care there.
+    padded = tuple(max(n, 1) for n in shape) if zeros else shape
+    return np.broadcast_to(np.int8(0), padded)[decode(index, zeros)].shape
+
+
+def _getitem(x: Any, *arrays: Any, index: Index) -> Any:
+    if not arrays and Ellipsis not in index:
+        index = (*index, Ellipsis)  # a 0-d view rather than a scalar
+    return np.asarray(x)[decode(index, arrays)]
+
+
+def _scatter(x: Any, *arrays: Any, index: Index, shape: Shape, out: Any = None) -> Any:
+    if out is None:
+        out = np.zeros(shape)
+    else:
+        out[...] = 0.0
+    if arrays:
+        np.add.at(out, decode(index, arrays), x)
+    else:
+        out[decode(index)] = x
+    return out
+
+
+getitem = register(
+    Op(
+        "getitem",
+        _getitem,
+        lambda shape, *arrays, index: indexed_shape(shape, index, arrays),
+        Linear(
+            lambda i, ct, x, *arrays, index: scatter(ct, *arrays, index=index, shape=shape_of(x)),
+            arguments=(0,),
+        ),
+        takes=(None, INT),
+        gives=None,
+        view=True,
+        masks=True,
+        samples=(
+            ((_ROW,), {"index": (1,)}),
+            ((_TABLE,), {"index": ((None, None, -1), None, (0, 2, None))}),
+            ((_TABLE,), {"index": (..., -1)}),
+            ((_ROW, _REPEATED), {"index": (ARRAY,)}),
+            ((_TABLE, np.array([[0, 1], [1, 1]]), np.array([2, 0])), {"index": (ARRAY, ARRAY)}),
+            ((_TABLE, _REPEATED), {"index": ((None, None, None), ARRAY)}),
+        ),
+    )
+)
+scatter = register(
+    Op(
+        "scatter",
+        _scatter,
+        lambda ct, *arrays, index, shape: shape,
+        Linear(lambda i, ct, x, *arrays, index, shape: getitem(ct, *arrays, index=index), arguments=(0,)),
+        takes=(FLOAT, INT),
+        samples=(
+            ((1.5,), {"index": (1,), "shape": (3,)}),
+            ((_ROW,), {"index": ((None, None, -1),), "shape": (3,)}),
+            ((np.array([1.0, 2.0, 3.0, 4.0]), _REPEATED), {"index": (ARRAY,), "shape": (3,)}),
+        ),
+    )
+)
+
+
+def _update(x: Any, value: Any, *arrays: Any, index: Index, out: Any = None) -> Any:
+    if out is None:
+        out = np.array(x)
+    else:
+        np.copyto(out, x)
+    out[decode(index, arrays)] = value
+    return out
+
+
+def _update_transpose(i: int, ct: Any, x: Any, value: Any, *arrays: Any, index: Index) -> Any:
+    if i == 0:
+        return update(ct, 0.0, *arrays, index=index)
+    return unbroadcast(getitem(ct, *arrays, index=index), shape_of(value))
+
+
+update = register(
+    Op(
+        "update",
+        _update,
+        lambda shape, value, *arrays, index: shape,
+        Linear(_update_transpose, arguments=(0, 1)),
+        takes=(FLOAT, FLOAT, INT),
+        masks=True,
+        samples=(
+            ((_ROW, 7.0), {"index": (1,)}),
+            ((_TABLE, _ROW), {"index": ((None, None, None),)}),
+            ((_TABLE, 1.5, np.array([0, 1]), np.array([2, 0])), {"index": (ARRAY, ARRAY)}),
+        ),
+    )
+)
+
+
+# Rearrangements by index ------------------------------------------------------------------------------------
+
+
+@implements(np.take)
+def take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    """NumPy's `take`."""
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = normalize_axis_index(axis, len(shape_of(a)))
+    return getitem(a, np.asarray(indices), index=((None, None, None),) * axis + (ARRAY,))
+
+
+@implements(np.flip)
+def flip(m: Any, axis: Any = None) -> Any:
+    """NumPy's `flip`."""
+    ndim = len(shape_of(m))
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    chosen = {normalize_axis_index(i, ndim) for i in axes}
+    return getitem(m, index=tuple((None, None, -1 if i in chosen else None) for i in range(ndim)))
+
+
+@implements(np.roll)
+def roll(a: Any, shift: int, axis: int | None = None) -> Any:
+    """NumPy's `roll` by one shift."""
+    shape = shape_of(a)
+    order = np.roll(np.arange(shape[axis] if axis is not None else int(np.prod(shape))), shift)
+    return take(a, order, axis) if axis is not None else reshape_(take(a, order), shape)
+
+
+@implements(np.repeat)
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    """NumPy's `repeat`."""
+    size = int(np.prod(shape_of(a))) if axis is None else shape_of(a)[axis]
+    return take(a, np.repeat(np.arange(size), repeats), axis)
+
+
+@implements(np.tile)
+def tile(A: Any, reps: Any) -> Any:
+    """NumPy's `tile`."""
+    return take(A, np.tile(np.arange(int(np.prod(shape_of(A)))).reshape(shape_of(A)), reps))
+
+
+@implements(np.diag)
+def diag(v: Any, k: int = 0) -> Any:
+    """NumPy's `diag`: a matrix's diagonal, or the matrix of a diagonal."""
+    shape = shape_of(v)
+    if len(shape) == 2:
+        return take(v, np.diag(np.arange(shape[0] * shape[1]).reshape(shape), k))
+    size = shape[0] + abs(k)
+    rows = np.arange(shape[0]) + max(-k, 0)
+    return scatter(v, rows, rows + k, index=(ARRAY, ARRAY), shape=(size, size))
+
+
+@implements(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    """NumPy's `diff`."""
+    before = ((None, None, None),) * normalize_axis_index(axis, len(shape_of(a)))
+    for _ in range(n):
+        a = getitem(a, index=(*before, (1, None, None))) - getitem(a, index=(*before, (None, -1, None)))
+    return a
+
+
+# Joins ------------------------------------------------------------------------------------------------------
+
+
+def _concatenate(*arrays: Any, axis: int, out: Any = None) -> Any:
+    return np.concatenate(arrays, axis=axis, out=out)
+
+
+def _concatenated(*shapes: Shape, axis: int) -> Shape:
+    return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+
+
+def _concatenate_transpose(i: int, ct: Any, *arrays: Any, axis: int) -> Any:
+    start = sum(shape_of(array)[axis] for array in arrays[:i])
+    stop = start + shape_of(arrays[i])[axis]
+    return getitem(ct, index=((None, None, None),) * axis + ((start, stop, None),))
+
+
+concatenate = register(
+    Op(
+        "concatenate",
+        _concatenate,
+        _concatenated,
+        Linear(_concatenate_transpose),
+        samples=(
+            ((_ROW, np.array([7.0])), {"axis": 0}),
+            ((_TABLE, _TABLE[:, :1], _TABLE), {"axis": 1}),
+            ((_ROW,), {"axis": 0}),
+        ),
+    )
+)
+
+
+@implements(np.concatenate)
+def concatenate_(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    """NumPy's `concatenate`."""
+    if axis is None:
+        arrays, axis = [ravel(array) for array in arrays], 0
+    np.concatenate([np.broadcast_to(0.0, shape_of(array)) for array in arrays], axis=axis)  # its own errors
+    return concatenate(*arrays, axis=normalize_axis_index(axis, len(shape_of(arrays[0]))))
+
+
+@implements(np.stack)
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """NumPy's `stack`."""
+    shape = shape_of(arrays[0])
+    if any(shape_of(array) != shape for array in arrays):
+        raise ValueError(f"all arrays to stack must have one shape, not {[shape_of(a) for a in arrays]}")
+    axis = normalize_axis_index(axis, len(shape) + 1)
+    longer = (*shape[:axis], 1, *shape[axis:])
+    return concatenate(*(reshape(array, shape=longer) for array in arrays), axis=axis)
+
+
+@implements(np.hstack)
+def hstack(tup: Sequence[Any]) -> Any:
+    """NumPy's `hstack`."""
+    arrays = [array if shape_of(array) else reshape(array, shape=(1,)) for array in tup]
+    return concatenate_(arrays, axis=0 if len(shape_of(arrays[0])) == 1 else 1)
+
+
+@implements(np.vstack)
+def vstack(tup: Sequence[Any]) -> Any:
+    """NumPy's `vstack`."""
+    return concatenate_([reshape_(a, (1, -1)) if len(shape_of(a)) < 2 else a for a in tup])
+
+
+@implements(np.column_stack)
+def column_stack(tup: Sequence[Any]) -> Any:
+    """NumPy's `column_stack`."""
+    return concatenate_([reshape_(a, (-1, 1)) if len(shape_of(a)) < 2 else a for a in tup], axis=1)
+
+
+@implements(np.append)
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """NumPy's `append`."""
+    return concatenate_([arr, values], axis=axis)
+
+
+# Built from the above ---------------------------------------------------------------------------------------
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
+    """NumPy's `broadcast_arrays`."""
+    shape = np.broadcast_shapes(*(shape_of(array) for array in args))
+    return tuple(broadcast_to(array, shape=shape) for array in args)
+
+
+@implements(np.outer)
+def outer(a: Any, b: Any) -> Any:
+    """NumPy's `outer`."""
+    return reshape_(a, (-1, 1)) * reshape_(b, (1, -1))
+
+
+@implements(np.tril)
+def tril(m: Any, k: int = 0) -> Any:
+    """NumPy's `tril`."""
+    return where(np.tri(*shape_of(m)[-2:], k=k, dtype=bool), m, 0.0)
+
+
+@implements(np.triu)
+def triu(m: Any, k: int = 0) -> Any:
+    """NumPy's `triu`."""
+    return where(np.tri(*shape_of(m)[-2:], k=k - 1, dtype=bool), 0.0, m)

@@ -1,0 +1,106 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.broadcasting import sum_, unbroadcast
+from tapegrad.ops.elementwise import absolute, sqrt, square
+from tapegrad.ops.logic import equal, where
+from tapegrad.ops.reductions import Axis, axes_of
+from tapegrad.ops.registry import FLOAT, Linear, Op, Shape, implements, register
+from tapegrad.ops.shaping import ravel, reshape, shape_of, swapaxes, transpose_
+
+
+def _matmul_shape(a: Shape, b: Shape) -> Shape:
+    if not a or not b:
+        raise ValueError("matmul takes arrays of at least one dimension; write a * b for a scalar")
+    left, right = (a if len(a) > 1 else (1, *a)), (b if len(b) > 1 else (*b, 1))
+    if left[-1] != right[-2]:
+        raise ValueError(f"matmul of shapes {a} and {b}: {left[-1]} columns against {right[-2]} rows")
+    rows, columns = left[-2:-1] if len(a) > 1 else (), right[-1:] if len(b) > 1 else ()
+    return (*np.broadcast_shapes(left[:-2], right[:-2]), *rows, *columns)
+
+
+def _matmul_transpose(i: int, ct: Any, a: Any, b: Any) -> Any:
+    left, right = shape_of(a), shape_of(b)
+    if len(left) == 2 and len(right) == 1:
+        return reshape(ct, shape=(left[0], 1)) * b if i == 0 else matmul(ct, a)
+    # Every other case is that of stacks of matrices, once vectors have become one row or one column.
+    rows = a if len(left) > 1 else reshape(a, shape=(1, *left))
+    columns = b if len(right) > 1 else reshape(b, shape=(*right, 1))
+    full = _matmul_shape(shape_of(rows), shape_of(columns))
+    ct = ct if shape_of(ct) == full else reshape(ct, shape=full)
+    if i == 0:
+        return _fold_back(matmul(ct, swapaxes(columns, -1, -2)), shape_of(rows), left)
+    return _fold_back(matmul(swapaxes(rows, -1, -2), ct), shape_of(columns), right)
+
+
+def _fold_back(ct: Any, matrices: Shape, shape: Shape) -> Any:
+    ct = unbroadcast(ct, matrices)
+    return ct if matrices == shape else reshape(ct, shape=shape)
+
+
+_A = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
+_B = np.array([[1.0, 2.0], [-0.5, 0.3], [0.7, -1.1]])
+_V = np.array([0.3, -0.8, 1.2])
+_STACK = np.linspace(-1.0, 1.0, 12).reshape(2, 2, 3)
+
+matmul = register(
+    Op(
+        "matmul",
+        np.matmul,
+        _matmul_shape,
+        Linear(_matmul_transpose, jointly=False),
+        takes=(FLOAT, FLOAT),
+        numpy=(np.matmul,),
+        samples=(
+            ((_V, _V), {}),
+            ((_A, _V), {}),
+            ((_V, _B), {}),
+            ((_A, _B), {}),
+            ((_STACK, _B), {}),
+            ((_A, np.linspace(-1.0, 1.0, 12).reshape(2, 3, 2)), {}),
+            ((_STACK, _V), {}),
+            ((_V, np.linspace(-1.0, 1.0, 12).reshape(2, 3, 2)), {}),
+        ),
+    )
+)
+
+
+@implements(np.dot)
+def dot(a: Any, b: Any) -> Any:
+    """NumPy's `dot` of scalars, vectors and matrices."""
+    left, right = shape_of(a), shape_of(b)
+    if not left or not right:
+        return a * b
+    if len(right) > 2 or (len(left) > 2 and len(right) == 2):
+        raise NotImplementedError(f"np.dot of shapes {left} and {right}: write np.matmul or a sum of products")
+    return matmul(a, b)
+
+
+@implements(np.vdot)
+def vdot(a: Any, b: Any) -> Any:
+    """NumPy's `vdot` of real arrays."""
+    return matmul(ravel(a), ravel(b))
+
+
+@implements(np.inner)
+def inner(a: Any, b: Any) -> Any:
+    """NumPy's `inner`."""
+    return dot(a, b if len(shape_of(b)) < 2 else transpose_(b))
+
+
+@implements(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `norm`: Euclidean (Frobenius), or of order 1 along one axis; its slope at the origin is 0."""
+    axes = axes_of(x, axis)
+    if ord == 1 and len(axes) == 1:
+        return sum_(absolute(x), axis=axes, keepdims=keepdims)
+    if ord not in (None, "fro") and not (ord == 2 and len(axes) == 1):
+        raise NotImplementedError(f"np.linalg.norm with ord={ord!r} on {len(axes)} axes has no derivative rule")
+    squares = sum_(square(x), axis=axes, keepdims=keepdims)
+    nil = equal(squares, 0.0)
+    return where(nil, 0.0, sqrt(where(nil, 1.0, squares)))

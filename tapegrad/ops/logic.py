@@ -1,0 +1,111 @@
+"""Comparisons, logicals, and the ops that choose between values.
+
+None of these ever guards: what they choose is decided anew on every replay.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.registry import BOOL, FLOAT, Linear, Op, broadcast, elementwise, implements, register
+
+# Comparisons and logicals: no derivative --------------------------------------------------------------------
+
+equal = elementwise("equal", np.equal, None, None, gives=BOOL, scalar=operator.eq)
+not_equal = elementwise("not_equal", np.not_equal, None, None, gives=BOOL, scalar=operator.ne)
+less = elementwise("less", np.less, None, None, gives=BOOL, scalar=operator.lt)
+less_equal = elementwise("less_equal", np.less_equal, None, None, gives=BOOL, scalar=operator.le)
+greater = elementwise("greater", np.greater, None, None, gives=BOOL, scalar=operator.gt)
+greater_equal = elementwise("greater_equal", np.greater_equal, None, None, gives=BOOL, scalar=operator.ge)
+
+isnan = elementwise("isnan", np.isnan, None, gives=BOOL)
+isinf = elementwise("isinf", np.isinf, None, gives=BOOL)
+isfinite = elementwise("isfinite", np.isfinite, None, gives=BOOL)
+signbit = elementwise("signbit", np.signbit, None, gives=BOOL)
+
+logical_and = elementwise(
+    "logical_and", np.logical_and, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_and, np.bitwise_and)
+)
+logical_or = elementwise(
+    "logical_or", np.logical_or, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_or, np.bitwise_or)
+)
+logical_xor = elementwise(
+    "logical_xor", np.logical_xor, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_xor, np.bitwise_xor)
+)
+logical_not = elementwise(
+    "logical_not", np.logical_not, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_not, np.invert)
+)
+
+# Choices ----------------------------------------------------------------------------------------------------
+
+
+def _where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
+    if out is None:
+        return np.where(c, x, y)
+    np.copyto(out, y)
+    np.copyto(out, x, where=c)
+    return out
+
+
+def _where_transpose(i: int, ct: Any, c: Any, x: Any, y: Any) -> Any:
+    return where(c, ct, 0.0) if i == 1 else where(c, 0.0, ct)
+
+
+where = register(
+    Op(
+        "where",
+        _where,
+        broadcast,
+        Linear(_where_transpose, arguments=(1, 2)),
+        takes=(BOOL, FLOAT, FLOAT),
+        masks=True,
+        samples=(
+            ((np.bool_(True), 1.5, 2.5), {}),
+            ((np.array([True, False, True]), np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])), {}),
+            ((np.array([[True], [False]]), np.array([1.0, 2.0, 3.0]), 7.0), {}),
+            ((False, np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])), {}),
+        ),
+    )
+)
+
+
+@implements(np.where)
+def where_(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """NumPy's three-argument `where`."""
+    if x is None or y is None:
+        raise TypeError(
+            "np.where with a condition alone gives as many indices as elements are true, which a tape cannot "
+            "follow: write np.where(condition, x, y)"
+        )
+    return where(condition, x, y)
+
+
+def _share(chosen: Any, x: Any, y: Any) -> Any:
+    # Ties share equally, so that the derivative does not depend on the order of the arguments.
+    return where(chosen, 1.0, where(equal(x, y), 0.5, 0.0))
+
+
+def _larger(out: Any, x: Any, y: Any) -> Any:
+    return _share(greater(x, y), x, y)
+
+
+def _smaller(out: Any, x: Any, y: Any) -> Any:
+    return _share(less(x, y), x, y)
+
+
+maximum = elementwise("maximum", np.maximum, _larger, lambda out, x, y: _larger(out, y, x), masks=True)
+minimum = elementwise("minimum", np.minimum, _smaller, lambda out, x, y: _smaller(out, y, x), masks=True)
+fmax = elementwise("fmax", np.fmax, _larger, lambda out, x, y: _larger(out, y, x), masks=True)
+fmin = elementwise("fmin", np.fmin, _smaller, lambda out, x, y: _smaller(out, y, x), masks=True)
+
+
+@implements(np.clip)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """NumPy's `clip`: ``minimum(maximum(a, a_min), a_max)``, with their choice at ties."""
+    lower, upper = (a_min if min is None else min), (a_max if max is None else max)
+    if lower is not None:
+        a = maximum(a, lower)
+    return a if upper is None else minimum(a, upper)

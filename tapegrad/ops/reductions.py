@@ -1,0 +1,274 @@
+"""Sums, products, extremes and cumulative sums along axes.
+
+Every reduction is recorded with its axes as a sorted tuple of non-negative ints.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+from scipy import special
+
+from tapegrad.ops.broadcasting import REDUCTION_SAMPLES, Axis, axes_of, expand, reduced, sum_
+from tapegrad.ops.elementwise import exp, sqrt, square
+from tapegrad.ops.indexing import concatenate, flip, getitem
+from tapegrad.ops.logic import equal, where
+from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
+from tapegrad.ops.shaping import reshape, shape_of, to_float
+
+# Sums and means ---------------------------------------------------------------------------------------------
+
+@implements(np.sum, np.add.reduce)
+def sum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `sum`."""
+    return sum_(a, axis=axes_of(a, axis), keepdims=keepdims)
+
+
+@implements(np.mean)
+def mean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `mean`."""
+    shape = shape_of(a)
+    count = int(np.prod([shape[i] for i in axes_of(a, axis)], dtype=int))
+    return sum(a, axis, keepdims) / float(count)
+
+
+@implements(np.var)
+def var(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """NumPy's `var`: the mean squared distance from the mean, divided by ``N - ddof``."""
+    squares = square(a - mean(a, axis, keepdims=True))
+    shape = shape_of(a)
+    count = int(np.prod([shape[i] for i in axes_of(a, axis)], dtype=int))
+    return sum(squares, axis, keepdims) / float(count - ddof)
+
+
+@implements(np.std)
+def std(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """NumPy's `std`."""
+    return sqrt(var(a, axis, ddof=ddof, keepdims=keepdims))
+
+
+@implements(np.average)
+def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """NumPy's `average`, with weights of the shape of `a`."""
+    if weights is None:
+        return mean(a, axis, keepdims)
+    return sum(a * weights, axis, keepdims) / sum(weights + 0.0 * a, axis, keepdims)
+
+
+def _cumsum(x: Any, axis: int, out: Any = None) -> Any:
+    return np.add.accumulate(x, axis=axis, out=out)
+
+
+def _cumsum_transpose(i: int, ct: Any, x: Any, axis: int) -> Any:
+    return flip(cumsum_(flip(ct, axis), axis=axis), axis)
+
+
+cumsum_ = register(
+    Op(
+        "cumsum",
+        _cumsum,
+        lambda shape, axis: shape,
+        Linear(_cumsum_transpose),
+        samples=(
+            ((np.array([0.5, -1.0, 2.0]),), {"axis": 0}),
+            ((np.linspace(-1.0, 1.3, 12).reshape(2, 3, 2),), {"axis": 1}),
+        ),
+    )
+)
+
+
+@implements(np.cumsum, np.add.accumulate)
+def cumsum(a: Any, axis: int | None = None) -> Any:
+    """NumPy's `cumsum`."""
+    if axis is None:
+        return cumsum_(reshape(a, shape=(int(np.prod(shape_of(a), dtype=int)),)), axis=0)
+    return cumsum_(a, axis=normalize_axis_index(axis, len(shape_of(a))))
+
+
+# Products ---------------------------------------------------------------------------------------------------
+
+
+def _along(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    return getitem(x, index=((None, None, None),) * axis + ((start, stop, None),))
+
+
+def _products_before(x: Any, axis: int) -> Any:
+    """The product of all elements before each one, in log2(n) doubling steps and without a division."""
+    shape = shape_of(x)
+    one = np.ones(shape[:axis] + (1,) + shape[axis + 1 :])
+    before = concatenate(one, _along(x, axis, None, -1), axis=axis)
+    reach = 1
+    while reach < shape[axis]:
+        head, tail = _along(before, axis, None, reach), _along(before, axis, reach, None)
+        before = concatenate(head, tail * _along(before, axis, None, -reach), axis=axis)
+        reach *= 2
+    return before
+
+
+def _others(x: Any, axis: int) -> Any:
+    """The product of all elements but each one: right where some are zero, at every order."""
+    if shape_of(x)[axis] == 0:
+        return x
+    return _products_before(x, axis) * flip(_products_before(flip(x, axis), axis), axis)
+
+
+prod_ = register(
+    Op(
+        "prod",
+        np.multiply.reduce,
+        lambda shape, axis: reduced(shape, (axis,), False),
+        Products(
+            jvp=lambda i, t, out, x, axis: sum(t * _others(x, axis), axis),
+            vjp=lambda i, ct, out, x, axis: expand(ct, x, (axis,)) * _others(x, axis),
+        ),
+        samples=(
+            ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
+            ((np.array([0.5, 0.0, 2.0]),), {"axis": 0}),
+            ((np.array([0.0, 3.0, 0.0]),), {"axis": 0}),
+            ((np.linspace(-1.0, 1.3, 12).reshape(2, 3, 2),), {"axis": 1}),
+            ((np.array([[1.5]]),), {"axis": 1}),
+        ),
+    )
+)
+
+
+@implements(np.prod, np.multiply.reduce)
+def prod(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `prod`."""
+    axes = axes_of(a, axis)
+    out = a
+    for i in reversed(axes):
+        out = prod_(out, axis=i)
+    return expand(out, a, axes) if keepdims else out
+
+
+# Extremes ---------------------------------------------------------------------------------------------------
+
+
+def _shares(out: Any, x: Any, axis: tuple[int, ...]) -> tuple[Any, Any]:
+    """Which elements attain the extreme, and how many: ties share the derivative equally."""
+    chosen = equal(x, expand(out, x, axis))
+    return chosen, sum(to_float(chosen), axis, keepdims=True)
+
+
+def _extreme_jvp(i: int, t: Any, out: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    chosen, count = _shares(out, x, axis)
+    return sum(where(chosen, t / count, 0.0), axis, keepdims)
+
+
+def _extreme_vjp(i: int, ct: Any, out: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    chosen, count = _shares(out, x, axis)
+    return where(chosen, expand(ct, x, axis) / count, 0.0)
+
+
+_EXTREME = Products(_extreme_jvp, _extreme_vjp)
+max_ = register(Op("max", np.maximum.reduce, reduced, _EXTREME, masks=True, samples=REDUCTION_SAMPLES))
+min_ = register(Op("min", np.minimum.reduce, reduced, _EXTREME, masks=True, samples=REDUCTION_SAMPLES))
+
+
+@implements(np.max, np.maximum.reduce)
+def max(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `max`; ties share the derivative equally."""
+    return max_(a, axis=axes_of(a, axis), keepdims=keepdims)
+
+
+@implements(np.min, np.minimum.reduce)
+def min(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `min`; ties share the derivative equally."""
+    return min_(a, axis=axes_of(a, axis), keepdims=keepdims)
+
+
+_ARG_SAMPLES = (
+    ((np.array([0.5, -1.0, 2.0]),), {"axis": 0}),
+    ((np.linspace(-1.0, 1.3, 6).reshape(2, 3),), {"axis": 1}),
+)
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return reduced(shape, (axis,), False)
+
+
+argmax_ = register(Op("argmax", np.argmax, _without, None, gives=INT, samples=_ARG_SAMPLES))
+argmin_ = register(Op("argmin", np.argmin, _without, None, gives=INT, samples=_ARG_SAMPLES))
+
+
+def _flat_or_along(op: Op, a: Any, axis: int | None) -> Any:
+    if axis is None:
+        return op(reshape(a, shape=(int(np.prod(shape_of(a), dtype=int)),)), axis=0)
+    return op(a, axis=normalize_axis_index(axis, len(shape_of(a))))
+
+
+@implements(np.argmax)
+def argmax(a: Any, axis: int | None = None) -> Any:
+    """NumPy's `argmax`: an integer, guarded where it is used as an index."""
+    return _flat_or_along(argmax_, a, axis)
+
+
+@implements(np.argmin)
+def argmin(a: Any, axis: int | None = None) -> Any:
+    """NumPy's `argmin`: an integer, guarded where it is used as an index."""
+    return _flat_or_along(argmin_, a, axis)
+
+
+_TRUTH = (
+    ((np.array([True, False]),), {"axis": (0,), "keepdims": False}),
+    ((np.array([[True, False], [True, True]]),), {"axis": (1,), "keepdims": True}),
+)
+all_ = register(
+    Op("all", np.logical_and.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH)
+)
+any_ = register(Op("any", np.logical_or.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH))
+
+
+@implements(np.all, np.logical_and.reduce)
+def all(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `all`."""
+    return all_(a, axis=axes_of(a, axis), keepdims=keepdims)
+
+
+@implements(np.any, np.logical_or.reduce)
+def any(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `any`."""
+    return any_(a, axis=axes_of(a, axis), keepdims=keepdims)
+
+
+# Log-sum-exp ------------------------------------------------------------------------------------------------
+
+
+def _logsumexp(x: Any, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
+    top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0.0)
+    total = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
+    total = total.reshape(reduced(np.shape(x), axis, keepdims))
+    if out is None:
+        return total
+    np.copyto(out, total)
+    return out
+
+
+def _weights(out: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    # Where every entry is -inf so is the result; their shares are 0, not exp(-inf + inf).
+    total = expand(out, x, axis)
+    return exp(x - where(equal(total, -np.inf), 0.0, total))
+
+
+logsumexp_ = register(
+    Op(
+        "logsumexp",
+        _logsumexp,
+        reduced,
+        Products(
+            jvp=lambda i, t, out, x, axis, keepdims: sum(t * _weights(out, x, axis), axis, keepdims),
+            vjp=lambda i, ct, out, x, axis, keepdims: expand(ct, x, axis) * _weights(out, x, axis),
+        ),
+        samples=REDUCTION_SAMPLES,
+    )
+)
+
+
+@implements(special.logsumexp, np.logaddexp.reduce)
+def logsumexp(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """``log(sum(exp(a)))`` without overflow."""
+    return logsumexp_(a, axis=axes_of(a, axis), keepdims=keepdims)

@@ -1,0 +1,223 @@
+"""What an op is, and the one table of all ops.
+
+An op is declared once, with everything the library knows about it: how NumPy computes it, the shape it
+gives, its derivative, and the samples that the test table runs. Rules are written with Python operators and
+other ops, so the same rule works on numbers, on arrays, and on anything `Recordable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FLOAT: np.dtype[Any] = np.dtype(np.float64)
+BOOL: np.dtype[Any] = np.dtype(np.bool_)
+INT: np.dtype[Any] = np.dtype(np.int64)
+
+Shape = tuple[int, ...]
+Attrs = tuple[tuple[str, Any], ...]
+Rule = Callable[..., Any]
+
+
+class Aval(NamedTuple):
+    """The shape and dtype of a slot: all that is known about it before it has a value."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+
+class Recordable:
+    """An operand that is not a number: applying an op to it is its own business (it records it)."""
+
+    __slots__ = ()
+
+    def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Apply `op` to `args`, of which at least one is this operand."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """Derivative of an elementwise op: one partial per input.
+
+    A partial is a function ``(out, *inputs) -> value``, or a constant, or None where there is no derivative.
+    """
+
+    partials: tuple[Rule | float | None, ...]
+
+    def wrt(self, index: int) -> bool:
+        """Whether there is a derivative with respect to input `index`."""
+        return self.partials[index] is not None
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Derivative of an op that is linear in its `arguments`.
+
+    ``transpose(i, ct, *inputs, **attrs)`` maps the output's cotangent to that of input `i`. An op that is
+    linear in all of them together (concatenate) is its own jvp; one that is linear in each of them alone
+    (matmul) sets `jointly` to False, and its jvp is the sum over its arguments. `arguments` None means every
+    input.
+    """
+
+    transpose: Rule
+    arguments: tuple[int, ...] | None = None
+    jointly: bool = True
+
+    def wrt(self, index: int) -> bool:
+        """Whether there is a derivative with respect to input `index`."""
+        return self.arguments is None or index in self.arguments
+
+
+@dataclass(frozen=True)
+class Products:
+    """Derivative of any other op: ``jvp(i, t, out, *inputs, **attrs)`` and ``vjp(i, ct, out, ...)``.
+
+    Both are stated per input `i`; the whole jvp is the sum over the inputs.
+    """
+
+    jvp: Rule
+    vjp: Rule
+
+    def wrt(self, index: int) -> bool:
+        """Whether there is a derivative with respect to input `index`."""
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """All that the library knows about one op.
+
+    Parameters
+    ----------
+    name : str
+        As it stands in a listing.
+    kernel : callable
+        ``kernel(*inputs, out=array, **attrs)`` with NumPy's meaning; `view` ops take no `out`.
+    shape : callable
+        ``shape(*input_shapes, **attrs)`` gives the output's shape.
+    rule : Elementwise, Linear, Products or None
+        The derivative; None where it is zero everywhere (comparisons, rounding).
+    takes : tuple of dtype or None
+        What each input is converted to; None leaves it; the last one holds for all further inputs.
+    gives : dtype or None
+        The output's dtype; None means that of the first input.
+    view : bool
+        The output may share the first input's memory (reshape, transpose, slices).
+    masks : bool
+        The derivative can be zero because an element was not chosen (where, maximum, indexing). What has
+        been masked out of a cotangent stays zero, even times infinity.
+    scalar : callable or None
+        A cheaper way to the same bits on two Python floats; anything it raises falls back to `kernel`.
+    numpy : tuple of callables
+        The NumPy or SciPy functions that this op stands for.
+    samples : tuple of (args, attrs)
+        Inputs for the test table. Elementwise ops give one range per argument instead, `domain`.
+    """
+
+    name: str
+    kernel: Callable[..., Any]
+    shape: Callable[..., Shape]
+    rule: Elementwise | Linear | Products | None
+    takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,)
+    gives: np.dtype[Any] | None = FLOAT
+    view: bool = False
+    masks: bool = False
+    scalar: Callable[..., Any] | None = None
+    numpy: tuple[Callable[..., Any], ...] = ()
+    samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = field(default=(), repr=False)
+    domain: tuple[tuple[float, float], ...] = ()
+
+    def __call__(self, *args: Any, **attrs: Any) -> Any:
+        for arg in args:
+            if isinstance(arg, Recordable):
+                return arg.apply(self, args, attrs)
+        return self.kernel(*args, **attrs)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        return OPS.__getitem__, (self.name,)
+
+    def takes_at(self, index: int) -> np.dtype[Any] | None:
+        """The dtype that input `index` is converted to, or None."""
+        return self.takes[min(index, len(self.takes) - 1)]
+
+    def aval(self, inputs: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
+        """The output's shape and dtype."""
+        dtype = inputs[0].dtype if self.gives is None else self.gives
+        return Aval(self.shape(*(aval.shape for aval in inputs), **attrs), dtype)
+
+    def differentiable(self, index: int) -> bool:
+        """Whether the output has a derivative with respect to input `index`."""
+        return self.rule is not None and self.rule.wrt(index)
+
+
+OPS: dict[str, Op] = {}
+NUMPY: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def register(op: Op) -> Op:
+    """Enter `op` in the table, and under the NumPy functions it stands for."""
+    if op.name in OPS:
+        raise ValueError(f"op {op.name!r} is declared twice")
+    OPS[op.name] = op
+    for function in op.numpy:
+        NUMPY[function] = op
+    return op
+
+
+def implements(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
+    """Enter a function written in ops as what `functions` mean on recordable operands."""
+
+    def enter(rule: Rule) -> Rule:
+        for function in functions:
+            NUMPY[function] = rule
+        return rule
+
+    return enter
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape rule of elementwise ops."""
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    return np.broadcast_shapes(*shapes)
+
+
+def elementwise(
+    name: str,
+    kernel: Callable[..., Any],
+    *partials: Rule | float | None,
+    domain: tuple[float, float] | tuple[tuple[float, float], ...] = (-2.0, 2.0),
+    takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,),
+    gives: np.dtype[Any] | None = FLOAT,
+    masks: bool = False,
+    scalar: Callable[..., Any] | None = None,
+    numpy: tuple[Callable[..., Any], ...] | None = None,
+) -> Op:
+    """Declare an elementwise op: its kernel, and one partial per input.
+
+    `domain` is the range of the samples, one for all inputs or one each. The kernel itself is taken for the
+    NumPy function unless `numpy` says otherwise.
+    """
+    ranges = domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
+    rule = None if all(partial is None for partial in partials) else Elementwise(partials)
+    op = Op(
+        name,
+        kernel,
+        broadcast,
+        rule,
+        takes=takes,
+        gives=gives,
+        masks=masks,
+        scalar=scalar,
+        numpy=(kernel,) if numpy is None else numpy,
+        domain=ranges,  # type: ignore[arg-type]
+    )
+    return register(op)

@@ -1,0 +1,154 @@
+"""Ops that leave the elements as they are: shapes and casts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, implements, register
+
+_ROW = np.array([0.5, -1.0, 2.0])
+_TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of a number, an array or a recordable operand."""
+    shape = getattr(x, "shape", None)
+    return np.shape(x) if shape is None else shape  # type: ignore[no-any-return]
+
+
+# Shapes -----------------------------------------------------------------------------------------------------
+
+
+def _reshape(x: Any, shape: Shape) -> Any:
+    return np.reshape(x, shape)
+
+
+reshape = register(
+    Op(
+        "reshape",
+        _reshape,
+        lambda old, shape: shape,
+        Linear(lambda i, ct, x, shape: reshape(ct, shape=shape_of(x))),
+        takes=(None,),
+        gives=None,
+        view=True,
+        samples=(((_TABLE,), {"shape": (3, 2)}), ((1.5,), {"shape": (1, 1)}), ((_ROW,), {"shape": (3,)})),
+    )
+)
+
+
+@implements(np.reshape)
+def reshape_(a: Any, /, shape: Any, order: str = "C") -> Any:
+    """NumPy's `reshape`."""
+    if order != "C":
+        raise NotImplementedError(f"reshape with order={order!r}: write np.reshape(x.T, ...) for column order")
+    old = shape_of(a)
+    # A stand-in without memory resolves -1 and raises NumPy's own error for a wrong size.
+    new = np.broadcast_to(np.float64(0.0), old).reshape(shape).shape
+    return a if new == old else reshape(a, shape=new)
+
+
+@implements(np.ravel)
+def ravel(a: Any) -> Any:
+    """NumPy's `ravel`, in C order."""
+    return reshape_(a, (-1,))
+
+
+@implements(np.expand_dims)
+def expand_dims(a: Any, axis: Any) -> Any:
+    """NumPy's `expand_dims`."""
+    return reshape_(a, np.expand_dims(np.broadcast_to(0.0, shape_of(a)), axis).shape)
+
+
+@implements(np.squeeze)
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """NumPy's `squeeze`."""
+    return reshape_(a, np.squeeze(np.broadcast_to(0.0, shape_of(a)), axis).shape)
+
+
+@implements(np.atleast_1d)
+def atleast_1d(a: Any) -> Any:
+    """NumPy's `atleast_1d`, of one array."""
+    return a if shape_of(a) else reshape(a, shape=(1,))
+
+
+@implements(np.atleast_2d)
+def atleast_2d(a: Any) -> Any:
+    """NumPy's `atleast_2d`, of one array."""
+    return reshape_(a, np.atleast_2d(np.broadcast_to(0.0, shape_of(a))).shape)
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argsort(axes))
+
+
+transpose = register(
+    Op(
+        "transpose",
+        np.transpose,
+        lambda shape, axes: tuple(shape[i] for i in axes),
+        Linear(lambda i, ct, x, axes: transpose(ct, axes=_inverse(axes))),
+        takes=(None,),
+        gives=None,
+        view=True,
+        numpy=(),
+        samples=(
+            ((_TABLE,), {"axes": (1, 0)}),
+            ((np.arange(12.0).reshape(2, 3, 2),), {"axes": (2, 0, 1)}),
+        ),
+    )
+)
+
+
+@implements(np.transpose, np.permute_dims)
+def transpose_(a: Any, axes: Sequence[int] | None = None) -> Any:
+    """NumPy's `transpose`."""
+    ndim = len(shape_of(a))
+    order = tuple(reversed(range(ndim))) if axes is None else normalize_axis_tuple(axes, ndim)
+    return transpose(a, axes=order) if order != tuple(range(ndim)) else a
+
+
+@implements(np.swapaxes)
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """NumPy's `swapaxes`."""
+    order = list(range(len(shape_of(a))))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return transpose_(a, order)
+
+
+@implements(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """NumPy's `moveaxis`."""
+    ndim = len(shape_of(a))
+    labelled = np.moveaxis(np.empty((1,) * ndim), source, destination).ndim
+    sources = normalize_axis_tuple(source, labelled)
+    order = [i for i in range(ndim) if i not in sources]
+    for target, origin in sorted(zip(normalize_axis_tuple(destination, ndim), sources, strict=True)):
+        order.insert(target, origin)
+    return transpose_(a, order)
+
+
+# Casts ------------------------------------------------------------------------------------------------------
+
+
+def _cast(name: str, dtype: np.dtype[Any]) -> Op:
+    def kernel(x: Any, out: Any = None) -> Any:
+        if out is None:
+            return np.asarray(x).astype(dtype)[()]
+        np.copyto(out, x, casting="unsafe")
+        return out
+
+    samples = (((np.array([0.0, 1.6, -2.0]),), {}), ((np.array([True, False]),), {}), ((3,), {}))
+    return register(
+        Op(name, kernel, lambda shape: shape, None, takes=(None,), gives=dtype, samples=samples)
+    )
+
+
+to_float = _cast("to_float", FLOAT)
+to_int = _cast("to_int", INT)
+to_bool = _cast("to_bool", BOOL)
+CASTS = {FLOAT: to_float, INT: to_int, BOOL: to_bool}

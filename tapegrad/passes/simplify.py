@@ -1,0 +1,170 @@
+"""simplify: local rules, exact but for the sign of a zero and, in `_sum_of_broadcast`, rounding.
+
+No rule drops a factor of zero: 0 times infinity is NaN, and stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.builder import Builder, copy_guards, copy_leaves
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.ops.elementwise import add, mul, neg, square, sub
+from tapegrad.ops.registry import FLOAT, Elementwise, Op, broadcast
+from tapegrad.tape import Entry, Tape, size_of
+
+
+class _Rewriter:
+    """A tape being rewritten entry by entry; the rules see what has been written so far."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.builder = Builder(tape.name)
+        self.new = copy_leaves(tape, self.builder)
+        self.made: dict[int, Entry] = {}
+        self.known: dict[int, Any] = dict(self.builder.constants)
+
+    def shape(self, slot: int) -> tuple[int, ...]:
+        return self.builder.avals[slot].shape
+
+    def is_number(self, slot: int, number: float) -> bool:
+        value = self.known.get(slot)
+        return isinstance(value, float) and value == number
+
+    def emit(self, like: Entry, op: Op, inputs: tuple[int, ...], attrs: Any = ()) -> int:
+        aval = op.aval([self.builder.avals[slot] for slot in inputs], dict(attrs))
+        slot = self.builder.emit(op, inputs, attrs, like.source, aval)
+        self.made[slot] = self.builder.entries[-1]
+        return slot
+
+    def number(self, value: float) -> int:
+        slot = self.builder.constant(value)
+        self.known[slot] = value
+        return slot
+
+
+# A rule takes the rewriter and an entry with its inputs rewritten, and gives the slot that replaces it, or None.
+Rule = Callable[[_Rewriter, Entry], int | None]
+
+
+def _neutral(number: float, *sides: int) -> Rule:
+    """x + 0, x - 0, x * 1, x / 1: the other operand."""
+
+    def rule(w: _Rewriter, entry: Entry) -> int | None:
+        for side in sides:
+            other = entry.inputs[1 - side]
+            if w.is_number(entry.inputs[side], number) and w.builder.avals[other].dtype == FLOAT:
+                return other
+        return None
+
+    return rule
+
+
+def _double_negation(w: _Rewriter, entry: Entry) -> int | None:
+    inner = w.made.get(entry.inputs[0])
+    return inner.inputs[0] if inner is not None and inner.op is neg else None
+
+
+def _minus_one_times(w: _Rewriter, entry: Entry) -> int | None:
+    for side in (0, 1):
+        if w.is_number(entry.inputs[side], -1.0):
+            return w.emit(entry, neg, (entry.inputs[1 - side],))
+    return None
+
+
+def _minus_a_negative(w: _Rewriter, entry: Entry) -> int | None:
+    """x + (-y) is x - y, and x - (-y) is x + y."""
+    x, y = entry.inputs
+    inner = w.made.get(y)
+    if inner is not None and inner.op is neg:
+        return w.emit(entry, sub if entry.op is add else add, (x, inner.inputs[0]))
+    return None
+
+
+def _easy_power(w: _Rewriter, entry: Entry) -> int | None:
+    x, y = entry.inputs
+    if w.is_number(y, 1.0):
+        return x
+    return w.emit(entry, square, (x,)) if w.is_number(y, 2.0) else None
+
+
+def _decided(w: _Rewriter, entry: Entry) -> int | None:
+    """`where` on a constant scalar condition takes one side."""
+    condition = w.known.get(entry.inputs[0])
+    if condition is None or np.ndim(condition) != 0:
+        return None
+    chosen = entry.inputs[1 if condition else 2]
+    return chosen if w.shape(chosen) == broadcast(*map(w.shape, entry.inputs)) else None
+
+
+def _is_stretched(w: _Rewriter, slot: int) -> bool:
+    made = w.made.get(slot)
+    return made is not None and made.op is broadcast_to
+
+
+def _broadcast_unneeded(w: _Rewriter, entry: Entry) -> int | None:
+    """An elementwise op broadcasts by itself: its operands need not be stretched before."""
+    shape = broadcast(*map(w.shape, entry.inputs))
+    inputs = list(entry.inputs)
+    for i, slot in enumerate(inputs):
+        if _is_stretched(w, slot):
+            trial = [*inputs[:i], w.made[slot].inputs[0], *inputs[i + 1 :]]
+            if broadcast(*map(w.shape, trial)) == shape:
+                inputs = trial
+    return w.emit(entry, entry.op, tuple(inputs)) if tuple(inputs) != entry.inputs else None
+
+
+def _sum_of_broadcast(w: _Rewriter, entry: Entry) -> int | None:
+    """The full sum of a stretched scalar is the scalar times the count."""
+    if not _is_stretched(w, entry.inputs[0]):
+        return None
+    made = w.made[entry.inputs[0]]
+    shape = w.shape(made.output)
+    attrs = dict(entry.attrs)
+    if w.shape(made.inputs[0]) != () or len(attrs["axis"]) < len(shape) or attrs["keepdims"]:
+        return None
+    return w.emit(entry, mul, (made.inputs[0], w.number(float(size_of(shape)))))
+
+
+def _same_shape(w: _Rewriter, entry: Entry) -> int | None:
+    return entry.inputs[0] if w.shape(entry.inputs[0]) == dict(entry.attrs)["shape"] else None
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "add": (_neutral(0.0, 0, 1), _minus_a_negative),
+    "sub": (_neutral(0.0, 1), _minus_a_negative),
+    "mul": (_neutral(1.0, 0, 1), _minus_one_times),
+    "div": (_neutral(1.0, 1),),
+    "gated_mul": (_neutral(1.0, 1),),
+    "neg": (_double_negation,),
+    "power": (_easy_power,),
+    "where": (_decided,),
+    "sum": (_sum_of_broadcast,),
+    "broadcast_to": (_same_shape,),
+    "reshape": (_same_shape,),
+}
+
+
+def _rewrite(w: _Rewriter, entry: Entry) -> int:
+    for rule in RULES.get(entry.op.name, ()):
+        slot = rule(w, entry)
+        if slot is not None:
+            return slot
+    if isinstance(entry.op.rule, Elementwise) and any(_is_stretched(w, slot) for slot in entry.inputs):
+        slot = _broadcast_unneeded(w, entry)
+        if slot is not None:
+            return slot
+    return w.emit(entry, entry.op, entry.inputs, entry.attrs)
+
+
+def simplify(tape: Tape) -> Tape:
+    """Apply the local rules of the table above, once, from the first entry to the last."""
+    w = _Rewriter(tape)
+    for entry in tape.entries:
+        inputs = tuple([w.new[slot] for slot in entry.inputs])
+        w.new[entry.output] = _rewrite(w, entry._replace(inputs=inputs))
+    copy_guards(tape, w.builder, w.new)
+    return w.builder.finish(w.new[slot] for slot in tape.outputs)

@@ -1,0 +1,159 @@
+"""Running the user's function on tracers, and checking the tape against a plain call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from tapegrad.builder import Builder
+from tapegrad.errors import ReplayError, TraceError
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.tape import Source, Tape
+from tapegrad.tracing.params import Structure, Vector, call
+from tapegrad.tracing.recorder import LiveRecorder, is_user_code, location, tidy_value
+from tapegrad.tracing.tracer import Tracer
+
+# A replay computes what the plain call computes with the same kernels; passes may move the last digits.
+RTOL, ATOL = 1e-7, 1e-10
+
+
+class Recorded(NamedTuple):
+    """A fresh tape and the value of each of its data slots."""
+
+    tape: Tape
+    data: dict[int, Any]
+
+
+def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
+    """Trace `f` at the parameters `vector`."""
+    builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
+    recorder = LiveRecorder(builder)
+    leaves = []
+    for leaf in structure.leaves:
+        slot = builder.parameter(Aval(leaf.shape, FLOAT))
+        builder.labels[slot] = leaf.label
+        value = vector[leaf.place].reshape(leaf.shape)
+        leaves.append(Tracer(recorder, slot, tidy_value(value.copy())))
+    values: dict[int, Any] = {}
+    bound: dict[str, Tracer] = {}
+    for label, given in data.items():
+        value = data_array(label, given)
+        slot = builder.datum(Aval(np.shape(value), np.asarray(value).dtype))
+        builder.labels[slot] = label
+        values[slot] = value
+        bound[label] = Tracer(recorder, slot, value)
+    with np.errstate(all="ignore"):
+        try:
+            result = call(f, structure.build(leaves), bound)
+        except Exception as error:
+            _explain(error, f, structure, vector, data)
+        output = _output(recorder, result, f)
+    return Recorded(builder.finish((output,)), values)
+
+
+def data_array(label: str, given: Any) -> Any:
+    """A data argument as a read-only float64, int64 or bool array (a float, if it is a float scalar)."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"data {label} must be real numbers, not {array.dtype}")
+    copy = np.array(array, dtype={"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT))
+    copy.flags.writeable = False
+    return tidy_value(copy)
+
+
+def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Any:
+    """Call `f` as its author would, on NumPy scalars and fresh arrays."""
+    leaves = [vector[leaf.place].reshape(leaf.shape).copy()[()] for leaf in structure.leaves]
+    arrays = {label: np.array(value)[()] for label, value in data.items()}
+    with np.errstate(all="ignore"):
+        return call(f, structure.build(leaves), arrays)
+
+
+def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> int:
+    if isinstance(result, (list, tuple, dict, set, str, type(None))):
+        name, line = getattr(f, "__name__", "f"), getattr(getattr(f, "__code__", None), "co_firstlineno", 0)
+        file = getattr(getattr(f, "__code__", None), "co_filename", "?")
+        raise TraceError(
+            f"{name} ({file}:{line}) returned {'nothing' if result is None else 'a ' + type(result).__name__}; "
+            "expected a number or an array"
+        )
+    return recorder.lift(result, FLOAT).slot
+
+
+def _explain(
+    error: Exception, f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]
+) -> NoReturn:
+    """Raise the most telling error for one that `f` raised on tracers."""
+    # NumPy hides our error behind its own ("setting an array element with a sequence").
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TraceError):
+            raise cause from None
+        cause = cause.__cause__ or cause.__context__
+    plain_call(f, structure, vector, data)  # if it fails there too, that is the user's own error
+    raise TraceError(
+        f"{type(error).__name__}{location(_user_line(error))}: {error}. The function runs on plain numbers, but "
+        "this step does not take traced ones: use NumPy functions or scipy.special ufuncs; "
+        "tapegrad.special has logsumexp, softmax and polygamma"
+    ) from error
+
+
+def _user_line(error: Exception) -> Source | None:
+    """The innermost of the user's lines in a traceback."""
+    found = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if is_user_code(code):
+            found = Source(code.co_filename, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return found
+
+
+def check_against_plain(
+    f: Callable[..., Any],
+    structure: Structure,
+    vector: Vector,
+    data: Mapping[str, Any],
+    recorded: Recorded,
+    value: Any,
+) -> None:
+    """Compare the tape's replay with a plain call of `f`.
+
+    Raises
+    ------
+    ReplayError
+        If they differ. Where a second trace differs from the first, the message names the line.
+    """
+    plain = np.asarray(plain_call(f, structure, vector, data), dtype=np.float64)
+    if plain.shape == np.shape(value) and np.allclose(value, plain, RTOL, ATOL, equal_nan=True):
+        return
+    name = recorded.tape.name
+    told = f"replaying {name} gives {_short(value)}, calling it gives {_short(plain)}"
+    line = _first_difference(recorded.tape, record(f, structure, vector, data).tape)
+    if line is not None:
+        raise ReplayError(
+            f"{told}: the step{location(line)} differs from call to call. Draw random numbers outside the "
+            "function, once, and keep no state inside it"
+        )
+    raise ReplayError(
+        f"{told}: does it write through a view, or test the type of its arguments? Write x[i, j] = v on the "
+        "array itself, and let tracers and arrays take the same way"
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{float(value):.10g}" if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
+
+
+def _first_difference(first: Tape, second: Tape) -> Source | None:
+    """The source of the first entry that two recordings do not share."""
+    values, others = dict(first.constants), dict(second.constants)
+    for a, b in zip(first.entries, second.entries, strict=False):
+        same = a.op is b.op and a.attrs == b.attrs and a.inputs == b.inputs
+        same = same and all(np.array_equal(values.get(s), others.get(s)) for s in a.inputs if s in values)
+        if not same:
+            return a.source
+    return None

@@ -1,0 +1,228 @@
+"""Parameters, their structure, their flat vector, and the names of its elements."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.ops.registry import Shape
+from tapegrad.tape import size_of
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Leaf(NamedTuple):
+    """One number or array among the parameters; `start` is its place in the flat vector."""
+
+    label: str
+    shape: Shape
+    start: int
+
+    @property
+    def place(self) -> slice:
+        """Its elements in the flat vector."""
+        return slice(self.start, self.start + size_of(self.shape))
+
+
+class Nest(NamedTuple):
+    """A dict, list or tuple of leaves and nests."""
+
+    kind: type
+    keys: tuple[Any, ...]
+    children: tuple[Leaf | Nest, ...]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How parameters are nested.
+
+    Attributes
+    ----------
+    root : Leaf or Nest
+    leaves : tuple of Leaf
+        In order: dicts in the order of their keys, sequences in theirs.
+    names : tuple of str
+        A label for each element of the flat vector: ``mu``, ``beta[2]``, ``group.sigma``, ``L[0,1]``.
+    """
+
+    root: Leaf | Nest
+    leaves: tuple[Leaf, ...]
+    names: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """The length of the flat vector."""
+        return len(self.names)
+
+    def ravel(self, theta: Any) -> Vector:
+        """Parameters as one flat float64 vector, a new one.
+
+        Parameters
+        ----------
+        theta : structure or array_like
+            Parameters in this structure, or the flat vector itself.
+
+        Raises
+        ------
+        ValueError
+            If the structure or a shape differs.
+        TypeError
+            If something in it is not a real number.
+        """
+        vector = np.empty(self.size)
+        if self._is_flat(theta):
+            values = _numbers(theta, "theta")
+            if values.shape != (self.size,):
+                raise ValueError(f"theta has {values.size} elements, expected {self.size}: {self.expected()}")
+            vector[:] = values
+        else:
+            self._fill(self.root, theta, vector)
+        return vector
+
+    def _is_flat(self, theta: Any) -> bool:
+        if isinstance(theta, np.ndarray):
+            return theta.ndim == 1 and not (isinstance(self.root, Leaf) and len(self.root.shape) == 1)
+        is_list = isinstance(theta, (list, tuple))
+        return is_list and isinstance(self.root, Nest) and self.root.kind is dict
+
+    def _fill(self, node: Leaf | Nest, theta: Any, vector: Vector) -> None:
+        if isinstance(node, Leaf):
+            if node.shape == () and type(theta) is float:
+                vector[node.start] = theta
+                return
+            values = _numbers(theta, node.label)
+            if values.shape != node.shape:
+                raise ValueError(
+                    f"{node.label} has shape {values.shape}, expected {node.shape}; {self.expected()}"
+                )
+            vector[node.place] = values.ravel()
+            return
+        for child, part in zip(node.children, self._parts(node, theta), strict=True):
+            self._fill(child, part, vector)
+
+    def _parts(self, node: Nest, theta: Any) -> Sequence[Any]:
+        if node.kind is dict:
+            if not isinstance(theta, Mapping):
+                raise ValueError(f"expected {self.expected()}; got {type(theta).__name__}")
+            if theta.keys() != set(node.keys):
+                missing = [key for key in node.keys if key not in theta]
+                extra = [key for key in theta if key not in node.keys]
+                raise ValueError(f"expected {self.expected()}; missing {missing}, unexpected {extra}")
+            return [theta[key] for key in node.keys]
+        if not isinstance(theta, (list, tuple)) or len(theta) != len(node.children):
+            got = f"{type(theta).__name__} of {len(theta)}" if hasattr(theta, "__len__") else type(theta).__name__
+            raise ValueError(f"expected {self.expected()}; got {got}")
+        return theta
+
+    def unravel(self, vector: Any) -> Any:
+        """A flat vector in this structure: floats for scalars, new float64 arrays for arrays."""
+        return self.build([_leaf_value(leaf, vector) for leaf in self.leaves])
+
+    def build(self, values: Sequence[Any]) -> Any:
+        """One value per leaf, in this structure."""
+        return _build(self.root, iter(values))
+
+    def expected(self) -> str:
+        """What theta has to look like, in words."""
+        flat = f"(or one flat vector of length {self.size})"
+        return f"{_describe(self.root)} {flat}" if isinstance(self.root, Nest) else _describe(self.root)
+
+
+def _leaf_value(leaf: Leaf, vector: Any) -> Any:
+    if leaf.shape == ():
+        return float(vector[leaf.start])
+    return np.array(vector[leaf.place], dtype=np.float64).reshape(leaf.shape)
+
+
+def _build(node: Leaf | Nest, values: Iterator[Any]) -> Any:
+    if isinstance(node, Leaf):
+        return next(values)
+    children = [_build(child, values) for child in node.children]
+    return dict(zip(node.keys, children, strict=True)) if node.kind is dict else node.kind(children)
+
+
+def _describe(node: Leaf | Nest) -> str:
+    if isinstance(node, Leaf):
+        return "a number" if node.shape == () else f"an array of shape {node.shape}"
+    if node.kind is dict:
+        inside = ", ".join(f"{k}: {_describe(child)}" for k, child in zip(node.keys, node.children, strict=True))
+        return f"a dict of {inside}"
+    return f"a {node.kind.__name__} of " + ", ".join(_describe(child) for child in node.children)
+
+
+def _numbers(value: Any, label: str) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise TypeError(f"{label} must be a real number or an array of them, not a ragged {type(value).__name__}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{label} must be a real number or an array of them, not {value!r:.80}")
+    return array.astype(np.float64, copy=False)
+
+
+def structure_of(params: Any, root_label: str) -> tuple[Structure, Vector]:
+    """The structure of `params` and their values as a flat vector.
+
+    Raises
+    ------
+    ValueError
+        If there are no parameters, or one of them is not finite.
+    TypeError
+        If something in it is not a real number.
+    """
+    leaves: list[Leaf] = []
+    values: list[np.ndarray[Any, Any]] = []
+    root = _scan(params, root_label, True, leaves, values)
+    if not any(value.size for value in values):
+        raise ValueError("params holds no numbers: give a start value for each parameter")
+    names = tuple(itertools.chain.from_iterable(_names(leaf) for leaf in leaves))
+    vector = np.concatenate([value.ravel() for value in values])
+    bad = [name for name, value in zip(names, vector, strict=True) if not np.isfinite(value)]
+    if bad:
+        raise ValueError(f"start values must be finite; these are not: {', '.join(bad[:5])}")
+    return Structure(root, tuple(leaves), names), vector
+
+
+def _scan(
+    node: Any, label: str, is_root: bool, leaves: list[Leaf], values: list[np.ndarray[Any, Any]]
+) -> Leaf | Nest:
+    if isinstance(node, Mapping):
+        prefix = "" if is_root else f"{label}."
+        children = [_scan(child, f"{prefix}{key}", False, leaves, values) for key, child in node.items()]
+        return Nest(dict, tuple(node), tuple(children))
+    if isinstance(node, (list, tuple)):
+        children = [_scan(child, f"{label}[{i}]", False, leaves, values) for i, child in enumerate(node)]
+        return Nest(type(node), tuple(range(len(children))), tuple(children))
+    array = _numbers(node, label)
+    leaf = Leaf(label, array.shape, sum(value.size for value in values))
+    leaves.append(leaf)
+    values.append(array)
+    return leaf
+
+
+def _names(leaf: Leaf) -> Iterator[str]:
+    if leaf.shape == ():
+        yield leaf.label
+        return
+    for index in np.ndindex(leaf.shape):
+        yield f"{leaf.label}[{','.join(map(str, index))}]"
+
+
+def argument_name(f: Callable[..., Any]) -> str:
+    """The name of the first argument of `f`, or ``theta``."""
+    try:
+        return next(iter(inspect.signature(f).parameters), "theta")
+    except (TypeError, ValueError):
+        return "theta"
+
+
+def call(f: Callable[..., Any], params: Any, data: Mapping[str, Any]) -> Any:
+    """Call `f` as the user means it: a dict as keyword arguments, anything else as one argument."""
+    if isinstance(params, Mapping):
+        return f(**params, **data)
+    return f(params, **data)

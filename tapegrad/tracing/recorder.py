@@ -1,0 +1,264 @@
+"""Appending entries to a tape while code runs on tracers.
+
+`Recorder` knows only shapes; derivatives use it to record rules. `LiveRecorder` runs the user's function: its
+tracers carry values, so that ordinary Python can decide on them, and what it decides is recorded as guards.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+import scipy
+
+from tapegrad.builder import Builder
+from tapegrad.errors import TraceError
+from tapegrad.ops.indexing import concatenate
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
+from tapegrad.ops.shaping import CASTS, reshape
+from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
+from tapegrad.tracing.tracer import Tracer
+
+Array = np.ndarray[Any, Any]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = tuple(os.path.dirname(module.__file__) + os.sep for module in (np, scipy))
+# The demonstration is written as a user would write it, so its lines count as the user's.
+_USER_SIDE = (os.path.join(_PACKAGE, "demo.py"),)
+_SCALAR_BOOL = Aval((), BOOL)
+
+
+def is_user_code(code: CodeType) -> bool:
+    """Whether `code` stands outside tapegrad, NumPy and SciPy."""
+    file = code.co_filename
+    return file in _USER_SIDE or not file.startswith((_PACKAGE, *_LIBRARIES))
+
+
+class Recorder:
+    """Records ops on operands of which only shape and dtype are known."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.at: Source | None = None
+        self._numbers: dict[float, int] = {}
+
+    def tracer(self, slot: int) -> Tracer:
+        """A tracer for a slot that exists already."""
+        return Tracer(self, slot, None)
+
+    def source(self) -> Source | None:
+        """The user's line that is being recorded."""
+        return self.at
+
+    def whereabouts(self) -> str:
+        """Where the user's code stands, for messages: `` at file:line: `text` ``."""
+        return location(self.source())
+
+    # Operands -----------------------------------------------------------------------------------------------
+
+    def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
+        """The operand as a tracer of this recording, converted to `dtype`; plain data becomes a constant."""
+        if not isinstance(operand, Tracer):
+            return self._lift_plain(operand, dtype)
+        if operand.recorder is not self:
+            raise TraceError(
+                f"a traced value of another trace was used{self.whereabouts()}: it was kept in a global, a list "
+                "or an attribute. Compute it anew inside the function, or return it from there"
+            )
+        if dtype is None or self.builder.avals[operand.slot].dtype == dtype:
+            return operand
+        return self.apply(CASTS[dtype], (operand,), {})
+
+    def _lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
+        if dtype in (FLOAT, None) and isinstance(operand, (float, int, np.floating, np.integer)):
+            if dtype is FLOAT or not isinstance(operand, bool):
+                return self.number(float(operand))
+        array = np.asarray(operand)
+        if array.dtype == object:
+            return self.lift(self.gather(array), dtype)
+        if array.dtype.kind not in "fiub":
+            raise TraceError(
+                f"{array.dtype} data cannot stand on a tape{self.whereabouts()}: tapegrad computes with real "
+                "numbers (float64); convert it first"
+            )
+        if dtype is None:
+            dtype = {"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT)
+        if array.ndim == 0 and dtype == FLOAT:
+            return self.number(float(array))
+        return self.array(operand, array, dtype)
+
+    def number(self, value: float) -> Tracer:
+        """A scalar constant; equal numbers share a slot."""
+        slot = self._numbers.get(value)
+        if slot is None:
+            slot = self.builder.constant(value)
+            if value != 0.0:  # 0.0 == -0.0, but 1 / 0.0 != 1 / -0.0
+                self._numbers[value] = slot
+        return Tracer(self, slot, value)
+
+    def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
+        """A constant array: a copy, because the caller may write to the original later."""
+        copy = np.array(array, dtype=dtype)
+        copy.flags.writeable = False
+        return Tracer(self, self.builder.constant(copy), copy)
+
+    def gather(self, array: Array) -> Any:
+        """One array out of an object array of scalars, some of them traced."""
+        for item in array.flat:
+            if not isinstance(item, (Tracer, float, int, np.number, np.bool_)) or np.ndim(item) != 0:
+                raise TraceError(
+                    f"an object array holding {type(item).__name__} cannot stand on a tape{self.whereabouts()}: "
+                    "build arrays of traced values with np.stack or np.concatenate"
+                )
+        if array.size == 0:
+            return np.zeros(array.shape)
+        rows = [reshape(x, shape=(1,)) if isinstance(x, Tracer) else np.array([float(x)]) for x in array.flat]
+        return reshape(self.apply(concatenate, tuple(rows), {"axis": 0}), shape=array.shape)
+
+    # Recording ----------------------------------------------------------------------------------------------
+
+    def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
+        """Record one op."""
+        operands = [self.lift(arg, op.takes_at(i)) for i, arg in enumerate(args)]
+        inputs = tuple([operand.slot for operand in operands])
+        aval, value = self._result(op, operands, attrs)
+        slot = self.builder.emit(op, inputs, tuple(attrs.items()), self.source(), aval)
+        return Tracer(self, slot, value)
+
+    def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
+        avals = self.builder.avals
+        return op.aval([avals[operand.slot] for operand in operands], attrs), None
+
+    def binary(self, op: Op, left: Any, right: Any) -> Tracer:
+        """Record an operator."""
+        return self.apply(op, (left, right), {})
+
+    def decide(self, tracer: Tracer) -> Any:
+        """The value of a tracer that Python decides on."""
+        raise TraceError(f"a derivative rule decided on a traced value{self.whereabouts()}")
+
+
+class LiveRecorder(Recorder):
+    """Records while the user's function runs; tracers carry values."""
+
+    def __init__(self, builder: Builder) -> None:
+        super().__init__(builder)
+        self._arrays: dict[int, tuple[Any, Tracer]] = {}
+        self._lines: dict[int, dict[int, Source] | None] = {}
+        self._codes: list[CodeType] = []
+        self._guarded: set[int] = set()
+
+    # Where the user's code stands ---------------------------------------------------------------------------
+
+    def source(self) -> Source | None:
+        """The innermost line outside the library."""
+        return self._source_at(sys._getframe(1))
+
+    def _source_at(self, frame: FrameType | None) -> Source | None:
+        while frame is not None:
+            code = frame.f_code
+            try:
+                lines = self._lines[id(code)]
+            except KeyError:
+                lines = self._lines[id(code)] = {} if is_user_code(code) else None
+                self._codes.append(code)  # so that no other code object gets this id
+            if lines is not None:
+                line = frame.f_lineno
+                source = lines.get(line)
+                if source is None:
+                    source = lines[line] = Source(code.co_filename, line)
+                return source
+            frame = frame.f_back
+        return None
+
+    # Recording ----------------------------------------------------------------------------------------------
+
+    def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
+        """A constant array; one that is used twice is copied once, as long as it has not changed between."""
+        known, tracer = self._arrays.get(id(operand), (None, None))
+        if tracer is not None and known is operand and tracer.value.dtype == dtype:
+            if np.array_equal(tracer.value, array, equal_nan=dtype == FLOAT):
+                return tracer
+        tracer = super().array(operand, array, dtype)
+        self._arrays[id(operand)] = (operand, tracer)
+        label = _name_of(operand)
+        if label is not None:
+            self.builder.labels[tracer.slot] = label
+        return tracer
+
+    def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
+        value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
+        return aval_of(value), value
+
+    def binary(self, op: Op, left: Any, right: Any) -> Tracer:
+        """Record an operator; the short way for two scalars, which is what looped code is made of."""
+        x = left.value if type(left) is Tracer else left
+        y = right.value if type(right) is Tracer else right
+        if type(x) not in _FLOATS or type(y) not in _FLOATS or op.scalar is None:
+            return self.apply(op, (left, right), {})
+        try:
+            value = op.scalar(x, y)
+        except (ArithmeticError, ValueError):
+            return self.apply(op, (left, right), {})
+        if type(left) is not Tracer or left.recorder is not self:
+            left = self.lift(left, FLOAT)
+        if type(right) is not Tracer or right.recorder is not self:
+            right = self.lift(right, FLOAT)
+        builder = self.builder
+        slot = len(builder.avals)
+        if op.gives is FLOAT:
+            builder.avals.append(SCALAR)
+        else:
+            builder.avals.append(_SCALAR_BOOL)
+            value = np.asarray(value)
+        source = self._source_at(sys._getframe(2))  # past this frame and the operator's method
+        builder.entries.append(_new_entry(Entry, (op, (left.slot, right.slot), slot, (), source)))
+        return Tracer(self, slot, value)
+
+    def decide(self, tracer: Tracer) -> Any:
+        """The value of a tracer that Python decides on: a guard holds the tape to it."""
+        if tracer.slot not in self._guarded:
+            self._guarded.add(tracer.slot)
+            self.builder.guards.append(Guard(tracer.slot, _frozen(tracer.value), self.source()))
+        return tracer.value
+
+
+_FLOATS = frozenset((float, np.float64, int))
+_new_entry = tuple.__new__
+
+
+def location(source: Source | None) -> str:
+    """A source as it stands in messages."""
+    return "" if source is None else f" at {source.file}:{source.line}: `{source.text}`"
+
+
+def tidy_value(value: Any) -> Any:
+    """A float64 scalar as a Python float; any other value as an array."""
+    array = np.asarray(value)
+    return float(array) if array.ndim == 0 and array.dtype == FLOAT else array
+
+
+def _frozen(outcome: Any) -> Any:
+    """A guard's outcome: a Python scalar or a read-only array."""
+    if np.ndim(outcome) == 0:
+        return np.asarray(outcome).item()
+    array = np.array(outcome)
+    array.flags.writeable = False
+    return array
+
+
+def _name_of(array: Any) -> str | None:
+    """The user's name for an array, looked up where it is used."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and not is_user_code(frame.f_code):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    for scope in (frame.f_locals, frame.f_globals):
+        for name, value in scope.items():
+            if value is array and not name.startswith("_"):
+                return name
+    return None
