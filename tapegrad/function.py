@@ -69,7 +69,9 @@ class TracedFunction:
         return str(self.tape)
 
     def __repr__(self) -> str:
-        return f"<TracedFunction {self.tape.name}({', '.join(self.names[:6])}{', ...' * (len(self.names) > 6)})>"
+        return (
+            f"<TracedFunction {self.tape.name}({', '.join(self.names[:6])}{', ...' * (len(self.names) > 6)})>"
+        )
 
     # Parameters ---------------------------------------------------------------------------------------------
 
@@ -186,10 +188,10 @@ class TracedFunction:
             if not isinstance(result, Broken):
                 self._current = path
                 return result
-            prefix = (*path.outcomes[: result.index], outcome_key(result.value))
+            prefix = (*path.outcomes[: result.place], outcome_key(result.value))
             known = self._tree.find(prefix)
             if known is None:
-                path = self._retrace(vector, path.tape.guards[result.index])
+                path = self._retrace(vector, path.tape.guards[result.place])
                 # The trace itself decided at these parameters: its guards hold by definition.
                 return getattr(path, kind).run(inputs, read, check=False)
             path = known
@@ -198,7 +200,11 @@ class TracedFunction:
         with self._lock:
             self.retraces += 1
             if self.retraces % RETRACES_BEFORE_WARNING == 0:
-                line = "" if guard.source is None else f" at {guard.source.file}:{guard.source.line}: `{guard.source.text}`"
+                line = (
+                    ""
+                    if guard.source is None
+                    else f" at {guard.source.file}:{guard.source.line}: `{guard.source.text}`"
+                )
                 warnings.warn(
                     f"{self.tape.name} has been traced again {self.retraces} times, because a branch keeps "
                     f"changing{line}; np.where, np.maximum or np.clip decide without a new trace",

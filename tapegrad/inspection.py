@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.ops.registry import FLOAT
 from tapegrad.recording import data_array
-from tapegrad.tape import Entry, Tape, header, operand_text
+from tapegrad.tape import Entry, Tape, aligned, header, operand_text
 from tapegrad.tracing.recorder import location
 
 
@@ -56,14 +56,16 @@ class Values(Sequence[SlotValue]):
 
     def __str__(self) -> str:
         names = operand_text(self.tape)
-        leaves = [(names[slot], "", slot, "") for slot in (*self.tape.parameters, *self.tape.data)]
-        rows = [*leaves, *((f"%{e.output}", _call(e, names), e.output, e) for e in self.tape.entries)]
-        lines = [header(self.tape), f"  {'slot':<12} {'value':<28} {'adjoint':<28} entry"]
-        for name, call, slot, entry in rows:
-            source = f"   {entry.source}" if isinstance(entry, Entry) and entry.source else ""
-            value, adjoint = _number_text(self.values[slot]), _number_text(self.adjoints.get(slot))
-            lines.append(f"  {name:<12} {value:<28} {adjoint:<28} {call}{source}".rstrip())
-        return "\n".join(lines)
+        rows = [("slot", "value", "adjoint", "entry", "", "")]
+        for slot in (*self.tape.parameters, *self.tape.data):
+            rows.append((names[slot], *self._numbers(slot), "", "", ""))
+        for entry in self.tape.entries:
+            source = ("", "") if entry.source is None else (str(entry.source), entry.source.text)
+            rows.append((f"%{entry.output}", *self._numbers(entry.output), _call(entry, names), *source))
+        return "\n".join([header(self.tape), *aligned(rows)])
+
+    def _numbers(self, slot: int) -> tuple[str, str]:
+        return _number_text(self.values[slot]), _number_text(self.adjoints.get(slot))
 
 
 def _call(entry: Entry, names: Mapping[int, str]) -> str:
@@ -121,5 +123,3 @@ def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:
             f"{np.asarray(value).dtype}; trace anew for data of another size"
         )
     return value
-
-

@@ -150,10 +150,13 @@ def _short(value: Any) -> str:
 
 def _first_difference(first: Tape, second: Tape) -> Source | None:
     """The source of the first entry that two recordings do not share."""
-    values, others = dict(first.constants), dict(second.constants)
+    values: dict[int, Any] = dict(first.constants)
+    others: dict[int, Any] = dict(second.constants)
     for a, b in zip(first.entries, second.entries, strict=False):
         same = a.op is b.op and a.attrs == b.attrs and a.inputs == b.inputs
-        same = same and all(np.array_equal(values.get(s), others.get(s)) for s in a.inputs if s in values)
+        same = same and all(
+            s in others and np.array_equal(values[s], others[s]) for s in a.inputs if s in values
+        )
         if not same:
             return a.source
     return None

@@ -196,9 +196,9 @@ def listing(tape: Tape, limit: int | None = None) -> str:
     if limit is not None and len(rows) > limit:
         head, tail = rows[: limit - limit // 5], rows[-(limit // 5) :]
         left_out = len(rows) - len(head) - len(tail)
-        lines = [*_aligned(head), f"  ... {left_out:,} more lines ...", *_aligned(tail)]
+        lines = [*aligned(head), f"  ... {left_out:,} more lines ...", *aligned(tail)]
     else:
-        lines = _aligned(rows)
+        lines = aligned(rows)
     return "\n".join([header(tape), *lines])
 
 
@@ -279,12 +279,16 @@ def _index_text(item: Any) -> str:
     return "..." if item is Ellipsis else str(item)
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines of columns; a first column of indices stands to the right."""
     if not rows:
         return []
     widths = [min(max(len(row[i]) for row in rows), 32) for i in range(len(rows[0]) - 1)]
     lines = []
     for row in rows:
-        cells = [cell.rjust(w) if i == 0 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))]
+        cells = [
+            cell.rjust(width) if i == 0 and cell.startswith("[") else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
         lines.append(("  ".join(cells) + "  " + row[-1]).rstrip())
     return lines

@@ -69,7 +69,7 @@ def holds(guard: Guard, value: Any) -> bool:
 class Broken(NamedTuple):
     """The first guard that does not hold: its place among the guards, and what its slot holds instead."""
 
-    index: int
+    place: int
     value: Any
 
 
@@ -90,7 +90,7 @@ class Workspace:
 
     def __init__(self, tape: Tape, data: Mapping[int, Any]) -> None:
         self.buffer = np.zeros(sum(_words(aval) for aval in tape.avals))
-        self.cells = memoryview(self.buffer)
+        self.cells = memoryview(self.buffer)  # type: ignore[arg-type]
         self.views: list[Array] = []
         self.stretches: list[Stretch] = []
         self._address = self.buffer.__array_interface__["data"][0]
@@ -134,7 +134,9 @@ class Workspace:
             if result.size == 0 or np.may_share_memory(result, inputs[0]):
                 self.views[entry.output] = result
             else:
-                self._array_step(partial(_copy, self.views[entry.output], partial(op.kernel, *inputs, **attrs)))
+                self._array_step(
+                    partial(_copy, self.views[entry.output], partial(op.kernel, *inputs, **attrs))
+                )
             return
         cells = [self._cell(slot) for slot in (entry.output, *entry.inputs)]
         if min(cells) >= 0 and len(cells) <= 3 and op.shape is broadcast:

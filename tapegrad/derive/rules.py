@@ -9,7 +9,9 @@ from tapegrad.ops.registry import Elementwise, Linear, Op, Products
 from tapegrad.ops.shaping import shape_of
 
 
-def vjp(op: Op, i: int, ct: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any], gated: bool) -> Any:
+def vjp(
+    op: Op, i: int, ct: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any], gated: bool
+) -> Any:
     """What the cotangent `ct` of an op's output contributes to the cotangent of its input `i`.
 
     `gated` says that zeros in `ct` stand for elements not chosen, which no partial may revive.
@@ -38,7 +40,9 @@ def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], at
         moving = [i for i in range(len(inputs)) if rule.wrt(i)]
         mixed = list(inputs)
         for i in moving:
-            mixed[i] = tangents[i] if tangents[i] is not None else broadcast_to(0.0, shape=shape_of(inputs[i]))
+            mixed[i] = (
+                tangents[i] if tangents[i] is not None else broadcast_to(0.0, shape=shape_of(inputs[i]))
+            )
         return op(*mixed, **attrs)
     total = None
     for i in live:

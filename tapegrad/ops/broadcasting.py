@@ -46,12 +46,11 @@ def expand(value: Any, x: Any, axis: tuple[int, ...]) -> Any:
 
 
 def _sum_transpose(i: int, ct: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return broadcast_to(expand(ct, x, axis), shape=shape_of(x))
+    leading = axis == tuple(range(len(axis)))  # broadcasting supplies leading axes by itself
+    return broadcast_to(ct if leading and not keepdims else expand(ct, x, axis), shape=shape_of(x))
 
 
-sum_ = register(
-    Op("sum", np.add.reduce, reduced, Linear(_sum_transpose), samples=REDUCTION_SAMPLES)
-)
+sum_ = register(Op("sum", np.add.reduce, reduced, Linear(_sum_transpose), samples=REDUCTION_SAMPLES))
 
 
 def unbroadcast(ct: Any, shape: Shape) -> Any:

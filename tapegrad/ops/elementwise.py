@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.logic import equal, where
-from tapegrad.ops.registry import elementwise, implements
+from tapegrad.ops.registry import Op, elementwise, implements
 
 POSITIVE = (0.2, 3.0)
 UNIT = (-0.9, 0.9)
@@ -25,13 +25,13 @@ div = elementwise(
     "div",
     np.divide,
     lambda out, x, y: reciprocal(y),
-    lambda out, x, y: -out / y,
+    lambda out, x, y: -(out * reciprocal(y)),
     domain=((-2.0, 2.0), POSITIVE),
     scalar=operator.truediv,
 )
 neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg)
-reciprocal = elementwise("reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE)
-square = elementwise("square", np.square, lambda out, x: 2.0 * x)
+reciprocal: Op = elementwise("reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE)
+square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x)
 
 
 def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
@@ -61,18 +61,16 @@ remainder = elementwise(
     lambda out, x, y: -floor_divide(x, y),
     domain=((-2.0, 2.0), (0.7, 0.75)),
 )
-fmod = elementwise(
-    "fmod", np.fmod, 1.0, lambda out, x, y: -trunc(x / y), domain=((-2.0, 2.0), (0.7, 0.75))
-)
-floor_divide = elementwise("floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE))
+fmod = elementwise("fmod", np.fmod, 1.0, lambda out, x, y: -trunc(x / y), domain=((-2.0, 2.0), (0.7, 0.75)))
+floor_divide: Op = elementwise("floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE))
 
 # Magnitude and rounding -------------------------------------------------------------------------------------
 
 absolute = elementwise("abs", np.absolute, lambda out, x: sign(x), masks=True, numpy=(np.absolute, np.fabs))
-sign = elementwise("sign", np.sign, None)
+sign: Op = elementwise("sign", np.sign, None)
 floor = elementwise("floor", np.floor, None)
 ceil = elementwise("ceil", np.ceil, None)
-trunc = elementwise("trunc", np.trunc, None, numpy=(np.trunc,))
+trunc: Op = elementwise("trunc", np.trunc, None, numpy=(np.trunc,))
 rint = elementwise("rint", np.rint, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None)
 
@@ -110,13 +108,13 @@ logaddexp2 = elementwise(
 # Trigonometric and hyperbolic -------------------------------------------------------------------------------
 
 sin = elementwise("sin", np.sin, lambda out, x: cos(x))
-cos = elementwise("cos", np.cos, lambda out, x: -sin(x))
+cos: Op = elementwise("cos", np.cos, lambda out, x: -sin(x))
 tan = elementwise("tan", np.tan, lambda out, x: 1.0 + square(out), domain=(-1.0, 1.0))
 arcsin = elementwise("arcsin", np.arcsin, lambda out, x: 1.0 / sqrt(1.0 - square(x)), domain=UNIT)
 arccos = elementwise("arccos", np.arccos, lambda out, x: -1.0 / sqrt(1.0 - square(x)), domain=UNIT)
 arctan = elementwise("arctan", np.arctan, lambda out, x: 1.0 / (1.0 + square(x)))
 sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
-cosh = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
+cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
 tanh = elementwise("tanh", np.tanh, lambda out, x: 1.0 - square(out))
 arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: 1.0 / sqrt(1.0 + square(x)))
 arccosh = elementwise(

@@ -1,7 +1,7 @@
 """Indexing, functional assignment, and joins.
 
-An index is recorded as a hashable tuple: ints, None (a new axis), `...`, slices as ``(start, stop, step)``, and
-`ARRAY` where an integer array stands; the arrays themselves are further inputs of the op.
+An index is recorded as a hashable tuple: ints, None (a new axis), `...`, slices as ``(start, stop, step)``,
+and `ARRAY` where an integer array stands; the arrays themselves are further inputs of the op.
 """
 
 from __future__ import annotations
@@ -36,17 +36,11 @@ def decode(index: Index, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:
 
 def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
     """The shape that indexing gives, found on stand-ins without data."""
-    stand_in = np.broadcast_to(np.int8(0), shape)
     zeros = [np.zeros(array, dtype=np.intp) for array in arrays]
-    if 0 in shape:
-        return _empty_indexed_shape(shape, index, zeros)
-    return stand_in[decode(index, zeros)].shape
-
-
-def _empty_indexed_shape(shape: Shape, index: Index, zeros: Sequence[Any]) -> Shape:
-    # No index but an empty one is valid on an empty axis, so only arrays need care there.
-    padded = tuple(max(n, 1) for n in shape) if zeros else shape
-    return np.broadcast_to(np.int8(0), padded)[decode(index, zeros)].shape
+    # Index arrays of zeros fit any axis but an empty one, which only empty index arrays do.
+    stand_in = np.broadcast_to(np.int8(0), tuple(max(n, 1) for n in shape) if zeros else shape)
+    shape = stand_in[decode(index, zeros)].shape
+    return shape
 
 
 def _getitem(x: Any, *arrays: Any, index: Index) -> Any:
@@ -90,7 +84,7 @@ getitem = register(
         ),
     )
 )
-scatter = register(
+scatter: Op = register(
     Op(
         "scatter",
         _scatter,
@@ -296,10 +290,12 @@ def outer(a: Any, b: Any) -> Any:
 @implements(np.tril)
 def tril(m: Any, k: int = 0) -> Any:
     """NumPy's `tril`."""
-    return where(np.tri(*shape_of(m)[-2:], k=k, dtype=bool), m, 0.0)
+    rows, columns = shape_of(m)[-2:]
+    return where(np.tri(rows, columns, k=k, dtype=bool), m, 0.0)
 
 
 @implements(np.triu)
 def triu(m: Any, k: int = 0) -> Any:
     """NumPy's `triu`."""
-    return where(np.tri(*shape_of(m)[-2:], k=k - 1, dtype=bool), 0.0, m)
+    rows, columns = shape_of(m)[-2:]
+    return where(np.tri(rows, columns, k=k - 1, dtype=bool), 0.0, m)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.broadcasting import sum_, unbroadcast
+from tapegrad.ops.broadcasting import Axis, axes_of, sum_, unbroadcast
 from tapegrad.ops.elementwise import absolute, sqrt, square
 from tapegrad.ops.logic import equal, where
-from tapegrad.ops.reductions import Axis, axes_of
 from tapegrad.ops.registry import FLOAT, Linear, Op, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, swapaxes, transpose_
 
@@ -77,7 +76,9 @@ def dot(a: Any, b: Any) -> Any:
     if not left or not right:
         return a * b
     if len(right) > 2 or (len(left) > 2 and len(right) == 2):
-        raise NotImplementedError(f"np.dot of shapes {left} and {right}: write np.matmul or a sum of products")
+        raise NotImplementedError(
+            f"np.dot of shapes {left} and {right}: write np.matmul or a sum of products"
+        )
     return matmul(a, b)
 
 
@@ -100,7 +101,9 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     if ord == 1 and len(axes) == 1:
         return sum_(absolute(x), axis=axes, keepdims=keepdims)
     if ord not in (None, "fro") and not (ord == 2 and len(axes) == 1):
-        raise NotImplementedError(f"np.linalg.norm with ord={ord!r} on {len(axes)} axes has no derivative rule")
+        raise NotImplementedError(
+            f"np.linalg.norm with ord={ord!r} on {len(axes)} axes has no derivative rule"
+        )
     squares = sum_(square(x), axis=axes, keepdims=keepdims)
     nil = equal(squares, 0.0)
     return where(nil, 0.0, sqrt(where(nil, 1.0, squares)))

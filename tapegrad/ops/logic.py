@@ -27,13 +27,25 @@ isfinite = elementwise("isfinite", np.isfinite, None, gives=BOOL)
 signbit = elementwise("signbit", np.signbit, None, gives=BOOL)
 
 logical_and = elementwise(
-    "logical_and", np.logical_and, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_and, np.bitwise_and)
+    "logical_and",
+    np.logical_and,
+    None,
+    None,
+    takes=(BOOL,),
+    gives=BOOL,
+    numpy=(np.logical_and, np.bitwise_and),
 )
 logical_or = elementwise(
     "logical_or", np.logical_or, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_or, np.bitwise_or)
 )
 logical_xor = elementwise(
-    "logical_xor", np.logical_xor, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_xor, np.bitwise_xor)
+    "logical_xor",
+    np.logical_xor,
+    None,
+    None,
+    takes=(BOOL,),
+    gives=BOOL,
+    numpy=(np.logical_xor, np.bitwise_xor),
 )
 logical_not = elementwise(
     "logical_not", np.logical_not, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_not, np.invert)

@@ -20,6 +20,7 @@ from tapegrad.ops.shaping import reshape, shape_of, to_float
 
 # Sums and means ---------------------------------------------------------------------------------------------
 
+
 @implements(np.sum, np.add.reduce)
 def sum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `sum`."""
@@ -216,9 +217,7 @@ _TRUTH = (
     ((np.array([True, False]),), {"axis": (0,), "keepdims": False}),
     ((np.array([[True, False], [True, True]]),), {"axis": (1,), "keepdims": True}),
 )
-all_ = register(
-    Op("all", np.logical_and.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH)
-)
+all_ = register(Op("all", np.logical_and.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH))
 any_ = register(Op("any", np.logical_or.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH))
 
 

@@ -218,6 +218,6 @@ def elementwise(
         masks=masks,
         scalar=scalar,
         numpy=(kernel,) if numpy is None else numpy,
-        domain=ranges,  # type: ignore[arg-type]
+        domain=ranges,
     )
     return register(op)

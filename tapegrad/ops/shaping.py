@@ -16,8 +16,8 @@ _TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
 
 def shape_of(x: Any) -> Shape:
     """The shape of a number, an array or a recordable operand."""
-    shape = getattr(x, "shape", None)
-    return np.shape(x) if shape is None else shape  # type: ignore[no-any-return]
+    shape: Shape | None = getattr(x, "shape", None)
+    return np.shape(x) if shape is None else shape
 
 
 # Shapes -----------------------------------------------------------------------------------------------------
@@ -27,7 +27,7 @@ def _reshape(x: Any, shape: Shape) -> Any:
     return np.reshape(x, shape)
 
 
-reshape = register(
+reshape: Op = register(
     Op(
         "reshape",
         _reshape,
@@ -45,7 +45,9 @@ reshape = register(
 def reshape_(a: Any, /, shape: Any, order: str = "C") -> Any:
     """NumPy's `reshape`."""
     if order != "C":
-        raise NotImplementedError(f"reshape with order={order!r}: write np.reshape(x.T, ...) for column order")
+        raise NotImplementedError(
+            f"reshape with order={order!r}: write np.reshape(x.T, ...) for column order"
+        )
     old = shape_of(a)
     # A stand-in without memory resolves -1 and raises NumPy's own error for a wrong size.
     new = np.broadcast_to(np.float64(0.0), old).reshape(shape).shape
@@ -86,7 +88,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
 
-transpose = register(
+transpose: Op = register(
     Op(
         "transpose",
         np.transpose,
@@ -142,10 +144,12 @@ def _cast(name: str, dtype: np.dtype[Any]) -> Op:
         np.copyto(out, x, casting="unsafe")
         return out
 
-    samples = (((np.array([0.0, 1.6, -2.0]),), {}), ((np.array([True, False]),), {}), ((3,), {}))
-    return register(
-        Op(name, kernel, lambda shape: shape, None, takes=(None,), gives=dtype, samples=samples)
+    samples: tuple[Any, ...] = (
+        ((np.array([0.0, 1.6, -2.0]),), {}),
+        ((np.array([True, False]),), {}),
+        ((3,), {}),
     )
+    return register(Op(name, kernel, lambda shape: shape, None, takes=(None,), gives=dtype, samples=samples))
 
 
 to_float = _cast("to_float", FLOAT)

@@ -13,7 +13,7 @@ from scipy import special
 
 from tapegrad.ops.elementwise import POSITIVE, exp, log, log1p, square
 from tapegrad.ops.logic import equal, where
-from tapegrad.ops.registry import elementwise
+from tapegrad.ops.registry import Op, elementwise
 
 PROBABILITY = (0.1, 0.9)
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -23,7 +23,7 @@ SQRT_HALF = math.sqrt(0.5)
 # The gamma family -------------------------------------------------------------------------------------------
 
 gammaln = elementwise("gammaln", special.gammaln, lambda out, x: digamma(x), domain=POSITIVE)
-digamma = elementwise("digamma", special.digamma, lambda out, x: polygamma(1.0, x), domain=POSITIVE)
+digamma: Op = elementwise("digamma", special.digamma, lambda out, x: polygamma(1.0, x), domain=POSITIVE)
 
 
 def _polygamma(n: Any, x: Any, out: Any = None) -> Any:
@@ -34,7 +34,7 @@ def _polygamma(n: Any, x: Any, out: Any = None) -> Any:
     return out
 
 
-polygamma = elementwise(
+polygamma: Op = elementwise(
     "polygamma",
     _polygamma,
     None,
@@ -64,13 +64,11 @@ ndtri = elementwise(
     "ndtri", special.ndtri, lambda out, x: SQRT_2PI * exp(0.5 * square(out)), domain=PROBABILITY
 )
 # The inverse Mills ratio by erfcx keeps its digits far in the tail, where exp(-x**2 / 2 - out) loses them all.
-log_ndtr = elementwise(
-    "log_ndtr", special.log_ndtr, lambda out, x: (2.0 / SQRT_2PI) / erfcx(-SQRT_HALF * x)
-)
+log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: (2.0 / SQRT_2PI) / erfcx(-SQRT_HALF * x))
 
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit = elementwise("expit", special.expit, lambda out, x: out * expit(-x))
+expit: Op = elementwise("expit", special.expit, lambda out, x: out * expit(-x))
 log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
 logit = elementwise("logit", special.logit, lambda out, x: 1.0 / (x * (1.0 - x)), domain=PROBABILITY)
 

@@ -6,8 +6,7 @@ from tapegrad.passes.fold import fold
 from tapegrad.passes.simplify import simplify
 from tapegrad.tape import Tape
 
-# Rules expose constants and constants trigger rules, so `fold` stands on both sides of `simplify`.
-PASSES = (fold, simplify, fold, cse, dce)
+PASSES = (fold, simplify, cse, dce)
 
 
 def tidy(tape: Tape) -> Tape:

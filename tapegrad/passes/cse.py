@@ -14,7 +14,7 @@ def cse(tape: Tape) -> Tape:
     seen: dict[Any, int] = {}
     first: dict[int, int] = {}
     for slot, value in tape.constants:
-        key = ("float", value.hex()) if isinstance(value, float) else ("array", id(value))
+        key: Any = ("float", value.hex()) if isinstance(value, float) else ("array", id(value))
         first[slot] = seen.setdefault(key, slot)
     new = copy_leaves(tape, builder, set(seen.values()))
     new.update({slot: new[kept] for slot, kept in first.items()})

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tapegrad.builder import Builder, copy_leaves
-from tapegrad.tape import Tape
+from tapegrad.builder import Builder, copy_guards, copy_leaves
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.tape import Entry, Tape
 from tapegrad.tracing.recorder import tidy_value
 
 
 def fold(tape: Tape) -> Tape:
-    """Replace each entry whose inputs are all constants by its value, and drop guards that cannot change."""
+    """Replace each entry whose inputs are all constants by its value."""
     builder = Builder(tape.name)
     new = copy_leaves(tape, builder)
     known: dict[int, Any] = dict(tape.constants)
     with np.errstate(all="ignore"):
         for entry in tape.entries:
-            if all(slot in known for slot in entry.inputs):
-                value = entry.op.kernel(*[known[slot] for slot in entry.inputs], **dict(entry.attrs))
-                known[entry.output] = _read_only(tidy_value(value))
+            # A stretched constant stays one number; `simplify` moves the stretching past what uses it.
+            if entry.op is not broadcast_to and all(slot in known for slot in entry.inputs):
+                known[entry.output] = computed(entry, known)
                 new[entry.output] = builder.constant(known[entry.output])
             else:
                 inputs = tuple([new[slot] for slot in entry.inputs])
                 aval = tape.avals[entry.output]
                 new[entry.output] = builder.emit(entry.op, inputs, entry.attrs, entry.source, aval)
-    builder.guards = [g._replace(slot=new[g.slot]) for g in tape.guards if g.slot not in known]
+    copy_guards(tape, builder, new)
     return builder.finish(new[slot] for slot in tape.outputs)
 
 
-def _read_only(value: Any) -> Any:
+def computed(entry: Entry, known: Mapping[int, Any]) -> Any:
+    """The value of an entry whose inputs are all known: a float or a read-only array."""
+    value = tidy_value(entry.op.kernel(*[known[slot] for slot in entry.inputs], **dict(entry.attrs)))
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
     return value

@@ -1,4 +1,4 @@
-"""simplify: local rules, exact but for the sign of a zero and, in `_sum_of_broadcast`, rounding.
+"""simplify: local rules, exact but for the sign of a zero, and within rounding where constants are gathered.
 
 No rule drops a factor of zero: 0 times infinity is NaN, and stays so.
 """
@@ -14,6 +14,7 @@ from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, mul, neg, square, sub
 from tapegrad.ops.registry import FLOAT, Elementwise, Op, broadcast
+from tapegrad.passes.fold import computed
 from tapegrad.tape import Entry, Tape, size_of
 
 
@@ -35,12 +36,14 @@ class _Rewriter:
         return isinstance(value, float) and value == number
 
     def emit(self, like: Entry, op: Op, inputs: tuple[int, ...], attrs: Any = ()) -> int:
+        if op is not broadcast_to and all(slot in self.known for slot in inputs):
+            return self.constant(computed(Entry(op, inputs, -1, attrs, like.source), self.known))
         aval = op.aval([self.builder.avals[slot] for slot in inputs], dict(attrs))
         slot = self.builder.emit(op, inputs, attrs, like.source, aval)
         self.made[slot] = self.builder.entries[-1]
         return slot
 
-    def number(self, value: float) -> int:
+    def constant(self, value: Any) -> int:
         slot = self.builder.constant(value)
         self.known[slot] = value
         return slot
@@ -64,8 +67,7 @@ def _neutral(number: float, *sides: int) -> Rule:
 
 
 def _double_negation(w: _Rewriter, entry: Entry) -> int | None:
-    inner = w.made.get(entry.inputs[0])
-    return inner.inputs[0] if inner is not None and inner.op is neg else None
+    return _negated(w, entry.inputs[0])
 
 
 def _minus_one_times(w: _Rewriter, entry: Entry) -> int | None:
@@ -75,13 +77,43 @@ def _minus_one_times(w: _Rewriter, entry: Entry) -> int | None:
     return None
 
 
+def _constant_times_constant(w: _Rewriter, entry: Entry) -> int | None:
+    """c * (d * x) is (c * d) * x."""
+    for side in (0, 1):
+        c, inner = w.known.get(entry.inputs[side]), w.made.get(entry.inputs[1 - side])
+        if not isinstance(c, float) or inner is None or inner.op is not mul:
+            continue
+        for inner_side in (0, 1):
+            d = w.known.get(inner.inputs[inner_side])
+            if isinstance(d, float):
+                factor = w.constant(c * d)
+                return _rewrite(w, entry._replace(inputs=(factor, inner.inputs[1 - inner_side]), attrs=()))
+    return None
+
+
+def _negated(w: _Rewriter, slot: int) -> int | None:
+    """y, where the slot is -y."""
+    made = w.made.get(slot)
+    return made.inputs[0] if made is not None and made.op is neg else None
+
+
+def _sign_outward(w: _Rewriter, entry: Entry) -> int | None:
+    """(-x) * y is -(x * y), and the same for x / y and sum(x): signs meet further out and cancel."""
+    bare = [_negated(w, slot) for slot in entry.inputs]
+    if all(slot is None for slot in bare):
+        return None
+    inputs = tuple([slot if new is None else new for slot, new in zip(entry.inputs, bare, strict=True)])
+    positive = _rewrite(w, entry._replace(inputs=inputs))
+    if sum(slot is not None for slot in bare) == 2:
+        return positive
+    return _rewrite(w, Entry(neg, (positive,), -1, (), entry.source))
+
+
 def _minus_a_negative(w: _Rewriter, entry: Entry) -> int | None:
     """x + (-y) is x - y, and x - (-y) is x + y."""
     x, y = entry.inputs
-    inner = w.made.get(y)
-    if inner is not None and inner.op is neg:
-        return w.emit(entry, sub if entry.op is add else add, (x, inner.inputs[0]))
-    return None
+    bare = _negated(w, y)
+    return None if bare is None else w.emit(entry, sub if entry.op is add else add, (x, bare))
 
 
 def _easy_power(w: _Rewriter, entry: Entry) -> int | None:
@@ -105,16 +137,14 @@ def _is_stretched(w: _Rewriter, slot: int) -> bool:
     return made is not None and made.op is broadcast_to
 
 
-def _broadcast_unneeded(w: _Rewriter, entry: Entry) -> int | None:
-    """An elementwise op broadcasts by itself: its operands need not be stretched before."""
+def _stretch_late(w: _Rewriter, entry: Entry) -> int:
+    """An elementwise op broadcasts by itself: compute on the small operands, and stretch what is left to."""
     shape = broadcast(*map(w.shape, entry.inputs))
-    inputs = list(entry.inputs)
-    for i, slot in enumerate(inputs):
-        if _is_stretched(w, slot):
-            trial = [*inputs[:i], w.made[slot].inputs[0], *inputs[i + 1 :]]
-            if broadcast(*map(w.shape, trial)) == shape:
-                inputs = trial
-    return w.emit(entry, entry.op, tuple(inputs)) if tuple(inputs) != entry.inputs else None
+    inputs = tuple([w.made[s].inputs[0] if _is_stretched(w, s) else s for s in entry.inputs])
+    small = _rewrite(w, entry._replace(inputs=inputs))
+    if w.shape(small) == shape:
+        return small
+    return w.emit(entry, broadcast_to, (small,), (("shape", shape),))
 
 
 def _sum_of_broadcast(w: _Rewriter, entry: Entry) -> int | None:
@@ -126,7 +156,7 @@ def _sum_of_broadcast(w: _Rewriter, entry: Entry) -> int | None:
     attrs = dict(entry.attrs)
     if w.shape(made.inputs[0]) != () or len(attrs["axis"]) < len(shape) or attrs["keepdims"]:
         return None
-    return w.emit(entry, mul, (made.inputs[0], w.number(float(size_of(shape)))))
+    return w.emit(entry, mul, (made.inputs[0], w.constant(float(size_of(shape)))))
 
 
 def _same_shape(w: _Rewriter, entry: Entry) -> int | None:
@@ -136,13 +166,13 @@ def _same_shape(w: _Rewriter, entry: Entry) -> int | None:
 RULES: dict[str, tuple[Rule, ...]] = {
     "add": (_neutral(0.0, 0, 1), _minus_a_negative),
     "sub": (_neutral(0.0, 1), _minus_a_negative),
-    "mul": (_neutral(1.0, 0, 1), _minus_one_times),
-    "div": (_neutral(1.0, 1),),
+    "mul": (_neutral(1.0, 0, 1), _minus_one_times, _constant_times_constant, _sign_outward),
+    "div": (_neutral(1.0, 1), _sign_outward),
     "gated_mul": (_neutral(1.0, 1),),
     "neg": (_double_negation,),
     "power": (_easy_power,),
     "where": (_decided,),
-    "sum": (_sum_of_broadcast,),
+    "sum": (_sum_of_broadcast, _sign_outward),
     "broadcast_to": (_same_shape,),
     "reshape": (_same_shape,),
 }
@@ -154,17 +184,16 @@ def _rewrite(w: _Rewriter, entry: Entry) -> int:
         if slot is not None:
             return slot
     if isinstance(entry.op.rule, Elementwise) and any(_is_stretched(w, slot) for slot in entry.inputs):
-        slot = _broadcast_unneeded(w, entry)
-        if slot is not None:
-            return slot
+        return _stretch_late(w, entry)
     return w.emit(entry, entry.op, entry.inputs, entry.attrs)
 
 
 def simplify(tape: Tape) -> Tape:
-    """Apply the local rules of the table above, once, from the first entry to the last."""
+    """Apply the local rules of the table above, and fold what they make constant, in one walk."""
     w = _Rewriter(tape)
-    for entry in tape.entries:
-        inputs = tuple([w.new[slot] for slot in entry.inputs])
-        w.new[entry.output] = _rewrite(w, entry._replace(inputs=inputs))
+    with np.errstate(all="ignore"):
+        for entry in tape.entries:
+            inputs = tuple([w.new[slot] for slot in entry.inputs])
+            w.new[entry.output] = _rewrite(w, entry._replace(inputs=inputs))
     copy_guards(tape, w.builder, w.new)
     return w.builder.finish(w.new[slot] for slot in tape.outputs)

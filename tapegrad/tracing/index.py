@@ -33,7 +33,9 @@ def _encode_item(item: Any) -> Any:
     if item is None or item is Ellipsis:
         return item
     if isinstance(item, slice):
-        return tuple(None if part is None else operator.index(part) for part in (item.start, item.stop, item.step))
+        return tuple(
+            None if part is None else operator.index(part) for part in (item.start, item.stop, item.step)
+        )
     if isinstance(item, Recordable):
         return _encode_traced(item)
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):

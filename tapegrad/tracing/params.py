@@ -115,7 +115,11 @@ class Structure:
                 raise ValueError(f"expected {self.expected()}; missing {missing}, unexpected {extra}")
             return [theta[key] for key in node.keys]
         if not isinstance(theta, (list, tuple)) or len(theta) != len(node.children):
-            got = f"{type(theta).__name__} of {len(theta)}" if hasattr(theta, "__len__") else type(theta).__name__
+            got = (
+                f"{type(theta).__name__} of {len(theta)}"
+                if hasattr(theta, "__len__")
+                else type(theta).__name__
+            )
             raise ValueError(f"expected {self.expected()}; got {got}")
         return theta
 
@@ -150,7 +154,9 @@ def _describe(node: Leaf | Nest) -> str:
     if isinstance(node, Leaf):
         return "a number" if node.shape == () else f"an array of shape {node.shape}"
     if node.kind is dict:
-        inside = ", ".join(f"{k}: {_describe(child)}" for k, child in zip(node.keys, node.children, strict=True))
+        inside = ", ".join(
+            f"{k}: {_describe(child)}" for k, child in zip(node.keys, node.children, strict=True)
+        )
         return f"a dict of {inside}"
     return f"a {node.kind.__name__} of " + ", ".join(_describe(child) for child in node.children)
 
@@ -159,7 +165,9 @@ def _numbers(value: Any, label: str) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise TypeError(f"{label} must be a real number or an array of them, not a ragged {type(value).__name__}") from None
+        raise TypeError(
+            f"{label} must be a real number or an array of them, not a ragged {type(value).__name__}"
+        ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{label} must be a real number or an array of them, not {value!r:.80}")
     return array.astype(np.float64, copy=False)

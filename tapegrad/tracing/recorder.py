@@ -18,14 +18,14 @@ from tapegrad.builder import Builder
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
-from tapegrad.ops.shaping import CASTS, reshape
+from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
 from tapegrad.tracing.tracer import Tracer
 
 Array = np.ndarray[Any, Any]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_LIBRARIES = tuple(os.path.dirname(module.__file__) + os.sep for module in (np, scipy))
+_LIBRARIES = tuple(os.path.dirname(str(module.__file__)) + os.sep for module in (np, scipy))
 # The demonstration is written as a user would write it, so its lines count as the user's.
 _USER_SIDE = (os.path.join(_PACKAGE, "demo.py"),)
 _SCALAR_BOOL = Aval((), BOOL)
@@ -74,8 +74,7 @@ class Recorder:
 
     def _lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         if dtype in (FLOAT, None) and isinstance(operand, (float, int, np.floating, np.integer)):
-            if dtype is FLOAT or not isinstance(operand, bool):
-                return self.number(float(operand))
+            return self.number(float(operand))
         array = np.asarray(operand)
         if array.dtype == object:
             return self.lift(self.gather(array), dtype)
@@ -108,7 +107,7 @@ class Recorder:
     def gather(self, array: Array) -> Any:
         """One array out of an object array of scalars, some of them traced."""
         for item in array.flat:
-            if not isinstance(item, (Tracer, float, int, np.number, np.bool_)) or np.ndim(item) != 0:
+            if not isinstance(item, (Tracer, float, int, np.number, np.bool_)) or shape_of(item) != ():
                 raise TraceError(
                     f"an object array holding {type(item).__name__} cannot stand on a tape{self.whereabouts()}: "
                     "build arrays of traced values with np.stack or np.concatenate"
@@ -146,7 +145,8 @@ class LiveRecorder(Recorder):
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
-        self._arrays: dict[int, tuple[Any, Tracer]] = {}
+        self._arrays: dict[int, Tracer] = {}
+        self._seen: list[Any] = []
         self._lines: dict[int, dict[int, Source] | None] = {}
         self._codes: list[CodeType] = []
         self._guarded: set[int] = set()
@@ -178,12 +178,12 @@ class LiveRecorder(Recorder):
 
     def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
         """A constant array; one that is used twice is copied once, as long as it has not changed between."""
-        known, tracer = self._arrays.get(id(operand), (None, None))
-        if tracer is not None and known is operand and tracer.value.dtype == dtype:
-            if np.array_equal(tracer.value, array, equal_nan=dtype == FLOAT):
-                return tracer
+        known = self._arrays.get(id(operand))
+        if known is not None and _is_still(known.value, array, dtype):
+            return known
         tracer = super().array(operand, array, dtype)
-        self._arrays[id(operand)] = (operand, tracer)
+        self._arrays[id(operand)] = tracer
+        self._seen.append(operand)  # so that no other array gets this id
         label = _name_of(operand)
         if label is not None:
             self.builder.labels[tracer.slot] = label
@@ -233,6 +233,10 @@ _new_entry = tuple.__new__
 def location(source: Source | None) -> str:
     """A source as it stands in messages."""
     return "" if source is None else f" at {source.file}:{source.line}: `{source.text}`"
+
+
+def _is_still(copy: Array, array: Array, dtype: np.dtype[Any]) -> bool:
+    return copy.dtype == dtype and np.array_equal(copy, array, equal_nan=dtype == FLOAT)
 
 
 def tidy_value(value: Any) -> Any:

@@ -133,7 +133,7 @@ class Tracer(Recordable):
     __matmul__, __rmatmul__ = _operator(matmul), _reflected(matmul)
     __lt__, __le__ = _operator(logic.less), _operator(logic.less_equal)
     __gt__, __ge__ = _operator(logic.greater), _operator(logic.greater_equal)
-    __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)  # type: ignore[assignment]
+    __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)
     __and__, __rand__ = _operator(logic.logical_and), _reflected(logic.logical_and)
     __or__, __ror__ = _operator(logic.logical_or), _reflected(logic.logical_or)
     __xor__, __rxor__ = _operator(logic.logical_xor), _reflected(logic.logical_xor)
@@ -172,7 +172,7 @@ class Tracer(Recordable):
     def __index__(self) -> int:
         if self.dtype != INT or self.ndim:
             raise TraceError(
-                f"a traced {self.dtype} value was used as an index{self.recorder.whereabouts()}: write int(...)"
+                f"a traced {self.dtype} value cannot be an index{self.recorder.whereabouts()}: write int(...)"
             )
         return int(self.recorder.decide(self))
 
@@ -234,7 +234,9 @@ class Tracer(Recordable):
         if "where" in kwargs:
             raise TraceError(f"{name}(where=...) cannot be traced{self.recorder.whereabouts()}: use np.where")
         if isinstance(function, Op) and kwargs:
-            raise TraceError(f"{name} takes no {sorted(kwargs)} on traced values{self.recorder.whereabouts()}")
+            raise TraceError(
+                f"{name} takes no {sorted(kwargs)} on traced values{self.recorder.whereabouts()}"
+            )
         live = [self.recorder.lift(x, None) if _holds_tracers(x) else x for x in inputs]
         result = function(*live, **kwargs)
         if out is None:
@@ -261,8 +263,9 @@ class Tracer(Recordable):
         if func in (np.copy, np.array, np.asarray):
             return Tracer(self.recorder, *_slot_and_value(self.recorder.lift(args[0], FLOAT)))
         if func in (np.full, np.full_like) and isinstance(args[1], Tracer):
-            return np.broadcast_to(args[1], stand_ins[0] if func is np.full else np.shape(stand_ins[0]))
-        maker = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
+            shape = stand_ins[0] if func is np.full else np.shape(stand_ins[0])
+            return NUMPY[np.broadcast_to](args[1], shape)
+        maker: Any = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
         # A fresh tracer: the constant may be shared, what is written in place must not be.
         return Tracer(self.recorder, *_slot_and_value(self.recorder.lift(maker(*stand_ins, **kwargs), FLOAT)))
 
@@ -292,10 +295,9 @@ class Tracer(Recordable):
         return self if kind == self.dtype else self.recorder.apply(CASTS[kind], (self,), {})
 
 
-_MAKERS = frozenset(
-    (np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.zeros, np.ones, np.empty, np.full)
-    + (np.array, np.asarray, np.copy, np.eye, np.identity, np.arange)
-)
+_LIKE_ANOTHER: tuple[Any, ...] = (np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.copy)
+_WITH_LIKE: tuple[Any, ...] = (np.zeros, np.ones, np.empty, np.full, np.array, np.asarray, np.eye, np.arange)
+_MAKERS = frozenset((*_LIKE_ANOTHER, *_WITH_LIKE))
 
 
 def _slot_and_value(tracer: Tracer) -> tuple[int, Any]:
@@ -311,7 +313,9 @@ def _without_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in kwargs.items()
-        if value is not None and value is not np._NoValue and not (name == "dtype" and value in (float, FLOAT))
+        if value is not None
+        and value is not np._NoValue
+        and not (name == "dtype" and value in (float, FLOAT))
     }
 
 
@@ -319,4 +323,3 @@ def _without_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
 for _ufunc, _op in NUMPY.items():
     if isinstance(_ufunc, np.ufunc) and isinstance(_op, Op) and _ufunc.nin == 1:
         setattr(Tracer, _ufunc.__name__, _unary(_op))
-
