@@ -24,7 +24,7 @@ _quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
 def _operand(value: Operand) -> Any:
-    """Sequences, arrays and pandas objects as float64 arrays; Python numbers and traced values as they are."""
+    """Sequences, arrays and pandas objects as float64 arrays; numbers and traced values as they are."""
     if isinstance(value, list | tuple | np.ndarray | np.generic) or hasattr(value, "to_numpy"):
         array = np.asarray(value)
         # On int8, bool or float32 data scipy.special would compute in float32.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -119,6 +119,15 @@ def size_of(shape: Shape) -> int:
     for n in shape:
         size *= n
     return size
+
+
+def needed_for(tape: Tape, slots: Iterable[int]) -> set[int]:
+    """All slots that these depend on, themselves included."""
+    needed = set(slots)
+    for entry in reversed(tape.entries):
+        if entry.output in needed:
+            needed.update(entry.inputs)
+    return needed
 
 
 def aval_of(value: Any) -> Aval:

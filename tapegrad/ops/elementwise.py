@@ -30,8 +30,10 @@ div = elementwise(
     scalar=operator.truediv,
 )
 neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg)
-reciprocal: Op = elementwise("reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE)
-square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x)
+reciprocal: Op = elementwise(
+    "reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE, scalar=lambda x: 1.0 / x
+)
+square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=lambda x: x * x)
 
 
 def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
@@ -51,7 +53,6 @@ power = elementwise(
     _power_wrt_base,
     _power_wrt_exponent,
     domain=(POSITIVE, (-2.0, 2.0)),
-    scalar=math.pow,
     numpy=(np.power, np.float_power),
 )
 remainder = elementwise(
@@ -83,7 +84,7 @@ log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE)
 log2 = elementwise("log2", np.log2, lambda out, x: 1.0 / (LOG2 * x), domain=POSITIVE)
 log10 = elementwise("log10", np.log10, lambda out, x: 1.0 / (LOG10 * x), domain=POSITIVE)
 log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT)
-sqrt = elementwise("sqrt", np.sqrt, lambda out, x: 0.5 / out, domain=POSITIVE)
+sqrt = elementwise("sqrt", np.sqrt, lambda out, x: 0.5 / out, domain=POSITIVE, scalar=math.sqrt)
 cbrt = elementwise("cbrt", np.cbrt, lambda out, x: 1.0 / (3.0 * square(out)), domain=POSITIVE)
 
 

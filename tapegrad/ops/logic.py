@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.broadcasting import unbroadcast
 from tapegrad.ops.registry import BOOL, FLOAT, Linear, Op, broadcast, elementwise, implements, register
+from tapegrad.ops.shaping import shape_of
 
 # Comparisons and logicals: no derivative --------------------------------------------------------------------
 
@@ -63,7 +65,8 @@ def _where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
 
 
 def _where_transpose(i: int, ct: Any, c: Any, x: Any, y: Any) -> Any:
-    return where(c, ct, 0.0) if i == 1 else where(c, 0.0, ct)
+    kept = where(c, ct, 0.0) if i == 1 else where(c, 0.0, ct)
+    return unbroadcast(kept, shape_of(x if i == 1 else y))
 
 
 where = register(

@@ -141,7 +141,7 @@ class Op:
         return f"<op {self.name}>"
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
-        return OPS.__getitem__, (self.name,)
+        return find, (self.name,)
 
     def takes_at(self, index: int) -> np.dtype[Any] | None:
         """The dtype that input `index` is converted to, or None."""
@@ -159,6 +159,11 @@ class Op:
 
 OPS: dict[str, Op] = {}
 NUMPY: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def find(name: str) -> Op:
+    """The op of this name."""
+    return OPS[name]
 
 
 def register(op: Op) -> Op:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from tapegrad.builder import Builder, copy_guards, copy_leaves
-from tapegrad.tape import Tape
+from tapegrad.tape import Tape, needed_for
 
 
 def dce(tape: Tape) -> Tape:
     """Keep only what leads to an output or to a guard."""
-    needed = {*tape.outputs, *(guard.slot for guard in tape.guards)}
-    kept = []
-    for entry in reversed(tape.entries):
-        if entry.output in needed:
-            needed.update(entry.inputs)
-            kept.append(entry)
+    needed = needed_for(tape, (*tape.outputs, *(guard.slot for guard in tape.guards)))
     builder = Builder(tape.name)
     new = copy_leaves(tape, builder, needed)
-    for entry in reversed(kept):
+    for entry in tape.entries:
+        if entry.output not in needed:
+            continue
         inputs = tuple([new[slot] for slot in entry.inputs])
         aval = tape.avals[entry.output]
         new[entry.output] = builder.emit(entry.op, inputs, entry.attrs, entry.source, aval)

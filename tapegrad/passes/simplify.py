@@ -15,7 +15,7 @@ from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, mul, neg, square, sub
 from tapegrad.ops.registry import FLOAT, Elementwise, Op, broadcast
 from tapegrad.passes.fold import computed
-from tapegrad.tape import Entry, Tape, size_of
+from tapegrad.tape import Entry, Tape, needed_for, size_of
 
 
 class _Rewriter:
@@ -27,6 +27,7 @@ class _Rewriter:
         self.new = copy_leaves(tape, self.builder)
         self.made: dict[int, Entry] = {}
         self.known: dict[int, Any] = dict(self.builder.constants)
+        self.exact = False
 
     def shape(self, slot: int) -> tuple[int, ...]:
         return self.builder.avals[slot].shape
@@ -78,7 +79,9 @@ def _minus_one_times(w: _Rewriter, entry: Entry) -> int | None:
 
 
 def _constant_times_constant(w: _Rewriter, entry: Entry) -> int | None:
-    """c * (d * x) is (c * d) * x."""
+    """c * (d * x) is (c * d) * x, within rounding."""
+    if w.exact:
+        return None
     for side in (0, 1):
         c, inner = w.known.get(entry.inputs[side]), w.made.get(entry.inputs[1 - side])
         if not isinstance(c, float) or inner is None or inner.op is not mul:
@@ -148,8 +151,8 @@ def _stretch_late(w: _Rewriter, entry: Entry) -> int:
 
 
 def _sum_of_broadcast(w: _Rewriter, entry: Entry) -> int | None:
-    """The full sum of a stretched scalar is the scalar times the count."""
-    if not _is_stretched(w, entry.inputs[0]):
+    """The full sum of a stretched scalar is the scalar times the count, within rounding."""
+    if w.exact or not _is_stretched(w, entry.inputs[0]):
         return None
     made = w.made[entry.inputs[0]]
     shape = w.shape(made.output)
@@ -191,8 +194,11 @@ def _rewrite(w: _Rewriter, entry: Entry) -> int:
 def simplify(tape: Tape) -> Tape:
     """Apply the local rules of the table above, and fold what they make constant, in one walk."""
     w = _Rewriter(tape)
+    guarded = needed_for(tape, (guard.slot for guard in tape.guards))
     with np.errstate(all="ignore"):
         for entry in tape.entries:
+            # A branch at a tie must go the way the user's own arithmetic sends it, to the last bit.
+            w.exact = entry.output in guarded
             inputs = tuple([w.new[slot] for slot in entry.inputs])
             w.new[entry.output] = _rewrite(w, entry._replace(inputs=inputs))
     copy_guards(tape, w.builder, w.new)
