@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import statistics
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
@@ -84,22 +85,30 @@ def check_equal(model: Model, n: int, calls: dict[str, ValueAndGrad]) -> None:
 
 
 def time_calls(call: ValueAndGrad, start: Theta) -> list[float]:
-    """Seconds per call, garbage collection included, as in any Python program.
-
-    The collector is told to leave alone whatever exists already: otherwise a contestant that makes many
-    objects would be charged for walking those of the others.
-    """
+    """Seconds per call."""
     times: list[float] = []
+    with own_garbage_only():
+        deadline = perf_counter() + BUDGET_S
+        while len(times) < LEAST_REPEATS or (perf_counter() < deadline and len(times) < MOST_REPEATS):
+            theta = shifted(start, len(times) + 1)
+            began = perf_counter()
+            call(theta)
+            times.append(perf_counter() - began)
+    return times
+
+
+@contextmanager
+def own_garbage_only() -> Iterator[None]:
+    """Keep the garbage collector on, as in any Python program, but off the objects that exist already.
+
+    Otherwise a contestant that makes many objects would be charged for walking those of the others.
+    """
     gc.collect()
     gc.freeze()
-    deadline = perf_counter() + BUDGET_S
-    while len(times) < LEAST_REPEATS or (perf_counter() < deadline and len(times) < MOST_REPEATS):
-        theta = shifted(start, len(times) + 1)
-        began = perf_counter()
-        call(theta)
-        times.append(perf_counter() - began)
-    gc.unfreeze()
-    return times
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def peak_bytes(prepare: Prepare, model: Model, data: Data) -> int:
@@ -129,12 +138,10 @@ def trace_cost() -> float:
             ll = ll - 0.5 * (z * z)
         return ll
 
-    return min(seconds(lambda: tg.trace(loglik, {"mu": 0.5})) for _ in range(3)) / TRACE_OPS
-
-
-def seconds(action: Callable[[], Any]) -> float:
-    """Seconds that one call takes."""
-    gc.collect()
-    began = perf_counter()
-    action()
-    return perf_counter() - began
+    times = []
+    for _ in range(3):
+        with own_garbage_only():
+            began = perf_counter()
+            tg.trace(loglik, {"mu": 0.5})
+            times.append(perf_counter() - began)
+    return min(times) / TRACE_OPS

@@ -42,8 +42,8 @@ class Model:
 def visits_model() -> Model:
     """Negative binomial regression (NB2) of the visits to a doctor on all the covariates of `load_randhie`.
 
-    The mean is ``exp(X @ beta)``, the variance ``mean + alpha * mean**2``; see A. C. Cameron and P. K. Trivedi,
-    *Regression Analysis of Count Data*, 2nd edition, Cambridge University Press, 2013, section 3.3.
+    The mean is ``exp(X @ beta)`` and the variance ``mean + alpha * mean**2``; see A. C. Cameron and
+    P. K. Trivedi, *Regression Analysis of Count Data*, Cambridge University Press.
     """
     covariates = load_randhie()
     y = covariates.pop("mdvis")
@@ -67,22 +67,26 @@ def report() -> Iterator[str]:
     """The demonstration, in paragraphs as they are ready."""
     model = visits_model()
     yield (
-        "Visits to a doctor, 20,190 person-years of the RAND Health Insurance Experiment, and what they depend\n"
-        f"on: a negative binomial regression with {len(model.names) - 1} coefficients and a dispersion, by "
-        "maximum likelihood."
+        "What do visits to a doctor depend on? A negative binomial regression by maximum likelihood, "
+        f"{len(model.names) - 1} coefficients\nand a dispersion, on 20,190 person-years of the RAND Health "
+        "Insurance Experiment."
     )
     yield "The log-likelihood is plain NumPy:\n\n" + _source(model.loglik)
 
-    tape, seconds = _timed(lambda: trace(model.loglik, model.start))
+    tape, seconds = _timed(trace, model.loglik, model.start)
     lines = str(tape).splitlines()
-    head = "\n".join(lines[:_LISTED])
-    yield f"tapegrad ran it once, in {1e3 * seconds:.0f} ms, and recorded this tape:\n\n{head}\n ..."
-
-    result, seconds = _timed(lambda: fit_visits(model, tape))
+    yield "\n".join(
+        [
+            f"tapegrad ran it once, in {1e3 * seconds:.0f} ms, and recorded it as a tape:\n",
+            *lines[:_LISTED],
+            f" ... and {len(lines) - _LISTED} more",
+        ]
+    )
+    result, seconds = _timed(fit_visits, model, tape)
     yield str(result.summary())
     yield (
-        f"The fit took {seconds:.2f} s: {result.nfev} replays for value and gradient, and exact Hessians for the "
-        "last steps\nand the standard errors."
+        f"The fit took {seconds:.2f} s: {result.nfev} replays for value and gradient, and the exact Hessian "
+        "for the last\nsteps and the standard errors."
     )
     yield _timings(model, tape, result.x)
 
@@ -91,9 +95,9 @@ def _source(function: Callable[..., Any]) -> str:
     return textwrap.indent(textwrap.dedent(inspect.getsource(function)).rstrip(), "    ")
 
 
-def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
+def _timed(action: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     begin = time.perf_counter()
-    result = action()
+    result = action(*arguments)
     return result, time.perf_counter() - begin
 
 
@@ -103,20 +107,15 @@ def _timings(model: Model, tape: TracedFunction, x: Any) -> str:
     by_tape, by_graph = [], []
     for _ in range(_TIMED_CALLS):  # in turn, so that whatever else the machine does strikes both
         theta = x * (1.0 + 1e-3 * rng.standard_normal(x.size))
-        structured = tape.unravel(theta)
-        (value, gradient), seconds = _timed(lambda theta=theta: tape.value_and_grad_flat(theta))
+        (value, gradient), seconds = _timed(tape.value_and_grad_flat, theta)
         by_tape.append(seconds)
-        graphs, seconds = _timed(lambda at=structured: graph.value_and_grad(model.loglik, at))
+        graphs, seconds = _timed(graph.value_and_grad, model.loglik, tape.unravel(theta))
         by_graph.append(seconds)
-        _check_equal(value, gradient, graphs[0], tape.ravel(graphs[1]))
+        np.testing.assert_allclose(value, graphs[0], rtol=1e-9)
+        np.testing.assert_allclose(gradient, tape.ravel(graphs[1]), rtol=1e-6, atol=1e-6)
     ours, theirs = 1e3 * median(by_tape), 1e3 * median(by_graph)
     return (
-        f"Value and gradient at changing parameters, median of {_TIMED_CALLS}, the numbers checked equal:\n\n"
+        f"Value and gradient at changing parameters (median of {_TIMED_CALLS}, all checked equal):\n\n"
         f"    replaying the tape        {ours:7.2f} ms\n"
         f"    building a graph per call {theirs:7.2f} ms    {theirs / ours:.1f} times as long"
     )
-
-
-def _check_equal(value: float, gradient: Any, graphs_value: float, graphs_gradient: Any) -> None:
-    np.testing.assert_allclose(value, graphs_value, rtol=1e-9)
-    np.testing.assert_allclose(gradient, graphs_gradient, rtol=1e-6, atol=1e-6)

@@ -38,6 +38,16 @@ def test_all_contestants_agree(name: str) -> None:
     assert [result.peak_bytes is not None for result in results] == [True, True, False]
 
 
+@pytest.mark.parametrize("peer", ["autograd", "casadi"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_peer_that_is_installed_agrees(name: str, peer: str) -> None:
+    pytest.importorskip(peer)
+    prepare = contestants.installed_peers()[peer]
+    results = measure.measure(MODELS[name], 20, {"graph": contestants.use_graph, peer: prepare})
+    no_log_gamma = (name, peer) == ("student_t", "casadi")
+    assert [result.contestant for result in results] == (["graph"] if no_log_gamma else ["graph", peer])
+
+
 def test_different_numbers_are_never_timed() -> None:
     def wrong(model: Any, data: Any, start: Any) -> Any:
         right = contestants.use_graph(model, data, start)

@@ -29,11 +29,11 @@ div = elementwise(
     domain=((-2.0, 2.0), POSITIVE),
     scalar=operator.truediv,
 )
-neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg)
+neg = elementwise("neg", np.negative, -1.0, scalar=lambda x, _: -x)
 reciprocal: Op = elementwise(
-    "reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE, scalar=lambda x: 1.0 / x
+    "reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE, scalar=lambda x, _: 1.0 / x
 )
-square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=lambda x: x * x)
+square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=operator.mul)
 
 
 def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
@@ -84,7 +84,7 @@ log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE)
 log2 = elementwise("log2", np.log2, lambda out, x: 1.0 / (LOG2 * x), domain=POSITIVE)
 log10 = elementwise("log10", np.log10, lambda out, x: 1.0 / (LOG10 * x), domain=POSITIVE)
 log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT)
-sqrt = elementwise("sqrt", np.sqrt, lambda out, x: 0.5 / out, domain=POSITIVE, scalar=math.sqrt)
+sqrt = elementwise("sqrt", np.sqrt, lambda out, x: 0.5 / out, domain=POSITIVE, scalar=lambda x, _: math.sqrt(x))
 cbrt = elementwise("cbrt", np.cbrt, lambda out, x: 1.0 / (3.0 * square(out)), domain=POSITIVE)
 
 

@@ -111,7 +111,8 @@ class Op:
         The derivative can be zero because an element was not chosen (where, maximum, indexing). What has
         been masked out of a cotangent stays zero, even times infinity.
     scalar : callable or None
-        A cheaper way to the same bits on two Python floats; anything it raises falls back to `kernel`.
+        A cheaper way to the same bits on two Python floats, of which a unary op gets its input twice; where
+        it raises, `kernel` is asked instead.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.
     samples : tuple of (args, attrs)
