@@ -216,7 +216,7 @@ class TracedFunction:
     def _record(self, vector: Vector) -> Path:
         recorded: Recorded = record(self.f, self.structure, vector, self.data)
         path = Path(recorded.tape, recorded.data)
-        value = path.value.run(vector, _read_value, check=False)
+        value = evaluate(recorded.tape, vector, recorded.data)[recorded.tape.outputs[0]]
         check_against_plain(self.f, self.structure, vector, self.data, recorded, value)
         self._adopt(path)
         return path

@@ -12,12 +12,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.derive.reverse import active_slots, sweep
-from tapegrad.ops.registry import BOOL, Aval, broadcast
+from tapegrad.ops.registry import BOOL, Attrs, Aval, Op, broadcast
 from tapegrad.tape import SCALAR, Entry, Guard, Tape, size_of
 from tapegrad.tracing.recorder import tidy_value
 
@@ -47,9 +48,20 @@ def evaluate(tape: Tape, theta: Array, data: Mapping[int, Any]) -> list[Any]:
         values[slot] = value
     with np.errstate(all="ignore"):
         for op, inputs, output, attrs, _ in tape.entries:
-            value = op.kernel(*[values[slot] for slot in inputs], **dict(attrs))
-            values[output] = tidy_value(value)
+            values[output] = apply(op, [values[slot] for slot in inputs], attrs)
     return values
+
+
+def apply(op: Op, operands: list[Any], attrs: Attrs) -> Any:
+    """One op on values: its cheap scalar way where there is one, its kernel otherwise."""
+    if op.scalar is not None and type(operands[0]) is float and type(operands[-1]) is float:
+        try:
+            value = op.scalar(operands[0], operands[-1]) if len(operands) < 3 else op.scalar(*operands)
+        except (ArithmeticError, ValueError):
+            value = op.kernel(*operands)
+    else:
+        value = op.kernel(*operands, **dict(attrs))
+    return value if type(value) is float else tidy_value(value)
 
 
 def adjoints(tape: Tape, values: Sequence[Any]) -> dict[int, Any]:
@@ -153,8 +165,12 @@ class Workspace:
             if self.cells[slot] is None and slot not in self._scalar_entries:
                 stretch.loads[slot] = self.views[slot].item
         cells = (entry.output, entry.inputs[0], entry.inputs[-1])
-        safe = _first_only(op.kernel) if len(entry.inputs) == 1 else op.kernel
-        stretch.scalar.append((op.scalar or safe, *cells))
+        safe = _to_float(op.kernel, len(entry.inputs))
+        cheap = op.scalar or safe
+        if len(entry.inputs) > 2:
+            terms = partial(itemgetter(*entry.inputs), self.cells)
+            safe, cheap = _of_many(safe, terms), _of_many(cheap, terms)
+        stretch.scalar.append((cheap, *cells))
         stretch.safe.append((safe, *cells))
         if entry.output in self._shared:
             stretch.stores[entry.output] = self.starts[entry.output]
@@ -195,7 +211,7 @@ class Workspace:
         except (ArithmeticError, ValueError):
             # Python raises where IEEE arithmetic gives inf or NaN; the ufuncs do as IEEE does.
             for f, o, a, b in stretch.safe:
-                cells[o] = float(f(cells[a], cells[b]))
+                cells[o] = f(cells[a], cells[b])
         for slot, start in stretch.stores.items():
             memory[start] = cells[slot]
 
@@ -210,7 +226,7 @@ class Workspace:
 def _is_scalar(tape: Tape, entry: Entry) -> bool:
     """Whether an entry is arithmetic on float scalars."""
     slots = (*entry.inputs, entry.output)
-    return entry.op.shape is broadcast and len(slots) <= 3 and all(tape.avals[s] == SCALAR for s in slots)
+    return entry.op.shape is broadcast and all(tape.avals[slot] == SCALAR for slot in slots)
 
 
 def _needed_in_buffer(tape: Tape, scalar_entries: set[int]) -> set[int]:
@@ -222,8 +238,15 @@ def _needed_in_buffer(tape: Tape, scalar_entries: set[int]) -> set[int]:
     return shared
 
 
-def _first_only(f: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda x, _: f(x)
+def _to_float(kernel: Callable[..., Any], arity: int) -> Callable[..., float]:
+    # NumPy's scalars are floats too, but arithmetic on them costs twice as much, and makes more of them.
+    if arity == 1:
+        return lambda x, _: float(kernel(x))
+    return lambda *operands: float(kernel(*operands))
+
+
+def _of_many(f: Callable[..., Any], terms: Callable[[], Any]) -> Callable[[Any, Any], Any]:
+    return lambda x, y: f(*terms())
 
 
 def _copy(out: Array, result: Callable[[], Any]) -> None:

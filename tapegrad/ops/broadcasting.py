@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -86,6 +88,34 @@ broadcast_to = register(
 def broadcast_to_(array: Any, shape: Any) -> Any:
     """NumPy's `broadcast_to`."""
     return broadcast_to(array, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+
+
+# The sum of many terms in one entry, left to right like the chain of additions that it stands for.
+
+
+def _add_n(*terms: Any, out: Any = None) -> Any:
+    if out is None:
+        return reduce(np.add, terms)
+    np.copyto(out, terms[0])
+    for term in terms[1:]:
+        np.add(out, term, out=out)
+    return out
+
+
+add_n = register(
+    Op(
+        "add_n",
+        _add_n,
+        broadcast,
+        Linear(lambda i, ct, *terms: unbroadcast(ct, shape_of(terms[i]))),
+        scalar=lambda *terms: reduce(operator.add, terms),
+        samples=(
+            ((1.5, 2.0, -0.3), {}),
+            ((_ROW, 3.0, _TABLE, np.array([[1.0], [2.0]])), {}),
+            ((_ROW,), {}),
+        ),
+    )
+)
 
 
 # A cotangent times a partial, and 0 wherever the cotangent is 0. What `where` has masked out of a cotangent stays

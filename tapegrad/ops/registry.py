@@ -150,7 +150,10 @@ class Op:
 
     def aval(self, inputs: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
         """The output's shape and dtype."""
-        dtype = inputs[0].dtype if self.gives is None else self.gives
+        first = inputs[0]
+        dtype = first.dtype if self.gives is None else self.gives
+        if self.shape is broadcast and inputs.count(first) == len(inputs):  # scalar code comes this way
+            return first if first.dtype is dtype else Aval(first.shape, dtype)
         return Aval(self.shape(*(aval.shape for aval in inputs), **attrs), dtype)
 
     def differentiable(self, index: int) -> bool:
@@ -190,10 +193,7 @@ def implements(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
 
 def broadcast(*shapes: Shape) -> Shape:
     """The shape rule of elementwise ops."""
-    first = shapes[0]
-    if all(shape == first for shape in shapes):
-        return first
-    return np.broadcast_shapes(*shapes)
+    return shapes[0] if shapes.count(shapes[0]) == len(shapes) else np.broadcast_shapes(*shapes)
 
 
 def elementwise(

@@ -4,9 +4,10 @@ from tapegrad.passes.cse import cse
 from tapegrad.passes.dce import dce
 from tapegrad.passes.fold import fold
 from tapegrad.passes.simplify import simplify
+from tapegrad.passes.sums import sums
 from tapegrad.tape import Tape
 
-PASSES = (fold, simplify, cse, dce)
+PASSES = (fold, simplify, cse, dce, sums)
 
 
 def tidy(tape: Tape) -> Tape:
@@ -16,4 +17,4 @@ def tidy(tape: Tape) -> Tape:
     return tape
 
 
-__all__ = ["PASSES", "cse", "dce", "fold", "simplify", "tidy"]
+__all__ = ["PASSES", "cse", "dce", "fold", "simplify", "sums", "tidy"]

@@ -21,13 +21,13 @@ def fold(tape: Tape) -> Tape:
     with np.errstate(all="ignore"):
         for entry in tape.entries:
             # A stretched constant stays one number; `simplify` moves the stretching past what uses it.
-            if entry.op is not broadcast_to and all(slot in known for slot in entry.inputs):
-                known[entry.output] = computed(entry, known)
-                new[entry.output] = builder.constant(known[entry.output])
+            op, inputs, output, attrs, source = entry
+            if op is not broadcast_to and known.keys() >= set(inputs):
+                known[output] = computed(entry, known)
+                new[output] = builder.constant(known[output])
             else:
-                inputs = tuple([new[slot] for slot in entry.inputs])
-                aval = tape.avals[entry.output]
-                new[entry.output] = builder.emit(entry.op, inputs, entry.attrs, entry.source, aval)
+                inputs = tuple([new[slot] for slot in inputs])
+                new[output] = builder.emit(op, inputs, attrs, source, tape.avals[output])
     copy_guards(tape, builder, new)
     return builder.finish(new[slot] for slot in tape.outputs)
 

@@ -1,0 +1,53 @@
+"""sums: a chain of additions, ``ll = ll + term``, becomes one entry."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tapegrad.builder import Builder, copy_guards, copy_leaves
+from tapegrad.ops.broadcasting import add_n
+from tapegrad.ops.elementwise import add
+from tapegrad.tape import SCALAR, Tape
+
+SHORTEST = 4
+
+
+def sums(tape: Tape) -> Tape:
+    """Replace each chain of scalar additions, whose partial sums nobody else reads, by one `add_n`.
+
+    The terms are added in the same order, so the bits are the same.
+    """
+    chains = _chains(tape)
+    inner = {slot for terms in chains.values() for slot in terms[1]}
+    builder = Builder(tape.name)
+    new = copy_leaves(tape, builder)
+    for op, inputs, output, attrs, source in tape.entries:
+        if output in inner:
+            continue
+        if output in chains:
+            op, inputs = add_n, chains[output][0]
+        inputs = tuple([new[slot] for slot in inputs])
+        new[output] = builder.emit(op, inputs, attrs, source, tape.avals[output])
+    copy_guards(tape, builder, new)
+    return builder.finish(new[slot] for slot in tape.outputs)
+
+
+def _chains(tape: Tape) -> dict[int, tuple[tuple[int, ...], list[int]]]:
+    """For the last sum of each chain: its terms in order, and the partial sums before it."""
+    reads = Counter(slot for entry in tape.entries for slot in entry.inputs)
+    reads.update([*tape.outputs, *(guard.slot for guard in tape.guards)])
+    open_chains: dict[int, tuple[list[int], list[int]]] = {}
+    for op, inputs, output, _, _ in tape.entries:
+        if op is not add or any(tape.avals[slot] != SCALAR for slot in inputs):
+            continue
+        left, right = inputs
+        if right in open_chains and left not in open_chains:
+            left, right = right, left  # addition commutes to the last bit
+        if left in open_chains and reads[left] == 1:
+            terms, partial_sums = open_chains.pop(left)
+            terms.append(right)
+            partial_sums.append(left)
+            open_chains[output] = (terms, partial_sums)
+        else:
+            open_chains[output] = ([left, right], [])
+    return {slot: (tuple(t), p) for slot, (t, p) in open_chains.items() if len(t) >= SHORTEST}
