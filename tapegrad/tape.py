@@ -108,6 +108,13 @@ class Tape:
     def __str__(self) -> str:
         return listing(self, limit=LISTED)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A pickle forgets that arrays are read-only.
+        for value in (*(c.value for c in state["constants"]), *(g.outcome for g in state["guards"])):
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        self.__dict__.update(state)
+
 
 class TapeError(Exception):
     """A tape breaks one of its own invariants: a defect of tapegrad, not of the user's code."""
@@ -180,8 +187,9 @@ def _verify_entry(tape: Tape, entry: Entry, written: set[int]) -> None:
         raise TapeError(f"{where} writes a slot twice, or one without an aval")
     avals = [tape.avals[slot] for slot in entry.inputs]
     for i, aval in enumerate(avals):
-        if entry.op.takes_at(i) not in (None, aval.dtype):
-            raise TapeError(f"{where}: input {i} is {aval.dtype}, the op takes {entry.op.takes_at(i)}")
+        takes = entry.op.takes_at(i)
+        if takes is not None and takes != aval.dtype:
+            raise TapeError(f"{where}: input {i} is {aval.dtype}, the op takes {takes}")
     if entry.op.aval(avals, dict(entry.attrs)) != tape.avals[entry.output]:
         raise TapeError(f"{where}: the op gives another shape or dtype than {tape.avals[entry.output]}")
     if tape.avals[entry.output].dtype not in (FLOAT, BOOL, INT):

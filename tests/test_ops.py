@@ -204,14 +204,15 @@ def _along(program: Program, f: Any, theta: list[Any], direction: list[Any]) -> 
             [f([x + step * d for x, d in zip(theta, direction, strict=True)]) for step in np.ravel(h)]
         ).reshape(np.shape(h))
 
-    found = derivative(moved, 0.0, initial_step=2e-3, order=8, maxiter=4, tolerances=dict(rtol=1e-10, atol=1e-10))
+    found = derivative(
+        moved, 0.0, initial_step=2e-3, order=8, maxiter=4, tolerances=dict(rtol=1e-10, atol=1e-10)
+    )
     return float(found.df)
 
 
 def _direction(theta: list[Any]) -> list[Any]:
     rng = np.random.default_rng(4)
     return [rng.uniform(-1.0, 1.0, np.shape(value)) for value in theta]
-
 
 
 @pytest.mark.parametrize("sample", DIFFERENTIABLE)

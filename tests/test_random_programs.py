@@ -48,7 +48,12 @@ BINARY = (
 # Vector to scalar, scalar to vector, vector to vector.
 REDUCE = (np.sum, np.mean, np.max, np.min, lambda v: v[1], lambda v: v @ X, np.linalg.norm)
 SPREAD = (lambda s: s * X, lambda s: np.stack([s, 2.0 * s, s - 1.0]), lambda s: np.broadcast_to(s, (3,)))
-MIX = (np.cumsum, lambda v: v[::-1], lambda v: (TABLE @ v)[np.array([0, 1, 1])], lambda v: v[np.array([2, 0, 0])])
+MIX = (
+    np.cumsum,
+    lambda v: v[::-1],
+    lambda v: (TABLE @ v)[np.array([0, 1, 1])],
+    lambda v: v[np.array([2, 0, 0])],
+)
 
 
 def written(v: Any, s: Any) -> Any:

@@ -73,7 +73,7 @@ class Recorder:
         return self.apply(CASTS[dtype], (operand,), {})
 
     def _lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
-        if dtype in (FLOAT, None) and isinstance(operand, (float, int, np.floating, np.integer)):
+        if (dtype is None or dtype == FLOAT) and isinstance(operand, (float, int, np.floating, np.integer)):
             return self.number(float(operand))
         array = np.asarray(operand)
         if array.dtype == object:
