@@ -8,19 +8,24 @@ from tapegrad.errors import (
     UnusedParameterWarning,
 )
 from tapegrad.function import TracedFunction, trace
+from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
 from tapegrad.tape import Tape, TapeError, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvergenceWarning",
+    "FitResult",
     "NonFiniteWarning",
     "ReplayError",
     "RetraceWarning",
+    "StandardErrorWarning",
     "Tape",
     "TapeError",
     "TraceError",
     "TracedFunction",
     "UnusedParameterWarning",
+    "fit",
     "trace",
     "verify",
 ]

@@ -91,5 +91,5 @@ def copy_leaves(tape: Tape, builder: Builder, needed: Container[int] | None = No
 
 
 def copy_guards(tape: Tape, builder: Builder, new: dict[int, int]) -> None:
-    """Give `builder` the guards of `tape`: all of them and in order, for paths are told apart by their places."""
+    """Give `builder` the guards of `tape`, all and in order: paths are told apart by their places."""
     builder.guards += [guard._replace(slot=new[guard.slot]) for guard in tape.guards]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class TraceError(TypeError):
-    """A step of the user's function cannot be recorded; the message names the line and what to write instead."""
+    """A step of the user's function cannot be recorded; the message says where, and what to write instead."""
 
 
 class ReplayError(RuntimeError):

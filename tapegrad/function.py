@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad import inspection
-from tapegrad.backends.replay import Array, Broken, Executable, adjoints, evaluate
-from tapegrad.errors import NonFiniteWarning, RetraceWarning, UnusedParameterWarning
-from tapegrad.paths import Path, PathTree, outcome_key
-from tapegrad.recording import Recorded, check_against_plain, record
-from tapegrad.tape import Guard, Tape
-from tapegrad.tracing.params import Structure, Vector, argument_name, structure_of
-
-RETRACES_BEFORE_WARNING = 20
+from tapegrad import inspection, jacobians
+from tapegrad.backends.replay import Array, adjoints, evaluate
+from tapegrad.derive.inline import inline
+from tapegrad.errors import NonFiniteWarning, UnusedParameterWarning
+from tapegrad.ops.registry import Recordable
+from tapegrad.ops.shaping import transpose_
+from tapegrad.paths import Path
+from tapegrad.router import Router
+from tapegrad.tape import Tape
+from tapegrad.tracing.params import Leaf, Structure, Vector, argument_name, has_traced, structure_of
 
 
 class TracedFunction:
@@ -29,20 +30,23 @@ class TracedFunction:
 
     Attributes
     ----------
-    names : tuple of str
-        Labels of the elements of the flat parameter vector: ``mu``, ``beta[2]``.
-    retraces : int
-        How often the function was traced again because a branch changed.
+    structure : Structure
+        How the parameters are nested.
     """
 
-    def __init__(self, f: Callable[..., Any], structure: Structure, data: Mapping[str, Any]) -> None:
-        self.f = f
+    def __init__(self, structure: Structure, router: Router) -> None:
         self.structure = structure
-        self.data = dict(data)
-        self.retraces = 0
-        self._tree = PathTree()
-        self._lock = threading.RLock()
-        self._current: Path
+        self._router = router
+
+    @property
+    def retraces(self) -> int:
+        """How often the function was traced again because a branch changed."""
+        return self._router.retraces
+
+    @property
+    def outputs(self) -> Structure:
+        """The structure of what the function returns."""
+        return self._router.outputs
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,13 +56,19 @@ class TracedFunction:
     @property
     def tape(self) -> Tape:
         """The tape of the current path, as recorded: immutable, printable, picklable."""
-        return self._current.tape
+        return self._router.current.tape
 
     @property
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
         self._require_scalar("the gradient")
-        return self._current.gradient_tape
+        return self._router.current.gradient_tape
+
+    @property
+    def hessian_tape(self) -> Tape:
+        """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
+        self._require_scalar("the Hessian")
+        return self._router.current.hessian_tape
 
     @property
     def nobs(self) -> int | None:
@@ -86,23 +96,26 @@ class TracedFunction:
     # Evaluation ---------------------------------------------------------------------------------------------
 
     def __call__(self, theta: Any) -> Any:
-        """The value at `theta`: a float, or an array where the function returns one.
+        """The value at `theta`: a float or an array, or a nest of them where the function returns one.
 
         Parameters
         ----------
         theta : structure or array_like, shape (p,)
-            Parameters in the structure given to `trace`, or as one flat vector.
+            Parameters in the structure given to `trace`, or as one flat vector. Inside another function under
+            trace they may be traced; this holds for every derivative, too.
 
         Warns
         -----
         NonFiniteWarning
             If the value is NaN; the message names the entry where the first NaN arose.
         """
-        vector = self.ravel(theta)
-        value = self._replay("value", vector, _read_value)
-        if np.isnan(value).any():
+        vector = self._vector(theta)
+        if vector is None:
+            return self.outputs.build(self._inline(lambda path: path.tidy_tape, theta))
+        values = self._replay("value", vector, _copies)
+        if any(np.isnan(value).any() for value in values):
             self._warn_nan("the value", vector)
-        return value
+        return self.outputs.build(values)
 
     def grad(self, theta: Any) -> Any:
         """The gradient at `theta`, in the structure of the parameters.
@@ -114,9 +127,13 @@ class TracedFunction:
         """
         return self.value_and_grad(theta)[1]
 
-    def value_and_grad(self, theta: Any) -> tuple[float, Any]:
+    def value_and_grad(self, theta: Any) -> tuple[Any, Any]:
         """Value and gradient in one replay; the gradient in the structure of the parameters."""
-        vector = self.ravel(theta)
+        self._require_scalar("the gradient")
+        vector = self._vector(theta)
+        if vector is None:
+            value, *gradients = self._inline(lambda path: path.gradient_tape, theta)
+            return value, self.structure.build(gradients)
         value, gradient = self.value_and_grad_flat(vector)
         if np.isnan(value) or np.isnan(gradient).any():
             self._warn_nan("the value" if np.isnan(value) else "the gradient", vector)
@@ -125,26 +142,117 @@ class TracedFunction:
     def value_flat(self, vector: Vector) -> float:
         """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
         self._require_scalar("value_flat")
-        value: float = self._replay("value", vector, _read_value)
+        value: float = self._replay("value", vector, _first_float)
         return value
 
     def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
         """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
         self._require_scalar("the gradient")
-        result: tuple[float, Vector] = self._replay("gradient", vector, self._read_gradient)
+
+        def read(outputs: list[Array]) -> tuple[float, Vector]:
+            return float(outputs[0]), self.structure.join(outputs[1:])
+
+        result: tuple[float, Vector] = self._replay("gradient", vector, read)
         return result
 
-    def hessian(self, theta: Any) -> Vector:
-        """The exact Hessian at `theta`, shape (p, p), in the order of `names`."""
+    # Further derivatives ------------------------------------------------------------------------------------
+
+    def jvp(self, theta: Any, v: Any) -> Any:
+        """The directional derivative along `v`, in the structure of the outputs.
+
+        Parameters
+        ----------
+        theta, v : structure or array_like, shape (p,)
+            Parameters, and a direction in the same structure.
+        """
+        vector, direction = self._vector(theta), self._vector(v)
+        if vector is None or direction is None:
+            further = self.structure.operands(v)
+            return self.outputs.build(self._inline(lambda path: path.jvp.tape, theta, further))
+        (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
+        return self.outputs.unravel(flat)
+
+    def vjp(self, theta: Any, w: Any) -> Any:
+        """The vector-Jacobian product with `w`, in the structure of the parameters.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        w : structure or array_like
+            A cotangent in the structure of the outputs, or as one flat vector of their elements.
+        """
+        vector = self._vector(theta)
+        if vector is None or has_traced(w):
+            further = self.outputs.operands(w)
+            return self.structure.build(self._inline(lambda path: path.vjp.tape, theta, further))
+        (flat,) = self._replay("vjp", vector, self.structure.join, [self.outputs.ravel(w)])
+        return self.unravel(flat)
+
+    def jacobian(self, theta: Any, *, sparse: bool = False) -> Any:
+        """The Jacobian at `theta`.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        sparse : bool
+            Give one `scipy.sparse.csc_array` of shape (m, p) instead: all outputs' elements by all parameters',
+            computed with as many products as its pattern needs colours.
+
+        Returns
+        -------
+        structure
+            In the structure of the parameters, one array of shape ``output + leaf`` per leaf. A function with
+            several outputs gives such a structure for each of them, in their structure.
+        """
+        vector = self._vector(theta)
+        if vector is None:
+            (columns,) = self._inline(lambda path: path.jacobian_tape, theta)
+            return jacobians.split(transpose_(columns), self.outputs, self.structure)
+        if sparse:
+            return jacobians.sparse_jacobian(
+                partial(self._replay, vector=vector), self._router.path_at(vector)
+            )
+        dense = jacobians.dense_jacobian(partial(self._replay, vector=vector), self.outputs, self.structure)
+        return jacobians.split(dense, self.outputs, self.structure)
+
+    def hvp(self, theta: Any, v: Any) -> Any:
+        """The Hessian at `theta` times `v`, in the structure of the parameters."""
         self._require_scalar("the Hessian")
-        vector = self.ravel(theta)
-        p = self.structure.size
-        hessian = np.empty((p, p))
-        for i in range(p):
-            direction = np.zeros(p)
-            direction[i] = 1.0
-            hessian[i] = self._replay("hessian_product", vector, self._read_flat, direction)
-        return 0.5 * (hessian + hessian.T)
+        vector, direction = self._vector(theta), self._vector(v)
+        if vector is None or direction is None:
+            further = self.structure.operands(v)
+            return self.structure.build(self._inline(lambda path: path.hvp.tape, theta, further))
+        return self.unravel(self._replay("hvp", vector, self.structure.join, [direction])[0])
+
+    def hessian(self, theta: Any, *, sparse: bool = False) -> Any:
+        """The exact Hessian at `theta`, shape (p, p), in the order of `names`.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        sparse : bool
+            Give a `scipy.sparse.csc_array` instead, found with as many products as its pattern needs colours.
+        """
+        self._require_scalar("the Hessian")
+        vector = self._vector(theta)
+        if vector is None:
+            return self._inline(lambda path: path.hessian_tape, theta)[0]
+        if sparse:
+            return jacobians.sparse_hessian(
+                partial(self._replay, vector=vector), self._router.path_at(vector)
+            )
+        return self._symmetric("hvp", vector)
+
+    def third(self, theta: Any, v: Any) -> Vector:
+        """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
+        self._require_scalar("the third derivative")
+        return self._symmetric("third", np.concatenate([self.ravel(theta), self.ravel(v)]))
+
+    def _symmetric(self, kind: str, inputs: Vector) -> Vector:
+        columns: Vector = np.array(
+            self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size))
+        )
+        return 0.5 * (columns + columns.T)
 
     def values(self, theta: Any) -> inspection.Values:
         """Every slot's value and adjoint at `theta`, entry by entry: for reading, not for speed.
@@ -153,10 +261,9 @@ class TracedFunction:
         not depend on it, or is not a scalar.
         """
         vector = self.ravel(theta)
-        self._replay("value", vector, _read_value)  # settles which path theta is on
-        tape = self._current.tape
-        values = evaluate(tape, vector, self._current.data)
-        return inspection.Values(tape, values, adjoints(tape, values) if self._is_scalar() else {})
+        path = self._router.path_at(vector)
+        values = evaluate(path.tape, vector, path.data)
+        return inspection.Values(path.tape, values, adjoints(path.tape, values) if self._is_scalar() else {})
 
     def with_data(self, **data: Any) -> TracedFunction:
         """The same function on other data, without a new trace as long as its guards hold.
@@ -166,95 +273,68 @@ class TracedFunction:
         **data : array_like
             New values for some of the arrays given as `data` to `trace`, of the same shapes.
         """
-        unknown = sorted(set(data) - set(self.data))
+        known = sorted(self._router.data)
+        unknown = sorted(set(data).difference(known))
         if unknown:
-            raise ValueError(f"{unknown} is not data of this function; its data are {sorted(self.data)}")
-        twin = TracedFunction(self.f, self.structure, {**self.data, **data})
-        slots = {slot: inspection.data_value(self.tape, slot, twin.data) for slot in self.tape.data}
-        with self._lock:
-            twin._adopt(self._current.with_data(slots))
-        return twin
-
-    # Paths --------------------------------------------------------------------------------------------------
+            raise ValueError(f"{unknown} is not data of this function; its data are {known}")
+        return TracedFunction(self.structure, self._router.with_data(data))
 
     def _replay(
-        self, kind: str, vector: Vector, read: Callable[[list[Array]], Any], direction: Vector | None = None
+        self,
+        kind: str,
+        vector: Vector,
+        read: Callable[[list[Array]], Any],
+        directions: Iterable[Vector] | None = None,
     ) -> Any:
-        path = self._current
-        inputs = vector if direction is None else np.concatenate([vector, direction])
-        while True:
-            executable: Executable = getattr(path, kind)
-            result = executable.run(inputs, read)
-            if not isinstance(result, Broken):
-                self._current = path
-                return result
-            prefix = (*path.outcomes[: result.place], outcome_key(result.value))
-            known = self._tree.find(prefix)
-            if known is None:
-                path = self._retrace(vector, path.tape.guards[result.place])
-                # The trace itself decided at these parameters: its guards hold by definition.
-                return getattr(path, kind).run(inputs, read, check=False)
-            path = known
+        return self._router.run(kind, vector, read, directions)[0]
 
-    def _retrace(self, vector: Vector, guard: Guard) -> Path:
-        with self._lock:
-            self.retraces += 1
-            if self.retraces % RETRACES_BEFORE_WARNING == 0:
-                line = (
-                    ""
-                    if guard.source is None
-                    else f" at {guard.source.file}:{guard.source.line}: `{guard.source.text}`"
-                )
-                warnings.warn(
-                    f"{self.tape.name} has been traced again {self.retraces} times, because a branch keeps "
-                    f"changing{line}; np.where, np.maximum or np.clip decide without a new trace",
-                    RetraceWarning,
-                    stacklevel=4,
-                )
-            return self._record(vector)
+    # Under another trace ------------------------------------------------------------------------------------
 
-    def _record(self, vector: Vector) -> Path:
-        recorded: Recorded = record(self.f, self.structure, vector, self.data)
-        path = Path(recorded.tape, recorded.data)
-        value = evaluate(recorded.tape, vector, recorded.data)[recorded.tape.outputs[0]]
-        check_against_plain(self.f, self.structure, vector, self.data, recorded, value)
-        self._adopt(path)
-        return path
+    def _vector(self, theta: Any) -> Vector | None:
+        """Parameters as a flat vector, or None if some of them are traced."""
+        try:
+            return self.ravel(theta)
+        except (TypeError, ValueError):
+            if has_traced(theta):
+                return None
+            raise
 
-    def _adopt(self, path: Path) -> None:
-        self._tree.insert(path)
-        self._current = path
-
-    # Reading ------------------------------------------------------------------------------------------------
-
-    def _read_gradient(self, outputs: list[Array]) -> tuple[float, Vector]:
-        return float(outputs[0]), self._read_flat(outputs[1:])
-
-    def _read_flat(self, outputs: list[Array]) -> Vector:
-        flat = np.empty(self.structure.size)
-        for leaf, output in zip(self.structure.leaves, outputs, strict=True):
-            flat[leaf.place] = output if output.ndim < 2 else output.ravel()
-        return flat
+    def _inline(self, tape_of: Callable[[Path], Tape], theta: Any, further: Sequence[Any] = ()) -> list[Any]:
+        """The outputs of one of the tapes of the path that traced parameters take."""
+        operands = self.structure.operands(theta)
+        vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
+        path = self._router.path_at(vector)
+        return inline(tape_of(path), [*operands, *further], path.data)
 
     def _is_scalar(self) -> bool:
-        tape = self._current.tape
-        return tape.avals[tape.outputs[0]].shape == ()
+        root = self.outputs.root
+        return isinstance(root, Leaf) and root.shape == ()
 
     def _require_scalar(self, what: str) -> None:
         if not self._is_scalar():
-            tape = self._current.tape
-            shape = tape.avals[tape.outputs[0]].shape
-            raise ValueError(f"{what} needs a scalar; {tape.name} returns shape {shape}: end it with .sum()?")
+            name, root = self.tape.name, self.outputs.root
+            returns = (
+                f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
+            )
+            raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
 
     def _warn_nan(self, what: str, vector: Vector) -> None:
-        tape = self._current.tape
-        values = evaluate(tape, vector, self._current.data)
+        tape = self._router.current.tape
+        values = evaluate(tape, vector, self._router.current.data)
         where = inspection.first_nan(tape, values)
         warnings.warn(f"{what} of {tape.name} is NaN: {where}", NonFiniteWarning, stacklevel=3)
 
 
-def _read_value(outputs: list[Array]) -> Any:
-    return float(outputs[0]) if outputs[0].ndim == 0 else outputs[0].copy()
+def _plain_value(operand: Any) -> Any:
+    return operand.plain() if isinstance(operand, Recordable) else operand
+
+
+def _copies(outputs: list[Array]) -> list[Any]:
+    return [float(output) if output.ndim == 0 else output.copy() for output in outputs]
+
+
+def _first_float(outputs: list[Array]) -> float:
+    return float(outputs[0])
 
 
 def trace(f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None = None) -> TracedFunction:
@@ -300,14 +380,14 @@ def trace(f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None 
     {'rate': -1.0}
     """
     structure, vector = structure_of(params, argument_name(f))
-    traced = TracedFunction(f, structure, data or {})
-    path = traced._record(vector)
-    unused = inspection.unused_parameters(path.tape)
-    if unused and not path.tape.guards:
+    router = Router(f, structure, data or {}, vector)
+    tape = router.current.tape
+    unused = inspection.unused_parameters(tape)
+    if unused and not tape.guards:
         labels = ", ".join(structure.leaves[i].label for i in unused)
         warnings.warn(
-            f"the result of {path.tape.name} does not depend on {labels}: its gradient there is zero",
+            f"the result of {tape.name} does not depend on {labels}: its gradient there is zero",
             UnusedParameterWarning,
             stacklevel=2,
         )
-    return traced
+    return TracedFunction(structure, router)

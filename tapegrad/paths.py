@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tapegrad.backends.replay import Executable
-from tapegrad.derive.reverse import hessian_product, reverse
-from tapegrad.passes import tidy
+from tapegrad.derive.forward import jacobian_by_columns, pushforward
+from tapegrad.derive.reverse import pullback, reverse
+from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.passes import dce, tidy
 from tapegrad.tape import Tape
+
+
+def _gradient_alone(gradient: Tape) -> Tape:
+    return dce(replace(gradient, outputs=gradient.outputs[1:]))
 
 
 def outcome_key(outcome: Any) -> Hashable:
@@ -42,6 +48,27 @@ class Path:
         return tidy(reverse(self.tidy_tape))
 
     @cached_property
+    def hessian_tape(self) -> Tape:
+        """The Hessian as a matrix, after the passes: every column written out."""
+        return tidy(jacobian_by_columns(_gradient_alone(self.gradient_tape)))
+
+    @cached_property
+    def jacobian_tape(self) -> Tape:
+        """The Jacobian as a matrix of parameters by outputs, after the passes: every row written out."""
+        return tidy(jacobian_by_columns(self.tidy_tape))
+
+    @cached_property
+    def hessian_colouring(self) -> Colouring:
+        """The pattern of the Hessian and the products that find it."""
+        return colour_symmetric(jacobian_pattern(_gradient_alone(self.gradient_tape)))
+
+    @cached_property
+    def jacobian_colourings(self) -> tuple[Colouring, Colouring]:
+        """The pattern of the Jacobian and the products that find it: by columns, and by rows."""
+        pattern = jacobian_pattern(self.tidy_tape)
+        return colour_columns(pattern), colour_columns(pattern.T)
+
+    @cached_property
     def value(self) -> Executable:
         """Runs the value."""
         return Executable(self.tidy_tape, self.data)
@@ -52,13 +79,31 @@ class Path:
         return Executable(self.gradient_tape, self.data)
 
     @cached_property
-    def hessian_product(self) -> Executable:
-        """Runs the Hessian times a vector; its inputs are the parameters, then the vector."""
-        return Executable(tidy(hessian_product(self.gradient_tape)), self.data)
+    def jvp(self) -> Executable:
+        """Runs the Jacobian times a direction in the parameters."""
+        return self._product(pushforward(self.tidy_tape))
 
-    def with_data(self, data: Mapping[int, Any]) -> Path:
-        """The same path on other data."""
-        return Path(self.tape, data)
+    @cached_property
+    def vjp(self) -> Executable:
+        """Runs a cotangent of the outputs times the Jacobian."""
+        return self._product(pullback(self.tidy_tape))
+
+    @cached_property
+    def hvp(self) -> Executable:
+        """Runs the Hessian times a direction: forward over reverse."""
+        return self._product(pushforward(_gradient_alone(self.gradient_tape)))
+
+    @cached_property
+    def third(self) -> Executable:
+        """Runs the third derivative times two directions, of which the second comes late."""
+        once = tidy(pushforward(_gradient_alone(self.gradient_tape)))
+        leaves = once.parameters[: len(self.tape.parameters)]
+        return self._product(pushforward(once, moving=leaves), given=len(once.parameters))
+
+    def _product(self, tape: Tape, given: int | None = None) -> Executable:
+        tape = tidy(tape)
+        late = tape.parameters[len(self.tape.parameters) if given is None else given :]
+        return Executable(tape, self.data, late)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -11,7 +11,7 @@ from tapegrad.builder import Builder
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Source, Tape
-from tapegrad.tracing.params import Structure, Vector, call
+from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, is_user_code, location, tidy_value
 from tapegrad.tracing.tracer import Tracer
 
@@ -20,10 +20,11 @@ RTOL, ATOL = 1e-7, 1e-10
 
 
 class Recorded(NamedTuple):
-    """A fresh tape and the value of each of its data slots."""
+    """A fresh tape, the value of each of its data slots, and the structure of what the function returned."""
 
     tape: Tape
     data: dict[int, Any]
+    outputs: Structure
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
@@ -49,8 +50,8 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
             result = call(f, structure.build(leaves), bound)
         except Exception as error:
             _explain(error, f, structure, vector, data)
-        output = _output(recorder, result, f)
-    return Recorded(builder.finish((output,)), values)
+        outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
+    return Recorded(builder.finish(tracer.slot for tracer in found), values, outputs)
 
 
 def data_array(label: str, given: Any) -> Any:
@@ -71,15 +72,13 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
         return call(f, structure.build(leaves), arrays)
 
 
-def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> int:
-    if isinstance(result, (list, tuple, dict, set, str, type(None))):
-        name, line = getattr(f, "__name__", "f"), getattr(getattr(f, "__code__", None), "co_firstlineno", 0)
-        file = getattr(getattr(f, "__code__", None), "co_filename", "?")
-        raise TraceError(
-            f"{name} ({file}:{line}) returned {'nothing' if result is None else 'a ' + type(result).__name__}; "
-            "expected a number or an array"
-        )
-    return recorder.lift(result, FLOAT).slot
+def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Tracer:
+    if isinstance(result, (str, bytes, set, type(None))):
+        name, code = getattr(f, "__name__", "f"), getattr(f, "__code__", None)
+        line = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
+        what = "nothing" if result is None else f"a {type(result).__name__}"
+        raise TraceError(f"{name}{line} returned {what}; expected numbers or arrays, or a nest of them")
+    return recorder.lift(result, FLOAT)
 
 
 def _explain(
@@ -118,7 +117,7 @@ def check_against_plain(
     vector: Vector,
     data: Mapping[str, Any],
     recorded: Recorded,
-    value: Any,
+    values: Sequence[Any],
 ) -> None:
     """Compare the tape's replay with a plain call of `f`.
 
@@ -127,9 +126,12 @@ def check_against_plain(
     ReplayError
         If they differ. Where a second trace differs from the first, the message names the line.
     """
-    plain = np.asarray(plain_call(f, structure, vector, data), dtype=np.float64)
-    if plain.shape == np.shape(value) and np.allclose(value, plain, RTOL, ATOL, equal_nan=True):
+    plain = plain_call(f, structure, vector, data)
+    outputs, expected = scan(plain, "output", lambda node, label: np.asarray(node, dtype=np.float64))
+    if outputs == recorded.outputs and all(map(_agree, values, expected)):
         return
+    differing = [pair for pair in zip(values, expected, strict=False) if not _agree(*pair)]
+    value, plain = differing[0] if differing else (values[0], expected[0])
     name = recorded.tape.name
     told = f"replaying {name} gives {_short(value)}, calling it gives {_short(plain)}"
     line = _first_difference(recorded.tape, record(f, structure, vector, data).tape)
@@ -142,6 +144,10 @@ def check_against_plain(
         f"{told}: does it write through a view, or test the type of its arguments? Write x[i, j] = v on the "
         "array itself, and let tracers and arrays take the same way"
     )
+
+
+def _agree(value: Any, plain: Any) -> bool:
+    return np.shape(plain) == np.shape(value) and np.allclose(value, plain, RTOL, ATOL, equal_nan=True)
 
 
 def _short(value: Any) -> str:

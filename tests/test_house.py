@@ -25,6 +25,8 @@ LAYERS = (
     ("recording",),
     ("inspection",),
     ("paths",),
+    ("jacobians",),
+    ("router",),
     ("function",),
     ("graph", "stats", "special", "datasets"),
     ("mle",),

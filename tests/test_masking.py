@@ -1,4 +1,4 @@
-"""No NaN from the branch not taken: what is masked out of a cotangent stays out, at first and second order."""
+"""No NaN from the branch not taken: what is masked out of a cotangent stays out, at both orders."""
 
 from __future__ import annotations
 

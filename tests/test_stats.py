@@ -1,4 +1,4 @@
-"""The log-densities against scipy.stats: same names, same arguments, same numbers, edge cases included."""
+"""The log-densities against scipy.stats: same names, arguments and numbers, at the edges and traced too."""
 
 import itertools
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from scipy.special import digamma
 
-from tapegrad import stats
+from tapegrad import stats, trace
 
 NAN, INF = np.nan, np.inf
 XS = np.array([-40.0, -9.0, -2.5, -1.0, -0.3, 0.0, 1e-9, 0.5, 1.0, 2.0, 3.7, 12.0, 38.0, 1e3, -INF, INF, NAN])
@@ -114,3 +115,74 @@ def test_arguments_are_not_changed() -> None:
     stats.nbinom.logpmf(k, n, p)
     for array, copy in zip((k, n, p), before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+# Traced -----------------------------------------------------------------------------------------------------
+
+DATA = np.array([0.4, 1.7, 2.2, 5.1])
+COUNTS = np.array([0.0, 3.0, 1.0, 11.0])
+OUTCOMES = np.array([0.0, 1.0, 1.0, 0.0])
+
+
+def expon_score(loc: float, scale: float) -> list[float]:
+    return [4 / scale, float(((DATA - loc) / scale**2 - 1 / scale).sum())]
+
+
+def norm_score(loc: float, scale: float) -> list[float]:
+    z = (DATA - loc) / scale
+    return [float(z.sum() / scale), float((z * z - 1).sum() / scale)]
+
+
+def nbinom_score(n: float, p: float) -> list[float]:
+    return [
+        float((digamma(COUNTS + n) - digamma(n) + np.log(p)).sum()),
+        float((n / p - COUNTS / (1 - p)).sum()),
+    ]
+
+
+SCORES: list[tuple[Callable[..., Any], Any, list[float], Callable[..., Any]]] = [
+    (stats.norm.logpdf, DATA, [1.1, 2.3], norm_score),
+    (stats.expon.logpdf, DATA, [0.1, 2.3], expon_score),
+    (stats.poisson.logpmf, COUNTS, [3.1], lambda mu: [(COUNTS / mu - 1).sum()]),
+    (stats.nbinom.logpmf, COUNTS, [1.7, 0.3], nbinom_score),
+    (stats.bernoulli.logpmf, OUTCOMES, [0.3], lambda p: [(OUTCOMES / p - (1 - OUTCOMES) / (1 - p)).sum()]),
+    # At the edge of what is allowed: the derivative of 0 log(p) is 0 at p = 0 too.
+    (stats.bernoulli.logpmf, np.zeros(3), [0.0], lambda p: [-3.0]),
+    (stats.bernoulli.logpmf, np.ones(3), [1.0], lambda p: [3.0]),
+    (stats.poisson.logpmf, np.zeros(3), [0.0], lambda mu: [-3.0]),
+]
+
+
+@pytest.mark.parametrize(("function", "data", "at", "score"), SCORES)
+def test_traced_value_and_gradient(
+    function: Callable[..., Any], data: Any, at: list[float], score: Callable[..., Any]
+) -> None:
+    tape = trace(lambda theta: function(data, *theta).sum(), list(at))
+    value, gradient = tape.value_and_grad(list(at))
+    assert_same(value, function(data, *at).sum())
+    np.testing.assert_allclose(gradient, score(*at), rtol=1e-12)
+
+
+def test_a_traced_support_follows_its_parameter() -> None:
+    tape = trace(lambda loc: stats.expon.logpdf(DATA, loc, 2.0).sum(), 0.0)
+    assert tape(0.39) == pytest.approx(scipy.stats.expon.logpdf(DATA, 0.39, 2.0).sum(), rel=1e-13)
+    assert tape(0.41) == -INF
+    assert tape.retraces == 0
+
+
+def test_traced_invalid_parameters_are_nan_on_replay() -> None:
+    tape = trace(lambda n, p: stats.nbinom.logpmf(COUNTS, n, p).sum(), {"n": 1.0, "p": 0.5})
+    for theta in ([-0.5, 0.5], [1.0, -0.1], [1.0, 1.1], [0.0, 0.5]):
+        assert np.isnan(tape.value_flat(np.array(theta)))
+
+
+def test_the_support_of_plain_data_is_not_on_the_tape() -> None:
+    def shapes_of_where(function: Callable[..., Any], data: Any, *start: float) -> list[tuple[int, ...]]:
+        tape = trace(lambda theta: function(data, *theta).sum(), list(start)).tape
+        return [tape.avals[entry.output].shape for entry in tape.entries if entry.op.name == "where"]
+
+    assert shapes_of_where(stats.norm.logpdf, DATA, 1.0, 2.0) == []
+    assert shapes_of_where(stats.poisson.logpmf, COUNTS, 2.0) == [()]  # mu >= 0
+    assert shapes_of_where(stats.nbinom.logpmf, COUNTS, 2.0, 0.5) == [(), ()]  # n > 0, 0 < p <= 1
+    # and where something is outside, it is.
+    assert shapes_of_where(stats.poisson.logpmf, COUNTS - 1.0, 2.0) == [(), (4,)]

@@ -1,15 +1,15 @@
 """The reference backend: one loop over the entries.
 
 `evaluate` and `adjoints` are the definition of what a tape means, value by value. `Workspace` is the same loop
-made ready to run often: slots have their places in one flat float64 buffer, every view is made once, and a replay
-writes into them without allocating any. Scalars that only scalar entries use stay Python floats in a list: there an
-operation costs 25 to 40 ns, on a float64 memoryview 50 to 70, as a ufunc on a 0-d array 170 and more.
+made ready to run often: slots have their places in one flat float64 buffer, every view is made once, and a
+replay writes into them without allocating any. Scalars that only scalar entries use stay Python floats in a
+list: there an operation costs 25 to 40 ns, on a float64 memoryview 50 to 70, as a ufunc on a 0-d array 170 up.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.derive.reverse import active_slots, sweep
+from tapegrad.derive.continuation import active_slots
+from tapegrad.derive.forward import hoist
+from tapegrad.derive.reverse import sweep
 from tapegrad.ops.registry import BOOL, Attrs, Aval, Op, broadcast
 from tapegrad.tape import SCALAR, Entry, Guard, Tape, size_of
 from tapegrad.tracing.recorder import tidy_value
@@ -94,8 +96,8 @@ ScalarStep = tuple[Callable[..., Any], int, int, int]
 class Stretch:
     """Consecutive steps of one kind.
 
-    Array steps are calls bound to their views. Scalar steps run on cells, one Python float per slot: `loads` fetches
-    what they need from the buffer, and `stores` puts there what others need from them.
+    Array steps are calls bound to their views. Scalar steps run on cells, one Python float per slot: `loads`
+    fetches what they need from the buffer, and `stores` puts there what others need from them.
     """
 
     array: list[Callable[[], Any]] = field(default_factory=list)
@@ -108,7 +110,8 @@ class Stretch:
 class Workspace:
     """The buffer of one tape and the steps bound to it; used by one thread at a time."""
 
-    def __init__(self, tape: Tape, data: Mapping[int, Any]) -> None:
+    def __init__(self, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = ()) -> None:
+        tape, early = hoist(tape, late)
         self._scalar_entries = {e.output for e in tape.entries if _is_scalar(tape, e)}
         self._shared = _needed_in_buffer(tape, self._scalar_entries)
         self.cells: list[Any] = [None] * len(tape.avals)
@@ -117,12 +120,8 @@ class Workspace:
         self.buffer = self._lay_out(tape)
         self.memory = memoryview(self.buffer)  # type: ignore[arg-type]
         self._set_leaves(tape, data)
-        self.stretches: list[Stretch] = []
-        for entry in tape.entries:
-            if entry.output in self._scalar_entries:
-                self._scalar_step(entry)
-            else:
-                self._array_step(entry)
+        self._early = self._bind(tape.entries[:early])
+        self._late = self._bind(tape.entries[early:])
         self.inputs = self.buffer[: sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)]
         self.outputs = [self.views[slot] for slot in tape.outputs]
         self.guards = [(self.views[guard.slot], guard) for guard in tape.guards]
@@ -154,13 +153,20 @@ class Workspace:
 
     # Steps --------------------------------------------------------------------------------------------------
 
-    def _stretch(self, scalar: bool) -> Stretch:
-        if not self.stretches or bool(self.stretches[-1].scalar) != scalar:
-            self.stretches.append(Stretch())
-        return self.stretches[-1]
+    def _bind(self, entries: Sequence[Entry]) -> list[Stretch]:
+        stretches = [Stretch()]
+        for entry in entries:
+            is_scalar = entry.output in self._scalar_entries
+            if stretches[-1].array if is_scalar else stretches[-1].scalar:
+                stretches.append(Stretch())
+            if is_scalar:
+                self._bind_scalar(stretches[-1], entry)
+            else:
+                self._bind_array(stretches[-1], entry)
+        return stretches
 
-    def _scalar_step(self, entry: Entry) -> None:
-        stretch, op = self._stretch(scalar=True), entry.op
+    def _bind_scalar(self, stretch: Stretch, entry: Entry) -> None:
+        op = entry.op
         for slot in entry.inputs:
             if self.cells[slot] is None and slot not in self._scalar_entries:
                 stretch.loads[slot] = self.views[slot].item
@@ -175,27 +181,36 @@ class Workspace:
         if entry.output in self._shared:
             stretch.stores[entry.output] = self.starts[entry.output]
 
-    def _array_step(self, entry: Entry) -> None:
+    def _bind_array(self, stretch: Stretch, entry: Entry) -> None:
         op, attrs = entry.op, dict(entry.attrs)
         inputs = [self.views[slot] for slot in entry.inputs]
         out = self.views[entry.output]
         if not op.view:
-            self._stretch(scalar=False).array.append(partial(op.kernel, *inputs, out=out, **attrs))
+            stretch.array.append(partial(op.kernel, *inputs, out=out, **attrs))
             return
         result = np.asarray(op.kernel(*inputs, **attrs))
         if result.size == 0 or np.may_share_memory(result, inputs[0]):
             self.views[entry.output] = result  # nothing to do at replay
         else:
-            step = partial(_copy, out, partial(op.kernel, *inputs, **attrs))
-            self._stretch(scalar=False).array.append(step)
+            stretch.array.append(partial(_copy, out, partial(op.kernel, *inputs, **attrs)))
 
     # Replay -------------------------------------------------------------------------------------------------
 
-    def run(self, theta: Array) -> None:
-        """Write the value of every slot."""
-        self.inputs[:] = theta
+    def run(self, inputs: Array) -> None:
+        """Write the value of every slot; where `inputs` lack the late leaves, of every slot without them."""
+        self.inputs[: inputs.size] = inputs
+        self._run(self._early)
+        if inputs.size == self.inputs.size:
+            self._run(self._late)
+
+    def run_late(self, inputs: Array) -> None:
+        """Write the values that depend on the late leaves, which are the last inputs."""
+        self.inputs[-inputs.size :] = inputs
+        self._run(self._late)
+
+    def _run(self, stretches: list[Stretch]) -> None:
         with np.errstate(all="ignore"):
-            for stretch in self.stretches:
+            for stretch in stretches:
                 for step in stretch.array:
                     step()
                 if stretch.scalar:
@@ -264,24 +279,43 @@ def _view(words: Array, aval: Aval) -> Array:
 
 
 class Executable:
-    """A tape ready to run, from any number of threads: each takes a workspace and puts it back."""
+    """A tape ready to run, from any number of threads: each takes a workspace and puts it back.
 
-    def __init__(self, tape: Tape, data: Mapping[int, Any]) -> None:
+    `late` are parameter leaves at the end, directions mostly: many values of them share one run of the rest.
+    """
+
+    def __init__(self, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = ()) -> None:
         self.tape = tape
         self._data = data
+        self._late = late
         self._idle: deque[Workspace] = deque()
 
-    def run(self, theta: Array, read: Callable[[list[Array]], Any], check: bool = True) -> Any:
-        """Replay, and `read` the outputs; or the `Broken` guard, if `check` is set and one does not hold.
+    def run(
+        self,
+        inputs: Array,
+        read: Callable[[list[Array]], Any],
+        directions: Iterable[Array] | None = None,
+        check: bool = True,
+    ) -> Any:
+        """Replay, and `read` the outputs; with `directions`, a list of what is read for each of them.
 
-        `read` has to copy what it keeps: the outputs are views of the workspace.
+        `read` has to copy what it keeps: the outputs are views of the workspace. If `check` is set and a guard
+        does not hold, nothing is read and the result is the `Broken` guard.
         """
         try:
             workspace = self._idle.pop()
         except IndexError:
-            workspace = Workspace(self.tape, self._data)
-        workspace.run(theta)
+            workspace = Workspace(self.tape, self._data, self._late)
+        workspace.run(inputs)
         broken = workspace.broken() if check and workspace.guards else None
-        result = read(workspace.outputs) if broken is None else broken
+        if broken is not None:
+            result: Any = broken
+        elif directions is None:
+            result = read(workspace.outputs)
+        else:
+            result = []
+            for direction in directions:
+                workspace.run_late(direction)
+                result.append(read(workspace.outputs))
         self._idle.append(workspace)
         return result

@@ -6,26 +6,12 @@ gradient directly, which is the oracle the recorded tape is tested against.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from tapegrad.builder import Builder
+from tapegrad.derive.continuation import Continuation, active_slots
 from tapegrad.derive.rules import vjp
-from tapegrad.ops.broadcasting import sum_
 from tapegrad.tape import Entry, Source, Tape
-from tapegrad.tracing.recorder import Recorder
-
-
-def active_slots(tape: Tape, inputs: Iterable[int]) -> set[int]:
-    """The slots that depend differentiably on `inputs`."""
-    active = set(inputs)
-    for entry in tape.entries:
-        if any(slot in active and entry.op.differentiable(i) for i, slot in enumerate(entry.inputs)):
-            active.add(entry.output)
-    return active
 
 
 def sweep(
@@ -88,40 +74,28 @@ def reverse(tape: Tape) -> Tape:
     Its outputs are the value, then one gradient per parameter leaf, of that leaf's shape; its guards are those
     of `tape`.
     """
-    builder = Builder.continuing(tape)
-    recorder = Recorder(builder)
-    tracers: dict[int, Any] = {}
-
-    def value(slot: int) -> Any:
-        if slot not in tracers:
-            tracers[slot] = recorder.tracer(slot)
-        return tracers[slot]
-
-    def visit(source: Source | None) -> None:
-        recorder.at = source
-
     (output,) = tape.outputs
-    active = active_slots(tape, tape.parameters)
-    cotangents = sweep(tape, value, {output: recorder.number(1.0)}, active, visit) if output in active else {}
-    gradients = []
-    for slot in tape.parameters:
-        ct = cotangents.get(slot)
-        gradients.append(recorder.lift(np.zeros(tape.avals[slot].shape) if ct is None else ct, None).slot)
-    return builder.finish((output, *gradients))
+    new = Continuation(tape)
+    gradients = _carried_back(new, {output: new.recorder.number(1.0)})
+    return new.builder.finish((output, *gradients))
 
 
-def hessian_product(gradient: Tape) -> Tape:
-    """The tape of the Hessian times a vector, from the tape that `reverse` gave.
+def pullback(tape: Tape) -> Tape:
+    """The tape of the vector-Jacobian product.
 
-    Its parameters are those of `gradient`, then the vector's elements in the same shapes; its outputs are the
-    product's, one per parameter leaf.
+    Its parameters are those of `tape`, then one cotangent per output; its outputs are the product's, one per
+    parameter leaf.
     """
-    builder = Builder.continuing(gradient)
-    recorder = Recorder(builder)
-    total: Any = recorder.number(0.0)
-    for slot, leaf in zip(gradient.outputs[1:], gradient.parameters, strict=True):
-        direction = recorder.tracer(builder.parameter(gradient.avals[leaf]))
-        along = recorder.tracer(slot) * direction
-        total = total + sum_(along, axis=tuple(range(along.ndim)), keepdims=False)
-    products = reverse(builder.finish((total.slot,)))
-    return replace(products, outputs=products.outputs[1 : 1 + len(gradient.parameters)])
+    new = Continuation(tape)
+    seeds: dict[int, Any] = {}
+    for slot, ct in zip(tape.outputs, new.new_parameters_like(tape.outputs), strict=True):
+        seeds[slot] = ct if slot not in seeds else seeds[slot] + ct
+    return new.builder.finish(_carried_back(new, seeds))
+
+
+def _carried_back(new: Continuation, seeds: dict[int, Any]) -> list[int]:
+    """Record the reverse sweep; the slots of the parameters' cotangents."""
+    tape = new.tape
+    active = active_slots(tape, tape.parameters)
+    live = {slot: ct for slot, ct in seeds.items() if slot in active}
+    return new.slots_or_zeros(sweep(tape, new.value, live, active, new.visit), tape.parameters)

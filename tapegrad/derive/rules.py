@@ -23,7 +23,8 @@ def vjp(
         if isinstance(partial, float):
             return scaled(unbroadcast(ct, shape), partial)
         assert partial is not None
-        return unbroadcast(product(ct, partial(out, *inputs), gated), shape)
+        value = partial(out, *inputs)
+        return unbroadcast(gated_mul(ct, value) if gated else ct * value, shape)
     if isinstance(rule, Linear):
         return rule.transpose(i, ct, *inputs, **attrs)
     assert isinstance(rule, Products)
@@ -58,16 +59,13 @@ def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: 
         if isinstance(partial, float):
             return scaled(t, partial)
         assert partial is not None
-        return product(t, partial(out, *inputs), op.masks)
+        value = partial(out, *inputs)
+        # Here it is the partial that says what was not chosen, whose tangent may be infinite.
+        return gated_mul(value, t) if op.masks else t * value
     if isinstance(rule, Linear):
         return op(*inputs[:i], t, *inputs[i + 1 :], **attrs)
     assert isinstance(rule, Products)
     return rule.jvp(i, t, out, *inputs, **attrs)
-
-
-def product(ct: Any, partial: Any, gated: bool) -> Any:
-    """A cotangent or tangent times a partial."""
-    return gated_mul(ct, partial) if gated else ct * partial
 
 
 def scaled(ct: Any, factor: float) -> Any:

@@ -111,7 +111,7 @@ def fit(
         nit=run.nit + end.steps,
         nfev=objective.nfev,
         method=method,
-        model=tape.name,
+        model=tape.tape.name,
     )
 
 
@@ -161,19 +161,24 @@ def _polish(tape: TracedFunction, x: Array) -> _End:
         if not is_definite(information):
             return _End(x, value, information, False, False, np.nan, steps, np.full_like(x, np.nan))
         step = solve(information, gradient)
-        distance = float(np.sqrt(gradient @ step))
+        distance = _distance(information, gradient)
         arrived = distance <= _AIM
         if arrived or steps == _NEWTON_STEPS:
             break
         new_x = x + step
         new_value, new_gradient = tape.value_and_grad_flat(new_x)
-        new_distance = np.sqrt(new_gradient @ solve(information, new_gradient))
         # Written so that NaN is no improvement. A value lower by rounding alone is as good.
-        if not (new_value >= value - 1e-12 * (1.0 + abs(value)) and new_distance < distance):
+        as_high = new_value >= value - 1e-12 * (1.0 + abs(value))
+        if not (as_high and _distance(information, new_gradient) < distance):
             arrived = distance <= _CLOSE
             break
         x, value, gradient, steps = new_x, new_value, new_gradient, steps + 1
     return _End(x, value, information, True, arrived, distance, steps, step)
+
+
+def _distance(information: Array, gradient: Array) -> float:
+    """How far the maximum is in standard errors, if the log-likelihood is a parabola."""
+    return float(np.sqrt(gradient @ solve(information, gradient))) if np.isfinite(gradient).all() else np.inf
 
 
 def _verdict(end: _End, run: optimizers.Run, names: Sequence[str]) -> str:
@@ -184,7 +189,7 @@ def _verdict(end: _End, run: optimizers.Run, names: Sequence[str]) -> str:
     elif end.steps == _NEWTON_STEPS:
         units = 1.0 / np.sqrt(np.diag(end.information))
         direction = combination(end.last_step / units, units, names)
-        reason = f"not converged: the log-likelihood keeps rising along {direction} and may have no maximum"
+        reason = f"not converged: the log-likelihood keeps rising along {direction}, perhaps without end"
     else:
         reason = f"not converged: still {end.distance:.2g} standard errors from a maximum"
     return f"{reason} (the optimiser stopped with: {run.message})"

@@ -77,7 +77,7 @@ def why_not_definite(information: Array, names: Sequence[str]) -> str:
         return f"the Hessian of the log-likelihood is not finite in {', '.join(broken)}"
     idle = [name for name, row in rows if not row.any()]
     if idle:
-        return f"the log-likelihood has no curvature in {', '.join(idle)}: does it depend on it?"
+        return f"the log-likelihood is constant, or a straight line, in {', '.join(idle)}"
     scaled, scale = _to_unit_diagonal(information)
     eigenvalues, vectors = np.linalg.eigh(scaled)
     direction = combination(vectors[:, 0], scale, names)
@@ -103,7 +103,7 @@ def combination(weights: Array, units: Array, names: Sequence[str]) -> str:
     direction = weights * units
     direction = direction / direction[large[0]]
     text = ""
-    for i in large:
+    for i in large.tolist():
         sign = " - " if direction[i] < 0 else " + "
         size = f"{abs(direction[i]):.3g}"
         text += sign + (names[i] if size == "1" else f"{size} {names[i]}")

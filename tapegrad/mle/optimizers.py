@@ -27,6 +27,7 @@ WITH_HESSIAN: Final = ("newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trus
 
 _GRADIENT_TOLERANCE = 1e-5  # SciPy's own for BFGS
 _ASCENT_STEPS = 10_000
+_HALVINGS = 100
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Objective:
 
     def _note(self, x: Array, value: float) -> None:
         if value < self._best:
-            self._best, self.best_x = value, x.copy()  # SciPy may write to its x later
+            self._best, self.best_x = value, x.copy()  # an optimiser may reuse its array
 
     def _bowl(self, x: Array) -> tuple[float, Array]:
         height = 100.0 * (1.0 + abs(self._best))
@@ -145,23 +146,21 @@ def _gradient_ascent(objective: Objective, maxiter: int) -> Run:
     """
     x = objective.best_x
     value, gradient = objective.value_and_grad(x)
-    length = 1.0 / float(np.linalg.norm(gradient))
+    length = 1.0 / max(float(np.linalg.norm(gradient)), _GRADIENT_TOLERANCE)
     for iteration in range(maxiter):
         if np.abs(gradient).max() <= _GRADIENT_TOLERANCE:
             return Run(iteration, "the gradient is small")
         slope = float(gradient @ gradient)
-        while True:
+        for _ in range(_HALVINGS):
             new_x = x - length * gradient
-            if np.array_equal(new_x, x):
-                return Run(iteration, "no step along the gradient raises the log-likelihood")
             new_value, new_gradient = objective.value_and_grad(new_x)
-            if new_value <= value - 1e-4 * length * slope:
+            if new_value < value - 1e-4 * length * slope:
                 break
             length *= 0.5
+        else:
+            return Run(iteration, "no step along the gradient raises the log-likelihood")
         step, change = new_x - x, new_gradient - gradient
         curvature = float(step @ change)
         length = float(step @ step) / curvature if curvature > 0.0 else 2.0 * length
         x, value, gradient = new_x, new_value, new_gradient
-        # Without a limit the doubling ends at infinity where the log-likelihood rises for ever.
-        length = min(length, 1e3 * (1.0 + float(np.linalg.norm(x))) / float(np.linalg.norm(gradient)))
     return Run(maxiter, f"{maxiter} iterations were not enough")

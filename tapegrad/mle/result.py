@@ -112,7 +112,7 @@ class FitResult:
         """
         if not 0.0 < alpha < 1.0:
             raise ValueError(f"alpha is one minus the confidence level, between 0 and 1, not {alpha}")
-        half = ndtri(1.0 - alpha / 2.0) * self.bse
+        half = -ndtri(alpha / 2.0) * self.bse
         return np.column_stack([self.x - half, self.x + half])
 
     @property

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from scipy import sparse
 
-from tapegrad.ops.registry import Linear, Op, Products, Shape, broadcast, implements, register
+from tapegrad.ops.registry import (
+    Linear,
+    Op,
+    Products,
+    Shape,
+    broadcast,
+    implements,
+    moves,
+    positions,
+    register,
+)
 from tapegrad.ops.shaping import reshape, shape_of
 
 Axis = int | tuple[int, ...] | None
@@ -52,7 +64,25 @@ def _sum_transpose(i: int, ct: Any, x: Any, axis: tuple[int, ...], keepdims: boo
     return broadcast_to(ct if leading and not keepdims else expand(ct, x, axis), shape=shape_of(x))
 
 
-sum_ = register(Op("sum", np.add.reduce, reduced, Linear(_sum_transpose), samples=REDUCTION_SAMPLES))
+def reduction_links(i: int, shapes: list[Shape], values: Any, axis: tuple[int, ...], **attrs: Any) -> Any:
+    """The links of a reduction: each element of the output depends on those that were reduced to it."""
+    (shape,) = shapes
+    kept = reduced(shape, axis, True)
+    rows = np.broadcast_to(positions(kept), shape).ravel()
+    ones = np.ones(rows.size, dtype=bool)
+    return sparse.csr_array((ones, (rows, np.arange(rows.size))), shape=(math.prod(kept), rows.size))
+
+
+sum_ = register(
+    Op(
+        "sum",
+        np.add.reduce,
+        reduced,
+        Linear(_sum_transpose),
+        links=reduction_links,
+        samples=REDUCTION_SAMPLES,
+    )
+)
 
 
 def unbroadcast(ct: Any, shape: Shape) -> Any:
@@ -75,6 +105,7 @@ broadcast_to = register(
         takes=(None,),
         gives=None,
         view=True,
+        links=moves(np.broadcast_to),
         samples=(
             ((1.5,), {"shape": (2, 3)}),
             ((_ROW,), {"shape": (2, 3)}),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.logic import equal, where
+from tapegrad.ops.logic import equal, signbit, where
 from tapegrad.ops.registry import Op, elementwise, implements
 
 POSITIVE = (0.2, 3.0)
@@ -154,10 +154,25 @@ def _relu(x: Any, out: Any = None) -> Any:
 relu = elementwise("relu", _relu, lambda out, x: where(x > 0.0, 1.0, 0.0), masks=True, numpy=())
 
 
-@implements(np.positive)
+@implements(np.positive, np.conjugate)
 def positive(x: Any) -> Any:
     """A copy of `x`, as NumPy's `positive`."""
     return x * 1.0
+
+
+@implements(np.copysign)
+def copysign(x: Any, y: Any) -> Any:
+    """NumPy's `copysign`: `x` with the sign of `y`."""
+    return where(equal(signbit(x), signbit(y)), x, -x)
+
+
+@implements(np.round, np.around)
+def round(a: Any, decimals: int = 0) -> Any:
+    """NumPy's `round`: to even at halves."""
+    if decimals == 0:
+        return rint(a)
+    scale = 10.0 ** abs(decimals)
+    return rint(a * scale) / scale if decimals > 0 else rint(a / scale) * scale
 
 
 @implements(np.divmod)

@@ -6,15 +6,17 @@ and `ARRAY` where an integer array stands; the arrays themselves are further inp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
+from scipy import sparse
 
 from tapegrad.ops.broadcasting import broadcast_to, unbroadcast
 from tapegrad.ops.logic import where
-from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Shape, implements, register
+from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Shape, implements, positions, register
 from tapegrad.ops.shaping import ravel, reshape, reshape_, shape_of
 
 ARRAY = "array"
@@ -61,6 +63,32 @@ def _scatter(x: Any, *arrays: Any, index: Index, shape: Shape, out: Any = None) 
     return out
 
 
+def _getitem_links(i: int, shapes: list[Shape], values: list[Any], index: Index) -> Any:
+    if any(value is None for value in values[1:]):
+        return None
+    return _getitem(positions(shapes[0]), *values[1:], index=index)
+
+
+def _scatter_links(i: int, shapes: list[Shape], values: list[Any], index: Index, shape: Shape) -> Any:
+    if any(value is None for value in values[1:]):
+        return None
+    rows = np.ravel(_getitem(positions(shape), *values[1:], index=index))
+    ones = np.ones(rows.size, dtype=bool)
+    return sparse.csr_array((ones, (rows, np.arange(rows.size))), shape=(math.prod(shape), rows.size))
+
+
+def _update_links(i: int, shapes: list[Shape], values: list[Any], *, index: Index) -> Any:
+    if any(value is None for value in values[2:]):
+        return None
+    base, value = (positions(shapes[0]), -1) if i == 0 else (np.full(shapes[0], -1), positions(shapes[1]))
+    return _update(base, value, *values[2:], index=index)
+
+
+def _concatenate_links(i: int, shapes: list[Shape], values: list[Any], axis: int) -> Any:
+    parts = [positions(shape) if j == i else np.full(shape, -1) for j, shape in enumerate(shapes)]
+    return np.concatenate(parts, axis=axis)
+
+
 getitem = register(
     Op(
         "getitem",
@@ -74,6 +102,7 @@ getitem = register(
         gives=None,
         view=True,
         masks=True,
+        links=_getitem_links,
         samples=(
             ((_ROW,), {"index": (1,)}),
             ((_TABLE,), {"index": ((None, None, -1), None, (0, 2, None))}),
@@ -91,6 +120,7 @@ scatter: Op = register(
         lambda ct, *arrays, index, shape: shape,
         Linear(lambda i, ct, x, *arrays, index, shape: getitem(ct, *arrays, index=index), arguments=(0,)),
         takes=(FLOAT, INT),
+        links=_scatter_links,
         samples=(
             ((1.5,), {"index": (1,), "shape": (3,)}),
             ((_ROW,), {"index": ((None, None, -1),), "shape": (3,)}),
@@ -123,6 +153,7 @@ update = register(
         Linear(_update_transpose, arguments=(0, 1)),
         takes=(FLOAT, FLOAT, INT),
         masks=True,
+        links=_update_links,
         samples=(
             ((_ROW, 7.0), {"index": (1,)}),
             ((_TABLE, _ROW), {"index": ((None, None, None),)}),
@@ -217,6 +248,7 @@ concatenate = register(
         _concatenate,
         _concatenated,
         Linear(_concatenate_transpose),
+        links=_concatenate_links,
         samples=(
             ((_ROW, np.array([7.0])), {"axis": 0}),
             ((_TABLE, _TABLE[:, :1], _TABLE), {"axis": 1}),

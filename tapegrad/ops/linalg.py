@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from tapegrad.ops.broadcasting import Axis, axes_of, sum_, unbroadcast
 from tapegrad.ops.elementwise import absolute, sqrt, square
@@ -47,6 +48,20 @@ _B = np.array([[1.0, 2.0], [-0.5, 0.3], [0.7, -1.1]])
 _V = np.array([0.3, -0.8, 1.2])
 _STACK = np.linspace(-1.0, 1.0, 12).reshape(2, 2, 3)
 
+def _matmul_links(i: int, shapes: list[Shape], values: list[Any]) -> Any:
+    """Zeros of a constant matrix cut links; stacks of matrices are not followed."""
+    a, b = shapes
+    if len(a) > 2 or len(b) > 2:
+        return None
+    rows, inner, columns = (a[0] if len(a) == 2 else 1), a[-1], (b[1] if len(b) == 2 else 1)
+    other = values[1 - i]
+    shape = (inner, columns) if i == 0 else (rows, inner)
+    filled = np.ones(shape, dtype=bool) if other is None else np.not_equal(other, 0.0).reshape(shape)
+    if i == 0:
+        return sparse.kron(sparse.eye_array(rows, dtype=bool), filled.T, format="csr")
+    return sparse.kron(filled, sparse.eye_array(columns, dtype=bool), format="csr")
+
+
 matmul = register(
     Op(
         "matmul",
@@ -54,6 +69,7 @@ matmul = register(
         _matmul_shape,
         Linear(_matmul_transpose, jointly=False),
         takes=(FLOAT, FLOAT),
+        links=_matmul_links,
         numpy=(np.matmul,),
         samples=(
             ((_V, _V), {}),

@@ -5,18 +5,28 @@ Every reduction is recorded with its axes as a sorted tuple of non-negative ints
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
-from tapegrad.ops.broadcasting import REDUCTION_SAMPLES, Axis, axes_of, expand, reduced, sum_
-from tapegrad.ops.elementwise import exp, sqrt, square
+from tapegrad.ops.broadcasting import (
+    REDUCTION_SAMPLES,
+    Axis,
+    axes_of,
+    broadcast_to,
+    expand,
+    reduced,
+    reduction_links,
+    sum_,
+)
+from tapegrad.ops.elementwise import exp, positive, sqrt, square
 from tapegrad.ops.indexing import concatenate, flip, getitem
 from tapegrad.ops.logic import equal, where
 from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
-from tapegrad.ops.shaping import reshape, shape_of, to_float
+from tapegrad.ops.shaping import ravel, reshape, shape_of, to_float
 
 # Sums and means ---------------------------------------------------------------------------------------------
 
@@ -55,7 +65,13 @@ def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
     """NumPy's `average`, with weights of the shape of `a`."""
     if weights is None:
         return mean(a, axis, keepdims)
-    return sum(a * weights, axis, keepdims) / sum(weights + 0.0 * a, axis, keepdims)
+    shape, axes = shape_of(a), axes_of(a, axis)
+    if shape_of(weights) != shape:
+        if axis is None or shape_of(weights) != tuple(shape[i] for i in axes):
+            raise TypeError(f"weights of shape {shape_of(weights)} do not fit {shape} along {axis}")
+        weights = reshape(weights, shape=tuple(n if i in axes else 1 for i, n in enumerate(shape)))
+        weights = broadcast_to(weights, shape=shape)
+    return sum(a * weights, axis, keepdims) / sum(weights, axis, keepdims)
 
 
 def _cumsum(x: Any, axis: int, out: Any = None) -> Any:
@@ -83,9 +99,13 @@ cumsum_ = register(
 @implements(np.cumsum, np.add.accumulate)
 def cumsum(a: Any, axis: int | None = None) -> Any:
     """NumPy's `cumsum`."""
+    return _flat_or_along(cumsum_, a, axis)
+
+
+def _flat_or_along(op: Op, a: Any, axis: int | None) -> Any:
     if axis is None:
-        return cumsum_(reshape(a, shape=(int(np.prod(shape_of(a), dtype=int)),)), axis=0)
-    return cumsum_(a, axis=normalize_axis_index(axis, len(shape_of(a))))
+        return op(ravel(a), axis=0)
+    return op(a, axis=normalize_axis_index(axis, len(shape_of(a))))
 
 
 # Products ---------------------------------------------------------------------------------------------------
@@ -142,7 +162,60 @@ def prod(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     out = a
     for i in reversed(axes):
         out = prod_(out, axis=i)
-    return expand(out, a, axes) if keepdims else out
+    return expand(out, a, axes) if keepdims else out if axes else positive(a)
+
+
+def _recurrence(a: Any, b: Any, axis: int) -> Any:
+    """The solution of ``y[j] = a[j] * y[j - 1] + b[j]`` along an axis, in log2(n) doubling steps."""
+    reach = 1
+    while reach < shape_of(a)[axis]:
+        carried = b + a * _behind(b, axis, reach, np.zeros)
+        a, b = a * _behind(a, axis, reach, np.ones), carried
+        reach *= 2
+    return b
+
+
+def _behind(x: Any, axis: int, steps: int, fill: Any) -> Any:
+    """`x` moved on by some steps along an axis."""
+    shape = shape_of(x)
+    steps = builtins.min(steps, shape[axis])
+    first = fill((*shape[:axis], steps, *shape[axis + 1 :]))
+    return concatenate(first, _along(x, axis, None, shape[axis] - steps), axis=axis)
+
+
+def _cumprod_jvp(i: int, t: Any, out: Any, x: Any, axis: int) -> Any:
+    return _recurrence(x, t * _behind(out, axis, 1, np.ones), axis)
+
+
+def _cumprod_vjp(i: int, ct: Any, out: Any, x: Any, axis: int) -> Any:
+    # The derivative with respect to x[i] is all before it times r[i] = ct[i] + x[i + 1] * r[i + 1].
+    following = _behind(flip(x, axis), axis, 1, np.ones)
+    return _behind(out, axis, 1, np.ones) * flip(_recurrence(following, flip(ct, axis), axis), axis)
+
+
+def _cumprod(x: Any, axis: int, out: Any = None) -> Any:
+    return np.multiply.accumulate(x, axis=axis, out=out)
+
+
+cumprod_ = register(
+    Op(
+        "cumprod",
+        _cumprod,
+        lambda shape, axis: shape,
+        Products(_cumprod_jvp, _cumprod_vjp),
+        samples=(
+            ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
+            ((np.array([0.5, 0.0, 2.0, 0.0, 3.0]),), {"axis": 0}),
+            ((np.linspace(-1.0, 1.3, 12).reshape(2, 3, 2),), {"axis": 1}),
+        ),
+    )
+)
+
+
+@implements(np.cumprod, np.multiply.accumulate)
+def cumprod(a: Any, axis: int | None = None) -> Any:
+    """NumPy's `cumprod`."""
+    return _flat_or_along(cumprod_, a, axis)
 
 
 # Extremes ---------------------------------------------------------------------------------------------------
@@ -165,20 +238,26 @@ def _extreme_vjp(i: int, ct: Any, out: Any, x: Any, axis: tuple[int, ...], keepd
 
 
 _EXTREME = Products(_extreme_jvp, _extreme_vjp)
-max_ = register(Op("max", np.maximum.reduce, reduced, _EXTREME, masks=True, samples=REDUCTION_SAMPLES))
-min_ = register(Op("min", np.minimum.reduce, reduced, _EXTREME, masks=True, samples=REDUCTION_SAMPLES))
+max_ = register(Op("max", np.maximum.reduce, reduced, _EXTREME, masks=True, links=reduction_links, samples=REDUCTION_SAMPLES))
+min_ = register(Op("min", np.minimum.reduce, reduced, _EXTREME, masks=True, links=reduction_links, samples=REDUCTION_SAMPLES))
 
 
-@implements(np.max, np.maximum.reduce)
+@implements(np.max, np.amax, np.maximum.reduce)
 def max(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `max`; ties share the derivative equally."""
     return max_(a, axis=axes_of(a, axis), keepdims=keepdims)
 
 
-@implements(np.min, np.minimum.reduce)
+@implements(np.min, np.amin, np.minimum.reduce)
 def min(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `min`; ties share the derivative equally."""
     return min_(a, axis=axes_of(a, axis), keepdims=keepdims)
+
+
+@implements(np.ptp)
+def ptp(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `ptp`: the range from the smallest to the largest."""
+    return max(a, axis, keepdims) - min(a, axis, keepdims)
 
 
 _ARG_SAMPLES = (
@@ -195,22 +274,18 @@ argmax_ = register(Op("argmax", np.argmax, _without, None, gives=INT, samples=_A
 argmin_ = register(Op("argmin", np.argmin, _without, None, gives=INT, samples=_ARG_SAMPLES))
 
 
-def _flat_or_along(op: Op, a: Any, axis: int | None) -> Any:
-    if axis is None:
-        return op(reshape(a, shape=(int(np.prod(shape_of(a), dtype=int)),)), axis=0)
-    return op(a, axis=normalize_axis_index(axis, len(shape_of(a))))
-
-
 @implements(np.argmax)
-def argmax(a: Any, axis: int | None = None) -> Any:
+def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """NumPy's `argmax`: an integer, guarded where it is used as an index."""
-    return _flat_or_along(argmax_, a, axis)
+    found = _flat_or_along(argmax_, a, axis)
+    return expand(found, a, axes_of(a, axis)) if keepdims else found
 
 
 @implements(np.argmin)
-def argmin(a: Any, axis: int | None = None) -> Any:
+def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """NumPy's `argmin`: an integer, guarded where it is used as an index."""
-    return _flat_or_along(argmin_, a, axis)
+    found = _flat_or_along(argmin_, a, axis)
+    return expand(found, a, axes_of(a, axis)) if keepdims else found
 
 
 _TRUTH = (
@@ -262,6 +337,7 @@ logsumexp_ = register(
             jvp=lambda i, t, out, x, axis, keepdims: sum(t * _weights(out, x, axis), axis, keepdims),
             vjp=lambda i, ct, out, x, axis, keepdims: expand(ct, x, axis) * _weights(out, x, axis),
         ),
+        links=reduction_links,
         samples=REDUCTION_SAMPLES,
     )
 )

@@ -7,6 +7,7 @@ other ops, so the same rule works on numbers, on arrays, and on anything `Record
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -36,6 +37,14 @@ class Recordable:
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Apply `op` to `args`, of which at least one is this operand."""
+        raise NotImplementedError
+
+    def plain(self) -> Any:
+        """The number or array that stands behind this operand now."""
+        raise NotImplementedError
+
+    def decide(self) -> Any:
+        """The same for Python to decide on, which whoever records has to remember."""
         raise NotImplementedError
 
 
@@ -113,6 +122,11 @@ class Op:
     scalar : callable or None
         A cheaper way to the same bits on two Python floats, of which a unary op gets its input twice; where
         it raises, `kernel` is asked instead.
+    links : callable or None
+        Which elements of the output depend on which of input `i`: ``links(i, shapes, values, **attrs)``, with
+        the inputs' shapes and, where they are constants, values. An int array of the output's shape tells the
+        position that each element is taken from, -1 for none; a sparse matrix links outputs (rows) to inputs.
+        None: any on all. Elementwise ops need not say.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.
     samples : tuple of (args, attrs)
@@ -128,6 +142,7 @@ class Op:
     view: bool = False
     masks: bool = False
     scalar: Callable[..., Any] | None = None
+    links: Callable[..., Any] | None = None
     numpy: tuple[Callable[..., Any], ...] = ()
     samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = field(default=(), repr=False)
     domain: tuple[tuple[float, float], ...] = ()
@@ -194,6 +209,16 @@ def implements(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
 def broadcast(*shapes: Shape) -> Shape:
     """The shape rule of elementwise ops."""
     return shapes[0] if shapes.count(shapes[0]) == len(shapes) else np.broadcast_shapes(*shapes)
+
+
+def positions(shape: Shape) -> Any:
+    """The place of each element of an array of this shape in its flat order, in that shape."""
+    return np.arange(math.prod(shape)).reshape(shape)
+
+
+def moves(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The links of an op that only moves the elements of its one input: `kernel` moves their places."""
+    return lambda i, shapes, values, **attrs: kernel(positions(shapes[0]), **attrs)
 
 
 def elementwise(

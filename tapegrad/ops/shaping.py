@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, implements, register
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, implements, moves, register
 
 _ROW = np.array([0.5, -1.0, 2.0])
 _TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
@@ -18,6 +18,24 @@ def shape_of(x: Any) -> Shape:
     """The shape of a number, an array or a recordable operand."""
     shape: Shape | None = getattr(x, "shape", None)
     return np.shape(x) if shape is None else shape
+
+
+@implements(np.shape)
+def shape(a: Any) -> Any:
+    """NumPy's `shape`."""
+    return shape_of(a)
+
+
+@implements(np.ndim)
+def ndim(a: Any) -> Any:
+    """NumPy's `ndim`."""
+    return len(shape_of(a))
+
+
+@implements(np.size)
+def size(a: Any, axis: Any = None) -> Any:
+    """NumPy's `size`."""
+    return np.size(np.broadcast_to(0.0, shape_of(a)), axis)
 
 
 # Shapes -----------------------------------------------------------------------------------------------------
@@ -36,6 +54,7 @@ reshape: Op = register(
         takes=(None,),
         gives=None,
         view=True,
+        links=moves(_reshape),
         samples=(((_TABLE,), {"shape": (3, 2)}), ((1.5,), {"shape": (1, 1)}), ((_ROW,), {"shape": (3,)})),
     )
 )
@@ -55,9 +74,9 @@ def reshape_(a: Any, /, shape: Any, order: str = "C") -> Any:
 
 
 @implements(np.ravel)
-def ravel(a: Any) -> Any:
-    """NumPy's `ravel`, in C order."""
-    return reshape_(a, (-1,))
+def ravel(a: Any, order: str = "C") -> Any:
+    """NumPy's `ravel`."""
+    return reshape_(a, (-1,), order)
 
 
 @implements(np.expand_dims)
@@ -73,15 +92,17 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 
 
 @implements(np.atleast_1d)
-def atleast_1d(a: Any) -> Any:
-    """NumPy's `atleast_1d`, of one array."""
-    return a if shape_of(a) else reshape(a, shape=(1,))
+def atleast_1d(*arys: Any) -> Any:
+    """NumPy's `atleast_1d`."""
+    found = tuple(reshape_(a, shape_of(a) or (1,)) for a in arys)
+    return found[0] if len(found) == 1 else found
 
 
 @implements(np.atleast_2d)
-def atleast_2d(a: Any) -> Any:
-    """NumPy's `atleast_2d`, of one array."""
-    return reshape_(a, np.atleast_2d(np.broadcast_to(0.0, shape_of(a))).shape)
+def atleast_2d(*arys: Any) -> Any:
+    """NumPy's `atleast_2d`."""
+    found = tuple(reshape_(a, (1,) * (2 - len(shape_of(a))) + shape_of(a)) for a in arys)
+    return found[0] if len(found) == 1 else found
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -97,6 +118,7 @@ transpose: Op = register(
         takes=(None,),
         gives=None,
         view=True,
+        links=moves(np.transpose),
         numpy=(),
         samples=(
             ((_TABLE,), {"axes": (1, 0)}),
@@ -112,6 +134,12 @@ def transpose_(a: Any, axes: Sequence[int] | None = None) -> Any:
     ndim = len(shape_of(a))
     order = tuple(reversed(range(ndim))) if axes is None else normalize_axis_tuple(axes, ndim)
     return transpose(a, axes=order) if order != tuple(range(ndim)) else a
+
+
+@implements(np.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Any:
+    """NumPy's `matrix_transpose`."""
+    return swapaxes(x, -1, -2)
 
 
 @implements(np.swapaxes)

@@ -50,7 +50,7 @@ class _Rewriter:
         return slot
 
 
-# A rule takes the rewriter and an entry with its inputs rewritten, and gives the slot that replaces it, or None.
+# A rule takes the rewriter and an entry with rewritten inputs, and gives the slot that replaces it, or None.
 Rule = Callable[[_Rewriter, Entry], int | None]
 
 

@@ -10,10 +10,14 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import ARRAY, Index, decode
 from tapegrad.ops.registry import BOOL, INT, Recordable, Shape
+from tapegrad.tracing.dispatch import plain_of
 
 
 def encode(index: Any, shape: Shape) -> tuple[Index, list[Any]]:
-    """The index as a hashable tuple, and the integer arrays it holds; NumPy's own error if it does not fit."""
+    """The index as a hashable tuple, and the integer arrays it holds, some of them traced.
+
+    If it does not fit, the error is NumPy's own.
+    """
     items = index if isinstance(index, tuple) else (index,)
     spec: list[Any] = []
     arrays: list[Any] = []
@@ -24,7 +28,8 @@ def encode(index: Any, shape: Shape) -> tuple[Index, list[Any]]:
             arrays += found
         else:
             spec.append(found)
-    np.broadcast_to(np.int8(0), shape)[decode(tuple(spec), arrays)]
+    plain = [plain_of(array) for array in arrays]
+    np.broadcast_to(np.int8(0), shape)[decode(tuple(spec), plain)]
     return tuple(spec), arrays
 
 
@@ -41,6 +46,8 @@ def _encode_item(item: Any) -> Any:
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         return int(item)
     array = np.asarray(item)
+    if array.dtype == object:
+        array = np.array([operator.index(i) for i in array.flat], dtype=INT).reshape(array.shape)
     if array.dtype == BOOL:
         return list(np.nonzero(array))
     if array.dtype.kind in "iu" or array.size == 0:
@@ -49,14 +56,13 @@ def _encode_item(item: Any) -> Any:
 
 
 def _encode_traced(item: Any) -> Any:
-    # Which elements are taken shapes the tape, so the value is guarded; a data index would be no different.
-    if item.dtype == BOOL:
+    if item.dtype == BOOL:  # how many elements are taken shapes the tape, so the value is guarded
         return list(np.nonzero(item.recorder.decide(item)))
     if item.ndim == 0:
         return operator.index(item)
     if item.dtype != INT:
         raise TraceError(f"a traced float array is no index{item.recorder.whereabouts()}: write .astype(int)")
-    return [np.array(item.recorder.decide(item))]
+    return [item]
 
 
 def has_repeats(spec: Index, arrays: list[Any], shape: Shape) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.ops.registry import Shape
+from tapegrad.ops.registry import Recordable, Shape
+from tapegrad.ops.shaping import shape_of
 from tapegrad.tape import size_of
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -85,8 +86,10 @@ class Structure:
         return vector
 
     def _is_flat(self, theta: Any) -> bool:
-        if isinstance(theta, np.ndarray):
-            return theta.ndim == 1 and not (isinstance(self.root, Leaf) and len(self.root.shape) == 1)
+        if isinstance(theta, (np.ndarray, Recordable)):
+            return len(shape_of(theta)) == 1 and not (
+                isinstance(self.root, Leaf) and shape_of(theta) == self.root.shape
+            )
         is_list = isinstance(theta, (list, tuple))
         return is_list and isinstance(self.root, Nest) and self.root.kind is dict
 
@@ -127,6 +130,30 @@ class Structure:
         """A flat vector in this structure: floats for scalars, new float64 arrays for arrays."""
         return self.build([_leaf_value(leaf, vector) for leaf in self.leaves])
 
+    def join(self, parts: Sequence[Any]) -> Vector:
+        """One array per leaf as one flat vector, a new one."""
+        vector = np.empty(self.size)
+        for leaf, part in zip(self.leaves, parts, strict=True):
+            vector[leaf.place] = part if part.ndim < 2 else part.ravel()
+        return vector
+
+    def operands(self, theta: Any) -> list[Any]:
+        """One operand per leaf, out of traced parameters in this structure or as one flat vector."""
+        if self._is_flat(theta):
+            return [_part_of(theta, leaf) for leaf in self.leaves]
+        found: list[Any] = []
+        self._gather(self.root, theta, found)
+        return found
+
+    def _gather(self, node: Leaf | Nest, theta: Any, found: list[Any]) -> None:
+        if isinstance(node, Leaf):
+            if shape_of(theta) != node.shape:
+                raise ValueError(f"{node.label} has shape {shape_of(theta)}, expected {node.shape}")
+            found.append(theta)
+            return
+        for child, part in zip(node.children, self._parts(node, theta), strict=True):
+            self._gather(child, part, found)
+
     def build(self, values: Sequence[Any]) -> Any:
         """One value per leaf, in this structure."""
         return _build(self.root, iter(values))
@@ -135,6 +162,11 @@ class Structure:
         """What theta has to look like, in words."""
         flat = f"(or one flat vector of length {self.size})"
         return f"{_describe(self.root)} {flat}" if isinstance(self.root, Nest) else _describe(self.root)
+
+
+def _part_of(theta: Any, leaf: Leaf) -> Any:
+    part = theta[leaf.start] if leaf.shape == () else theta[leaf.place]
+    return part if len(leaf.shape) < 2 else np.reshape(part, leaf.shape)
 
 
 def _leaf_value(leaf: Leaf, vector: Any) -> Any:
@@ -183,34 +215,36 @@ def structure_of(params: Any, root_label: str) -> tuple[Structure, Vector]:
     TypeError
         If something in it is not a real number.
     """
-    leaves: list[Leaf] = []
-    values: list[np.ndarray[Any, Any]] = []
-    root = _scan(params, root_label, True, leaves, values)
-    if not any(value.size for value in values):
+    structure, values = scan(params, root_label, _numbers)
+    if not structure.size:
         raise ValueError("params holds no numbers: give a start value for each parameter")
-    names = tuple(itertools.chain.from_iterable(_names(leaf) for leaf in leaves))
     vector = np.concatenate([value.ravel() for value in values])
-    bad = [name for name, value in zip(names, vector, strict=True) if not np.isfinite(value)]
+    bad = [name for name, value in zip(structure.names, vector, strict=True) if not np.isfinite(value)]
     if bad:
         raise ValueError(f"start values must be finite; these are not: {', '.join(bad[:5])}")
-    return Structure(root, tuple(leaves), names), vector
+    return structure, vector
 
 
-def _scan(
-    node: Any, label: str, is_root: bool, leaves: list[Leaf], values: list[np.ndarray[Any, Any]]
-) -> Leaf | Nest:
-    if isinstance(node, Mapping):
-        prefix = "" if is_root else f"{label}."
-        children = [_scan(child, f"{prefix}{key}", False, leaves, values) for key, child in node.items()]
-        return Nest(dict, tuple(node), tuple(children))
-    if isinstance(node, (list, tuple)):
-        children = [_scan(child, f"{label}[{i}]", False, leaves, values) for i, child in enumerate(node)]
-        return Nest(type(node), tuple(range(len(children))), tuple(children))
-    array = _numbers(node, label)
-    leaf = Leaf(label, array.shape, sum(value.size for value in values))
-    leaves.append(leaf)
-    values.append(array)
-    return leaf
+def scan(nest: Any, root_label: str, convert: Callable[[Any, str], Any]) -> tuple[Structure, list[Any]]:
+    """The structure of a nest, and its leaves as `convert` makes them; it is given each with its label."""
+    leaves: list[Leaf] = []
+    values: list[Any] = []
+
+    def visit(node: Any, label: str, is_root: bool) -> Leaf | Nest:
+        if isinstance(node, Mapping):
+            prefix = "" if is_root else f"{label}."
+            children = tuple(visit(child, f"{prefix}{key}", False) for key, child in node.items())
+            return Nest(dict, tuple(node), children)
+        if isinstance(node, (list, tuple)):
+            children = tuple(visit(child, f"{label}[{i}]", False) for i, child in enumerate(node))
+            return Nest(type(node), tuple(range(len(children))), children)
+        values.append(convert(node, label))
+        leaves.append(Leaf(label, shape_of(values[-1]), leaves[-1].place.stop if leaves else 0))
+        return leaves[-1]
+
+    root = visit(nest, root_label, True)
+    names = tuple(itertools.chain.from_iterable(_names(leaf) for leaf in leaves))
+    return Structure(root, tuple(leaves), names), values
 
 
 def _names(leaf: Leaf) -> Iterator[str]:
@@ -219,6 +253,15 @@ def _names(leaf: Leaf) -> Iterator[str]:
         return
     for index in np.ndindex(leaf.shape):
         yield f"{leaf.label}[{','.join(map(str, index))}]"
+
+
+def has_traced(nest: Any) -> bool:
+    """Whether something in a nest of parameters is traced."""
+    if isinstance(nest, Mapping):
+        return any(map(has_traced, nest.values()))
+    if isinstance(nest, (list, tuple)):
+        return any(map(has_traced, nest))
+    return isinstance(nest, Recordable)
 
 
 def argument_name(f: Callable[..., Any]) -> str:

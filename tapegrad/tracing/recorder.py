@@ -6,13 +6,12 @@ tracers carry values, so that ordinary Python can decide on them, and what it de
 
 from __future__ import annotations
 
-import os
 import sys
+from numbers import Real
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
-import scipy
 
 from tapegrad.builder import Builder
 from tapegrad.errors import TraceError
@@ -20,21 +19,14 @@ from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
-from tapegrad.tracing.tracer import Tracer
+from tapegrad.tracing.dispatch import settled
+from tapegrad.tracing.frames import is_user_code, user_frame
+from tapegrad.tracing.frames import location as location
+from tapegrad.tracing.tracer import Tracer, View, shares_memory
 
 Array = np.ndarray[Any, Any]
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_LIBRARIES = tuple(os.path.dirname(str(module.__file__)) + os.sep for module in (np, scipy))
-# The demonstration is written as a user would write it, so its lines count as the user's.
-_USER_SIDE = (os.path.join(_PACKAGE, "demo.py"),)
 _SCALAR_BOOL = Aval((), BOOL)
-
-
-def is_user_code(code: CodeType) -> bool:
-    """Whether `code` stands outside tapegrad, NumPy and SciPy."""
-    file = code.co_filename
-    return file in _USER_SIDE or not file.startswith((_PACKAGE, *_LIBRARIES))
 
 
 class Recorder:
@@ -64,17 +56,27 @@ class Recorder:
         if not isinstance(operand, Tracer):
             return self._lift_plain(operand, dtype)
         if operand.recorder is not self:
-            raise TraceError(
-                f"a traced value of another trace was used{self.whereabouts()}: it was kept in a global, a list "
-                "or an attribute. Compute it anew inside the function, or return it from there"
-            )
+            raise self._foreign()
+        if type(operand) is View:
+            operand.refresh()
         if dtype is None or self.builder.avals[operand.slot].dtype == dtype:
             return operand
         return self.apply(CASTS[dtype], (operand,), {})
 
+    def _foreign(self) -> TraceError:
+        return TraceError(
+            f"a traced value of another trace was used{self.whereabouts()}: it was kept in a global, a list or "
+            "an attribute. Compute it anew inside the function, or return it from there"
+        )
+
     def _lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         if (dtype is None or dtype == FLOAT) and isinstance(operand, (float, int, np.floating, np.integer)):
             return self.number(float(operand))
+        if isinstance(operand, (np.ma.MaskedArray, np.matrix)):
+            raise TraceError(
+                f"a {type(operand).__name__} cannot stand on a tape{self.whereabouts()}: what it adds to a plain "
+                "array would be lost; write x.compressed() or np.asarray(x) where you make it"
+            )
         array = np.asarray(operand)
         if array.dtype == object:
             return self.lift(self.gather(array), dtype)
@@ -107,10 +109,15 @@ class Recorder:
     def gather(self, array: Array) -> Any:
         """One array out of an object array of scalars, some of them traced."""
         for item in array.flat:
-            if not isinstance(item, (Tracer, float, int, np.number, np.bool_)) or shape_of(item) != ():
+            if not isinstance(item, (Tracer, Real, np.bool_)):
                 raise TraceError(
-                    f"an object array holding {type(item).__name__} cannot stand on a tape{self.whereabouts()}: "
-                    "build arrays of traced values with np.stack or np.concatenate"
+                    f"{type(item).__name__} is not a number{self.whereabouts()}: traced values go with numbers "
+                    "and arrays of numbers"
+                )
+            if shape_of(item) != ():
+                raise TraceError(
+                    f"an object array of arrays cannot stand on a tape{self.whereabouts()}: build arrays of "
+                    "traced values with np.stack or np.concatenate"
                 )
         if array.size == 0:
             return np.zeros(array.shape)
@@ -174,6 +181,10 @@ class LiveRecorder(Recorder):
             frame = frame.f_back
         return None
 
+    def close(self) -> None:
+        """The trace is over: whoever still holds a tracer of it shall hear so."""
+        self.__class__ = Closed
+
     # Recording ----------------------------------------------------------------------------------------------
 
     def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
@@ -189,6 +200,13 @@ class LiveRecorder(Recorder):
             self.builder.labels[tracer.slot] = label
         return tracer
 
+    def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
+        """Record one op; what NumPy gives as a view of an array becomes one here."""
+        result: Tracer = super().apply(op, args, attrs)
+        if op.view and isinstance(args[0], Tracer) and shares_memory(op, args, attrs, result):
+            return View(result, args[0], op, attrs)
+        return result
+
     def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         return aval_of(value), value
@@ -198,7 +216,8 @@ class LiveRecorder(Recorder):
         x = left.value if type(left) is Tracer else left
         y = right.value if type(right) is Tracer else right
         if type(x) not in _FLOATS or type(y) not in _FLOATS or op.scalar is None:
-            return self.apply(op, (left, right), {})
+            result: Tracer = settled(op.kernel, (left, right), self.apply(op, (left, right), {}))
+            return result
         try:
             value = op.scalar(x, y)
         except (ArithmeticError, ValueError):
@@ -220,19 +239,24 @@ class LiveRecorder(Recorder):
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on: a guard holds the tape to it."""
+        tracer = self.lift(tracer, None)
         if tracer.slot not in self._guarded:
             self._guarded.add(tracer.slot)
             self.builder.guards.append(Guard(tracer.slot, _frozen(tracer.value), self.source()))
         return tracer.value
 
 
+class Closed(LiveRecorder):
+    """A recorder whose trace is over."""
+
+    def _over(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._foreign()
+
+    lift = apply = binary = decide = _over
+
+
 _FLOATS = frozenset((float, np.float64, int))
 _new_entry = tuple.__new__
-
-
-def location(source: Source | None) -> str:
-    """A source as it stands in messages."""
-    return "" if source is None else f" at {source.file}:{source.line}: `{source.text}`"
 
 
 def _is_still(copy: Array, array: Array, dtype: np.dtype[Any]) -> bool:
@@ -256,9 +280,7 @@ def _frozen(outcome: Any) -> Any:
 
 def _name_of(array: Any) -> str | None:
     """The user's name for an array, looked up where it is used."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and not is_user_code(frame.f_code):
-        frame = frame.f_back
+    frame = user_frame(sys._getframe(2))
     if frame is None:
         return None
     for scope in (frame.f_locals, frame.f_globals):

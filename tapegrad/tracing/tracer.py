@@ -17,7 +17,8 @@ from tapegrad.ops import logic
 from tapegrad.ops.indexing import getitem, update
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
-from tapegrad.ops.shaping import CASTS, transpose_
+from tapegrad.ops.shaping import CASTS, reshape, shape_of, transpose, transpose_
+from tapegrad.tracing.dispatch import call_function, call_ufunc, settled
 from tapegrad.tracing.index import encode, has_repeats
 from tapegrad.tracing.messages import plain_value_wanted
 
@@ -41,44 +42,65 @@ def _reflected(op: Op) -> Callable[[Tracer, Any], Any]:
 
 def _unary(op: Op) -> Callable[[Tracer], Any]:
     def method(self: Tracer) -> Any:
-        return self.recorder.apply(op, (self,), {})
+        return settled(op.kernel, (self,), self.recorder.apply(op, (self,), {}))
 
     return method
 
 
-def _in_place(op: Op) -> Callable[[Tracer, Any], Any]:
+def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], Any]:
+    def in_place(self: Tracer, other: Any) -> Any:
+        result = method(self, other)
+        if self.ndim == 0 and not isinstance(self, View):
+            return result  # a NumPy scalar: the name is bound anew, other names keep the old value
+        return self.receive(result)
+
+    return in_place
+
+
+def _bitwise(ufunc: np.ufunc, swapped: bool = False) -> Callable[[Tracer, Any], Any]:
     def method(self: Tracer, other: Any) -> Any:
-        result = self.recorder.binary(op, self, other)
-        if self.ndim == 0:  # a NumPy scalar: the name is bound anew, other names keep the old value
-            return result
-        return self._overwrite(result)
+        operands = (other, self) if swapped else (self, other)
+        return call_ufunc(self.recorder, ufunc, "__call__", operands, None, {})
 
     return method
 
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-        return self.__array_function__(function, (Tracer,), (self, *args), kwargs)
+        return call_function(self.recorder, function, (self, *args), kwargs)
 
     return method
+
+
+_squared = _unary(ew.square)
 
 
 class Tracer(Recordable):
     """A traced value: a slot of the tape being recorded and, while the user's function runs, its value."""
 
-    __slots__ = ("base", "recorder", "slot", "value")
-    __array_priority__ = 1000.0
+    __slots__ = ("recorder", "slot", "value")
+    __array_priority__ = 10_000.0
+    __pandas_priority__ = 10_000
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: Recorder, slot: int, value: Any) -> None:
         self.recorder = recorder
         self.slot = slot
         self.value = value
-        self.base: tuple[Tracer, Any] | None = None
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Record `op`."""
         return self.recorder.apply(op, args, attrs)
+
+    def plain(self) -> Any:
+        """The value, which only a live recording has."""
+        if self.value is None:
+            raise TraceError("a traced value that is not being computed has no number behind it")
+        return self.value
+
+    def decide(self) -> Any:
+        """The value, for Python to decide on: a guard holds the tape to it."""
+        return self.recorder.decide(self)
 
     # What an array tells about itself -----------------------------------------------------------------------
 
@@ -123,36 +145,49 @@ class Tracer(Recordable):
 
     # Operators ----------------------------------------------------------------------------------------------
 
-    __add__, __radd__, __iadd__ = _operator(ew.add), _reflected(ew.add), _in_place(ew.add)
-    __sub__, __rsub__, __isub__ = _operator(ew.sub), _reflected(ew.sub), _in_place(ew.sub)
-    __mul__, __rmul__, __imul__ = _operator(ew.mul), _reflected(ew.mul), _in_place(ew.mul)
-    __truediv__, __rtruediv__, __itruediv__ = _operator(ew.div), _reflected(ew.div), _in_place(ew.div)
+    __add__, __radd__ = _operator(ew.add), _reflected(ew.add)
+    __sub__, __rsub__ = _operator(ew.sub), _reflected(ew.sub)
+    __mul__, __rmul__ = _operator(ew.mul), _reflected(ew.mul)
+    __truediv__, __rtruediv__ = _operator(ew.div), _reflected(ew.div)
     __mod__, __rmod__ = _operator(ew.remainder), _reflected(ew.remainder)
     __floordiv__, __rfloordiv__ = _operator(ew.floor_divide), _reflected(ew.floor_divide)
-    __rpow__ = _reflected(ew.power)
     __matmul__, __rmatmul__ = _operator(matmul), _reflected(matmul)
     __lt__, __le__ = _operator(logic.less), _operator(logic.less_equal)
     __gt__, __ge__ = _operator(logic.greater), _operator(logic.greater_equal)
     __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)
-    __and__, __rand__ = _operator(logic.logical_and), _reflected(logic.logical_and)
-    __or__, __ror__ = _operator(logic.logical_or), _reflected(logic.logical_or)
-    __xor__, __rxor__ = _operator(logic.logical_xor), _reflected(logic.logical_xor)
-    __neg__, __abs__, __invert__ = _unary(ew.neg), _unary(ew.absolute), _unary(logic.logical_not)
+    __and__, __rand__ = _bitwise(np.bitwise_and), _bitwise(np.bitwise_and, swapped=True)
+    __or__, __ror__ = _bitwise(np.bitwise_or), _bitwise(np.bitwise_or, swapped=True)
+    __xor__, __rxor__ = _bitwise(np.bitwise_xor), _bitwise(np.bitwise_xor, swapped=True)
+    __neg__, __abs__ = _unary(ew.neg), _unary(ew.absolute)
+
+    def __invert__(self) -> Any:
+        return call_ufunc(self.recorder, np.invert, "__call__", (self,), None, {})
 
     def __pos__(self) -> Tracer:
-        return self
+        return self.copied()
 
     def __pow__(self, exponent: Any) -> Any:
-        if isinstance(exponent, (int, float)) and exponent == 2:
-            return self.recorder.apply(ew.square, (self,), {})
+        if isinstance(exponent, (int, float)):
+            if exponent == 2:
+                return _squared(self)
+            if exponent == 0.5 and self.ndim:  # as NumPy does for arrays
+                return self.recorder.apply(ew.sqrt, (self,), {})
         return self.recorder.binary(ew.power, self, exponent)
 
-    def __ipow__(self, exponent: Any) -> Any:
-        result = self**exponent
-        return result if self.ndim == 0 else self._overwrite(result)
+    def __rpow__(self, base: Any) -> Any:
+        return self.recorder.binary(ew.power, base, self)
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
+    __iadd__, __isub__ = _in_place(__add__), _in_place(__sub__)
+    __imul__, __itruediv__ = _in_place(__mul__), _in_place(__truediv__)
+    __imod__, __ifloordiv__ = _in_place(__mod__), _in_place(__floordiv__)
+    __ipow__, __imatmul__ = _in_place(__pow__), _in_place(__matmul__)
+    __iand__, __ior__, __ixor__ = _in_place(__and__), _in_place(__or__), _in_place(__xor__)
 
     # What Python decides on ---------------------------------------------------------------------------------
 
@@ -176,28 +211,50 @@ class Tracer(Recordable):
             )
         return int(self.recorder.decide(self))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return int(_unary(ew.rint)(self)) if ndigits is None else self.round(ndigits)
+
+    def __floor__(self) -> int:
+        return int(_unary(ew.floor)(self))
+
+    def __ceil__(self) -> int:
+        return int(_unary(ew.ceil)(self))
+
+    def __trunc__(self) -> int:
+        return int(self)
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self == item).any())
+
     def __float__(self) -> NoReturn:
-        raise plain_value_wanted(self.recorder.whereabouts())
+        raise plain_value_wanted(self.recorder.source())
 
     __complex__ = __float__
 
     def item(self, *args: Any) -> NoReturn:
         """Refused: a plain number would leave the tape."""
-        raise plain_value_wanted(self.recorder.whereabouts())
+        raise plain_value_wanted(self.recorder.source())
 
     tolist = item
+
+    def __format__(self, spec: str) -> str:
+        # For printing; the words around the number keep the text from being read back as one.
+        return f"<traced {format(self.value, spec)}>" if spec and self.ndim == 0 else repr(self)
 
     # Indexing and assignment --------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:
         spec, arrays = encode(index, self.shape)
-        result = self.recorder.apply(getitem, (self, *arrays), {"index": spec})
-        if not arrays:
-            result.base = (self, index)
-        return result
+        return self.recorder.apply(getitem, (self, *arrays), {"index": spec})
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if _is_mask(index, self.shape) and shape_of(value) == ():
+            self._overwrite(self.recorder.apply(logic.where, (index, value, self), {}))
+            return
         spec, arrays = encode(index, self.shape)
+        if isinstance(value, View) and value.is_current_slice(self, spec):
+            return  # the last step of x[i:j] += v, which has been written in place
+        arrays = [x.recorder.decide(x) if isinstance(x, Tracer) else x for x in arrays]
         if has_repeats(spec, arrays, self.shape):
             raise TraceError(
                 f"an assignment writes one element twice{self.recorder.whereabouts()}: NumPy keeps the last "
@@ -205,121 +262,154 @@ class Tracer(Recordable):
             )
         self._overwrite(self.recorder.apply(update, (self, value, *arrays), {"index": spec}))
 
-    def _overwrite(self, result: Tracer) -> Tracer:
-        """Become `result`, as an array written in place does, together with the array this is a slice of."""
-        if result.shape != self.shape:
-            raise ValueError(
-                f"a traced array of shape {self.shape} cannot be overwritten with one of shape {result.shape}"
-                f"{self.recorder.whereabouts()}"
+    def receive(self, result: Any) -> Tracer:
+        """Be written over with `result`, as the array of ``x += v`` or ``out=x`` is."""
+        result = self.recorder.lift(result, None)
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise TypeError(
+                f"a traced {self.dtype} array cannot take {result.dtype} values{self.recorder.whereabouts()}"
             )
-        if self.dtype != FLOAT:
-            raise TraceError(f"a traced {self.dtype} array cannot be written to{self.recorder.whereabouts()}")
+        if result.shape != self.shape:
+            result = NUMPY[np.broadcast_to](result, self.shape)
+        return self._overwrite(result)
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        result = self.recorder.lift(result, self.dtype)
         self.slot, self.value = result.slot, result.value
-        if self.base is not None:
-            owner, index = self.base
-            owner[index] = self
         return self
+
+    def copied(self) -> Tracer:
+        """The same value as an array of its own."""
+        fresh = self.recorder.lift(self, None)
+        return Tracer(self.recorder, fresh.slot, fresh.value)
+
+    __copy__ = copied
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return self.copied()
 
     # NumPy's protocols --------------------------------------------------------------------------------------
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
-        key: Any = ufunc if method == "__call__" else getattr(ufunc, method)
-        function = NUMPY.get(key)
-        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        if function is None:
-            raise TraceError(f"{name} has no derivative rule{self.recorder.whereabouts()}")
-        kwargs = _without_defaults(kwargs)
-        if "where" in kwargs:
-            raise TraceError(f"{name}(where=...) cannot be traced{self.recorder.whereabouts()}: use np.where")
-        if isinstance(function, Op) and kwargs:
-            raise TraceError(
-                f"{name} takes no {sorted(kwargs)} on traced values{self.recorder.whereabouts()}"
-            )
-        live = [self.recorder.lift(x, None) if _holds_tracers(x) else x for x in inputs]
-        result = function(*live, **kwargs)
-        if out is None:
-            return result
-        target = out[0] if isinstance(out, tuple) else out
-        if not isinstance(target, Tracer):
-            raise plain_value_wanted(self.recorder.whereabouts())
-        return target._overwrite(result)
+        return call_ufunc(self.recorder, ufunc, method, inputs, out, kwargs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if func in _MAKERS:
-            return self._make(func, args, kwargs)
-        function = NUMPY.get(func)
-        if function is None:
-            name = getattr(func, "__name__", str(func))
-            raise TraceError(f"np.{name} cannot be traced{self.recorder.whereabouts()}: no rule for it")
-        return function(*args, **_without_defaults(kwargs))
-
-    def _make(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An array that the trace owns, so that it can be written to: `np.zeros_like`, `like=` and so on."""
-        stand_ins = [np.zeros(x.shape) if isinstance(x, Tracer) else x for x in args]
-        if func in (np.copy, np.array, np.asarray):
-            return Tracer(self.recorder, *_slot_and_value(self.recorder.lift(args[0], FLOAT)))
-        if func in (np.full, np.full_like) and isinstance(args[1], Tracer):
-            shape = stand_ins[0] if func is np.full else np.shape(stand_ins[0])
-            return NUMPY[np.broadcast_to](args[1], shape)
-        maker: Any = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
-        # A fresh tracer: the constant may be shared, what is written in place must not be.
-        return Tracer(self.recorder, *_slot_and_value(self.recorder.lift(maker(*stand_ins, **kwargs), FLOAT)))
+        return call_function(self.recorder, func, args, kwargs)
 
     # Methods ------------------------------------------------------------------------------------------------
 
     sum, mean, prod = _function(np.sum), _function(np.mean), _function(np.prod)
-    max, min, cumsum = _function(np.max), _function(np.min), _function(np.cumsum)
-    var, std, all, any = _function(np.var), _function(np.std), _function(np.all), _function(np.any)
-    argmax, argmin = _function(np.argmax), _function(np.argmin)
-    ravel, flatten, squeeze = _function(np.ravel), _function(np.ravel), _function(np.squeeze)
-    swapaxes, repeat, take = _function(np.swapaxes), _function(np.repeat), _function(np.take)
-    clip, dot, copy, trace = _function(np.clip), _function(np.dot), _function(np.copy), _function(np.trace)
+    max, min, var, std = _function(np.max), _function(np.min), _function(np.var), _function(np.std)
+    cumsum, cumprod = _function(np.cumsum), _function(np.cumprod)
+    all, any, nonzero = _function(np.all), _function(np.any), _function(np.nonzero)
+    argmax, argmin, argsort = _function(np.argmax), _function(np.argmin), _function(np.argsort)
+    ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
+    repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
+    clip, round, copy = _function(np.clip), _function(np.round), _function(np.copy)
+    dot, trace = _function(np.dot), _function(np.trace)
+
+    def flatten(self, order: str = "C") -> Any:
+        """As of an array."""
+        return self.ravel(order).copied()
+
+    def sort(self, axis: int = -1) -> None:
+        """As of an array: in place."""
+        self._overwrite(call_function(self.recorder, np.sort, (self, axis), {}))
+
+    def fill(self, value: Any) -> None:
+        """As of an array: in place."""
+        self[...] = value
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """As of an array."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)  # type: ignore[call-overload]
+        wanted = shape[0] if len(shape) == 1 else shape
+        return call_function(self.recorder, np.reshape, (self, wanted), {"order": order})
 
     def transpose(self, *axes: Any) -> Any:
         """As of an array."""
         return transpose_(self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-        """As of an array: to float, int or bool."""
-        kind = {"f": FLOAT, "i": INT, "u": INT, "b": BOOL}.get(np.dtype(dtype).kind)
+    def astype(self, dtype: Any, *, copy: bool = True) -> Any:
+        """As of an array: to float64, int64 or bool."""
+        kind = _KINDS.get(np.dtype(dtype))
         if kind is None:
-            raise TraceError(f"a traced value has no {np.dtype(dtype)} form{self.recorder.whereabouts()}")
-        return self if kind == self.dtype else self.recorder.apply(CASTS[kind], (self,), {})
+            raise TraceError(
+                f"a traced value has no {np.dtype(dtype)} form{self.recorder.whereabouts()}: write "
+                ".astype(float), which is float64, .astype(int) or .astype(bool)"
+            )
+        if kind == self.dtype:
+            return self.copied() if copy else self
+        return self.recorder.apply(CASTS[kind], (self,), {})
 
 
-_LIKE_ANOTHER: tuple[Any, ...] = (np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.copy)
-_WITH_LIKE: tuple[Any, ...] = (np.zeros, np.ones, np.empty, np.full, np.array, np.asarray, np.eye, np.arange)
-_MAKERS = frozenset((*_LIKE_ANOTHER, *_WITH_LIKE))
+_KINDS = {FLOAT: FLOAT, BOOL: BOOL, INT: INT, np.dtype(np.int32): INT}
 
 
-def _slot_and_value(tracer: Tracer) -> tuple[int, Any]:
-    return tracer.slot, tracer.value
+def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
 
 
-def _holds_tracers(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype == object
+class View(Tracer):
+    """A traced array in the memory of another, as NumPy's slices, reshapes and transposes are.
+
+    What is written into one shows in the other: a view is read anew when its owner has been written to.
+    """
+
+    __slots__ = ("attrs", "op", "origin", "owner")
+
+    def __init__(self, made: Tracer, owner: Tracer, op: Op, attrs: dict[str, Any]) -> None:
+        super().__init__(made.recorder, made.slot, made.value)
+        self.owner = owner
+        self.op = op
+        self.attrs = attrs
+        self.origin = owner.slot
+
+    def refresh(self) -> None:
+        """Read the owner again if it has been written to."""
+        if isinstance(self.owner, View):
+            self.owner.refresh()
+        if self.owner.slot != self.origin:
+            fresh = self.recorder.apply(self.op, (self.owner,), self.attrs)
+            self.slot, self.value, self.origin = fresh.slot, fresh.value, self.owner.slot
+
+    def is_current_slice(self, owner: Tracer, index: Any) -> bool:
+        """Whether this is what ``owner[index]`` holds already."""
+        return self.owner is owner and self.origin == owner.slot and self.attrs.get("index") == index
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        super()._overwrite(result)
+        apply, owner = self.recorder.apply, self.owner
+        new = Tracer(self.recorder, self.slot, self.value)
+        if self.op is getitem:
+            whole = apply(update, (owner, new), self.attrs)
+        elif self.op is reshape:
+            whole = apply(reshape, (new,), {"shape": owner.shape})
+        else:
+            whole = apply(transpose, (new,), {"axes": tuple(int(i) for i in np.argsort(self.attrs["axes"]))})
+        owner._overwrite(whole)
+        self.origin = owner.slot
+        return self
 
 
-def _without_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments less those that say nothing: None, NumPy's own no-value, and ``dtype=float``."""
-    return {
-        name: value
-        for name, value in kwargs.items()
-        if value is not None
-        and value is not np._NoValue
-        and not (name == "dtype" and value in (float, FLOAT))
-    }
+def shares_memory(op: Op, args: tuple[Any, ...], attrs: dict[str, Any], result: Tracer) -> bool:
+    """Whether NumPy gives a view that can be written to."""
+    owner = args[0]
+    if len(args) > 1 or not owner.shape or op not in (getitem, reshape, transpose):
+        return False
+    if op is getitem:
+        return result.shape != () or Ellipsis in attrs["index"]  # an element is a copy
+    return op is transpose or result.shape == () or np.may_share_memory(result.value, owner.value)
 
 
 # The elements of an object array are asked for methods named like the ufunc: np.exp calls x.exp().
-for _ufunc, _op in NUMPY.items():
-    if isinstance(_ufunc, np.ufunc) and isinstance(_op, Op) and _ufunc.nin == 1:
-        setattr(Tracer, _ufunc.__name__, _unary(_op))
+def _method(ufunc: np.ufunc) -> Callable[[Tracer], Any]:
+    return lambda self: call_ufunc(self.recorder, ufunc, "__call__", (self,), None, {})
+
+
+for _ufunc in NUMPY:
+    if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 1:
+        setattr(Tracer, _ufunc.__name__, _method(_ufunc))

@@ -1,0 +1,55 @@
+"""Whole Jacobians and Hessians out of products: which products, and how their results are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from tapegrad.paths import Path
+from tapegrad.tracing.params import Leaf, Structure, Vector
+
+# Runs one of a path's executables at fixed parameters: (kind, read=, directions=).
+Replay = Callable[..., Any]
+
+
+def dense_jacobian(replay: Replay, outputs: Structure, params: Structure) -> Vector:
+    """The Jacobian, shape (m, p): by columns (forward) or by rows (reverse), whichever are fewer."""
+    if params.size <= outputs.size:
+        columns = replay("jvp", read=outputs.join, directions=np.eye(params.size))
+        return np.array(columns).reshape(params.size, outputs.size).T
+    rows = replay("vjp", read=params.join, directions=np.eye(outputs.size))
+    return np.array(rows).reshape(outputs.size, params.size)
+
+
+def split(dense: Any, outputs: Structure, params: Structure) -> Any:
+    """A matrix of all outputs' elements by all parameters' as nested arrays of shape ``output + leaf``."""
+
+    def block(out: Leaf, leaf: Leaf) -> Any:
+        part = np.reshape(dense[out.place, leaf.place], (*out.shape, *leaf.shape))
+        return float(part) if isinstance(part, np.ndarray) and part.ndim == 0 else part
+
+    return outputs.build(
+        [params.build([block(out, leaf) for leaf in params.leaves]) for out in outputs.leaves]
+    )
+
+
+def sparse_hessian(replay: Replay, path: Path) -> Any:
+    """The Hessian as a csc_array, with one product per colour."""
+    colouring = path.hessian_colouring
+    products = replay("hvp", read=_flat, directions=colouring.seeds())
+    return colouring.matrix(np.array(products))
+
+
+def sparse_jacobian(replay: Replay, path: Path) -> Any:
+    """The Jacobian as a csc_array: by columns (forward) or by rows (reverse), whichever need fewer colours."""
+    by_columns, by_rows = path.jacobian_colourings
+    if by_columns.count <= by_rows.count:
+        return by_columns.matrix(np.array(replay("jvp", read=_flat, directions=by_columns.seeds())))
+    return sparse.csc_array(by_rows.matrix(np.array(replay("vjp", read=_flat, directions=by_rows.seeds()))).T)
+
+
+def _flat(outputs: list[Vector]) -> Vector:
+    return np.concatenate([output.ravel() for output in outputs])

@@ -1,0 +1,121 @@
+"""Which tape serves which parameters: paths through a function's branches, recorded when they are first met."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
+
+from tapegrad import inspection
+from tapegrad.backends.replay import Array, Broken, Executable, evaluate
+from tapegrad.errors import RetraceWarning, TraceError
+from tapegrad.paths import Path, PathTree, outcome_key
+from tapegrad.recording import check_against_plain, record
+from tapegrad.tape import Guard
+from tapegrad.tracing.frames import location
+from tapegrad.tracing.params import Structure, Vector
+
+RETRACES_BEFORE_WARNING = 20
+
+
+class Router:
+    """The paths of one function on given data.
+
+    Attributes
+    ----------
+    current : Path
+        The path of the latest evaluation.
+    outputs : Structure
+        What the function returns, on every path.
+    retraces : int
+        How often a path was traced after the first.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], structure: Structure, data: Mapping[str, Any], vector: Vector
+    ) -> None:
+        self._f = f
+        self._structure = structure
+        self.data = dict(data)
+        self.retraces = 0
+        self._tree = PathTree()
+        self._lock = threading.RLock()
+        self.current, self.outputs = self._record(vector)
+
+    def with_data(self, data: Mapping[str, Any]) -> Router:
+        """A router on other data, that knows the current path and has traced nothing by itself."""
+        twin = object.__new__(Router)
+        twin.__dict__.update(self.__dict__)
+        twin.data = {**self.data, **data}
+        twin.retraces = 0
+        twin._tree = PathTree()
+        twin._lock = threading.RLock()
+        tape = self.current.tape
+        values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
+        twin.current = Path(tape, values)
+        twin._tree.insert(twin.current)
+        return twin
+
+    def path_at(self, vector: Vector) -> Path:
+        """The path that `vector` takes."""
+        return self.run("value", vector, lambda outputs: None)[1]
+
+    def run(
+        self,
+        kind: str,
+        inputs: Vector,
+        read: Callable[[list[Array]], Any],
+        directions: Iterable[Vector] | None = None,
+    ) -> tuple[Any, Path]:
+        """Run one of the executables of the path that `inputs` take; what was read, and the path.
+
+        `inputs` begin with the parameters, which decide on the path.
+        """
+        path, is_new = self.current, False
+        while True:
+            executable: Executable = getattr(path, kind)
+            # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
+            result = executable.run(inputs, read, directions, check=not is_new)
+            if not isinstance(result, Broken):
+                self.current = path
+                return result, path
+            outcomes = (*path.outcomes[: result.place], outcome_key(result.value))
+            known = self._tree.find(outcomes)
+            if known is None:
+                vector = inputs[: self._structure.size]
+                path, is_new = self._retrace(vector, outcomes, path.tape.guards[result.place])
+            else:
+                path, is_new = known, False
+
+    def _retrace(self, vector: Vector, outcomes: tuple[Hashable, ...], guard: Guard) -> tuple[Path, bool]:
+        """A path for these outcomes, and whether it was traced here rather than by another thread just now."""
+        with self._lock:
+            known = self._tree.find(outcomes)
+            if known is not None:
+                return known, False
+            self.retraces += 1
+            if self.retraces % RETRACES_BEFORE_WARNING == 0:
+                warnings.warn(
+                    f"{self.current.tape.name} has been traced again {self.retraces} times, because a branch "
+                    f"keeps changing{location(guard.source)}; np.where, np.maximum and np.clip decide without "
+                    "a new trace",
+                    RetraceWarning,
+                    stacklevel=5,
+                )
+            path, outputs = self._record(vector)
+            if outputs != self.outputs:
+                raise TraceError(
+                    f"{path.tape.name} returns {outputs.expected()} on this branch, and "
+                    f"{self.outputs.expected()} on another: return the same structure and shapes on all"
+                )
+            return path, True
+
+    def _record(self, vector: Vector) -> tuple[Path, Structure]:
+        recorded = record(self._f, self._structure, vector, self.data)
+        path = Path(recorded.tape, recorded.data)
+        values = evaluate(recorded.tape, vector, recorded.data)
+        outputs = [values[slot] for slot in recorded.tape.outputs]
+        check_against_plain(self._f, self._structure, vector, self.data, recorded, outputs)
+        self._tree.insert(path)
+        return path, recorded.outputs

@@ -1,0 +1,476 @@
+"""Fits against published numbers, closed forms and statsmodels; and what happens when there is no maximum."""
+
+import pickle
+import warnings
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit, gammaln
+
+from tapegrad import TracedFunction, UnusedParameterWarning, trace
+from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
+from tapegrad.mle.inference import combination, covariance, is_definite
+from tapegrad.mle.optimizers import Objective
+from tapegrad.stats import bernoulli, expon, norm, poisson
+
+OWN_METHODS = ("bfgs", "lbfgs", "newton", "gradient_ascent")
+SCIPY_METHODS = (
+    *("Nelder-Mead", "Powell", "CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "COBYLA", "COBYQA", "SLSQP"),
+    *("trust-constr", "trust-ncg", "trust-exact", "trust-krylov"),
+)
+
+
+def scaled_draws(mean: float, sd: float, n: int = 100) -> np.ndarray:
+    draws = np.random.default_rng(20).normal(size=n)
+    return mean + sd * (draws - draws.mean()) / draws.std()
+
+
+# The sample of the published fit. It gives log_sigma to six digits, .728647, and the log-likelihood to nine:
+# that is log_sigma to eight.
+X = scaled_draws(5.065030, np.exp(0.72864665))
+START = {"mu": 0.0, "log_sigma": 0.0}
+
+
+def normal(mu: Any, log_sigma: Any) -> Any:
+    return norm.logpdf(X, mu, np.exp(log_sigma)).sum()
+
+
+def raw_normal(mu: Any, sigma: Any) -> Any:
+    return norm.logpdf(X, mu, sigma).sum()
+
+
+# The published fit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [*OWN_METHODS, *SCIPY_METHODS])
+def test_the_published_normal_fit_by_every_method(method: str) -> None:
+    result = fit(normal, START, method)
+    assert result.converged
+    np.testing.assert_allclose(result.x, [5.065030, 0.72864665], rtol=1e-9)
+    np.testing.assert_allclose(result.bse, [0.207227, 0.070711], atol=5e-7)
+    np.testing.assert_allclose(result.zvalues, [24.442, 10.305], atol=5e-4)
+    np.testing.assert_allclose(result.llf, -214.758518, atol=5e-7)
+    np.testing.assert_allclose(result.aic, 433.517, atol=5e-4)
+    np.testing.assert_allclose(result.conf_int()[0], [4.65887, 5.47119], atol=5e-6)
+    np.testing.assert_allclose(result.conf_int()[1], [0.590056, 0.867237], atol=5e-7)
+    np.testing.assert_allclose(result.bic, 433.517036 - 4.0 + 2.0 * np.log(100), atol=1e-5)
+
+
+def test_dogleg_which_wants_a_concave_start() -> None:
+    np.testing.assert_allclose(fit(normal, {"mu": 4.0, "log_sigma": 1.0}, "dogleg").x, [5.065030, 0.72864665])
+
+
+def test_the_published_table() -> None:
+    result = fit(normal, START)
+    assert str(result.summary()) == (
+        "Maximum likelihood fit: normal    method: bfgs\n"
+        "           Estimate  Std. Error  z value  Pr(>|z|)\n"
+        "mu         5.065030    0.207227   24.442   < 2e-16 ***\n"
+        "log_sigma  0.728647    0.070711   10.305   < 2e-16 ***\n"
+        "---\n"
+        "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1\n"
+        "Log-likelihood: -214.8    AIC: 433.5    BIC: 438.7    No. observations: 100\n"
+        f"Converged in {result.nit} iterations"
+    )
+    assert repr(result.summary()) == str(result.summary()) == str(result)
+
+
+# Against closed forms and statsmodels -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_exponential_in_closed_form(method: str) -> None:
+    waits = np.random.default_rng(3).exponential(2.5, size=400)
+    result = fit(lambda scale: expon.logpdf(waits, scale=scale).sum(), {"scale": 1.0}, method)
+    mean = waits.mean()
+    np.testing.assert_allclose(result.params["scale"], mean, rtol=1e-10)
+    np.testing.assert_allclose(result.observed_info, [[400 / mean**2]], rtol=1e-9)
+    np.testing.assert_allclose(result.cov_params(), [[mean**2 / 400]], rtol=1e-9)
+    np.testing.assert_allclose(result.llf, -400 * (1 + np.log(mean)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_logistic_regression_agrees_with_statsmodels(method: str) -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # theirs, not ours
+        data = sm.datasets.spector.load_pandas()
+        x = np.column_stack([np.ones(len(data.endog)), data.exog.to_numpy()])
+        theirs = sm.Logit(data.endog.to_numpy(), x).fit(method="newton", tol=1e-14, disp=0)
+    y = data.endog.to_numpy()
+    result = fit(lambda beta: bernoulli.logpmf(y, expit(x @ beta)).sum(), {"beta": np.zeros(4)}, method)
+    np.testing.assert_allclose(result.params["beta"], theirs.params, rtol=1e-8)
+    np.testing.assert_allclose(result.bse, theirs.bse, rtol=1e-8)
+    np.testing.assert_allclose(result.pvalues, theirs.pvalues, rtol=1e-7)
+    np.testing.assert_allclose(result.cov_params(), theirs.cov_params(), rtol=1e-7)
+    np.testing.assert_allclose(result.conf_int(0.1), theirs.conf_int(0.1), rtol=1e-7)
+    np.testing.assert_allclose([result.llf, result.aic, result.bic], [theirs.llf, theirs.aic, theirs.bic])
+    assert result.nobs == 32
+
+
+def test_errors_do_not_depend_on_the_units() -> None:
+    # The information's diagonal spans 28 orders of magnitude: inverted as it is, it would pass for singular.
+    def loglik(mu: Any, log_sigma: Any) -> Any:
+        return normal(1e6 * mu, 1e-8 * log_sigma)
+
+    plain, scaled = fit(normal, START), fit(loglik, {"mu": 4e-6, "log_sigma": 0.5e8}, "newton")
+    assert scaled.converged
+    np.testing.assert_allclose(scaled.bse * [1e6, 1e-8], plain.bse, rtol=1e-6)
+    np.testing.assert_allclose(scaled.zvalues, plain.zvalues, rtol=1e-6)
+
+
+# Parameters and results -------------------------------------------------------------------------------------
+
+
+def test_results_have_the_structure_of_the_parameters() -> None:
+    target = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    def loglik(a: Any, b: Any) -> Any:
+        return -((a - 1.5) ** 2) - ((b["c"] - target) ** 2).sum() - (b["d"][0] + 2.0) ** 2
+
+    result = fit(loglik, {"a": 0.0, "b": {"c": np.zeros((2, 2)), "d": [1.0]}})
+    assert isinstance(result.params["a"], float)
+    np.testing.assert_allclose(result.params["b"]["c"], target)
+    assert result.params["b"]["d"] == pytest.approx([-2.0])
+    assert len(result.names) == result.x.size == result.bse.size == 6
+    np.testing.assert_allclose(result.bse, np.sqrt(0.5))
+
+
+def test_a_single_number_is_a_parameter_too() -> None:
+    result = fit(lambda rate: (np.log(rate) - rate * X).sum(), 0.1)
+    assert isinstance(result.params, float)
+    assert result.params == pytest.approx(1.0 / X.mean(), rel=1e-10)
+
+
+def test_a_traced_function_is_fitted_without_another_trace() -> None:
+    calls = []
+
+    def counted(mu: Any, log_sigma: Any) -> Any:
+        calls.append(mu)
+        return normal(mu, log_sigma)
+
+    tape = trace(counted, START)
+    before = len(calls)
+    result = fit(tape, START)
+    assert isinstance(tape, TracedFunction)
+    assert len(calls) == before
+    np.testing.assert_array_equal(result.x, fit(normal, START).x)
+
+
+def test_branches_may_change_on_the_way() -> None:
+    # Huber's loss, as a branch for every observation and as np.where.
+    data = np.array([-3.0, 0.1, 0.2, 0.4, 0.9, 7.0])
+
+    def branching(mu: Any) -> Any:
+        total = 0.0
+        for x in data:
+            r = x - mu
+            total = total - (0.5 * r * r if abs(r) < 1.0 else abs(r) - 0.5)
+        return total
+
+    def masked(mu: Any) -> Any:
+        r = data - mu
+        return -np.where(np.abs(r) < 1.0, 0.5 * r * r, np.abs(r) - 0.5).sum()
+
+    tape = trace(branching, 4.0)
+    result = fit(tape, 4.0)
+    assert tape.retraces > 0
+    np.testing.assert_allclose(result.params, 0.4, rtol=1e-9)  # the mean of the four in the middle
+    np.testing.assert_allclose(result.bse, 0.5)
+    np.testing.assert_allclose(result.params, fit(masked, 4.0).params, rtol=1e-9)
+
+
+def test_aliases_and_fields() -> None:
+    result = fit(normal, START, "BFGS")
+    np.testing.assert_array_equal(result.std_errors, result.bse)
+    assert result.success is result.converged is True
+    assert result.method == "BFGS"
+    assert result.names == ("mu", "log_sigma")
+    assert result.nfev >= result.nit > 0
+    assert result.message.startswith("converged")
+    np.testing.assert_allclose(result.observed_info @ result.cov_params(), np.eye(2), atol=1e-12)
+
+
+def test_results_are_frozen_and_pickle() -> None:
+    result = fit(normal, START)
+    with pytest.raises(FrozenInstanceError):
+        result.llf = 0.0  # type: ignore[misc]
+    copy = pickle.loads(pickle.dumps(result))
+    assert isinstance(copy, FitResult)
+    assert str(copy) == str(result)
+    np.testing.assert_array_equal(copy.cov_params(), result.cov_params())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 95.0, np.nan])
+def test_a_confidence_level_in_percent_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        fit(normal, START).conf_int(alpha)
+
+
+def test_the_number_of_observations() -> None:
+    def no_data(a: Any) -> Any:
+        return -((a - 1.0) ** 2)
+
+    unknown = fit(no_data, 0.0)
+    assert unknown.nobs is None
+    assert np.isnan(unknown.bic)
+    assert "BIC: nan (pass nobs=)    No. observations: unknown" in str(unknown)
+    assert fit(normal, START).nobs == 100
+    assert fit(no_data, 0.0, nobs=50).bic == pytest.approx(np.log(50.0))
+
+
+def test_small_and_large_numbers_keep_their_digits_in_the_table() -> None:
+    result = fit(
+        lambda a, b: -(((a - 2e-7) / 3e-9) ** 2) - ((b - 3e9) / 4e8) ** 2, {"a": 0.0, "b": 1e9}, "newton"
+    )
+    table = str(result.summary())
+    assert "2.00000e-07  2.12132e-09" in table
+    assert "3.00000e+09  2.82843e+08" in table
+
+
+@pytest.mark.parametrize(
+    ("z", "stars"), [(4.0, "***"), (3.0, "**"), (2.0, "*"), (1.8, "."), (1.0, ""), (-3.0, "**")]
+)
+def test_stars(z: float, stars: str) -> None:
+    line = str(fit(lambda a: -0.5 * (a - z) ** 2, 0.0)).splitlines()[2]
+    assert line.rstrip().endswith(stars)
+    assert line.count("*") + line.endswith(".") == len(stars)
+
+
+# Rough ground -----------------------------------------------------------------------------------------------
+
+
+GAMMA = np.random.default_rng(2).gamma(3.0, 2.0, size=200)
+HEADS = np.array(45 * [1.0] + 5 * [0.0])
+GRID = np.linspace(0.0, 1.0, 51)
+
+
+def gamma_loglik(a: Any, scale: Any) -> Any:
+    value = ((a - 1.0) * np.log(GAMMA) - GAMMA / scale).sum() - GAMMA.size * (gammaln(a) + a * np.log(scale))
+    return np.where(a > 0.0, value, np.nan)
+
+
+def ends_at_one(a: Any) -> Any:
+    return 0.1 * np.log(1.0 - a * GRID).sum() + np.log(a * (1.0 + GRID)).sum()
+
+
+ROUGH: list[tuple[Callable[..., Any], dict[str, float]]] = [
+    (raw_normal, {"mu": 0.0, "sigma": 0.05}),
+    (raw_normal, {"mu": 0.0, "sigma": 1.0}),
+    (raw_normal, {"mu": 0.0, "sigma": 50.0}),
+    (raw_normal, {"mu": 100.0, "sigma": 1.0}),
+    (raw_normal, {"mu": 5.0, "sigma": 1e-3}),
+    (lambda p: bernoulli.logpmf(HEADS, p).sum(), {"p": 0.01}),
+    (gamma_loglik, {"a": 0.1, "scale": 0.1}),
+    (gamma_loglik, {"a": 10.0, "scale": 10.0}),
+    (ends_at_one, {"a": 0.01}),
+    (lambda a: 3.0 * a + np.sqrt(1.0 - a), {"a": -0.5}),  # outside, its Hessian is NaN too
+]
+
+
+@pytest.mark.parametrize("method", [*OWN_METHODS, "tnc"])
+@pytest.mark.parametrize(("loglik", "start"), ROUGH)
+def test_steps_out_of_the_support_are_taken_back(
+    loglik: Callable[..., Any], start: dict[str, float], method: str
+) -> None:
+    # Given infinity outside, L-BFGS-B and TNC stop short on about half of these, and trust-exact raises.
+    result = fit(loglik, start, method)
+    assert result.converged, result.message
+    gradient = trace(loglik, start).value_and_grad_flat(result.x)[1]
+    assert np.sqrt(gradient @ result.cov_params() @ gradient) < 1e-8
+
+
+def test_newton_steps_finish_what_the_optimiser_left() -> None:
+    result = fit(normal, {"mu": 4.5, "log_sigma": 1.0}, "lbfgs", maxiter=2)
+    assert result.nfev < 6
+    assert result.nit > 2
+    np.testing.assert_allclose(result.x, [5.065030, 0.72864665], rtol=1e-9)
+
+
+def test_the_best_point_seen_is_kept_whatever_becomes_of_the_array() -> None:
+    objective = Objective(trace(normal, START), np.zeros(2), normal(0.0, 0.0))
+    for x in ([4.0, 1.0], [5.0, 0.7], [6.0, 2.0], [np.nan, 0.0]):
+        array = np.array(x)
+        objective.value_and_grad(array)
+        array[:] = 0.0  # an optimiser may reuse it
+    assert objective.best_x.tolist() == [5.0, 0.7]
+    assert objective.nfev == 4
+
+
+def test_maxiter_is_a_limit_and_a_fit_cut_short_says_so() -> None:
+    for method in (*OWN_METHODS, "tnc"):
+        with pytest.warns(StandardErrorWarning, match="this is not a maximum"):
+            result = fit(raw_normal, {"mu": 100.0, "sigma": 1.0}, method, maxiter=1)
+        assert not result.converged
+        assert result.nit <= 1
+        assert "NOT CONVERGED" in str(result)
+
+
+def test_newton_steps_out_of_the_support_are_not_taken() -> None:
+    # At 1.9 times the mean, Newton's step goes to a scale below 0.
+    start = 1.9 * X.mean()
+    with pytest.warns(ConvergenceWarning, match="still .* standard errors from a maximum"):
+        result = fit(lambda s: expon.logpdf(X, 0.0, s).sum(), {"s": start}, "gradient_ascent", maxiter=0)
+    assert result.params["s"] == start
+    assert not result.converged
+
+
+def test_newton_steps_to_where_the_gradient_is_infinite_are_not_taken() -> None:
+    with pytest.warns(ConvergenceWarning, match="still 1 standard errors from a maximum"):
+        result = fit(
+            lambda a: -0.5 * (a - 1.0) ** 2 + np.where(a < 0.5, 0.0, np.sqrt(1.0 - a)),
+            {"a": 0.0},
+            "gradient_ascent",
+            maxiter=0,
+        )
+    assert result.params["a"] == 0.0
+
+
+def test_newton_goes_far_in_few_steps() -> None:
+    # SciPy's own limit on the trust region is 1000.
+    result = fit(lambda mu, s: norm.logpdf(1e6 * X, mu, s).sum(), {"mu": 0.0, "s": 1.0}, "newton")
+    assert result.converged
+    assert result.nit < 100
+
+
+# No maximum -------------------------------------------------------------------------------------------------
+
+
+def assert_no_errors(result: FitResult) -> None:
+    assert not result.converged
+    assert np.isnan(result.bse).all()
+    assert np.isnan(result.cov_params()).all()
+    assert np.isnan(result.conf_int()).all()
+    assert np.isnan(result.pvalues).all()
+    assert np.isfinite(result.x).all()
+    assert "NOT CONVERGED" in str(result)
+
+
+def test_a_parameter_that_does_nothing() -> None:
+    def loglik(mu: Any, nothing: Any) -> Any:
+        return norm.logpdf(X, mu, 1.0).sum() + 0.0 * nothing
+
+    with pytest.warns(StandardErrorWarning, match="constant, or a straight line, in nothing"):
+        result = fit(loglik, {"mu": 0.0, "nothing": 1.0})
+    assert_no_errors(result)
+    assert result.params["mu"] == pytest.approx(X.mean())  # what there is to be found is found
+    assert result.params["nothing"] == 1.0
+
+
+def test_a_parameter_that_is_not_used() -> None:
+    with (
+        pytest.warns(UnusedParameterWarning, match="unused"),
+        pytest.warns(StandardErrorWarning, match="in unused"),
+    ):
+        assert_no_errors(fit(lambda mu, unused: -((mu - 1.0) ** 2), {"mu": 0.0, "unused": 1.0}))
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_collinear_columns(method: str) -> None:
+    rng = np.random.default_rng(5)
+    x = np.column_stack([np.ones(80), rng.normal(size=(80, 2))])
+    x = np.column_stack([x, x[:, 0] - 2.0 * x[:, 2]])
+    y = rng.poisson(3.0, size=80)
+    with pytest.warns(StandardErrorWarning, match="flat along") as caught:
+        result = fit(lambda beta: poisson.logpmf(y, np.exp(x @ beta)).sum(), {"beta": np.zeros(4)}, method)
+    assert_no_errors(result)
+    message = str(caught[0].message)
+    # Adding (1, 0, -2, -1) to beta changes nothing; beta[1] has no part in it.
+    assert all(name in message for name in ("beta[0]", "beta[2]", "beta[3]"))
+    assert "beta[1]" not in message
+
+
+def test_a_saddle_point() -> None:
+    with pytest.warns(StandardErrorWarning, match="curves upwards along b"):
+        assert_no_errors(fit(lambda a, b: b * b - a * a - b**4, {"a": 1.0, "b": 0.0}))
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_perfect_separation_is_not_convergence(method: str) -> None:
+    x = np.array([-2.0, -1.0, 1.0, 3.0])
+    y = (x > 0.0).astype(float)
+    # The optimisers report success: the gradient is small, because the log-likelihood has come close to 0.
+    with pytest.warns(ConvergenceWarning, match="keeps rising along slope"):
+        result = fit(lambda slope: bernoulli.logpmf(y, expit(slope * x)).sum(), {"slope": 0.0}, method)
+    assert not result.converged
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_a_log_likelihood_without_bound(method: str) -> None:
+    with pytest.warns(StandardErrorWarning, match="straight line, in a"):
+        assert not fit(lambda a: 3.0 * a, {"a": 1.0}, method).converged
+    with pytest.warns(StandardErrorWarning, match="straight line, in a"):
+        assert not fit(lambda a: 1e-3 * a, {"a": 1.0}, method).converged
+    with pytest.warns(StandardErrorWarning, match="curves upwards along a"):
+        assert not fit(lambda a: a * a, {"a": 1.0}, method).converged
+
+
+def test_a_kink_is_not_a_maximum_with_errors() -> None:
+    with pytest.warns(StandardErrorWarning):
+        result = fit(lambda a: -np.abs(a - 2.0), 0.0)
+    assert_no_errors(result)
+
+
+# Bad input --------------------------------------------------------------------------------------------------
+
+
+def test_a_start_outside_the_support_names_the_start() -> None:
+    with pytest.raises(ValueError, match=r"nan at the start \(mu=1, sigma=-1\): start where it is finite"):
+        fit(raw_normal, {"mu": 1.0, "sigma": -1.0})
+    with pytest.raises(ValueError, match=r"-inf at the start \(loc=1e\+06\)"):
+        fit(lambda loc: expon.logpdf(X, loc).sum(), {"loc": 1e6})
+
+
+def test_an_infinite_gradient_at_the_start_names_the_parameter() -> None:
+    with pytest.raises(ValueError, match=r"not finite at the start \(mu=1, v=0\) in v:"):
+        fit(lambda mu, v: norm.logpdf(X, mu + np.sqrt(v), 1.0).sum(), {"mu": 1.0, "v": 0.0})
+
+
+def test_nan_in_the_data() -> None:
+    data = np.array([1.0, np.nan])
+    with pytest.raises(ValueError, match="log-likelihood is nan at the start"):
+        fit(lambda mu: norm.logpdf(data, mu).sum(), {"mu": 1.0})
+
+
+def test_a_constant() -> None:
+    with pytest.raises(ValueError, match=r"constant around the start \(a=1\)"):
+        fit(lambda a: X.sum() + 0.0 * a, {"a": 1.0})
+
+
+def test_a_vector() -> None:
+    with pytest.raises(ValueError, match=r"needs a scalar; .* returns shape \(100,\)"):
+        fit(lambda mu: norm.logpdf(X, mu), {"mu": 1.0})
+
+
+def test_an_unknown_method() -> None:
+    with pytest.raises(ValueError, match=r"no method 'adam': choose one of bfgs, .*nelder-mead"):
+        fit(normal, START, "adam")
+
+
+# Inference --------------------------------------------------------------------------------------------------
+
+
+def test_the_covariance_is_the_inverse_as_long_as_there_is_one() -> None:
+    for gap in (1e-2, 1e-6, 1e-10):
+        r = 1.0 - gap
+        information = np.array([[4.0, 2.0 * r], [2.0 * r, 1.0]])
+        expected = np.array([[1.0, -2.0 * r], [-2.0 * r, 4.0]]) / (4.0 * gap * (1.0 + r))
+        np.testing.assert_allclose(covariance(information), expected, rtol=1e-15 / gap)
+    for information in (
+        np.ones((2, 2)),
+        np.array([[1.0, 2.0], [2.0, 1.0]]),
+        np.array([[np.nan]]),
+        np.zeros((1, 1)),
+    ):
+        assert not is_definite(information)
+        assert np.isnan(covariance(information)).all()
+
+
+def test_directions_are_told_in_the_parameters_own_units() -> None:
+    names = ("a", "b", "c")
+    assert combination(np.array([0.7, -0.7, 0.0]), np.ones(3), names) == "a - b"
+    assert combination(np.array([-0.7, 0.7, 1e-9]), np.array([1.0, 0.5, 1.0]), names) == "a - 0.5 b"
+    assert combination(np.array([0.1, 0.2, 0.9]), np.ones(3), names) == "c + 0.222 b + 0.111 a"
