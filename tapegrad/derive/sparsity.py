@@ -8,7 +8,6 @@ do not count as meeting places for the rest (Powell and Toint, 1979).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ Dependence = Any  # a boolean csr_array: elements of a slot by elements of all p
 
 
 def jacobian_pattern(tape: Tape) -> Any:
-    """A boolean csc_array, all outputs' elements by all parameters': True wherever there may be a derivative."""
+    """A boolean csc_array, all outputs' elements by all parameters': True where there may be a derivative."""
     sizes = [size_of(tape.avals[slot].shape) for slot in tape.parameters]
     total = sum(sizes)
     found: dict[int, Dependence] = {}
@@ -126,7 +125,9 @@ class Colouring:
 
 def colour_columns(pattern: Any) -> Colouring:
     """Colour the columns of any matrix."""
-    return _coloured(pattern, np.zeros(pattern.shape[1], dtype=bool))
+    found = _coloured(pattern, np.zeros(pattern.shape[1], dtype=bool), pattern.shape[1])
+    assert found is not None
+    return found
 
 
 def colour_symmetric(pattern: Any) -> Colouring:
@@ -134,13 +135,17 @@ def colour_symmetric(pattern: Any) -> Colouring:
     pattern = sparse.csc_array(pattern + pattern.T)
     filled = np.diff(pattern.indptr)
     # A column of k elements alone costs one colour; with the rest it costs them about k.
-    limits: Iterable[int] = sorted({int(np.quantile(filled, q)) for q in (0.5, 0.9, 0.99, 1.0)})
-    trials = (_coloured(pattern, filled > max(limit, 1)) for limit in limits)
-    return min(trials, key=lambda trial: trial.count)
+    best: Colouring | None = None
+    for quantile in (0.99, 1.0, 0.9, 0.5):
+        alone = filled > max(np.quantile(filled, quantile), 1.0)
+        trial = _coloured(pattern, alone, pattern.shape[1] if best is None else best.count - 1)
+        best = best if trial is None else trial
+    assert best is not None
+    return best
 
 
-def _coloured(pattern: Any, alone: Array) -> Colouring:
-    """Greedy colouring, the fullest columns first."""
+def _coloured(pattern: Any, alone: Array, most: int) -> Colouring | None:
+    """Greedy colouring, the fullest columns first; None if it takes more than `most` colours."""
     pattern = sparse.csc_array(pattern)
     by_row = sparse.csr_array(pattern)
     colours = np.full(pattern.shape[1], -1)
@@ -156,6 +161,8 @@ def _coloured(pattern: Any, alone: Array) -> Colouring:
         colour = first_free
         while colour in taken:
             colour += 1
+        if colour >= most:
+            return None
         colours[column] = colour
     count = int(colours.max()) + 1 if colours.size else 0
     return Colouring(pattern, colours, count, alone)
