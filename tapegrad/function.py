@@ -195,8 +195,8 @@ class TracedFunction:
         ----------
         theta : structure or array_like, shape (p,)
         sparse : bool
-            Give one `scipy.sparse.csc_array` of shape (m, p) instead: all outputs' elements by all parameters',
-            computed with as many products as its pattern needs colours.
+            Give one `scipy.sparse.csc_array` of shape (m, p) instead, all outputs' elements by all
+            parameters', computed with as many products as its pattern needs colours.
 
         Returns
         -------

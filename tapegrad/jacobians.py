@@ -44,7 +44,7 @@ def sparse_hessian(replay: Replay, path: Path) -> Any:
 
 
 def sparse_jacobian(replay: Replay, path: Path) -> Any:
-    """The Jacobian as a csc_array: by columns (forward) or by rows (reverse), whichever need fewer colours."""
+    """The Jacobian as a csc_array: by columns (forward) or rows (reverse), whichever need fewer colours."""
     by_columns, by_rows = path.jacobian_colourings
     if by_columns.count <= by_rows.count:
         return by_columns.matrix(np.array(replay("jvp", read=_flat, directions=by_columns.seeds())))

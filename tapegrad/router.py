@@ -1,4 +1,4 @@
-"""Which tape serves which parameters: paths through a function's branches, recorded when they are first met."""
+"""Which tape serves which parameters: paths through a function's branches, recorded when first met."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Router:
                 path, is_new = known, False
 
     def _retrace(self, vector: Vector, outcomes: tuple[Hashable, ...], guard: Guard) -> tuple[Path, bool]:
-        """A path for these outcomes, and whether it was traced here rather than by another thread just now."""
+        """A path for these outcomes, and whether it was traced here or by another thread just now."""
         with self._lock:
             known = self._tree.find(outcomes)
             if known is not None:
@@ -98,8 +98,8 @@ class Router:
             if self.retraces % RETRACES_BEFORE_WARNING == 0:
                 warnings.warn(
                     f"{self.current.tape.name} has been traced again {self.retraces} times, because a branch "
-                    f"keeps changing{location(guard.source)}; np.where, np.maximum and np.clip decide without "
-                    "a new trace",
+                    f"keeps changing{location(guard.source)}; np.where, np.maximum and np.clip decide "
+                    "without a new trace",
                     RetraceWarning,
                     stacklevel=5,
                 )

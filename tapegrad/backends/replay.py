@@ -1,9 +1,9 @@
 """The reference backend: one loop over the entries.
 
-`evaluate` and `adjoints` are the definition of what a tape means, value by value. `Workspace` is the same loop
-made ready to run often: slots have their places in one flat float64 buffer, every view is made once, and a
-replay writes into them without allocating any. Scalars that only scalar entries use stay Python floats in a
-list: there an operation costs 25 to 40 ns, on a float64 memoryview 50 to 70, as a ufunc on a 0-d array 170 up.
+`evaluate` and `adjoints` are the definition of what a tape means, value by value. `Workspace` is the same
+loop made ready to run often: slots have their places in one flat float64 buffer, every view is made once, and
+a replay writes into them without allocating any. Scalars that only scalar entries use stay Python floats in a
+list: there an operation costs 25 to 40 ns, on a float64 memoryview 50 to 70, as a 0-d ufunc 170 and more.
 """
 
 from __future__ import annotations
@@ -299,8 +299,8 @@ class Executable:
     ) -> Any:
         """Replay, and `read` the outputs; with `directions`, a list of what is read for each of them.
 
-        `read` has to copy what it keeps: the outputs are views of the workspace. If `check` is set and a guard
-        does not hold, nothing is read and the result is the `Broken` guard.
+        `read` has to copy what it keeps: the outputs are views of the workspace. If `check` is set and one of
+        the guards does not hold, nothing is read and the result is the `Broken` guard.
         """
         try:
             workspace = self._idle.pop()

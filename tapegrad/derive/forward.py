@@ -59,8 +59,8 @@ def push(
 def pushforward(tape: Tape, moving: Sequence[int] | None = None) -> Tape:
     """The tape of the Jacobian-vector product.
 
-    Its parameters are those of `tape`, then one tangent for each of the parameter leaves in `moving` (by default
-    all); its outputs are the tangents of the outputs of `tape`.
+    Its parameters are those of `tape`, then one tangent for each of the parameter leaves in `moving`, which
+    are all by default; its outputs are the tangents of the outputs of `tape`.
     """
     new = Continuation(tape)
     leaves = tape.parameters if moving is None else moving

@@ -71,8 +71,8 @@ def _step_back(
 def reverse(tape: Tape) -> Tape:
     """The tape of value and gradient of a tape with one scalar output.
 
-    Its outputs are the value, then one gradient per parameter leaf, of that leaf's shape; its guards are those
-    of `tape`.
+    Its outputs are the value, then one gradient per parameter leaf, of that leaf's shape; its guards are
+    those of `tape`.
     """
     (output,) = tape.outputs
     new = Continuation(tape)
