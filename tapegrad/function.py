@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad import inspection, jacobians
-from tapegrad.backends.replay import Array, adjoints, evaluate
+from tapegrad.backends.executable import BACKENDS
+from tapegrad.backends.printer import print_plan
+from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
 from tapegrad.errors import NonFiniteWarning, UnusedParameterWarning
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
 from tapegrad.paths import Path
+from tapegrad.plan import Plan, plan
 from tapegrad.router import Router
 from tapegrad.tape import Tape
 from tapegrad.tracing.params import Leaf, Structure, Vector, argument_name, has_traced, structure_of
@@ -69,6 +72,15 @@ class TracedFunction:
         """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
         self._require_scalar("the Hessian")
         return self._router.current.hessian_tape
+
+    @property
+    def plan(self) -> Plan:
+        """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
+        return plan(self.grad_tape if self._is_scalar() else self._router.current.tidy_tape)
+
+    def source(self) -> str:
+        """The NumPy code of value and gradient on the current path; of the value, if it is not a scalar."""
+        return print_plan(self.plan).text
 
     @property
     def nobs(self) -> int | None:
@@ -149,7 +161,7 @@ class TracedFunction:
         """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
         self._require_scalar("the gradient")
 
-        def read(outputs: list[Array]) -> tuple[float, Vector]:
+        def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
             return float(outputs[0]), self.structure.join(outputs[1:])
 
         result: tuple[float, Vector] = self._replay("gradient", vector, read)
@@ -265,6 +277,16 @@ class TracedFunction:
         values = evaluate(path.tape, vector, path.data)
         return inspection.Values(path.tape, values, adjoints(path.tape, values) if self._is_scalar() else {})
 
+    def explain(self, theta: Any) -> inspection.Explanation:
+        """Where the first NaN or infinity arises at `theta`, in the value or in an adjoint: print it.
+
+        It names the entry with your source line and the numbers that it was made of, or says that the value and
+        the gradient are finite. Where the function is not scalar, only its value is looked at.
+        """
+        vector = self.ravel(theta)
+        path = self._router.path_at(vector)
+        return inspection.explain(path.tape, evaluate(path.tape, vector, path.data))
+
     def with_data(self, **data: Any) -> TracedFunction:
         """The same function on other data, without a new trace as long as its guards hold.
 
@@ -283,7 +305,7 @@ class TracedFunction:
         self,
         kind: str,
         vector: Vector,
-        read: Callable[[list[Array]], Any],
+        read: Callable[[Sequence[Any]], Any],
         directions: Iterable[Vector] | None = None,
     ) -> Any:
         return self._router.run(kind, vector, read, directions)[0]
@@ -329,15 +351,17 @@ def _plain_value(operand: Any) -> Any:
     return operand.plain() if isinstance(operand, Recordable) else operand
 
 
-def _copies(outputs: list[Array]) -> list[Any]:
-    return [float(output) if output.ndim == 0 else output.copy() for output in outputs]
+def _copies(outputs: Sequence[Any]) -> list[Any]:
+    return [float(output) if np.ndim(output) == 0 else output.copy() for output in outputs]
 
 
-def _first_float(outputs: list[Array]) -> float:
+def _first_float(outputs: Sequence[Any]) -> float:
     return float(outputs[0])
 
 
-def trace(f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None = None) -> TracedFunction:
+def trace(
+    f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None = None, backend: str = "numpy"
+) -> TracedFunction:
     """Record a function once as a tape, to replay its value and derivatives.
 
     Parameters
@@ -350,6 +374,8 @@ def trace(f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None 
     data : mapping of str to array_like, optional
         Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
         trace. Arrays that `f` finds by itself (closures, globals) are copied and frozen when it is traced.
+    backend : {"numpy", "replay"}
+        What runs the tapes: generated NumPy code, or the reference loop over the entries.
 
     Returns
     -------
@@ -379,8 +405,10 @@ def trace(f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None 
     >>> tape.grad(dict(rate=0.5))
     {'rate': -1.0}
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
     structure, vector = structure_of(params, argument_name(f))
-    router = Router(f, structure, data or {}, vector)
+    router = Router(f, structure, data or {}, vector, backend)
     tape = router.current.tape
     unused = inspection.unused_parameters(tape)
     if unused and not tape.guards:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.ops.registry import FLOAT
+from tapegrad.derive.continuation import active_slots
+from tapegrad.derive.reverse import sweep
+from tapegrad.ops.logic import where
+from tapegrad.ops.registry import FLOAT, broadcast
 from tapegrad.recording import data_array
 from tapegrad.tape import Entry, Tape, aligned, header, operand_text
 from tapegrad.tracing.recorder import location
@@ -65,14 +69,14 @@ class Values(Sequence[SlotValue]):
         return "\n".join([header(self.tape), *aligned(rows)])
 
     def _numbers(self, slot: int) -> tuple[str, str]:
-        return _number_text(self.values[slot]), _number_text(self.adjoints.get(slot))
+        return number_text(self.values[slot]), number_text(self.adjoints.get(slot))
 
 
 def _call(entry: Entry, names: Mapping[int, str]) -> str:
     return f"{entry.op.name}({', '.join(names[slot] for slot in entry.inputs)})"
 
 
-def _number_text(value: Any) -> str:
+def number_text(value: Any) -> str:
     if value is None:
         return "-"
     if np.ndim(value) == 0:
@@ -98,21 +102,6 @@ def unused_parameters(tape: Tape) -> list[int]:
     return [i for i, slot in enumerate(tape.parameters) if slot not in needed]
 
 
-def first_nan(tape: Tape, values: Sequence[Any]) -> str:
-    """In words, where the first NaN of an evaluation arose."""
-    names = operand_text(tape)
-    labels = dict(tape.labels)
-    for slot in (*tape.parameters, *tape.data, *(slot for slot, _ in tape.constants)):
-        if tape.avals[slot].dtype == FLOAT and np.isnan(values[slot]).any():
-            count = int(np.isnan(values[slot]).sum())
-            what = "parameter" if slot in tape.parameters else "data"
-            return f"the {what} {labels.get(slot, names[slot])} holds {count} NaN"
-    for entry in tape.entries:
-        if tape.avals[entry.output].dtype == FLOAT and np.isnan(values[entry.output]).any():
-            return f"it arises in {_call(entry, names)}{location(entry.source)}"
-    return "it arises in the reverse sweep, where a partial derivative is infinite or undefined"
-
-
 def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:
     """The new value of a data slot, checked against its shape and dtype."""
     label = dict(tape.labels)[slot]
@@ -123,3 +112,215 @@ def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:
             f"{np.asarray(value).dtype}; trace anew for data of another size"
         )
     return value
+
+
+# Where numbers stop being finite ----------------------------------------------------------------------------
+
+# Which elements of a value are looked for: `np.isnan`, or `_nonfinite`.
+Bad = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """Where the first NaN or infinity of an evaluation arises; print it.
+
+    Attributes
+    ----------
+    quantity : str or None
+        What it arises in: ``"value"`` or ``"adjoint"``; None where all is finite.
+    entry : Entry or None
+        The entry it arises in; None where all is finite, or where a parameter or data hold it already.
+    operands : tuple of (str, value)
+        Names and numbers that the entry made it of.
+    text : str
+        All that in words.
+    """
+
+    quantity: str | None
+    entry: Entry | None
+    operands: tuple[tuple[str, Any], ...]
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def explain(tape: Tape, values: Sequence[Any]) -> Explanation:
+    """Where the first NaN or infinity arises: in the value or, where that is finite, in an adjoint."""
+    for slot in tape.outputs:
+        if _nonfinite(values[slot]).any():
+            return _explained_value(tape, values, slot)
+    turn = _turn(tape, values, _nonfinite)
+    if turn is not None:
+        return _explained_adjoint(tape, values, turn)
+    finite = f"the value of {tape.name} {'and its gradient are' if _is_scalar(tape) else 'is'} finite"
+    return Explanation(None, None, (), finite + _masked(tape, values))
+
+
+def first_nan(tape: Tape, values: Sequence[Any]) -> str:
+    """In words, where the first NaN of an evaluation arises: in the value, or in an adjoint."""
+    for slot in tape.outputs:
+        if np.isnan(values[slot]).any():
+            return _arises(tape, values, *_origin(tape, values, slot, np.isnan))
+    turn = _turn(tape, values, np.isnan)
+    if turn is None:
+        return "it arises in no entry as recorded, but in the order that the passes put them in"
+    return f"it arises in {_backwards(tape, turn)}"
+
+
+def _nonfinite(value: Any) -> Any:
+    return np.logical_not(np.isfinite(value))
+
+
+def _origin(tape: Tape, values: Sequence[Any], slot: int, bad: Bad) -> tuple[int, Entry | None]:
+    """The slot in which what is bad in `slot` arises, and the entry that writes it or, of a leaf, reads it.
+
+    A number in the code counts for nothing by itself: there it is the entry that uses it.
+    """
+    writers = {entry.output: entry for entry in tape.entries}
+    numbers = {constant.slot for constant in tape.constants if np.ndim(constant.value) == 0}
+    entry = None
+    while slot in writers:
+        entry = writers[slot]
+        before = [s for s in _guilty(tape, entry, values, bad) if s not in numbers]
+        if not before:
+            break
+        slot = before[0]
+    return slot, entry
+
+
+def _guilty(tape: Tape, entry: Entry, values: Sequence[Any], bad: Bad) -> Iterator[int]:
+    """The inputs that are bad where it matters: of an elementwise entry, in the same place as the output."""
+    for i, slot in enumerate(entry.inputs):
+        if tape.avals[slot].dtype == FLOAT:
+            found = bad(values[slot])
+            if entry.op.shape is broadcast:
+                found = found & bad(values[entry.output])
+            if entry.op is where:
+                found = found & (values[entry.inputs[0]] == (i == 1))
+            if np.any(found):
+                yield slot
+
+
+def _arises(tape: Tape, values: Sequence[Any], slot: int, entry: Entry | None) -> str:
+    if entry is not None and entry.output == slot:
+        return f"it arises in {step_text(tape, entry)}"
+    name, value = operand_text(tape)[slot], values[slot]
+    what = "parameter" if slot in tape.parameters else "data"
+    if np.ndim(value) == 0:
+        return f"the {what} {name} is {number_text(value)}"
+    nans = int(np.isnan(value).sum())
+    holds = f"{nans} NaN" if nans else f"{int(np.isinf(value).sum())} inf"
+    reader = (
+        ""
+        if name in dict(tape.labels).values() or entry is None
+        else f", and stands in {step_text(tape, entry)}"
+    )
+    return f"the {what} {name} holds {holds}{reader}"
+
+
+def step_text(tape: Tape, entry: Entry) -> str:
+    return f"{_call(entry, operand_text(tape))}{location(entry.source)}"
+
+
+def _explained_value(tape: Tape, values: Sequence[Any], result: int) -> Explanation:
+    slot, entry = _origin(tape, values, result, _nonfinite)
+    text = f"the value of {tape.name} is {number_text(values[result])}: {_arises(tape, values, slot, entry)}"
+    operands: tuple[tuple[str, Any], ...] = ()
+    if entry is not None and entry.output == slot:
+        operands = operands_of(tape, values, entry)
+        text += _numbers_at(operands, values[slot])
+    else:
+        entry = None
+    if np.isnan(values[result]).any():
+        nan, turned = _origin(tape, values, result, np.isnan)
+        if turned is not None and turned.output == nan != slot:
+            text += f"\nit becomes NaN in {step_text(tape, turned)}"
+            text += _numbers_at(operands_of(tape, values, turned), values[nan])
+    return Explanation("value", entry, operands, text)
+
+
+def operands_of(tape: Tape, values: Sequence[Any], entry: Entry) -> tuple[tuple[str, Any], ...]:
+    names = operand_text(tape)
+    return tuple((names[slot], values[slot]) for slot in dict.fromkeys(entry.inputs))
+
+
+def _numbers_at(operands: Sequence[tuple[str, Any]], result: Any) -> str:
+    """A line for each operand, which of an array shows the place where `result` is bad first."""
+    bad = np.argwhere(_nonfinite(result))
+    place = tuple(bad[0].tolist())
+    text = f", in {len(bad):,} of {np.size(result):,} elements" if place else ""
+    for name, value in operands:
+        if name == number_text(value):
+            continue
+        if place and np.shape(value) == np.shape(result):
+            name, value = f"{name}[{', '.join(map(str, place))}]", value[place]
+        text += f"\n    {name} = {number_text(value)}"
+    return text
+
+
+def _masked(tape: Tape, values: Sequence[Any]) -> str:
+    """What is not finite on the way to a finite result."""
+    for entry in tape.entries:
+        if tape.avals[entry.output].dtype == FLOAT and _nonfinite(values[entry.output]).any():
+            what = "a NaN" if np.isnan(values[entry.output]).any() else "an infinity"
+            return f"; {what} in {step_text(tape, entry)} does not reach them"
+    return ""
+
+
+class Turn(NamedTuple):
+    """The step of a reverse sweep that first makes a cotangent bad: through `entry`, to its input `slot`."""
+
+    entry: Entry
+    slot: int
+    arriving: Any
+    leaving: Any
+
+
+def _is_scalar(tape: Tape) -> bool:
+    return len(tape.outputs) == 1 and tape.avals[tape.outputs[0]].shape == ()
+
+
+def _turn(tape: Tape, values: Sequence[Any], bad: Bad) -> Turn | None:
+    """Where the sweep back from a scalar turns bad, or None where the gradient is not."""
+    if not _is_scalar(tape):
+        return None
+    active = active_slots(tape, tape.parameters)
+    # Python's floats raise where IEEE arithmetic gives what is looked for here.
+    ieee = [np.float64(value) if type(value) is float else value for value in values]
+
+    def after(steps: int) -> dict[int, Any]:
+        """The cotangents after the first steps of the sweep."""
+        last = replace(tape, entries=tape.entries[len(tape.entries) - steps :])
+        with np.errstate(all="ignore"):
+            return sweep(last, ieee.__getitem__, {tape.outputs[0]: np.float64(1.0)}, active)
+
+    def is_bad(found: dict[int, Any], slots: Iterable[int]) -> bool:
+        return any(np.any(bad(found[slot])) for slot in slots if slot in found)
+
+    if not is_bad(after(len(tape.entries)), tape.parameters):
+        return None
+    # What is bad stays bad, because cotangents only ever add up.
+    every = range(len(tape.avals))
+    steps = bisect_left(range(len(tape.entries)), True, key=lambda steps: is_bad(after(steps), every))
+    entry, found = tape.entries[len(tape.entries) - steps], after(steps)
+    slot = next(slot for slot in entry.inputs if slot in found and np.any(bad(found[slot])))
+    return Turn(entry, slot, found[entry.output], found[slot])
+
+
+def _backwards(tape: Tape, turn: Turn) -> str:
+    return (
+        f"the adjoint of {operand_text(tape)[turn.slot]}, carried back through {step_text(tape, turn.entry)}"
+    )
+
+
+def _explained_adjoint(tape: Tape, values: Sequence[Any], turn: Turn) -> Explanation:
+    entry = turn.entry
+    output = (f"%{entry.output}", values[entry.output])
+    cotangent = (f"the adjoint of %{entry.output}", turn.arriving)
+    operands = (*operands_of(tape, values, entry), output, cotangent)
+    text = (
+        f"the value of {tape.name} is finite, but not its gradient: the first "
+        f"{'NaN' if np.isnan(turn.leaving).any() else 'infinity'} arises in {_backwards(tape, turn)}"
+    )
+    return Explanation("adjoint", entry, operands, text + _numbers_at(operands, turn.leaving))

@@ -52,4 +52,4 @@ def sparse_jacobian(replay: Replay, path: Path) -> Any:
 
 
 def _flat(outputs: list[Vector]) -> Vector:
-    return np.concatenate([output.ravel() for output in outputs])
+    return np.concatenate([np.ravel(output) for output in outputs])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.replay import Executable
+from tapegrad.backends.executable import Executable
 from tapegrad.derive.forward import jacobian_by_columns, pushforward
 from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
@@ -32,8 +32,9 @@ def outcome_key(outcome: Any) -> Hashable:
 class Path:
     """One path: the tape as recorded, and what is derived from it, each made when first asked for."""
 
-    def __init__(self, tape: Tape, data: Mapping[int, Any]) -> None:
+    def __init__(self, tape: Tape, data: Mapping[int, Any], backend: str) -> None:
         self.tape = tape
+        self.backend = backend
         self.data = data
         self.outcomes = tuple(outcome_key(guard.outcome) for guard in tape.guards)
 
@@ -71,12 +72,12 @@ class Path:
     @cached_property
     def value(self) -> Executable:
         """Runs the value."""
-        return Executable(self.tidy_tape, self.data)
+        return Executable(self.backend, self.tidy_tape, self.data)
 
     @cached_property
     def gradient(self) -> Executable:
         """Runs value and gradient."""
-        return Executable(self.gradient_tape, self.data)
+        return Executable(self.backend, self.gradient_tape, self.data)
 
     @cached_property
     def jvp(self) -> Executable:
@@ -103,7 +104,7 @@ class Path:
     def _product(self, tape: Tape, given: int | None = None) -> Executable:
         tape = tidy(tape)
         late = tape.parameters[len(self.tape.parameters) if given is None else given :]
-        return Executable(tape, self.data, late)
+        return Executable(self.backend, tape, self.data, late)
 
 
 @dataclass

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tapegrad import inspection
-from tapegrad.backends.replay import Array, Broken, Executable, evaluate
+from tapegrad.backends.executable import Executable
+from tapegrad.backends.replay import Broken, evaluate
 from tapegrad.errors import RetraceWarning, TraceError
 from tapegrad.paths import Path, PathTree, outcome_key
 from tapegrad.recording import check_against_plain, record
@@ -33,9 +34,15 @@ class Router:
     """
 
     def __init__(
-        self, f: Callable[..., Any], structure: Structure, data: Mapping[str, Any], vector: Vector
+        self,
+        f: Callable[..., Any],
+        structure: Structure,
+        data: Mapping[str, Any],
+        vector: Vector,
+        backend: str,
     ) -> None:
         self._f = f
+        self.backend = backend
         self._structure = structure
         self.data = dict(data)
         self.retraces = 0
@@ -53,7 +60,7 @@ class Router:
         twin._lock = threading.RLock()
         tape = self.current.tape
         values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
-        twin.current = Path(tape, values)
+        twin.current = Path(tape, values, self.backend)
         twin._tree.insert(twin.current)
         return twin
 
@@ -65,7 +72,7 @@ class Router:
         self,
         kind: str,
         inputs: Vector,
-        read: Callable[[list[Array]], Any],
+        read: Callable[[Sequence[Any]], Any],
         directions: Iterable[Vector] | None = None,
     ) -> tuple[Any, Path]:
         """Run one of the executables of the path that `inputs` take; what was read, and the path.
@@ -113,7 +120,7 @@ class Router:
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
         recorded = record(self._f, self._structure, vector, self.data)
-        path = Path(recorded.tape, recorded.data)
+        path = Path(recorded.tape, recorded.data, self.backend)
         values = evaluate(recorded.tape, vector, recorded.data)
         outputs = [values[slot] for slot in recorded.tape.outputs]
         check_against_plain(self._f, self._structure, vector, self.data, recorded, outputs)

@@ -113,8 +113,8 @@ class Program:
             return [drawn[i] for i in self.free]
         return [0.9 * value + 0.03 * np.arange(value.size).reshape(value.shape) for value in self.params]
 
-    def trace(self) -> tg.TracedFunction:
-        return tg.trace(self.scalar, self.params)
+    def trace(self, backend: str = "numpy") -> tg.TracedFunction:
+        return tg.trace(self.scalar, self.params, backend=backend)
 
 
 def _traceable(program: Program) -> bool:
@@ -127,10 +127,10 @@ def _flat(parts: Any) -> np.ndarray:
 
 @pytest.mark.filterwarnings("ignore::tapegrad.UnusedParameterWarning")
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_value_traced_and_replayed(sample):
+def test_value_traced_and_replayed(sample, backend):
     program = Program(sample, masks=True)
     # One more parameter, unused, lets samples without elements through.
-    tape = tg.trace(lambda theta: program.op(theta[:-1]), [*program.params, 0.0])
+    tape = tg.trace(lambda theta: program.op(theta[:-1]), [*program.params, 0.0], backend=backend)
     tg.verify(tape.tape)
     tg.verify(tidy(tape.tape))
     for theta in (program.params, program.elsewhere()):
@@ -229,11 +229,11 @@ def test_gradient_against_differences(sample):
 
 
 @pytest.mark.parametrize("sample", DIFFERENTIABLE)
-def test_hessian_against_differences_of_the_gradient(sample):
+def test_hessian_against_differences_of_the_gradient(sample, backend):
     program = Program(sample)
     if not _traceable(program):
         pytest.skip("nothing to differentiate")
-    tape = program.trace()
+    tape = program.trace(backend)
     theta = program.elsewhere()
     direction, left = _direction(theta), _flat(_direction(theta))[::-1]
     expected = _along(program, lambda t: _flat(tape.grad(t)) @ left, theta, direction)
@@ -242,11 +242,11 @@ def test_hessian_against_differences_of_the_gradient(sample):
 
 
 @pytest.mark.parametrize("sample", DIFFERENTIABLE)
-def test_recorded_gradient_equals_the_numeric_sweep(sample):
+def test_recorded_gradient_equals_the_numeric_sweep(sample, backend):
     program = Program(sample)
     if not _traceable(program):
         pytest.skip("nothing to differentiate")
-    tape = program.trace()
+    tape = program.trace(backend)
     tg.verify(tape.grad_tape)
     for theta in (program.params, program.elsewhere()):
         vector = tape.ravel(theta)

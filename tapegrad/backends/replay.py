@@ -8,8 +8,7 @@ list: there an operation costs 25 to 40 ns, on a float64 memoryview 50 to 70, as
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -276,46 +275,3 @@ def _view(words: Array, aval: Aval) -> Array:
     if aval.dtype == BOOL:
         return words.view(np.uint8)[: size_of(aval.shape)].view(BOOL).reshape(aval.shape)
     return words.view(aval.dtype).reshape(aval.shape)
-
-
-class Executable:
-    """A tape ready to run, from any number of threads: each takes a workspace and puts it back.
-
-    `late` are parameter leaves at the end, directions mostly: many values of them share one run of the rest.
-    """
-
-    def __init__(self, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = ()) -> None:
-        self.tape = tape
-        self._data = data
-        self._late = late
-        self._idle: deque[Workspace] = deque()
-
-    def run(
-        self,
-        inputs: Array,
-        read: Callable[[list[Array]], Any],
-        directions: Iterable[Array] | None = None,
-        check: bool = True,
-    ) -> Any:
-        """Replay, and `read` the outputs; with `directions`, a list of what is read for each of them.
-
-        `read` has to copy what it keeps: the outputs are views of the workspace. If `check` is set and one of
-        the guards does not hold, nothing is read and the result is the `Broken` guard.
-        """
-        try:
-            workspace = self._idle.pop()
-        except IndexError:
-            workspace = Workspace(self.tape, self._data, self._late)
-        workspace.run(inputs)
-        broken = workspace.broken() if check and workspace.guards else None
-        if broken is not None:
-            result: Any = broken
-        elif directions is None:
-            result = read(workspace.outputs)
-        else:
-            result = []
-            for direction in directions:
-                workspace.run_late(direction)
-                result.append(read(workspace.outputs))
-        self._idle.append(workspace)
-        return result

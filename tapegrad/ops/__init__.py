@@ -1,13 +1,18 @@
 """Every op that may stand on a tape, each declared in one place."""
 
 from tapegrad.ops import (
+    arranging,
     broadcasting,
+    choices,
+    decompositions,
     elementwise,
     indexing,
     linalg,
     logic,
+    products,
     reductions,
     shaping,
+    sorting,
     special,
 )
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
@@ -18,12 +23,17 @@ __all__ = [
     "Aval",
     "Op",
     "Recordable",
+    "arranging",
     "broadcasting",
+    "choices",
+    "decompositions",
     "elementwise",
     "indexing",
     "linalg",
     "logic",
+    "products",
     "reductions",
     "shaping",
+    "sorting",
     "special",
 ]

@@ -64,6 +64,25 @@ def _sum_transpose(i: int, ct: Any, x: Any, axis: tuple[int, ...], keepdims: boo
     return broadcast_to(ct if leading and not keepdims else expand(ct, x, axis), shape=shape_of(x))
 
 
+def reduction_rows(
+    axes: Any, row: int | None, shapes: Any, out: Shape, axis: tuple[int, ...], **attrs: Any
+) -> str | None:
+    """How a reduction other than a sum acts along the rows: row by row, unless it reduces them."""
+    return "rows" if axes[0] not in axis else None
+
+
+def _sum_rows(
+    axes: Any, row: int | None, shapes: Any, out: Shape, axis: tuple[int, ...], keepdims: bool
+) -> str:
+    return "rows" if axes[0] not in axis else "sum"
+
+
+def _broadcast_rows(axes: Any, row: int | None, shapes: Any, out: Shape, shape: Shape) -> str | None:
+    if row is None:
+        return None
+    return "rows" if axes[0] is None or len(shapes[0]) - axes[0] == len(out) - row else None
+
+
 def reduction_links(i: int, shapes: list[Shape], values: Any, axis: tuple[int, ...], **attrs: Any) -> Any:
     """The links of a reduction: each element of the output depends on those that were reduced to it."""
     (shape,) = shapes
@@ -80,6 +99,7 @@ sum_ = register(
         reduced,
         Linear(_sum_transpose),
         links=reduction_links,
+        rows=_sum_rows,
         samples=REDUCTION_SAMPLES,
     )
 )
@@ -106,6 +126,7 @@ broadcast_to = register(
         gives=None,
         view=True,
         links=moves(np.broadcast_to),
+        rows=_broadcast_rows,
         samples=(
             ((1.5,), {"shape": (2, 3)}),
             ((_ROW,), {"shape": (2, 3)}),
@@ -179,6 +200,7 @@ gated_mul = register(
         Products(_gated_jvp, _gated_vjp),
         masks=True,
         scalar=lambda ct, factor: 0.0 if ct == 0.0 else ct * factor,
+        python="0.0 if {0} == 0.0 else {0} * {1}",
         samples=(
             ((1.5, 2.0), {}),
             ((_ROW, 3.0), {}),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.logic import equal, signbit, where
 from tapegrad.ops.registry import Op, elementwise, implements
 
@@ -18,9 +19,16 @@ LOG10 = math.log(10.0)
 
 # Arithmetic -------------------------------------------------------------------------------------------------
 
-add = elementwise("add", np.add, 1.0, 1.0, scalar=operator.add)
-sub = elementwise("sub", np.subtract, 1.0, -1.0, scalar=operator.sub)
-mul = elementwise("mul", np.multiply, lambda out, x, y: y, lambda out, x, y: x, scalar=operator.mul)
+add = elementwise("add", np.add, 1.0, 1.0, scalar=operator.add, python="{0} + {1}")
+sub = elementwise("sub", np.subtract, 1.0, -1.0, scalar=operator.sub, python="{0} - {1}")
+mul = elementwise(
+    "mul",
+    np.multiply,
+    lambda out, x, y: y,
+    lambda out, x, y: x,
+    scalar=operator.mul,
+    python="{0} * {1}",
+)
 div = elementwise(
     "div",
     np.divide,
@@ -28,23 +36,29 @@ div = elementwise(
     lambda out, x, y: -(out * reciprocal(y)),
     domain=((-2.0, 2.0), POSITIVE),
     scalar=operator.truediv,
+    python="{0} / {1}",
 )
-neg = elementwise("neg", np.negative, -1.0, scalar=lambda x, _: -x)
+neg = elementwise("neg", np.negative, -1.0, scalar=lambda x, _: -x, python="-{0}")
 reciprocal: Op = elementwise(
-    "reciprocal", np.reciprocal, lambda out, x: -square(out), domain=POSITIVE, scalar=lambda x, _: 1.0 / x
+    "reciprocal",
+    np.reciprocal,
+    lambda out, x: -square(out),
+    domain=POSITIVE,
+    scalar=lambda x, _: 1.0 / x,
+    python="1.0 / {0}",
 )
-square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=operator.mul)
+square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=operator.mul, python="{0} * {0}")
 
 
 def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
-    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where y * x**(y - 1) would be 0 times infinity.
-    flat = equal(y, 0.0)
-    return where(flat, 0.0, y * power(x, where(flat, 1.0, y - 1.0)))
+    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. Unlike `where` on y == 0,
+    # the gate has a derivative with respect to y, which is x**-1 there.
+    return gated_mul(y, power(x, y - 1.0))
 
 
 def _power_wrt_exponent(out: Any, x: Any, y: Any) -> Any:
-    # 0**y is flat for y > 0; log(0) must not turn that into 0 times infinity.
-    return out * log(where(equal(x, 0.0), 1.0, x))
+    # 0**y is 0 for y > 0, and so is its slope, although log(0) is infinite.
+    return gated_mul(out, log(x))
 
 
 power = elementwise(
@@ -77,14 +91,31 @@ heaviside = elementwise("heaviside", np.heaviside, None, None)
 
 # Exponentials and logarithms --------------------------------------------------------------------------------
 
-exp = elementwise("exp", np.exp, lambda out, x: out)
+exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})")
 exp2 = elementwise("exp2", np.exp2, lambda out, x: LOG2 * out)
-expm1 = elementwise("expm1", np.expm1, lambda out, x: out + 1.0)
-log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE)
+expm1 = elementwise("expm1", np.expm1, lambda out, x: out + 1.0, python="expm1({0})")
+log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE, python="log({0})")
 log2 = elementwise("log2", np.log2, lambda out, x: 1.0 / (LOG2 * x), domain=POSITIVE)
 log10 = elementwise("log10", np.log10, lambda out, x: 1.0 / (LOG10 * x), domain=POSITIVE)
-log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT)
-sqrt = elementwise("sqrt", np.sqrt, lambda out, x: 0.5 / out, domain=POSITIVE, scalar=lambda x, _: math.sqrt(x))
+log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT, python="log1p({0})")
+sqrt = elementwise(
+    "sqrt",
+    np.sqrt,
+    lambda out, x: 0.5 / out,
+    domain=POSITIVE,
+    scalar=lambda x, _: math.sqrt(x),
+    python="sqrt({0})",
+)
+# The square root of a sum of squares: at 0 it has a kink, and 0 is its subgradient of least norm.
+root = elementwise(
+    "root",
+    np.sqrt,
+    lambda out, x: where(equal(out, 0.0), 0.0, 0.5 / out),
+    domain=POSITIVE,
+    scalar=lambda x, _: math.sqrt(x),
+    python="sqrt({0})",
+    numpy=(),
+)
 cbrt = elementwise("cbrt", np.cbrt, lambda out, x: 1.0 / (3.0 * square(out)), domain=POSITIVE)
 
 
@@ -116,7 +147,7 @@ arccos = elementwise("arccos", np.arccos, lambda out, x: -1.0 / sqrt(1.0 - squar
 arctan = elementwise("arctan", np.arctan, lambda out, x: 1.0 / (1.0 + square(x)))
 sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
 cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
-tanh = elementwise("tanh", np.tanh, lambda out, x: 1.0 - square(out))
+tanh = elementwise("tanh", np.tanh, lambda out, x: 1.0 - square(out), python="tanh({0})")
 arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: 1.0 / sqrt(1.0 + square(x)))
 arccosh = elementwise(
     "arccosh", np.arccosh, lambda out, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)), domain=(1.2, 3.0)

@@ -15,8 +15,9 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import sparse
 
 from tapegrad.ops.broadcasting import broadcast_to, unbroadcast
+from tapegrad.ops.elementwise import sub
 from tapegrad.ops.logic import where
-from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Shape, implements, positions, register
+from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Recordable, Shape, implements, positions, register
 from tapegrad.ops.shaping import ravel, reshape, reshape_, shape_of
 
 ARRAY = "array"
@@ -89,6 +90,30 @@ def _concatenate_links(i: int, shapes: list[Shape], values: list[Any], axis: int
     return np.concatenate(parts, axis=axis)
 
 
+def _getitem_rows(axes: Any, row: int | None, shapes: Any, out: Shape, index: Index) -> str | None:
+    """Along the rows if they are taken as a whole, or if the index of a gather goes along them."""
+    if row is None:
+        return None
+    if axes[0] is None:
+        return "rows" if index == (ARRAY,) and axes[1] == 0 and row == 0 else None
+    if len(shapes) > 1 or Ellipsis in index:
+        return None
+    consumed = [item for item in index if item is not None]
+    whole = len(consumed) <= axes[0] or consumed[axes[0]] == (None, None, None)
+    return "rows" if whole and out[row] == shapes[0][axes[0]] else None
+
+
+def _scatter_rows(
+    axes: Any, row: int | None, shapes: Any, out: Shape, index: Index, shape: Shape
+) -> str | None:
+    """A gather's transpose adds up what each block of rows brings."""
+    return "sum" if row is None and index == (ARRAY,) and axes[0] == axes[1] == 0 else None
+
+
+def _concatenate_rows(axes: Any, row: int | None, shapes: Any, out: Shape, axis: int) -> str | None:
+    return "rows" if axis != row and all(a == row for a in axes) else None
+
+
 getitem = register(
     Op(
         "getitem",
@@ -103,6 +128,7 @@ getitem = register(
         view=True,
         masks=True,
         links=_getitem_links,
+        rows=_getitem_rows,
         samples=(
             ((_ROW,), {"index": (1,)}),
             ((_TABLE,), {"index": ((None, None, -1), None, (0, 2, None))}),
@@ -121,6 +147,7 @@ scatter: Op = register(
         Linear(lambda i, ct, x, *arrays, index, shape: getitem(ct, *arrays, index=index), arguments=(0,)),
         takes=(FLOAT, INT),
         links=_scatter_links,
+        rows=_scatter_rows,
         samples=(
             ((1.5,), {"index": (1,), "shape": (3,)}),
             ((_ROW,), {"index": ((None, None, -1),), "shape": (3,)}),
@@ -172,7 +199,8 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis_index(axis, len(shape_of(a)))
-    return getitem(a, np.asarray(indices), index=((None, None, None),) * axis + (ARRAY,))
+    places = indices if isinstance(indices, Recordable) else np.asarray(indices)
+    return getitem(a, places, index=((None, None, None),) * axis + (ARRAY,))
 
 
 @implements(np.flip)
@@ -221,7 +249,7 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """NumPy's `diff`."""
     before = ((None, None, None),) * normalize_axis_index(axis, len(shape_of(a)))
     for _ in range(n):
-        a = getitem(a, index=(*before, (1, None, None))) - getitem(a, index=(*before, (None, -1, None)))
+        a = sub(getitem(a, index=(*before, (1, None, None))), getitem(a, index=(*before, (None, -1, None))))
     return a
 
 
@@ -249,6 +277,7 @@ concatenate = register(
         _concatenated,
         Linear(_concatenate_transpose),
         links=_concatenate_links,
+        rows=_concatenate_rows,
         samples=(
             ((_ROW, np.array([7.0])), {"axis": 0}),
             ((_TABLE, _TABLE[:, :1], _TABLE), {"axis": 1}),

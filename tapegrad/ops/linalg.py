@@ -8,8 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from tapegrad.ops.broadcasting import Axis, axes_of, sum_, unbroadcast
-from tapegrad.ops.elementwise import absolute, sqrt, square
-from tapegrad.ops.logic import equal, where
+from tapegrad.ops.elementwise import absolute, root, square
 from tapegrad.ops.registry import FLOAT, Linear, Op, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, swapaxes, transpose_
 
@@ -48,6 +47,7 @@ _B = np.array([[1.0, 2.0], [-0.5, 0.3], [0.7, -1.1]])
 _V = np.array([0.3, -0.8, 1.2])
 _STACK = np.linspace(-1.0, 1.0, 12).reshape(2, 2, 3)
 
+
 def _matmul_links(i: int, shapes: list[Shape], values: list[Any]) -> Any:
     """Zeros of a constant matrix cut links; stacks of matrices are not followed."""
     a, b = shapes
@@ -62,6 +62,18 @@ def _matmul_links(i: int, shapes: list[Shape], values: list[Any]) -> Any:
     return sparse.kron(filled, sparse.eye_array(columns, dtype=bool), format="csr")
 
 
+def _matmul_rows(axes: Any, row: int | None, shapes: Any, out: Shape) -> str | None:
+    """Rows on the left, on the right, or summed over; stacks of matrices are not cut."""
+    (a, b), (left, right) = shapes, axes
+    if len(a) > 2 or len(b) > 2:
+        return None
+    if left == len(a) - 1 and right == 0:
+        return "sum" if row is None else None
+    keeps_left = right is None and len(a) == 2 and left == 0 and row == 0
+    keeps_right = left is None and len(b) == 2 and right == 1 and row == len(out) - 1
+    return "rows" if keeps_left or keeps_right else None
+
+
 matmul = register(
     Op(
         "matmul",
@@ -70,6 +82,7 @@ matmul = register(
         Linear(_matmul_transpose, jointly=False),
         takes=(FLOAT, FLOAT),
         links=_matmul_links,
+        rows=_matmul_rows,
         numpy=(np.matmul,),
         samples=(
             ((_V, _V), {}),
@@ -120,6 +133,4 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         raise NotImplementedError(
             f"np.linalg.norm with ord={ord!r} on {len(axes)} axes has no derivative rule"
         )
-    squares = sum_(square(x), axis=axes, keepdims=keepdims)
-    nil = equal(squares, 0.0)
-    return where(nil, 0.0, sqrt(where(nil, 1.0, squares)))
+    return root(sum_(square(x), axis=axes, keepdims=keepdims))

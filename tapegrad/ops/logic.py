@@ -16,12 +16,18 @@ from tapegrad.ops.shaping import shape_of
 
 # Comparisons and logicals: no derivative --------------------------------------------------------------------
 
-equal = elementwise("equal", np.equal, None, None, gives=BOOL, scalar=operator.eq)
-not_equal = elementwise("not_equal", np.not_equal, None, None, gives=BOOL, scalar=operator.ne)
-less = elementwise("less", np.less, None, None, gives=BOOL, scalar=operator.lt)
-less_equal = elementwise("less_equal", np.less_equal, None, None, gives=BOOL, scalar=operator.le)
-greater = elementwise("greater", np.greater, None, None, gives=BOOL, scalar=operator.gt)
-greater_equal = elementwise("greater_equal", np.greater_equal, None, None, gives=BOOL, scalar=operator.ge)
+equal = elementwise("equal", np.equal, None, None, gives=BOOL, scalar=operator.eq, python="{0} == {1}")
+not_equal = elementwise(
+    "not_equal", np.not_equal, None, None, gives=BOOL, scalar=operator.ne, python="{0} != {1}"
+)
+less = elementwise("less", np.less, None, None, gives=BOOL, scalar=operator.lt, python="{0} < {1}")
+less_equal = elementwise(
+    "less_equal", np.less_equal, None, None, gives=BOOL, scalar=operator.le, python="{0} <= {1}"
+)
+greater = elementwise("greater", np.greater, None, None, gives=BOOL, scalar=operator.gt, python="{0} > {1}")
+greater_equal = elementwise(
+    "greater_equal", np.greater_equal, None, None, gives=BOOL, scalar=operator.ge, python="{0} >= {1}"
+)
 
 isnan = elementwise("isnan", np.isnan, None, gives=BOOL)
 isinf = elementwise("isinf", np.isinf, None, gives=BOOL)

@@ -20,11 +20,12 @@ from tapegrad.ops.broadcasting import (
     expand,
     reduced,
     reduction_links,
+    reduction_rows,
     sum_,
 )
-from tapegrad.ops.elementwise import exp, positive, sqrt, square
+from tapegrad.ops.elementwise import absolute, exp, log, positive, sign, sqrt, square
 from tapegrad.ops.indexing import concatenate, flip, getitem
-from tapegrad.ops.logic import equal, where
+from tapegrad.ops.logic import equal, isfinite, minimum, where
 from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, to_float
 
@@ -238,8 +239,30 @@ def _extreme_vjp(i: int, ct: Any, out: Any, x: Any, axis: tuple[int, ...], keepd
 
 
 _EXTREME = Products(_extreme_jvp, _extreme_vjp)
-max_ = register(Op("max", np.maximum.reduce, reduced, _EXTREME, masks=True, links=reduction_links, samples=REDUCTION_SAMPLES))
-min_ = register(Op("min", np.minimum.reduce, reduced, _EXTREME, masks=True, links=reduction_links, samples=REDUCTION_SAMPLES))
+max_ = register(
+    Op(
+        "max",
+        np.maximum.reduce,
+        reduced,
+        _EXTREME,
+        masks=True,
+        links=reduction_links,
+        rows=reduction_rows,
+        samples=REDUCTION_SAMPLES,
+    )
+)
+min_ = register(
+    Op(
+        "min",
+        np.minimum.reduce,
+        reduced,
+        _EXTREME,
+        masks=True,
+        links=reduction_links,
+        rows=reduction_rows,
+        samples=REDUCTION_SAMPLES,
+    )
+)
 
 
 @implements(np.max, np.amax, np.maximum.reduce)
@@ -338,12 +361,28 @@ logsumexp_ = register(
             vjp=lambda i, ct, out, x, axis, keepdims: expand(ct, x, axis) * _weights(out, x, axis),
         ),
         links=reduction_links,
+        rows=reduction_rows,
         samples=REDUCTION_SAMPLES,
     )
 )
 
 
 @implements(special.logsumexp, np.logaddexp.reduce)
-def logsumexp(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """``log(sum(exp(a)))`` without overflow."""
-    return logsumexp_(a, axis=axes_of(a, axis), keepdims=keepdims)
+def logsumexp(
+    a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
+) -> Any:
+    """``log(sum(b * exp(a)))`` without overflow."""
+    if b is None:
+        axes = axes_of(a, axis)
+        found = logsumexp_(a, axis=axes, keepdims=keepdims)
+        return (found, np.ones(shape_of(found))[()]) if return_sign else found
+    axes = axes_of(a + b, axis)
+    nil = equal(b, 0.0)
+    top = max(where(nil, -np.inf, a), axis, keepdims=True)
+    top = where(isfinite(top), top, 0.0)
+    # A factor of zero hides its exponential, which may overflow, but not the derivative with respect to it.
+    total = sum(b * exp(where(nil, minimum(a - top, 600.0), a - top)), axis, keepdims=True)
+    found = log(absolute(total) if return_sign else total) + top
+    shape = reduced(shape_of(found), () if keepdims else axes, False)
+    found = found if keepdims else reshape(found, shape=shape)
+    return (found, reshape(sign(total), shape=shape)) if return_sign else found

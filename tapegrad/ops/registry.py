@@ -127,6 +127,12 @@ class Op:
         the inputs' shapes and, where they are constants, values. An int array of the output's shape tells the
         position that each element is taken from, -1 for none; a sparse matrix links outputs (rows) to inputs.
         None: any on all. Elementwise ops need not say.
+    rows : callable or None
+        Whether the op acts row by row along a long axis: ``rows(axes, axis, shapes, out, **attrs)``, with the
+        row axes of the inputs (None where there is none) and of the output, and their shapes, gives "rows",
+        "sum" where blocks' results are to be added, or None where it mixes rows. Elementwise ops need not say.
+    python : str
+        How it is written on Python floats, as in ``"{0} + {1}"``; empty where the kernel is called.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.
     samples : tuple of (args, attrs)
@@ -143,6 +149,8 @@ class Op:
     masks: bool = False
     scalar: Callable[..., Any] | None = None
     links: Callable[..., Any] | None = None
+    rows: Callable[..., str | None] | None = None
+    python: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()
     samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = field(default=(), repr=False)
     domain: tuple[tuple[float, float], ...] = ()
@@ -170,6 +178,22 @@ class Op:
         if self.shape is broadcast and inputs.count(first) == len(inputs):  # scalar code comes this way
             return first if first.dtype is dtype else Aval(first.shape, dtype)
         return Aval(self.shape(*(aval.shape for aval in inputs), **attrs), dtype)
+
+    def along_rows(
+        self,
+        axes: tuple[int | None, ...],
+        axis: int | None,
+        shapes: tuple[Shape, ...],
+        out: Shape,
+        attrs: Any,
+    ) -> str | None:
+        """Whether the op acts row by row: "rows", "sum", or None; see `rows`."""
+        if self.shape is not broadcast:
+            return None if self.rows is None else self.rows(axes, axis, shapes, out, **attrs)
+        if axis is None:
+            return None
+        ends = {len(shape) - a for shape, a in zip(shapes, axes, strict=True) if a is not None}
+        return "rows" if ends == {len(out) - axis} else None
 
     def differentiable(self, index: int) -> bool:
         """Whether the output has a derivative with respect to input `index`."""
@@ -230,6 +254,7 @@ def elementwise(
     gives: np.dtype[Any] | None = FLOAT,
     masks: bool = False,
     scalar: Callable[..., Any] | None = None,
+    python: str = "",
     numpy: tuple[Callable[..., Any], ...] | None = None,
 ) -> Op:
     """Declare an elementwise op: its kernel, and one partial per input.
@@ -248,6 +273,7 @@ def elementwise(
         gives=gives,
         masks=masks,
         scalar=scalar,
+        python=python,
         numpy=(kernel,) if numpy is None else numpy,
         domain=ranges,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, implements, moves, register
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, broadcast, implements, moves, register
 
 _ROW = np.array([0.5, -1.0, 2.0])
 _TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
@@ -45,6 +46,12 @@ def _reshape(x: Any, shape: Shape) -> Any:
     return np.reshape(x, shape)
 
 
+def _reshape_rows(axes: Any, row: int | None, shapes: Any, out: Shape, shape: Shape) -> str | None:
+    if axes[0] is None or row is None or math.prod(shapes[0][: axes[0]]) != math.prod(out[:row]):
+        return None
+    return "rows"
+
+
 reshape: Op = register(
     Op(
         "reshape",
@@ -55,6 +62,7 @@ reshape: Op = register(
         gives=None,
         view=True,
         links=moves(_reshape),
+        rows=_reshape_rows,
         samples=(((_TABLE,), {"shape": (3, 2)}), ((1.5,), {"shape": (1, 1)}), ((_ROW,), {"shape": (3,)})),
     )
 )
@@ -109,6 +117,10 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
 
+def _transpose_rows(rows: Any, row: int | None, shapes: Any, out: Shape, axes: tuple[int, ...]) -> str:
+    return "rows"
+
+
 transpose: Op = register(
     Op(
         "transpose",
@@ -119,6 +131,7 @@ transpose: Op = register(
         gives=None,
         view=True,
         links=moves(np.transpose),
+        rows=_transpose_rows,
         numpy=(),
         samples=(
             ((_TABLE,), {"axes": (1, 0)}),
@@ -177,7 +190,7 @@ def _cast(name: str, dtype: np.dtype[Any]) -> Op:
         ((np.array([True, False]),), {}),
         ((3,), {}),
     )
-    return register(Op(name, kernel, lambda shape: shape, None, takes=(None,), gives=dtype, samples=samples))
+    return register(Op(name, kernel, broadcast, None, takes=(None,), gives=dtype, samples=samples))
 
 
 to_float = _cast("to_float", FLOAT)

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tapegrad.ops.elementwise import POSITIVE, exp, log, log1p, square
-from tapegrad.ops.logic import equal, where
-from tapegrad.ops.registry import Op, elementwise
+from tapegrad.ops.broadcasting import gated_mul
+from tapegrad.ops.elementwise import POSITIVE, cbrt, exp, exp2, expm1, log, log1p, reciprocal, square
+from tapegrad.ops.registry import NUMPY, Op, elementwise
+
+# scipy.special has ufuncs of its own for these.
+NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
 
 PROBABILITY = (0.1, 0.9)
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -84,8 +87,7 @@ softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=())
 
 def _ratio(x: Any, y: Any) -> Any:
     # 0 * log(y) is 0 for every y, so its slope is 0 too, at y = 0 as well.
-    nil = equal(x, 0.0)
-    return where(nil, 0.0, x / where(nil, 1.0, y))
+    return gated_mul(x, reciprocal(y))
 
 
 xlogy = elementwise(

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.elementwise import add, mul, neg, square, sub
+from tapegrad.ops.elementwise import absolute, add, mul, neg, root, square, sub
 from tapegrad.ops.registry import FLOAT, Elementwise, Op, broadcast
 from tapegrad.passes.fold import computed
 from tapegrad.tape import Entry, Tape, needed_for, size_of
@@ -119,6 +119,27 @@ def _minus_a_negative(w: _Rewriter, entry: Entry) -> int | None:
     return None if bare is None else w.emit(entry, sub if entry.op is add else add, (x, bare))
 
 
+def _open_gate(w: _Rewriter, entry: Entry) -> int | None:
+    """A constant gate without a zero lets everything through."""
+    gate = w.known.get(entry.inputs[0])
+    return _rewrite(w, entry._replace(op=mul)) if gate is not None and np.all(gate) else None
+
+
+def _times_itself(w: _Rewriter, entry: Entry) -> int | None:
+    x, y = entry.inputs
+    return _rewrite(w, entry._replace(op=square, inputs=(x,))) if x == y else None
+
+
+def _square_of_length(w: _Rewriter, entry: Entry) -> int | None:
+    """The square of |x| or of a norm has no kink at 0, and its second derivative there is not 0."""
+    made = w.made.get(entry.inputs[0])
+    if made is None or made.op not in (absolute, root):
+        return None
+    if made.op is absolute:
+        return _rewrite(w, entry._replace(inputs=made.inputs))
+    return None if w.exact else made.inputs[0]
+
+
 def _easy_power(w: _Rewriter, entry: Entry) -> int | None:
     x, y = entry.inputs
     if w.is_number(y, 1.0):
@@ -169,10 +190,17 @@ def _same_shape(w: _Rewriter, entry: Entry) -> int | None:
 RULES: dict[str, tuple[Rule, ...]] = {
     "add": (_neutral(0.0, 0, 1), _minus_a_negative),
     "sub": (_neutral(0.0, 1), _minus_a_negative),
-    "mul": (_neutral(1.0, 0, 1), _minus_one_times, _constant_times_constant, _sign_outward),
+    "mul": (
+        _neutral(1.0, 0, 1),
+        _minus_one_times,
+        _constant_times_constant,
+        _sign_outward,
+        _times_itself,
+    ),
     "div": (_neutral(1.0, 1), _sign_outward),
-    "gated_mul": (_neutral(1.0, 1),),
+    "gated_mul": (_neutral(1.0, 1), _open_gate),
     "neg": (_double_negation,),
+    "square": (_square_of_length,),
     "power": (_easy_power,),
     "where": (_decided,),
     "sum": (_sum_of_broadcast, _sign_outward),

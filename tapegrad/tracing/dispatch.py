@@ -37,7 +37,12 @@ def is_traced(x: Any) -> TypeGuard[Tracer]:
 
 
 def call_ufunc(
-    recorder: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
+    recorder: Recorder,
+    ufunc: np.ufunc,
+    method: str,
+    inputs: tuple[Any, ...],
+    out: Any,
+    kwargs: dict[str, Any],
 ) -> Any:
     """A ufunc, or one of its methods, of operands some of which are traced."""
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -167,15 +172,17 @@ def _is_listed(value: Any, values: tuple[Any, ...]) -> bool:
 def _check_taken(recorder: Recorder, name: str, rule: Callable[..., Any], named: dict[str, Any]) -> None:
     signature = None if isinstance(rule, Op) else _signature(rule)
     if named:
-        _refuse(recorder, name, [key for key in named if signature is None or key not in signature.parameters])
+        _refuse(
+            recorder, name, [key for key in named if signature is None or key not in signature.parameters]
+        )
 
 
 def _refuse(recorder: Recorder, name: str, keys: list[str]) -> None:
     if keys:
         where = "; choose with np.where first" if "where" in keys else ""
         raise TraceError(
-            f"{name}({', '.join(f'{key}=...' for key in keys)}) cannot be traced{recorder.whereabouts()}: leave "
-            f"{' and '.join(keys)} out{where}"
+            f"{name}({', '.join(f'{key}=...' for key in keys)}) cannot be traced{recorder.whereabouts()}: "
+            f"leave {' and '.join(keys)} out{where}"
         )
 
 
@@ -221,7 +228,7 @@ def plain_of(arg: Any) -> Any:
     if isinstance(arg, (list, tuple)):
         return type(arg)(map(plain_of, arg))
     if is_traced(arg):
-        return np.asarray(arg.recorder.lift(arg, None).value)[()]
+        return np.asarray(arg.plain())[()]
     return arg
 
 

@@ -18,12 +18,12 @@ from tapegrad.tape import Source
 from tapegrad.tracing.frames import is_user_code, library_of, location, user_frame
 
 _KEEP_TRACED = (
-    "keep it traced: np.log(v) instead of math.log(v), v instead of float(v); make arrays that hold traced "
-    "values with np.zeros_like(theta), np.zeros(n, like=theta) or np.stack"
+    "keep it traced: np.log(v) instead of math.log(v), v instead of float(v); collect values in a list and "
+    "np.stack them, or make a buffer of them with np.zeros_like(theta) or np.zeros(n, like=theta)"
 )
 _BUFFER = (
-    "a plain buffer cannot hold traced values; make it with np.zeros_like(theta) or np.zeros(n, like=theta), "
-    "or build the array with np.stack"
+    "a plain buffer cannot hold traced values; collect them in a list and np.stack them, or make the buffer "
+    "with np.zeros_like(theta) or np.zeros(n, like=theta) from an array theta"
 )
 _LIBRARIES = {
     "scipy.stats": "scipy.stats takes plain numbers only; use tapegrad.stats, or write the density in NumPy",
@@ -63,14 +63,16 @@ def foreign_step(error: Exception, source: Source | None, library: str | None) -
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
     if advice is None and "which has no callable" in text:
-        advice = "build the array with np.stack([...]) or np.array([...], like=theta), not with np.array([...])"
+        advice = (
+            "build the array with np.stack([...]) or np.array([...], like=theta), not with np.array([...])"
+        )
     if advice is None and isinstance(error, IndexError):
         advice = "a traced mask or index does not select from a plain array; write np.where(mask, x, 0.0)"
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
     return TraceError(
-        f"{type(error).__name__}{location(source)}: {text}. The function runs on plain numbers, but this step "
-        f"does not take traced ones: {advice}"
+        f"{type(error).__name__}{location(source)}: {text}. The function runs on plain numbers, but this "
+        f"step does not take traced ones: {advice}"
     )
 
 

@@ -134,7 +134,7 @@ class Structure:
         """One array per leaf as one flat vector, a new one."""
         vector = np.empty(self.size)
         for leaf, part in zip(self.leaves, parts, strict=True):
-            vector[leaf.place] = part if part.ndim < 2 else part.ravel()
+            vector[leaf.place] = part if isinstance(part, float) or part.ndim < 2 else part.ravel()
         return vector
 
     def operands(self, theta: Any) -> list[Any]:

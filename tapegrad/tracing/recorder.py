@@ -57,7 +57,7 @@ class Recorder:
             return self._lift_plain(operand, dtype)
         if operand.recorder is not self:
             raise self._foreign()
-        if type(operand) is View:
+        if isinstance(operand, View):
             operand.refresh()
         if dtype is None or self.builder.avals[operand.slot].dtype == dtype:
             return operand
@@ -65,8 +65,8 @@ class Recorder:
 
     def _foreign(self) -> TraceError:
         return TraceError(
-            f"a traced value of another trace was used{self.whereabouts()}: it was kept in a global, a list or "
-            "an attribute. Compute it anew inside the function, or return it from there"
+            f"a traced value of another trace was used{self.whereabouts()}: it was kept in a global, a list "
+            "or an attribute. Compute it anew inside the function, or return it from there"
         )
 
     def _lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
@@ -74,8 +74,8 @@ class Recorder:
             return self.number(float(operand))
         if isinstance(operand, (np.ma.MaskedArray, np.matrix)):
             raise TraceError(
-                f"a {type(operand).__name__} cannot stand on a tape{self.whereabouts()}: what it adds to a plain "
-                "array would be lost; write x.compressed() or np.asarray(x) where you make it"
+                f"a {type(operand).__name__} cannot stand on a tape{self.whereabouts()}: what it adds to a "
+                "plain array would be lost; write x.compressed() or np.asarray(x) where you make it"
             )
         array = np.asarray(operand)
         if array.dtype == object:
@@ -111,8 +111,8 @@ class Recorder:
         for item in array.flat:
             if not isinstance(item, (Tracer, Real, np.bool_)):
                 raise TraceError(
-                    f"{type(item).__name__} is not a number{self.whereabouts()}: traced values go with numbers "
-                    "and arrays of numbers"
+                    f"{type(item).__name__} is not a number{self.whereabouts()}: traced values go with "
+                    "numbers and arrays of numbers"
                 )
             if shape_of(item) != ():
                 raise TraceError(

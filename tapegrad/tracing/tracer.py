@@ -94,9 +94,10 @@ class Tracer(Recordable):
 
     def plain(self) -> Any:
         """The value, which only a live recording has."""
-        if self.value is None:
+        value = self.recorder.lift(self, None).value
+        if value is None:
             raise TraceError("a traced value that is not being computed has no number behind it")
-        return self.value
+        return value
 
     def decide(self) -> Any:
         """The value, for Python to decide on: a guard holds the tape to it."""
@@ -198,18 +199,18 @@ class Tracer(Recordable):
                 f"{self.recorder.whereabouts()}: write .any(), .all() or np.where"
             )
         tracer = self if self.dtype == BOOL else self != 0.0
-        return bool(self.recorder.decide(tracer))
+        return bool(tracer.decide())
 
     def __int__(self) -> int:
         tracer = self if self.dtype == INT else self.recorder.apply(ew.trunc, (self,), {})
-        return int(self.recorder.decide(tracer))
+        return int(tracer.decide())
 
     def __index__(self) -> int:
         if self.dtype != INT or self.ndim:
             raise TraceError(
                 f"a traced {self.dtype} value cannot be an index{self.recorder.whereabouts()}: write int(...)"
             )
-        return int(self.recorder.decide(self))
+        return int(self.decide())
 
     def __round__(self, ndigits: int | None = None) -> Any:
         return int(_unary(ew.rint)(self)) if ndigits is None else self.round(ndigits)
@@ -254,7 +255,7 @@ class Tracer(Recordable):
         spec, arrays = encode(index, self.shape)
         if isinstance(value, View) and value.is_current_slice(self, spec):
             return  # the last step of x[i:j] += v, which has been written in place
-        arrays = [x.recorder.decide(x) if isinstance(x, Tracer) else x for x in arrays]
+        arrays = [x.decide() if isinstance(x, Tracer) else x for x in arrays]
         if has_repeats(spec, arrays, self.shape):
             raise TraceError(
                 f"an assignment writes one element twice{self.recorder.whereabouts()}: NumPy keeps the last "
@@ -289,6 +290,17 @@ class Tracer(Recordable):
         return self.copied()
 
     # NumPy's protocols --------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        """As an index into plain arrays: guarded values; traced floats as an object array of their elements."""
+        if self.dtype != FLOAT:
+            return np.array(self.decide(), dtype=dtype)
+        if dtype not in (None, object):
+            raise plain_value_wanted(self.recorder.source())
+        elements = np.empty(self.shape, dtype=object)
+        for index in np.ndindex(self.shape):
+            elements[index] = self[index] if index else self
+        return elements
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any

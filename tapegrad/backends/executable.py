@@ -1,0 +1,93 @@
+"""Backends by name, and a tape ready to run on one of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from tapegrad.backends.numpy_ import Compiled
+from tapegrad.backends.replay import Broken, Workspace
+from tapegrad.tape import Tape
+
+Array = np.ndarray[Any, Any]
+
+# Source is compiled at about 10 us a line, and a printed scalar operation saves about 15 ns a run: long tapes
+# of scalars, which loops in the user's code make, are not worth it before some hundred runs.
+LONGEST_SOURCE = 5_000
+
+
+class AnyWorkspace(Protocol):
+    """What a backend provides: room for one thread to run a tape in."""
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """The outputs of the latest run: numbers, and arrays that the next run overwrites."""
+
+    def run(self, inputs: Array) -> None:
+        """Write every value, or where `inputs` lack the late leaves, every value without them."""
+
+    def run_late(self, inputs: Array) -> None:
+        """Write the values that depend on the late leaves."""
+
+    def broken(self) -> Broken | None:
+        """The first guard that does not hold."""
+
+
+def _replayed(tape: Tape, data: Mapping[int, Any], late: Sequence[int]) -> Callable[[], AnyWorkspace]:
+    return partial(Workspace, tape, data, late)
+
+
+def _printed(tape: Tape, data: Mapping[int, Any], late: Sequence[int]) -> Callable[[], AnyWorkspace]:
+    if len(tape.entries) > LONGEST_SOURCE:
+        return _replayed(tape, data, late)
+    return Compiled(tape, data, late).workspace
+
+
+# Each gives, for a tape, its data and its late leaves, a maker of workspaces.
+BACKENDS: dict[str, Callable[..., Callable[[], AnyWorkspace]]] = {"numpy": _printed, "replay": _replayed}
+
+
+class Executable:
+    """A tape ready to run on a backend, from any number of threads: each takes a workspace and puts it back.
+
+    `late` are parameter leaves at the end, directions mostly: many values of them share one run of the rest.
+    """
+
+    def __init__(self, backend: str, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = ()) -> None:
+        self.tape = tape
+        self._new_workspace = BACKENDS[backend](tape, data, late)
+        self._idle: deque[AnyWorkspace] = deque()
+
+    def run(
+        self,
+        inputs: Array,
+        read: Callable[[Sequence[Any]], Any],
+        directions: Iterable[Array] | None = None,
+        check: bool = True,
+    ) -> Any:
+        """Replay, and `read` the outputs; with `directions`, a list of what is read for each of them.
+
+        `read` has to copy what it keeps: arrays among the outputs are views of the workspace. If `check` is
+        set and one of the guards does not hold, nothing is read and the result is the `Broken` guard.
+        """
+        try:
+            workspace = self._idle.pop()
+        except IndexError:
+            workspace = self._new_workspace()
+        workspace.run(inputs)
+        broken = workspace.broken() if check and self.tape.guards else None
+        if broken is not None:
+            result: Any = broken
+        elif directions is None:
+            result = read(workspace.outputs)
+        else:
+            result = []
+            for direction in directions:
+                workspace.run_late(direction)
+                result.append(read(workspace.outputs))
+        self._idle.append(workspace)
+        return result

@@ -1,0 +1,211 @@
+"""A plan as Python source.
+
+Scalars are Python numbers in local variables ``v12``; arrays are ``a12``, made before and written into by
+`out=`; within a row loop, the block of an array is ``b12``. The source is a function `bind` of the arrays and
+the blocks, and returns two functions: `early` takes the parameters, `late` the late leaves.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.registry import BOOL, FLOAT, INT
+from tapegrad.plan import Plan, RowLoop, Stage
+from tapegrad.tape import Entry, needed_for, size_of
+
+_CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
+_MATH = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "inf", "nan")
+INDENT = "    "
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was printed.
+
+    Attributes
+    ----------
+    text : str
+    namespace : mapping of str to Any
+        The functions that the text calls.
+    columns : tuple of tuple of int
+        For each row loop, the slots of the blocks that it names.
+    """
+
+    text: str
+    namespace: Mapping[str, Any]
+    columns: tuple[tuple[int, ...], ...]
+
+
+def add_parts(parts: list[Any], out: Any) -> None:
+    """Add the blocks' results pairwise, which keeps the error at the logarithm of their number."""
+    np.add.reduce(np.ascontiguousarray(np.moveaxis(np.array(parts), 0, -1)), axis=-1, out=out)
+
+
+def is_alias(plan: Plan, entry: Entry) -> bool:
+    """Whether an array is a view of its input, made with the buffers, so that nothing is left to print."""
+    source = entry.inputs[0]
+    if not entry.op.view or len(entry.inputs) > 1 or entry.output in plan.stored:
+        return False
+    if plan.tape.avals[source].shape == ():
+        return False
+    if entry.op.name == "broadcast_to":
+        # Within a loop the operand is whole, and there is no block of it to look at.
+        return (plan.row_axis(source) is None) == (plan.row_axis(entry.output) is None)
+    return entry.op.name != "reshape" or source in plan.owned
+
+
+def _slots_named(letter: str, lines: Iterable[str]) -> tuple[int, ...]:
+    """The slots whose names with this letter stand in some lines, comments aside."""
+    pattern = re.compile(rf"\b{letter}(\d+)\b")
+    code = (line for line in lines if not line.lstrip().startswith("#"))
+    return tuple(sorted({int(number) for line in code for number in pattern.findall(line)}))
+
+
+def print_plan(plan: Plan) -> Source:
+    """The source of a plan."""
+    return _Printer(plan).source()
+
+
+class _Printer:
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.tape = plan, plan.tape
+        self.namespace: dict[str, Any] = {name: getattr(math, name) for name in _MATH}
+        self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts, copyto=np.copyto)
+        self.numbers = {slot: np.asarray(c).item() for slot, c in self.tape.constants if np.ndim(c) == 0}
+        self.blocks: frozenset[int] = frozenset()
+        self.columns: list[tuple[int, ...]] = []
+        # A branch at a tie must go the way NumPy's own kernels send it, to the last bit.
+        self.exact = needed_for(self.tape, (guard.slot for guard in self.tape.guards))
+
+    # Names --------------------------------------------------------------------------------------------------
+
+    def is_scalar(self, slot: int) -> bool:
+        return self.tape.avals[slot].shape == ()
+
+    def name(self, slot: int) -> str:
+        if slot in self.numbers:
+            text = repr(self.numbers[slot])
+            return f"({text})" if text.startswith("-") else text
+        return f"{'v' if self.is_scalar(slot) else 'b' if slot in self.blocks else 'a'}{slot}"
+
+    def total(self, entry: Entry) -> str:
+        """A sum, in the short form where everything is summed."""
+        if entry.op.name == "sum" and len(self.tape.avals[entry.inputs[0]].shape) == 1:
+            return f"add_reduce({self.name(entry.inputs[0])})"
+        return self.call(entry, *(f"{key}={value!r}" for key, value in entry.attrs))
+
+    def call(self, entry: Entry, *further: str) -> str:
+        self.namespace[f"np_{entry.op.name}"] = entry.op.kernel
+        operands = [self.name(slot) for slot in entry.inputs]
+        return f"np_{entry.op.name}({', '.join((*operands, *further))})"
+
+    # Entries ------------------------------------------------------------------------------------------------
+
+    def line(self, entry: Entry) -> str | None:
+        """The statement that computes an entry, if one is left to do."""
+        if self.is_scalar(entry.output):
+            return f"v{entry.output} = {self.scalar(entry)}"
+        if is_alias(self.plan, entry):
+            return None
+        out = self.name(entry.output)
+        attrs = [f"{key}={value!r}" for key, value in entry.attrs]
+        if not entry.op.view:
+            return self.call(entry, *attrs, f"out={out}")
+        if self.is_scalar(entry.inputs[0]):
+            return f"{out}.fill({self.name(entry.inputs[0])})"
+        if entry.op.name == "broadcast_to":
+            return f"copyto({out}, {self.name(entry.inputs[0])})"
+        attrs = [f"{key}={out}.shape" if key == "shape" else f"{key}={value!r}" for key, value in entry.attrs]
+        return f"copyto({out}, {self.call(entry, *attrs)})"
+
+    def scalar(self, entry: Entry) -> str:
+        op, inputs = entry.op, entry.inputs
+        if op.view and not self.is_scalar(inputs[0]) and len(inputs) == 1:
+            return f"a{entry.output}.item()"
+        written = op.python and all(map(self.is_scalar, inputs))
+        if written and not (entry.output in self.exact and op.python[0].isalpha()):
+            return op.python.format(*map(self.name, inputs))
+        cast = _CASTS[self.tape.avals[entry.output].dtype]
+        return f"{cast}({self.total(entry)})"
+
+    def lines(self, entries: tuple[Entry, ...], sums: frozenset[int] = frozenset()) -> Iterator[str]:
+        source = None
+        for entry in entries:
+            if entry.output in sums:
+                line: str | None = f"parts{entry.output}.append({self.total(entry)})"
+            else:
+                line = self.line(entry)
+            if line is None:
+                continue
+            if entry.source is not None and entry.source != source:
+                source = entry.source
+                yield f"# {source}  {source.text}"
+            yield line
+
+    # Stages -------------------------------------------------------------------------------------------------
+
+    def stage(self, stage: Stage) -> Iterator[str]:
+        if not isinstance(stage, RowLoop):
+            yield from self.lines(stage.entries)
+            return
+        slots = {slot for entry in stage.entries for slot in (*entry.inputs, entry.output)}
+        self.blocks = frozenset(s for s in slots if self.plan.row_axis(s) is not None)
+        body = list(self.lines(stage.entries, stage.sums))
+        self.blocks = frozenset()
+        used = _slots_named("b", body)
+        for slot in sorted(stage.sums):
+            yield f"parts{slot} = []"
+        loop = len(self.columns)
+        self.columns.append(used)
+        variables = "".join(f"b{slot}, " for slot in used)
+        yield f"for {variables}in rows[{loop}]:  # {stage.rows:,} by {self.plan.block:,}"
+        yield from (INDENT + line for line in body)
+        for slot in sorted(stage.sums):
+            scalar = size_of(self.tape.avals[slot].shape) == 1 and self.is_scalar(slot)
+            yield (
+                f"v{slot} = float(add_reduce(parts{slot}))" if scalar else f"add_parts(parts{slot}, a{slot})"
+            )
+
+    # The whole ----------------------------------------------------------------------------------------------
+
+    def source(self) -> Source:
+        stages = [list(self.stage(stage)) for stage in self.plan.stages]
+        late = self.plan.late
+        early_body = [*self.loads(late=False), *(line for stage in stages[:late] for line in stage)]
+        late_body = [*self.loads(late=True), *(line for stage in stages[late:] for line in stage)]
+        guards = "".join(f"{self.name(guard.slot)}, " for guard in self.tape.guards)
+        outputs = "".join(f"{self.name(slot)}, " for slot in self.tape.outputs)
+        # Without late leaves there are no directions to run `late` for.
+        early_body.append(f"return ({guards}), ({'' if self.plan.late_leaves else outputs})")
+        late_body.append(f"return ({outputs if self.plan.late_leaves else ''})")
+        text = "\n".join(self.function(early_body, late_body)) + "\n"
+        return Source(text, self.namespace, tuple(self.columns))
+
+    def loads(self, late: bool) -> Iterator[str]:
+        """Scalar parameters; array parameters are views of the buffer that the caller fills."""
+        place = 0
+        for slot in self.tape.parameters:
+            if self.is_scalar(slot) and (slot in self.plan.late_leaves) == late:
+                yield f"v{slot} = item({place})"
+            place += size_of(self.tape.avals[slot].shape)
+        if not late:
+            yield from (f"v{slot} = a{slot}.item()" for slot in self.tape.data if self.is_scalar(slot))
+
+    def function(self, early: list[str], late: list[str]) -> Iterator[str]:
+        yield "def bind(a, rows, item):"
+        yield from (f"{INDENT}a{slot} = a[{slot}]" for slot in _slots_named("a", [*early, *late]))
+        assigned = {int(match[1]) for line in early if (match := re.match(r"v(\d+) = ", line))}
+        shared = [f"v{slot}" for slot in _slots_named("v", late) if slot in assigned]
+        yield from (f"{INDENT}{name} = 0.0" for name in shared)
+        for title, body in (("early", early), ("late", late)):
+            yield f"{INDENT}def {title}():"
+            if shared and title == "early":
+                yield f"{INDENT * 2}nonlocal {', '.join(shared)}"
+            yield from (f"{INDENT * 2}{line}" for line in body)
+        yield f"{INDENT}return early, late"

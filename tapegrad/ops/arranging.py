@@ -1,0 +1,153 @@
+"""Splits, insertions and diagonals, written in the ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from tapegrad.ops.broadcasting import broadcast_to, sum_
+from tapegrad.ops.indexing import ARRAY, concatenate, concatenate_, flip, getitem, scatter, take
+from tapegrad.ops.registry import Recordable, implements
+from tapegrad.ops.shaping import ravel, reshape_, shape_of, transpose_
+
+# Splits -----------------------------------------------------------------------------------------------------
+
+
+@implements(np.array_split)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    """NumPy's `array_split`."""
+    axis = normalize_axis_index(axis, len(shape_of(ary)))
+    bounds = np.array_split(np.arange(shape_of(ary)[axis]), indices_or_sections)
+    before = ((None, None, None),) * axis
+    starts = np.cumsum([0, *(part.size for part in bounds)])
+    if not isinstance(indices_or_sections, (int, np.integer)):
+        starts = np.array([part[0] if part.size else 0 for part in bounds])
+    return [
+        getitem(ary, index=(*before, (int(start), int(start) + part.size, None)))
+        for start, part in zip(starts, bounds, strict=False)
+    ]
+
+
+@implements(np.split)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    """NumPy's `split`."""
+    np.split(np.broadcast_to(0.0, shape_of(ary)), indices_or_sections, axis)  # NumPy's own errors
+    return array_split(ary, indices_or_sections, axis)
+
+
+@implements(np.hsplit)
+def hsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """NumPy's `hsplit`."""
+    return split(ary, indices_or_sections, 1 if len(shape_of(ary)) > 1 else 0)
+
+
+@implements(np.vsplit)
+def vsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """NumPy's `vsplit`."""
+    return split(ary, indices_or_sections, 0)
+
+
+# Insertions and removals ------------------------------------------------------------------------------------
+
+
+@implements(np.insert)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    """NumPy's `insert`, at one plain index."""
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    axis = normalize_axis_index(axis, len(shape_of(arr)))
+    shape = shape_of(arr)
+    if not isinstance(obj, (int, np.integer)):
+        raise NotImplementedError("np.insert at several places: write np.concatenate")
+    n = shape[axis]
+    if not -n <= obj <= n:
+        raise IndexError(f"index {obj} is out of bounds for axis {axis} with size {n}")
+    place = int(obj) % n if obj < 0 else int(obj)
+    if len(shape_of(values)) == len(shape):
+        if axis:
+            raise NotImplementedError("np.insert of several columns: write np.concatenate")
+        slab = values
+    else:
+        slab = broadcast_to(values, shape=shape[:axis] + shape[axis + 1 :])
+        slab = reshape_(slab, (*shape[:axis], 1, *shape[axis + 1 :]))
+    before = ((None, None, None),) * axis
+    parts = [getitem(arr, index=(*before, (None, place, None))), slab]
+    return concatenate_([*parts, getitem(arr, index=(*before, (place, None, None)))], axis)
+
+
+@implements(np.delete)
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+    """NumPy's `delete`, at plain places."""
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    axis = normalize_axis_index(axis, len(shape_of(arr)))
+    return take(arr, np.delete(np.arange(shape_of(arr)[axis]), obj), axis)
+
+
+@implements(np.pad)
+def pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: Any = 0.0) -> Any:
+    """NumPy's `pad` with one constant."""
+    if mode != "constant" or shape_of(constant_values):
+        raise NotImplementedError("np.pad with a mode, or several constants: write np.concatenate")
+    ndim = len(shape_of(array))
+    widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
+    for axis, (before, after) in enumerate(widths.tolist()):
+        shape = shape_of(array)
+        fill = [
+            broadcast_to(constant_values, shape=(*shape[:axis], n, *shape[axis + 1 :]))
+            for n in (before, after)
+        ]
+        array = concatenate(fill[0], array, fill[1], axis=axis)
+    return array
+
+
+# Diagonals --------------------------------------------------------------------------------------------------
+
+
+@implements(np.diagonal)
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """NumPy's `diagonal`."""
+    ndim = len(shape_of(a))
+    first, second = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
+    a = transpose_(a, [*(i for i in range(ndim) if i not in (first, second)), first, second])
+    rows, columns = shape_of(a)[-2:]
+    length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    along = np.arange(length)
+    return getitem(a, along + max(-offset, 0), along + max(offset, 0), index=(..., ARRAY, ARRAY))
+
+
+@implements(np.trace)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """NumPy's `trace`."""
+    found = diagonal(a, offset, axis1, axis2)
+    return sum_(found, axis=(len(shape_of(found)) - 1,), keepdims=False)
+
+
+# Mirrors ----------------------------------------------------------------------------------------------------
+
+
+@implements(np.fliplr)
+def fliplr(m: Any) -> Any:
+    """NumPy's `fliplr`."""
+    return flip(m, 1)
+
+
+@implements(np.flipud)
+def flipud(m: Any) -> Any:
+    """NumPy's `flipud`."""
+    return flip(m, 0)
+
+
+# Sums by index ----------------------------------------------------------------------------------------------
+
+
+@implements(np.bincount)
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    """NumPy's `bincount`: the sums of weights by place; traced places are guarded."""
+    places = x.decide() if isinstance(x, Recordable) else np.asarray(x)
+    if weights is None:
+        return np.bincount(places, minlength=minlength)
+    size = max(int(places.max(initial=-1)) + 1, minlength)
+    return scatter(weights, places, index=(ARRAY,), shape=(size,))

@@ -1,0 +1,319 @@
+"""Systems of linear equations, inverses, determinants, and the Cholesky and eigenvalue decompositions.
+
+Derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode
+algorithmic differentiation" (2008), and I. Murray, "Differentiation of the Cholesky decomposition",
+arXiv:1602.07527 (2016), for `cholesky`. All take stacks of matrices. Those of symmetric matrices read one
+triangle, as NumPy's do, and so the whole derivative goes to that triangle.
+
+Where NumPy raises `LinAlgError`, a kernel gives NaN. A trace still ends with NumPy's error, because it calls
+the function plainly, too; but a replay must not stop an optimiser that steps on a singular matrix once, and a
+``try: ... except LinAlgError`` around an error that the trace happens to meet would decide, without a guard,
+for all replays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.broadcasting import sum_, unbroadcast
+from tapegrad.ops.elementwise import absolute, reciprocal
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.logic import less_equal, where
+from tapegrad.ops.reductions import max
+from tapegrad.ops.registry import FLOAT, Op, Products, Shape, implements, register
+from tapegrad.ops.shaping import reshape, shape_of, swapaxes
+
+_PAIR = np.array([[0.5, -1.0], [1.5, 0.7]])
+_GENERAL = np.array([[2.0, -1.0, 0.3], [0.4, 1.5, -0.8], [-0.6, 0.2, 1.1]])
+_STACK = np.array([_GENERAL, _GENERAL.T - 0.5, np.diag([-1.0, 2.0, 3.0]) + 0.1])
+# Two positive definite matrices: one in the lower triangle, one in the upper.
+_POSITIVE = np.array([[2.0, 0.4, -0.3], [0.5, 1.5, 0.2], [0.1, -0.2, 1.1]])
+_BOTH = (((_PAIR,), {}), ((_GENERAL,), {}), ((_STACK,), {}), ((np.array([[1.5]]),), {}))
+_SYMMETRIC = (
+    ((_POSITIVE,), {}),
+    ((np.array([_POSITIVE, _POSITIVE.T + np.diag([0.3, 0.1, 0.7])]),), {}),
+    ((np.array([[1.5]]),), {}),
+)
+
+
+def _kernel(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callable[..., Any]:
+    """`function` with `out`, and NaN where it finds no result."""
+
+    def kernel(*arrays: Any, out: Any = None) -> Any:
+        try:
+            value = function(*arrays)
+        except np.linalg.LinAlgError:
+            value = np.full(shape(*map(np.shape, arrays)), np.nan)  # or the error, if it is that of the shape
+        if out is None:
+            return value
+        np.copyto(out, value)
+        return out
+
+    return kernel
+
+
+def _matrix(shape: Shape) -> Shape:
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise np.linalg.LinAlgError(f"square matrices wanted, or a stack of them; the shape is {shape}")
+    return shape
+
+
+def _number(shape: Shape) -> Shape:
+    return _matrix(shape)[:-2]
+
+
+def _vector(shape: Shape) -> Shape:
+    return _matrix(shape)[:-1]
+
+
+def _transposed(x: Any) -> Any:
+    return swapaxes(x, -1, -2)
+
+
+def _over_matrix(x: Any) -> Any:
+    """One number per matrix, with the matrices' axes."""
+    return reshape(x, shape=(*shape_of(x), 1, 1))
+
+
+def _over_columns(x: Any) -> Any:
+    """One number per column of each matrix."""
+    return reshape(x, shape=(*shape_of(x)[:-1], 1, shape_of(x)[-1]))
+
+
+def _inner(x: Any, y: Any) -> Any:
+    """The sum of products of elements, matrix by matrix."""
+    ndim = len(shape_of(x))
+    return sum_(x * y, axis=(ndim - 2, ndim - 1), keepdims=False)
+
+
+# Equations and inverses -------------------------------------------------------------------------------------
+
+
+def _solve_shape(a: Shape, b: Shape) -> Shape:
+    if len(b) < 2 or b[-2] != _matrix(a)[-1]:
+        raise ValueError(f"np.linalg.solve of shapes {a} and {b}: the rows do not fit")
+    return (*np.broadcast_shapes(a[:-2], b[:-2]), *b[-2:])
+
+
+def _solve_jvp(i: int, t: Any, out: Any, a: Any, b: Any) -> Any:
+    return solve_(a, t) if i == 1 else -solve_(a, matmul(t, out))
+
+
+def _solve_vjp(i: int, ct: Any, out: Any, a: Any, b: Any) -> Any:
+    back = solve_(_transposed(a), ct)
+    if i == 1:
+        return unbroadcast(back, shape_of(b))
+    return unbroadcast(-matmul(back, _transposed(out)), shape_of(a))
+
+
+solve_: Op = register(
+    Op(
+        "solve",
+        _kernel(np.linalg.solve, _solve_shape),
+        _solve_shape,
+        Products(_solve_jvp, _solve_vjp),
+        takes=(FLOAT, FLOAT),
+        samples=(
+            ((_GENERAL, np.array([[0.5, 1.0], [-1.0, 0.2], [2.0, 0.7]])), {}),
+            ((_STACK, np.array([[0.5], [-1.0], [2.0]])), {}),
+            ((_GENERAL, _STACK[:2]), {}),
+            ((np.array([[1.5]]), np.array([[0.5, 2.0]])), {}),
+        ),
+    )
+)
+
+
+@implements(np.linalg.solve)
+def solve(a: Any, b: Any) -> Any:
+    """NumPy's `solve`: `b` is a vector if it has one axis, and else a stack of matrices."""
+    shape = shape_of(b)
+    if len(shape) != 1:
+        return solve_(a, b)
+    found = solve_(a, reshape(b, shape=(*shape, 1)))
+    return reshape(found, shape=shape_of(found)[:-1])
+
+
+inv: Op = register(
+    Op(
+        "inv",
+        _kernel(np.linalg.inv, _matrix),
+        _matrix,
+        Products(
+            jvp=lambda i, t, out, a: -matmul(matmul(out, t), out),
+            vjp=lambda i, ct, out, a: -matmul(matmul(_transposed(out), ct), _transposed(out)),
+        ),
+        numpy=(np.linalg.inv,),
+        samples=_BOTH,
+    )
+)
+
+# Determinants -----------------------------------------------------------------------------------------------
+# Their derivatives go by the inverse, so that of a singular matrix's is NaN, though there is one.
+
+det: Op = register(
+    Op(
+        "det",
+        _kernel(np.linalg.det, _number),
+        _number,
+        Products(
+            jvp=lambda i, t, out, a: out * _inner(t, _transposed(inv(a))),
+            vjp=lambda i, ct, out, a: _over_matrix(ct * out) * _transposed(inv(a)),
+        ),
+        numpy=(np.linalg.det,),
+        samples=_BOTH,
+    )
+)
+logabsdet: Op = register(
+    Op(
+        "logabsdet",
+        _kernel(lambda a: np.linalg.slogdet(a)[1], _number),
+        _number,
+        Products(
+            jvp=lambda i, t, out, a: _inner(t, _transposed(inv(a))),
+            vjp=lambda i, ct, out, a: _over_matrix(ct) * _transposed(inv(a)),
+        ),
+        samples=_BOTH,
+    )
+)
+signdet: Op = register(
+    Op("signdet", _kernel(lambda a: np.linalg.slogdet(a)[0], _number), _number, None, samples=_BOTH)
+)
+_SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
+
+
+@implements(np.linalg.slogdet)
+def slogdet(a: Any) -> Any:
+    """NumPy's `slogdet`: the sign, which has no derivative, and the logarithm of the absolute value."""
+    return _SlogdetResult(signdet(a), logabsdet(a))
+
+
+# Symmetric matrices, given by their lower triangle ----------------------------------------------------------
+
+
+def _low(x: Any) -> Any:
+    """The lower triangle, with half the diagonal; Murray's Phi."""
+    n = shape_of(x)[-1]
+    return x * (np.tril(np.ones((n, n)), -1) + 0.5 * np.eye(n))
+
+
+def _symmetric(t: Any) -> Any:
+    """The tangent of the whole matrix, from that of its lower triangle."""
+    low = _low(t)
+    return low + _transposed(low)
+
+
+def _to_lower(ct: Any) -> Any:
+    """The cotangent of the lower triangle, from that of the whole matrix: the transpose of `_symmetric`."""
+    return _low(ct + _transposed(ct))
+
+
+def _cholesky_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
+    back = inv(out)
+    return matmul(out, _low(matmul(matmul(back, _symmetric(t)), _transposed(back))))
+
+
+def _cholesky_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
+    back = inv(out)
+    return _to_lower(matmul(matmul(_transposed(back), _low(matmul(_transposed(out), ct))), back))
+
+
+cholesky_ = register(
+    Op(
+        "cholesky",
+        _kernel(np.linalg.cholesky, _matrix),
+        _matrix,
+        Products(_cholesky_jvp, _cholesky_vjp),
+        samples=_SYMMETRIC,
+    )
+)
+
+
+@implements(np.linalg.cholesky)
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    """NumPy's `cholesky`."""
+    return _transposed(cholesky_(_transposed(a))) if upper else cholesky_(a)
+
+
+def _eigenvalues_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
+    vectors = eigenvectors(a)
+    ndim = len(shape_of(a))
+    return sum_(vectors * matmul(_symmetric(t), vectors), axis=(ndim - 2,), keepdims=False)
+
+
+def _eigenvalues_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
+    vectors = eigenvectors(a)
+    return _to_lower(matmul(vectors * _over_columns(ct), _transposed(vectors)))
+
+
+eigenvalues = register(
+    Op(
+        "eigenvalues",
+        _kernel(np.linalg.eigvalsh, _vector),
+        _vector,
+        Products(_eigenvalues_jvp, _eigenvalues_vjp),
+        numpy=(),
+        samples=_SYMMETRIC,
+    )
+)
+
+
+_ROUNDING = 10.0 * np.finfo(np.float64).eps  # times the size of a matrix and its largest eigenvalue
+
+
+def _turned(x: Any, a: Any) -> Any:
+    """Elements over the differences of eigenvalues, and 0 on the diagonal: how eigenvectors turn.
+
+    Between eigenvalues that are equal to rounding it is NaN: what stands there is noise over noise.
+    """
+    values, n = eigenvalues(a), shape_of(a)[-1]
+    gap = _over_columns(values) - reshape(values, shape=(*shape_of(values), 1))
+    largest = max(absolute(values), -1, keepdims=True)
+    near = less_equal(absolute(gap), reshape(_ROUNDING * n * largest, shape=(*shape_of(values)[:-1], 1, 1)))
+    return x * where(np.eye(n, dtype=bool), 0.0, reciprocal(where(near, np.nan, gap)))
+
+
+def _eigenvectors_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
+    return matmul(out, _turned(matmul(matmul(_transposed(out), _symmetric(t)), out), a))
+
+
+def _eigenvectors_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
+    return _to_lower(matmul(matmul(out, _turned(matmul(_transposed(out), ct), a)), _transposed(out)))
+
+
+eigenvectors: Op = register(
+    Op(
+        "eigenvectors",
+        _kernel(lambda a: np.linalg.eigh(a)[1], _matrix),
+        _matrix,
+        Products(_eigenvectors_jvp, _eigenvectors_vjp),
+        samples=_SYMMETRIC,
+    )
+)
+_EighResult: Any = type(np.linalg.eigh(np.eye(1)))
+
+
+def _lower_of(a: Any, uplo: str) -> Any:
+    if uplo.upper() not in ("L", "U"):
+        raise ValueError("UPLO argument must be 'L' or 'U'")
+    return a if uplo.upper() == "L" else _transposed(a)
+
+
+@implements(np.linalg.eigvalsh)
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    """NumPy's `eigvalsh`.
+
+    Where eigenvalues are equal to rounding, only functions that treat those alike, such as the sum of all
+    their logarithms, have a derivative, and it is right; that of other functions, such as the smallest
+    eigenvalue, is one of many. Second derivatives there are NaN: they divide by the differences.
+    """
+    return eigenvalues(_lower_of(a, UPLO))
+
+
+@implements(np.linalg.eigh)
+def eigh(a: Any, UPLO: str = "L") -> Any:
+    """NumPy's `eigh`; eigenvectors have no derivative where eigenvalues are equal to rounding: it is NaN."""
+    a = _lower_of(a, UPLO)
+    return _EighResult(eigenvalues(a), eigenvectors(a))

@@ -1,0 +1,27 @@
+"""What tests share: a backend whose blocks are so small that every test walks through row loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tapegrad.backends.executable import BACKENDS
+from tapegrad.backends.numpy_ import Compiled
+
+TINY = "numpy in tiny blocks"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_backend() -> Iterator[str]:
+    """Enter the backend of tiny blocks."""
+    BACKENDS[TINY] = lambda tape, data, late: Compiled(tape, data, late, block=1).workspace
+    yield TINY
+    del BACKENDS[TINY]
+
+
+@pytest.fixture(params=["numpy", "replay", TINY])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend by its name."""
+    name: str = request.param
+    return name
