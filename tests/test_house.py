@@ -30,7 +30,7 @@ LAYERS = (
     ("router",),
     ("function",),
     ("differences", "testing"),
-    ("graph", "stats", "special", "datasets"),
+    ("graph", "stats", "special", "datasets", "forward"),
     ("mle",),
     ("demo",),
     ("cli",),
