@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,12 +83,15 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
 
 
 def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Tracer:
-    if isinstance(result, Tracer):
-        return recorder.lift(result, FLOAT)
-    kind = "no number" if result is None else np.asarray(result).dtype.kind
-    if kind not in "fiubO":
-        what = "nothing" if result is None else f"a {type(result).__name__}"
-        raise TraceError(f"{_definition(f)} returned {what}; expected numbers or arrays, or a nest of them")
+    if not isinstance(result, (Tracer, Real)):
+        array = np.asarray(result)
+        # Of objects, only arrays of them: the elements are looked at when they are put together.
+        fits = array.dtype.kind in "fiub" or (array.dtype == object and array.ndim > 0)
+        if not fits or isinstance(result, np.ma.MaskedArray):
+            what = "nothing" if result is None else f"a {type(result).__name__}"
+            raise TraceError(
+                f"{_definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
+            )
     return recorder.lift(result, FLOAT)
 
 

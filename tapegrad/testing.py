@@ -187,7 +187,7 @@ def _of_higher_order(tape: TracedFunction, order: int) -> Iterator[_Quantity]:
     inside, names = tape.structure.ravel, tape.names
 
     def gradient(x: Vector) -> Vector:
-        return inside(tape.grad(x))
+        return tape.value_and_grad_flat(x)[1]
 
     def hessian(x: Vector) -> Vector:
         flat: Vector = tape.hessian(x).ravel()

@@ -115,7 +115,7 @@ def test_a_plain_likelihood_is_one_loop_for_value_and_gradient():
 
 def test_what_depends_on_a_sum_takes_further_loops():
     found = plan(tg.trace(two_passes, CASES["two passes"][1]).grad_tape, block=5)
-    assert len(loops(found)) == 3  # the sum, what is divided by it, and what comes back through it
+    assert len(loops(found)) == 2
     assert loops(found)[0].stored
 
 
@@ -135,7 +135,7 @@ def test_short_arrays_have_no_loops():
 
 def test_several_row_lengths():
     def f(mu):
-        return (mu * COUNTS).sum() + np.exp(mu * X[:11, 0]).sum()
+        return np.sin(mu * COUNTS).sum() + np.exp(mu * X[:11, 0]).sum()
 
     found = plan(tg.trace(f, dict(mu=0.1)).grad_tape, block=5)
     assert {loop.rows for loop in loops(found)} == {N, 11}

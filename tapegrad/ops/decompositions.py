@@ -31,8 +31,9 @@ _GENERAL = np.array([[2.0, -1.0, 0.3], [0.4, 1.5, -0.8], [-0.6, 0.2, 1.1]])
 _STACK = np.array([_GENERAL, _GENERAL.T - 0.5, np.diag([-1.0, 2.0, 3.0]) + 0.1])
 # Two positive definite matrices: one in the lower triangle, one in the upper.
 _POSITIVE = np.array([[2.0, 0.4, -0.3], [0.5, 1.5, 0.2], [0.1, -0.2, 1.1]])
-_BOTH = (((_PAIR,), {}), ((_GENERAL,), {}), ((_STACK,), {}), ((np.array([[1.5]]),), {}))
-_SYMMETRIC = (
+_Samples = tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
+_SQUARE: _Samples = (((_PAIR,), {}), ((_GENERAL,), {}), ((_STACK,), {}), ((np.array([[1.5]]),), {}))
+_SYMMETRIC: _Samples = (
     ((_POSITIVE,), {}),
     ((np.array([_POSITIVE, _POSITIVE.T + np.diag([0.3, 0.1, 0.7])]),), {}),
     ((np.array([[1.5]]),), {}),
@@ -42,11 +43,12 @@ _SYMMETRIC = (
 def _kernel(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callable[..., Any]:
     """`function` with `out`, and NaN where it finds no result."""
 
-    def kernel(*arrays: Any, out: Any = None) -> Any:
+    def kernel(*arrays: Any, out: Any = None, **attrs: Any) -> Any:
         try:
-            value = function(*arrays)
+            value = function(*arrays, *attrs.values())
         except np.linalg.LinAlgError:
-            value = np.full(shape(*map(np.shape, arrays)), np.nan)  # or the error, if it is that of the shape
+            # `shape` raises the error again if it is that of a shape.
+            value = np.full(shape(*map(np.shape, arrays), **attrs), np.nan)
         if out is None:
             return value
         np.copyto(out, value)
@@ -55,7 +57,7 @@ def _kernel(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callab
     return kernel
 
 
-def _matrix(shape: Shape) -> Shape:
+def _matrix(shape: Shape, **attrs: Any) -> Shape:
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise np.linalg.LinAlgError(f"square matrices wanted, or a stack of them; the shape is {shape}")
     return shape
@@ -65,7 +67,7 @@ def _number(shape: Shape) -> Shape:
     return _matrix(shape)[:-2]
 
 
-def _vector(shape: Shape) -> Shape:
+def _vector(shape: Shape, uplo: str) -> Shape:
     return _matrix(shape)[:-1]
 
 
@@ -146,7 +148,7 @@ inv: Op = register(
             vjp=lambda i, ct, out, a: -matmul(matmul(_transposed(out), ct), _transposed(out)),
         ),
         numpy=(np.linalg.inv,),
-        samples=_BOTH,
+        samples=_SQUARE,
     )
 )
 
@@ -163,7 +165,7 @@ det: Op = register(
             vjp=lambda i, ct, out, a: _over_matrix(ct * out) * _transposed(inv(a)),
         ),
         numpy=(np.linalg.det,),
-        samples=_BOTH,
+        samples=_SQUARE,
     )
 )
 logabsdet: Op = register(
@@ -175,11 +177,11 @@ logabsdet: Op = register(
             jvp=lambda i, t, out, a: _inner(t, _transposed(inv(a))),
             vjp=lambda i, ct, out, a: _over_matrix(ct) * _transposed(inv(a)),
         ),
-        samples=_BOTH,
+        samples=_SQUARE,
     )
 )
 signdet: Op = register(
-    Op("signdet", _kernel(lambda a: np.linalg.slogdet(a)[0], _number), _number, None, samples=_BOTH)
+    Op("signdet", _kernel(lambda a: np.linalg.slogdet(a)[0], _number), _number, None, samples=_SQUARE)
 )
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 
@@ -190,7 +192,7 @@ def slogdet(a: Any) -> Any:
     return _SlogdetResult(signdet(a), logabsdet(a))
 
 
-# Symmetric matrices, given by their lower triangle ----------------------------------------------------------
+# Symmetric matrices, given by one triangle ------------------------------------------------------------------
 
 
 def _low(x: Any) -> Any:
@@ -199,25 +201,26 @@ def _low(x: Any) -> Any:
     return x * (np.tril(np.ones((n, n)), -1) + 0.5 * np.eye(n))
 
 
-def _symmetric(t: Any) -> Any:
-    """The tangent of the whole matrix, from that of its lower triangle."""
-    low = _low(t)
+def _symmetric(t: Any, uplo: str) -> Any:
+    """The tangent of the whole matrix, from that of the triangle."""
+    low = _low(t if uplo == "L" else _transposed(t))
     return low + _transposed(low)
 
 
-def _to_lower(ct: Any) -> Any:
-    """The cotangent of the lower triangle, from that of the whole matrix: the transpose of `_symmetric`."""
-    return _low(ct + _transposed(ct))
+def _to_triangle(ct: Any, uplo: str) -> Any:
+    """The cotangent of the triangle, from that of the whole matrix: the transpose of `_symmetric`."""
+    low = _low(ct + _transposed(ct))
+    return low if uplo == "L" else _transposed(low)
 
 
 def _cholesky_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
     back = inv(out)
-    return matmul(out, _low(matmul(matmul(back, _symmetric(t)), _transposed(back))))
+    return matmul(out, _low(matmul(matmul(back, _symmetric(t, "L")), _transposed(back))))
 
 
 def _cholesky_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
     back = inv(out)
-    return _to_lower(matmul(matmul(_transposed(back), _low(matmul(_transposed(out), ct))), back))
+    return _to_triangle(matmul(matmul(_transposed(back), _low(matmul(_transposed(out), ct))), back), "L")
 
 
 cholesky_ = register(
@@ -237,68 +240,68 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return _transposed(cholesky_(_transposed(a))) if upper else cholesky_(a)
 
 
-def _eigenvalues_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
-    vectors = eigenvectors(a)
+def _eigenvalues_jvp(i: int, t: Any, out: Any, a: Any, uplo: str) -> Any:
+    vectors = eigenvectors(a, uplo=uplo)
     ndim = len(shape_of(a))
-    return sum_(vectors * matmul(_symmetric(t), vectors), axis=(ndim - 2,), keepdims=False)
+    return sum_(vectors * matmul(_symmetric(t, uplo), vectors), axis=(ndim - 2,), keepdims=False)
 
 
-def _eigenvalues_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
-    vectors = eigenvectors(a)
-    return _to_lower(matmul(vectors * _over_columns(ct), _transposed(vectors)))
+def _eigenvalues_vjp(i: int, ct: Any, out: Any, a: Any, uplo: str) -> Any:
+    vectors = eigenvectors(a, uplo=uplo)
+    return _to_triangle(matmul(vectors * _over_columns(ct), _transposed(vectors)), uplo)
 
 
+_EIGEN: _Samples = tuple((args, {"uplo": uplo}) for args, _ in _SYMMETRIC for uplo in "LU")
 eigenvalues = register(
     Op(
         "eigenvalues",
         _kernel(np.linalg.eigvalsh, _vector),
         _vector,
         Products(_eigenvalues_jvp, _eigenvalues_vjp),
-        numpy=(),
-        samples=_SYMMETRIC,
+        samples=_EIGEN,
     )
 )
-
-
 _ROUNDING = 10.0 * np.finfo(np.float64).eps  # times the size of a matrix and its largest eigenvalue
 
 
-def _turned(x: Any, a: Any) -> Any:
+def _turned(x: Any, a: Any, uplo: str) -> Any:
     """Elements over the differences of eigenvalues, and 0 on the diagonal: how eigenvectors turn.
 
     Between eigenvalues that are equal to rounding it is NaN: what stands there is noise over noise.
     """
-    values, n = eigenvalues(a), shape_of(a)[-1]
+    values, n = eigenvalues(a, uplo=uplo), shape_of(a)[-1]
     gap = _over_columns(values) - reshape(values, shape=(*shape_of(values), 1))
     largest = max(absolute(values), -1, keepdims=True)
     near = less_equal(absolute(gap), reshape(_ROUNDING * n * largest, shape=(*shape_of(values)[:-1], 1, 1)))
     return x * where(np.eye(n, dtype=bool), 0.0, reciprocal(where(near, np.nan, gap)))
 
 
-def _eigenvectors_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
-    return matmul(out, _turned(matmul(matmul(_transposed(out), _symmetric(t)), out), a))
+def _eigenvectors_jvp(i: int, t: Any, out: Any, a: Any, uplo: str) -> Any:
+    inside = matmul(matmul(_transposed(out), _symmetric(t, uplo)), out)
+    return matmul(out, _turned(inside, a, uplo))
 
 
-def _eigenvectors_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
-    return _to_lower(matmul(matmul(out, _turned(matmul(_transposed(out), ct), a)), _transposed(out)))
+def _eigenvectors_vjp(i: int, ct: Any, out: Any, a: Any, uplo: str) -> Any:
+    inside = _turned(matmul(_transposed(out), ct), a, uplo)
+    return _to_triangle(matmul(matmul(out, inside), _transposed(out)), uplo)
 
 
 eigenvectors: Op = register(
     Op(
         "eigenvectors",
-        _kernel(lambda a: np.linalg.eigh(a)[1], _matrix),
+        _kernel(lambda a, uplo: np.linalg.eigh(a, uplo)[1], _matrix),
         _matrix,
         Products(_eigenvectors_jvp, _eigenvectors_vjp),
-        samples=_SYMMETRIC,
+        samples=_EIGEN,
     )
 )
 _EighResult: Any = type(np.linalg.eigh(np.eye(1)))
 
 
-def _lower_of(a: Any, uplo: str) -> Any:
+def _triangle(uplo: str) -> str:
     if uplo.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
-    return a if uplo.upper() == "L" else _transposed(a)
+    return uplo.upper()
 
 
 @implements(np.linalg.eigvalsh)
@@ -309,11 +312,11 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     their logarithms, have a derivative, and it is right; that of other functions, such as the smallest
     eigenvalue, is one of many. Second derivatives there are NaN: they divide by the differences.
     """
-    return eigenvalues(_lower_of(a, UPLO))
+    return eigenvalues(a, uplo=_triangle(UPLO))
 
 
 @implements(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> Any:
     """NumPy's `eigh`; eigenvectors have no derivative where eigenvalues are equal to rounding: it is NaN."""
-    a = _lower_of(a, UPLO)
-    return _EighResult(eigenvalues(a), eigenvectors(a))
+    uplo = _triangle(UPLO)
+    return _EighResult(eigenvalues(a, uplo=uplo), eigenvectors(a, uplo=uplo))

@@ -51,8 +51,8 @@ square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=ope
 
 
 def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
-    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. Unlike `where` on y == 0,
-    # the gate has a derivative with respect to y, which is x**-1 there.
+    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. `where` on y == 0 would
+    # say so too, but hide that the slope has a derivative with respect to y there, which is x**-1.
     return gated_mul(y, power(x, y - 1.0))
 
 

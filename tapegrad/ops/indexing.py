@@ -39,11 +39,9 @@ def decode(index: Index, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:
 
 def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
     """The shape that indexing gives, found on stand-ins without data."""
-    zeros = [np.zeros(array, dtype=np.intp) for array in arrays]
     # Index arrays of zeros fit any axis but an empty one, which only empty index arrays do.
-    stand_in = np.broadcast_to(np.int8(0), tuple(max(n, 1) for n in shape) if zeros else shape)
-    shape = stand_in[decode(index, zeros)].shape
-    return shape
+    zeros = [np.zeros(array, dtype=np.intp) for array in arrays]
+    return np.broadcast_to(np.int8(0), shape)[decode(index, zeros)].shape
 
 
 def _getitem(x: Any, *arrays: Any, index: Index) -> Any:

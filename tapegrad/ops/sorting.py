@@ -39,8 +39,9 @@ argsort_ = register(
 
 
 @implements(np.argsort)
-def argsort(a: Any, axis: int | None = -1, kind: str | None = None) -> Any:
+def argsort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Any:
     """NumPy's `argsort`: integers, decided anew on every replay."""
+    kind = "stable" if stable else kind
     if axis is None:
         a, axis = ravel(a), 0
     return argsort_(a, axis=normalize_axis_index(axis, len(shape_of(a))), kind=kind)
@@ -57,12 +58,12 @@ def _take_along(a: Any, order: Any, axis: int) -> Any:
 
 
 @implements(np.sort)
-def sort(a: Any, axis: int | None = -1, kind: str | None = None) -> Any:
-    """NumPy's `sort`."""
+def sort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Any:
+    """NumPy's `sort`; of equal elements, the derivatives keep the order that these stand in."""
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis_index(axis, len(shape_of(a)))
-    return _take_along(a, argsort_(a, axis=axis, kind=kind), axis)
+    return _take_along(a, argsort_(a, axis=axis, kind="stable"), axis)
 
 
 @implements(np.quantile)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.builder import Builder, copy_guards, copy_leaves
+from tapegrad.ops.elementwise import add, mul
+from tapegrad.ops.registry import Attrs, Op
 from tapegrad.tape import Tape
+
+
+def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:
+    """What two entries share if they compute the same bits; addition and multiplication commute."""
+    return (op.name, tuple(sorted(inputs)) if op in (add, mul) else inputs, attrs)
 
 
 def cse(tape: Tape) -> Tape:
@@ -20,7 +27,7 @@ def cse(tape: Tape) -> Tape:
     new.update({slot: new[kept] for slot, kept in first.items()})
     for entry in tape.entries:
         inputs = tuple([new[slot] for slot in entry.inputs])
-        key = (entry.op.name, inputs, entry.attrs)
+        key = entry_key(entry.op, inputs, entry.attrs)
         known = seen.get(key)
         if known is None:
             aval = tape.avals[entry.output]

@@ -14,6 +14,7 @@ from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import absolute, add, mul, neg, root, square, sub
 from tapegrad.ops.registry import FLOAT, Elementwise, Op, broadcast
+from tapegrad.passes.cse import entry_key
 from tapegrad.passes.fold import computed
 from tapegrad.tape import Entry, Tape, needed_for, size_of
 
@@ -27,6 +28,7 @@ class _Rewriter:
         self.new = copy_leaves(tape, self.builder)
         self.made: dict[int, Entry] = {}
         self.known: dict[int, Any] = dict(self.builder.constants)
+        self.seen: dict[Any, int] = {}
         self.exact = False
 
     def shape(self, slot: int) -> tuple[int, ...]:
@@ -39,9 +41,12 @@ class _Rewriter:
     def emit(self, like: Entry, op: Op, inputs: tuple[int, ...], attrs: Any = ()) -> int:
         if op is not broadcast_to and all(slot in self.known for slot in inputs):
             return self.constant(computed(Entry(op, inputs, -1, attrs, like.source), self.known))
-        aval = op.aval([self.builder.avals[slot] for slot in inputs], dict(attrs))
-        slot = self.builder.emit(op, inputs, attrs, like.source, aval)
-        self.made[slot] = self.builder.entries[-1]
+        key = entry_key(op, inputs, attrs)
+        slot = self.seen.get(key)
+        if slot is None:
+            aval = op.aval([self.builder.avals[slot] for slot in inputs], dict(attrs))
+            slot = self.seen[key] = self.builder.emit(op, inputs, attrs, like.source, aval)
+            self.made[slot] = self.builder.entries[-1]
         return slot
 
     def constant(self, value: Any) -> int:
@@ -92,6 +97,45 @@ def _constant_times_constant(w: _Rewriter, entry: Entry) -> int | None:
                 factor = w.constant(c * d)
                 return _rewrite(w, entry._replace(inputs=(factor, inner.inputs[1 - inner_side]), attrs=()))
     return None
+
+
+def _twice(w: _Rewriter, entry: Entry) -> int | None:
+    """x + x is 2 * x, whose factor may meet others."""
+    x, y = entry.inputs
+    return _rewrite(w, Entry(mul, (w.constant(2.0), x), -1, (), entry.source)) if x == y else None
+
+
+def _scalar_and_array(w: _Rewriter, slot: int) -> tuple[int, int] | None:
+    """s and x, where the slot is s * x of a scalar and an array."""
+    made = w.made.get(slot)
+    if made is None or made.op is not mul or w.exact:
+        return None
+    left, right = made.inputs
+    if w.shape(left) == () != w.shape(right):
+        return left, right
+    return (right, left) if w.shape(right) == () != w.shape(left) else None
+
+
+def _scalar_outward(w: _Rewriter, entry: Entry) -> int | None:
+    """(s * x) * y is s * (x * y), within rounding: scalars meet, and leave sums at last."""
+    for side in (0, 1):
+        found, other = _scalar_and_array(w, entry.inputs[side]), entry.inputs[1 - side]
+        if found is not None:
+            s, x = found
+            first, second = ((s, other), x) if w.shape(other) == () else ((x, other), s)
+            inner = _rewrite(w, Entry(mul, first, -1, (), entry.source))
+            return _rewrite(w, Entry(mul, (inner, second), -1, (), entry.source))
+    return None
+
+
+def _scalar_out_of_sum(w: _Rewriter, entry: Entry) -> int | None:
+    """sum(s * x) is s * sum(x), within rounding."""
+    found = _scalar_and_array(w, entry.inputs[0])
+    if found is None:
+        return None
+    s, x = found
+    total = _rewrite(w, entry._replace(inputs=(x,)))
+    return _rewrite(w, Entry(mul, (s, total), -1, (), entry.source))
 
 
 def _negated(w: _Rewriter, slot: int) -> int | None:
@@ -188,7 +232,7 @@ def _same_shape(w: _Rewriter, entry: Entry) -> int | None:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "add": (_neutral(0.0, 0, 1), _minus_a_negative),
+    "add": (_neutral(0.0, 0, 1), _minus_a_negative, _twice),
     "sub": (_neutral(0.0, 1), _minus_a_negative),
     "mul": (
         _neutral(1.0, 0, 1),
@@ -196,6 +240,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _constant_times_constant,
         _sign_outward,
         _times_itself,
+        _scalar_outward,
     ),
     "div": (_neutral(1.0, 1), _sign_outward),
     "gated_mul": (_neutral(1.0, 1), _open_gate),
@@ -203,7 +248,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "square": (_square_of_length,),
     "power": (_easy_power,),
     "where": (_decided,),
-    "sum": (_sum_of_broadcast, _sign_outward),
+    "sum": (_sum_of_broadcast, _sign_outward, _scalar_out_of_sum),
     "broadcast_to": (_same_shape,),
     "reshape": (_same_shape,),
 }

@@ -206,7 +206,8 @@ def settled(func: Callable[..., Any], args: Any, result: Any, kwargs: dict[str, 
 
 def _like(plain: Any, result: Any) -> Any:
     if isinstance(result, (tuple, list)):
-        return type(result)(_like(p, r) for p, r in zip(plain, result, strict=True))
+        parts = [_like(p, r) for p, r in zip(plain, result, strict=True)]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
     if not is_traced(result):
         return result
     kind = {"b": BOOL, "i": INT, "u": INT}.get(np.asarray(plain).dtype.kind, FLOAT)

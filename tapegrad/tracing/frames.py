@@ -15,6 +15,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NUMPY, _SCIPY = (os.path.dirname(str(module.__file__)) + os.sep for module in (np, scipy))
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/](\w+)")
+_LIBRARY = re.compile(r"(?:^|[\\/])(scipy|numpy|pandas)[\\/](\w+)")
 # The demonstration is written as a user would write it, so its lines count as the user's.
 _USER_SIDE = (os.path.join(_PACKAGE, "demo.py"),)
 
@@ -24,7 +25,7 @@ def is_user_code(code: CodeType) -> bool:
     file = code.co_filename
     if file in _USER_SIDE:
         return True
-    if file.startswith((_PACKAGE, _NUMPY, _SCIPY, "<frozen ")):
+    if file.startswith((_PACKAGE, _NUMPY, _SCIPY, "<frozen ")) or file.endswith(".pyx"):
         return False
     installed = _INSTALLED.search(file)
     return installed[1] != "pandas" if installed else not file.startswith(_STANDARD)
@@ -45,9 +46,8 @@ def location(source: Source | None) -> str:
 
 
 def library_of(code: CodeType) -> str | None:
-    """``pandas``, or the part of SciPy that `code` belongs to, such as ``scipy.stats``."""
-    file = code.co_filename
-    if file.startswith(_SCIPY):
-        return "scipy." + re.split(r"[\\/.]", file[len(_SCIPY) :])[0]
-    installed = _INSTALLED.search(file)
-    return "pandas" if installed and installed[1] == "pandas" else None
+    """The library that `code` belongs to, as far as messages tell them apart: ``scipy.stats``, ``pandas``."""
+    found = _LIBRARY.search(code.co_filename)
+    if found is None:
+        return None
+    return "pandas" if found[1] == "pandas" else f"{found[1]}.{found[2]}"

@@ -29,6 +29,7 @@ _LIBRARIES = {
     "scipy.stats": "scipy.stats takes plain numbers only; use tapegrad.stats, or write the density in NumPy",
     "scipy.special": "this scipy.special function takes plain numbers only; tapegrad.special has logsumexp, "
     "softmax, polygamma and others under the same names",
+    "numpy.random": "draw random numbers outside the function, once, and pass them in as data",
     "pandas": "take the values out of the pandas object first, with .to_numpy()",
 }
 _NO_RULE: dict[Any, str] = {
@@ -66,8 +67,6 @@ def foreign_step(error: Exception, source: Source | None, library: str | None) -
         advice = (
             "build the array with np.stack([...]) or np.array([...], like=theta), not with np.array([...])"
         )
-    if advice is None and isinstance(error, IndexError):
-        advice = "a traced mask or index does not select from a plain array; write np.where(mask, x, 0.0)"
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
     return TraceError(
@@ -102,7 +101,7 @@ def _by_line(source: Source | None) -> str | None:
         if function in (float, complex):
             return f"write the value itself instead of {name}(...)"
         if _draws(function):
-            return "draw random numbers outside the function, once, and pass them in as data"
+            return _LIBRARIES["numpy.random"]
     if re.search(r"\.(item|tolist)\(", source.text):
         return "write the value itself instead of .item() or .tolist()"
     if _assigns_to_element(source.text):

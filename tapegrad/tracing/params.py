@@ -179,7 +179,9 @@ def _build(node: Leaf | Nest, values: Iterator[Any]) -> Any:
     if isinstance(node, Leaf):
         return next(values)
     children = [_build(child, values) for child in node.children]
-    return dict(zip(node.keys, children, strict=True)) if node.kind is dict else node.kind(children)
+    if node.kind is dict:
+        return dict(zip(node.keys, children, strict=True))
+    return node.kind(*children) if hasattr(node.kind, "_fields") else node.kind(children)  # a namedtuple
 
 
 def _describe(node: Leaf | Nest) -> str:

@@ -276,7 +276,7 @@ class Tracer(Recordable):
 
     def _overwrite(self, result: Tracer) -> Tracer:
         result = self.recorder.lift(result, self.dtype)
-        self.slot, self.value = result.slot, result.value
+        self.slot, self.value = result.slot, _laid_out(result.value, self.value)
         return self
 
     def copied(self) -> Tracer:
@@ -404,7 +404,18 @@ class View(Tracer):
             whole = apply(transpose, (new,), {"axes": tuple(int(i) for i in np.argsort(self.attrs["axes"]))})
         owner._overwrite(whole)
         self.origin = owner.slot
+        if self.ndim:
+            self.value = self.op.kernel(owner.value, **self.attrs)  # the same numbers, in the owner's layout
         return self
+
+
+def _laid_out(value: Any, old: Any) -> Any:
+    """The value in the memory layout of the old one, for the layout decides which reshapes are views."""
+    if not isinstance(value, np.ndarray) or value.strides == old.strides:
+        return value
+    out = np.empty_like(old, dtype=value.dtype)
+    np.copyto(out, value)
+    return out
 
 
 def shares_memory(op: Op, args: tuple[Any, ...], attrs: dict[str, Any], result: Tracer) -> bool:
