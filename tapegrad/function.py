@@ -147,7 +147,7 @@ class TracedFunction:
             value, *gradients = self._inline(lambda path: path.gradient_tape, theta)
             return value, self.structure.build(gradients)
         value, gradient = self.value_and_grad_flat(vector)
-        if np.isnan(value) or np.isnan(gradient).any():
+        if value != value or np.isnan(gradient @ gradient):  # NaN is not itself, and spreads through a product
             self._warn_nan("the value" if np.isnan(value) else "the gradient", vector)
         return value, self.unravel(gradient)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad.backends.printer import Source, is_alias, print_plan
 from tapegrad.backends.replay import Broken, Workspace, holds
+from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import Aval
 from tapegrad.plan import BLOCK, Plan, RowLoop, Whole, plan
 from tapegrad.tape import Entry, Tape, size_of
@@ -30,6 +31,15 @@ class Compiled:
         namespace = dict(self.source.namespace)
         exec(compile(self.source.text, f"<tape {tape.name}>", "exec"), namespace)
         self.bind: Callable[..., Any] = namespace["bind"]
+        self._matrix_blocks: dict[int, list[Array]] = {}
+
+    def matrix_blocks(self, slot: int, matrix: Array) -> list[Array]:
+        """A constant matrix in blocks of rows, columns contiguous within each: products with it take half."""
+        if slot not in self._matrix_blocks:
+            starts = range(0, matrix.shape[0], self.plan.block)
+            blocks = [np.asfortranarray(matrix[start : start + self.plan.block]) for start in starts]
+            self._matrix_blocks[slot] = blocks
+        return self._matrix_blocks[slot]
 
     def workspace(self) -> NumpyWorkspace:
         """Buffers for one thread."""
@@ -85,12 +95,24 @@ class NumpyWorkspace:
             self._arrays[slot] = _buffer(self._tape.avals[slot])
         columns = self._compiled.source.columns[len(self._loops)]
         blocks = self._block_buffers(stage)
+        matrices = self._matrices(stage)
         rows = []
         for start in range(0, stage.rows, self._plan.block):
             cut = slice(start, min(start + self._plan.block, stage.rows))
             found = self._block(stage, blocks, cut)
+            found.update((slot, matrix[len(rows)]) for slot, matrix in matrices.items())
             rows.append(tuple(found[slot] for slot in columns))
         self._loops.append(rows)
+
+    def _matrices(self, stage: RowLoop) -> dict[int, list[Array]]:
+        """The blocks of the constant matrices that the loop only multiplies with."""
+        constant = {slot for slot, value in self._tape.constants if np.ndim(value) == 2}
+        found = {slot for entry in stage.entries for slot in entry.inputs if slot in constant}
+        for entry in stage.entries:
+            if entry.op is not matmul:
+                found.difference_update(entry.inputs)
+        rows_first = (slot for slot in found if self._plan.row_axis(slot) == 0)
+        return {slot: self._compiled.matrix_blocks(slot, self._arrays[slot]) for slot in rows_first}
 
     def _block_buffers(self, stage: RowLoop) -> dict[int, Array]:
         """Room for one block of each array that is not stored; the room of dead ones is used again."""

@@ -124,11 +124,28 @@ def _finite_log(out: Any) -> Any:
     return where(equal(out, -np.inf), 0.0, out)
 
 
+# NumPy has vector code for exp and log1p but not for logaddexp, which takes 15 ns an element against 3.
+_VECTOR_SIZE = 256
+
+
+def _logaddexp(x: Any, y: Any, out: Any = None) -> Any:
+    if np.size(x) < _VECTOR_SIZE and np.size(y) < _VECTOR_SIZE:
+        return np.logaddexp(x, y, out=out)
+    gap = np.subtract(x, y)
+    equal_infinities = np.isnan(gap)
+    np.negative(np.abs(gap, out=gap), out=gap)
+    np.log1p(np.exp(gap, out=gap), out=gap)
+    if equal_infinities.any():
+        gap[equal_infinities] = 0.0
+    return np.add(np.maximum(x, y), gap, out=out)
+
+
 logaddexp = elementwise(
     "logaddexp",
-    np.logaddexp,
+    _logaddexp,
     lambda out, x, y: exp(x - _finite_log(out)),
     lambda out, x, y: exp(y - _finite_log(out)),
+    numpy=(np.logaddexp,),
 )
 logaddexp2 = elementwise(
     "logaddexp2",

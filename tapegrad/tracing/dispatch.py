@@ -252,7 +252,8 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
         dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
             made = made.astype(dtype)
-        return made if func is np.asarray and made is args[0] else made.copied()
+        order = kwargs.get("order", "K")
+        return made if func is np.asarray and made is args[0] else made.copy(order)
     signature = _signature(func)
     fill = signature.bind(*args, **kwargs).arguments.get("fill_value") if signature else None
     if is_traced(fill):
@@ -260,4 +261,4 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
         return NUMPY[np.broadcast_to](fill, blank.shape).astype(blank.dtype)
     maker: Any = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
     # A fresh tracer: the constant may be shared, what is written in place must not be.
-    return recorder.lift(maker(*plain_of(args), **kwargs), None).copied()
+    return recorder.lift(maker(*plain_of(args), **kwargs), None).copy("K")

@@ -6,6 +6,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,16 +19,11 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Leaf(NamedTuple):
-    """One number or array among the parameters; `start` is its place in the flat vector."""
+    """One number or array among the parameters, and its place in the flat vector."""
 
     label: str
     shape: Shape
-    start: int
-
-    @property
-    def place(self) -> slice:
-        """Its elements in the flat vector."""
-        return slice(self.start, self.start + size_of(self.shape))
+    place: slice
 
 
 class Nest(NamedTuple):
@@ -54,6 +50,10 @@ class Structure:
     root: Leaf | Nest
     leaves: tuple[Leaf, ...]
     names: tuple[str, ...]
+
+    @cached_property
+    def _all_scalar(self) -> bool:
+        return all(leaf.shape == () for leaf in self.leaves)
 
     @property
     def size(self) -> int:
@@ -96,7 +96,7 @@ class Structure:
     def _fill(self, node: Leaf | Nest, theta: Any, vector: Vector) -> None:
         if isinstance(node, Leaf):
             if node.shape == () and type(theta) is float:
-                vector[node.start] = theta
+                vector[node.place.start] = theta
                 return
             values = _numbers(theta, node.label)
             if values.shape != node.shape:
@@ -128,10 +128,14 @@ class Structure:
 
     def unravel(self, vector: Any) -> Any:
         """A flat vector in this structure: floats for scalars, new float64 arrays for arrays."""
+        if self._all_scalar:
+            return self.build(np.asarray(vector, dtype=np.float64).tolist())
         return self.build([_leaf_value(leaf, vector) for leaf in self.leaves])
 
     def join(self, parts: Sequence[Any]) -> Vector:
         """One array per leaf as one flat vector, a new one."""
+        if self._all_scalar:
+            return np.array([float(part) for part in parts])
         vector = np.empty(self.size)
         for leaf, part in zip(self.leaves, parts, strict=True):
             vector[leaf.place] = part if isinstance(part, float) or part.ndim < 2 else part.ravel()
@@ -165,13 +169,13 @@ class Structure:
 
 
 def _part_of(theta: Any, leaf: Leaf) -> Any:
-    part = theta[leaf.start] if leaf.shape == () else theta[leaf.place]
+    part = theta[leaf.place.start] if leaf.shape == () else theta[leaf.place]
     return part if len(leaf.shape) < 2 else np.reshape(part, leaf.shape)
 
 
 def _leaf_value(leaf: Leaf, vector: Any) -> Any:
     if leaf.shape == ():
-        return float(vector[leaf.start])
+        return float(vector[leaf.place.start])
     return np.array(vector[leaf.place], dtype=np.float64).reshape(leaf.shape)
 
 
@@ -241,7 +245,8 @@ def scan(nest: Any, root_label: str, convert: Callable[[Any, str], Any]) -> tupl
             children = tuple(visit(child, f"{label}[{i}]", False) for i, child in enumerate(node))
             return Nest(type(node), tuple(range(len(children))), children)
         values.append(convert(node, label))
-        leaves.append(Leaf(label, shape_of(values[-1]), leaves[-1].place.stop if leaves else 0))
+        shape, start = shape_of(values[-1]), leaves[-1].place.stop if leaves else 0
+        leaves.append(Leaf(label, shape, slice(start, start + size_of(shape))))
         return leaves[-1]
 
     root = visit(nest, root_label, True)

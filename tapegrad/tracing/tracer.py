@@ -165,7 +165,7 @@ class Tracer(Recordable):
         return call_ufunc(self.recorder, np.invert, "__call__", (self,), None, {})
 
     def __pos__(self) -> Tracer:
-        return self.copied()
+        return self.copy("K")
 
     def __pow__(self, exponent: Any) -> Any:
         if isinstance(exponent, (int, float)):
@@ -279,15 +279,17 @@ class Tracer(Recordable):
         self.slot, self.value = result.slot, _laid_out(result.value, self.value)
         return self
 
-    def copied(self) -> Tracer:
-        """The same value as an array of its own."""
+    def copy(self, order: Any = "C") -> Tracer:
+        """As of an array."""
         fresh = self.recorder.lift(self, None)
-        return Tracer(self.recorder, fresh.slot, fresh.value)
+        value = np.array(fresh.value, order=order) if self.ndim else fresh.value
+        return Tracer(self.recorder, fresh.slot, value)
 
-    __copy__ = copied
+    def __copy__(self) -> Tracer:
+        return self.copy("K")
 
     def __deepcopy__(self, memo: Any) -> Tracer:
-        return self.copied()
+        return self.copy("K")
 
     # NumPy's protocols --------------------------------------------------------------------------------------
 
@@ -321,12 +323,12 @@ class Tracer(Recordable):
     argmax, argmin, argsort = _function(np.argmax), _function(np.argmin), _function(np.argsort)
     ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
     repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
-    clip, round, copy = _function(np.clip), _function(np.round), _function(np.copy)
+    clip, round = _function(np.clip), _function(np.round)
     dot, trace = _function(np.dot), _function(np.trace)
 
     def flatten(self, order: str = "C") -> Any:
         """As of an array."""
-        return self.ravel(order).copied()
+        return self.ravel(order).copy()
 
     def sort(self, axis: int = -1) -> None:
         """As of an array: in place."""
@@ -354,7 +356,7 @@ class Tracer(Recordable):
                 ".astype(float), which is float64, .astype(int) or .astype(bool)"
             )
         if kind == self.dtype:
-            return self.copied() if copy else self
+            return self.copy("K") if copy else self
         return self.recorder.apply(CASTS[kind], (self,), {})
 
 
