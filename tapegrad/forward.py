@@ -133,7 +133,7 @@ class Dual(Recordable):
     __matmul__, __rmatmul__ = _operator(matmul), _reflected(matmul)
     __lt__, __le__ = _operator(logic.less), _operator(logic.less_equal)
     __gt__, __ge__ = _operator(logic.greater), _operator(logic.greater_equal)
-    __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)  # type: ignore[assignment]
+    __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)
 
     def __neg__(self) -> Any:
         return ew.neg(self)

@@ -17,7 +17,8 @@ from tapegrad.derive.inline import inline
 from tapegrad.errors import NonFiniteWarning, UnusedParameterWarning
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
-from tapegrad.paths import Path
+from tapegrad.passes import PASSES, statistics
+from tapegrad.paths import Path, Running
 from tapegrad.plan import Plan, plan
 from tapegrad.router import Router
 from tapegrad.tape import Tape
@@ -147,7 +148,9 @@ class TracedFunction:
             value, *gradients = self._inline(lambda path: path.gradient_tape, theta)
             return value, self.structure.build(gradients)
         value, gradient = self.value_and_grad_flat(vector)
-        if value != value or np.isnan(gradient @ gradient):  # NaN is not itself, and spreads through a product
+        if value != value or np.isnan(
+            gradient @ gradient
+        ):  # NaN is not itself, and spreads through a product
             self._warn_nan("the value" if np.isnan(value) else "the gradient", vector)
         return value, self.unravel(gradient)
 
@@ -360,7 +363,12 @@ def _first_float(outputs: Sequence[Any]) -> float:
 
 
 def trace(
-    f: Callable[..., Any], params: Any, *, data: Mapping[str, Any] | None = None, backend: str = "numpy"
+    f: Callable[..., Any],
+    params: Any,
+    *,
+    data: Mapping[str, Any] | None = None,
+    backend: str = "numpy",
+    sufficient_statistics: bool = True,
 ) -> TracedFunction:
     """Record a function once as a tape, to replay its value and derivatives.
 
@@ -376,6 +384,9 @@ def trace(
         trace. Arrays that `f` finds by itself (closures, globals) are copied and frozen when it is traced.
     backend : {"numpy", "replay"}
         What runs the tapes: generated NumPy code, or the reference loop over the entries.
+    sufficient_statistics : bool
+        Put sums over rows that are polynomials in the data together from sums computed once, so that a
+        replay's cost does not depend on the number of rows.
 
     Returns
     -------
@@ -408,7 +419,8 @@ def trace(
     if backend not in BACKENDS:
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
     structure, vector = structure_of(params, argument_name(f))
-    router = Router(f, structure, data or {}, vector, backend)
+    passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
+    router = Router(f, structure, data or {}, vector, Running(backend, passes))
     tape = router.current.tape
     unused = inspection.unused_parameters(tape)
     if unused and not tape.guards:

@@ -13,7 +13,7 @@ from tapegrad.backends.executable import Executable
 from tapegrad.derive.forward import jacobian_by_columns, pushforward
 from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
-from tapegrad.passes import dce, tidy
+from tapegrad.passes import Pass, dce, tidy
 from tapegrad.tape import Tape
 
 
@@ -29,34 +29,45 @@ def outcome_key(outcome: Any) -> Hashable:
     return key
 
 
+@dataclass(frozen=True)
+class Running:
+    """How tapes are run: on which backend, and after which passes."""
+
+    backend: str
+    passes: tuple[Pass, ...]
+
+
 class Path:
     """One path: the tape as recorded, and what is derived from it, each made when first asked for."""
 
-    def __init__(self, tape: Tape, data: Mapping[int, Any], backend: str) -> None:
+    def __init__(self, tape: Tape, data: Mapping[int, Any], running: Running) -> None:
         self.tape = tape
-        self.backend = backend
+        self.running = running
         self.data = data
         self.outcomes = tuple(outcome_key(guard.outcome) for guard in tape.guards)
+
+    def _tidy(self, tape: Tape) -> Tape:
+        return tidy(tape, self.running.passes)
 
     @cached_property
     def tidy_tape(self) -> Tape:
         """The recorded tape after the passes."""
-        return tidy(self.tape)
+        return self._tidy(self.tape)
 
     @cached_property
     def gradient_tape(self) -> Tape:
         """Value and gradient, after the passes."""
-        return tidy(reverse(self.tidy_tape))
+        return self._tidy(reverse(self.tidy_tape))
 
     @cached_property
     def hessian_tape(self) -> Tape:
         """The Hessian as a matrix, after the passes: every column written out."""
-        return tidy(jacobian_by_columns(_gradient_alone(self.gradient_tape)))
+        return self._tidy(jacobian_by_columns(_gradient_alone(self.gradient_tape)))
 
     @cached_property
     def jacobian_tape(self) -> Tape:
         """The Jacobian as a matrix of parameters by outputs, after the passes: every row written out."""
-        return tidy(jacobian_by_columns(self.tidy_tape))
+        return self._tidy(jacobian_by_columns(self.tidy_tape))
 
     @cached_property
     def hessian_colouring(self) -> Colouring:
@@ -72,12 +83,12 @@ class Path:
     @cached_property
     def value(self) -> Executable:
         """Runs the value."""
-        return Executable(self.backend, self.tidy_tape, self.data)
+        return Executable(self.running.backend, self.tidy_tape, self.data)
 
     @cached_property
     def gradient(self) -> Executable:
         """Runs value and gradient."""
-        return Executable(self.backend, self.gradient_tape, self.data)
+        return Executable(self.running.backend, self.gradient_tape, self.data)
 
     @cached_property
     def jvp(self) -> Executable:
@@ -97,14 +108,16 @@ class Path:
     @cached_property
     def third(self) -> Executable:
         """Runs the third derivative times two directions, of which the second comes late."""
-        once = tidy(pushforward(_gradient_alone(self.gradient_tape)))
+        once = self._tidy(pushforward(_gradient_alone(self.gradient_tape)))
         leaves = once.parameters[: len(self.tape.parameters)]
         return self._product(pushforward(once, moving=leaves), given=len(once.parameters))
 
     def _product(self, tape: Tape, given: int | None = None) -> Executable:
-        tape = tidy(tape)
+        tape = self._tidy(tape)
         late = tape.parameters[len(self.tape.parameters) if given is None else given :]
-        return Executable(self.backend, tape, self.data, late)
+        # The directions stand before the data, whose slots are no longer those of the tape as recorded.
+        data = dict(zip(tape.data, self.data.values(), strict=True))
+        return Executable(self.running.backend, tape, data, late)
 
 
 @dataclass

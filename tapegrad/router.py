@@ -11,7 +11,7 @@ from tapegrad import inspection
 from tapegrad.backends.executable import Executable
 from tapegrad.backends.replay import Broken, evaluate
 from tapegrad.errors import RetraceWarning, TraceError
-from tapegrad.paths import Path, PathTree, outcome_key
+from tapegrad.paths import Path, PathTree, Running, outcome_key
 from tapegrad.recording import check_against_plain, record
 from tapegrad.tape import Guard
 from tapegrad.tracing.frames import location
@@ -39,10 +39,10 @@ class Router:
         structure: Structure,
         data: Mapping[str, Any],
         vector: Vector,
-        backend: str,
+        running: Running,
     ) -> None:
         self._f = f
-        self.backend = backend
+        self._running = running
         self._structure = structure
         self.data = dict(data)
         self.retraces = 0
@@ -60,7 +60,7 @@ class Router:
         twin._lock = threading.RLock()
         tape = self.current.tape
         values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
-        twin.current = Path(tape, values, self.backend)
+        twin.current = Path(tape, values, self._running)
         twin._tree.insert(twin.current)
         return twin
 
@@ -120,7 +120,7 @@ class Router:
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
         recorded = record(self._f, self._structure, vector, self.data)
-        path = Path(recorded.tape, recorded.data, self.backend)
+        path = Path(recorded.tape, recorded.data, self._running)
         values = evaluate(recorded.tape, vector, recorded.data)
         outputs = [values[slot] for slot in recorded.tape.outputs]
         check_against_plain(self._f, self._structure, vector, self.data, recorded, outputs)

@@ -229,7 +229,7 @@ def header(tape: Tape) -> str:
         _count(len(tape.guards), "guard"),
         _count(len(tape.parameters), "parameter"),
     ]
-    arrays = [*tape.data, *(slot for slot, value in tape.constants if slot in labels)]
+    arrays = [*tape.data, *(slot for slot, value in tape.constants if slot in labels and np.ndim(value))]
     shapes = [f"{labels[slot]}{list(tape.avals[slot].shape)}" for slot in arrays if slot in labels]
     if shapes:
         counts.append("data " + ", ".join(dict.fromkeys(shapes)))

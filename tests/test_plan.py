@@ -27,8 +27,8 @@ def logistic(beta):
 
 def two_passes(mu, log_sigma):
     centred = COUNTS - mu
-    scale = (centred**2).sum()
-    return -0.5 * (centred**2 / (scale + np.exp(log_sigma))).sum() - log_sigma
+    scale = np.sqrt(centred**2 + 1.0).sum()
+    return -0.5 * np.log1p(centred**2 / (scale + np.exp(log_sigma))).sum() - log_sigma
 
 
 def gathered(u, log_sigma):
@@ -115,7 +115,7 @@ def test_a_plain_likelihood_is_one_loop_for_value_and_gradient():
 
 def test_what_depends_on_a_sum_takes_further_loops():
     found = plan(tg.trace(two_passes, CASES["two passes"][1]).grad_tape, block=5)
-    assert len(loops(found)) == 2
+    assert len(loops(found)) == 3  # the sum, what is divided by it, and what comes back through it
     assert loops(found)[0].stored
 
 
@@ -180,7 +180,7 @@ def test_large_data_in_blocks():
 
     def f(mu, log_sigma):
         z = (x - mu) / np.exp(log_sigma)
-        return (-0.5 * z**2 - log_sigma).sum()
+        return (-np.log1p(z**2) - log_sigma).sum()
 
     theta = np.array([2.5, 0.6])
     tape, reference = (

@@ -96,7 +96,7 @@ class NumpyWorkspace:
         columns = self._compiled.source.columns[len(self._loops)]
         blocks = self._block_buffers(stage)
         matrices = self._matrices(stage)
-        rows = []
+        rows: list[tuple[Array, ...]] = []
         for start in range(0, stage.rows, self._plan.block):
             cut = slice(start, min(start + self._plan.block, stage.rows))
             found = self._block(stage, blocks, cut)

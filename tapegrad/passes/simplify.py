@@ -19,7 +19,7 @@ from tapegrad.passes.fold import computed
 from tapegrad.tape import Entry, Tape, needed_for, size_of
 
 
-class _Rewriter:
+class Rewriter:
     """A tape being rewritten entry by entry; the rules see what has been written so far."""
 
     def __init__(self, tape: Tape) -> None:
@@ -56,13 +56,13 @@ class _Rewriter:
 
 
 # A rule takes the rewriter and an entry with rewritten inputs, and gives the slot that replaces it, or None.
-Rule = Callable[[_Rewriter, Entry], int | None]
+Rule = Callable[[Rewriter, Entry], int | None]
 
 
 def _neutral(number: float, *sides: int) -> Rule:
     """x + 0, x - 0, x * 1, x / 1: the other operand."""
 
-    def rule(w: _Rewriter, entry: Entry) -> int | None:
+    def rule(w: Rewriter, entry: Entry) -> int | None:
         for side in sides:
             other = entry.inputs[1 - side]
             if w.is_number(entry.inputs[side], number) and w.builder.avals[other].dtype == FLOAT:
@@ -72,18 +72,18 @@ def _neutral(number: float, *sides: int) -> Rule:
     return rule
 
 
-def _double_negation(w: _Rewriter, entry: Entry) -> int | None:
+def _double_negation(w: Rewriter, entry: Entry) -> int | None:
     return _negated(w, entry.inputs[0])
 
 
-def _minus_one_times(w: _Rewriter, entry: Entry) -> int | None:
+def _minus_one_times(w: Rewriter, entry: Entry) -> int | None:
     for side in (0, 1):
         if w.is_number(entry.inputs[side], -1.0):
             return w.emit(entry, neg, (entry.inputs[1 - side],))
     return None
 
 
-def _constant_times_constant(w: _Rewriter, entry: Entry) -> int | None:
+def _constant_times_constant(w: Rewriter, entry: Entry) -> int | None:
     """c * (d * x) is (c * d) * x, within rounding."""
     if w.exact:
         return None
@@ -95,17 +95,17 @@ def _constant_times_constant(w: _Rewriter, entry: Entry) -> int | None:
             d = w.known.get(inner.inputs[inner_side])
             if isinstance(d, float):
                 factor = w.constant(c * d)
-                return _rewrite(w, entry._replace(inputs=(factor, inner.inputs[1 - inner_side]), attrs=()))
+                return rewrite(w, entry._replace(inputs=(factor, inner.inputs[1 - inner_side]), attrs=()))
     return None
 
 
-def _twice(w: _Rewriter, entry: Entry) -> int | None:
+def _twice(w: Rewriter, entry: Entry) -> int | None:
     """x + x is 2 * x, whose factor may meet others."""
     x, y = entry.inputs
-    return _rewrite(w, Entry(mul, (w.constant(2.0), x), -1, (), entry.source)) if x == y else None
+    return rewrite(w, Entry(mul, (w.constant(2.0), x), -1, (), entry.source)) if x == y else None
 
 
-def _scalar_and_array(w: _Rewriter, slot: int) -> tuple[int, int] | None:
+def _scalar_and_array(w: Rewriter, slot: int) -> tuple[int, int] | None:
     """s and x, where the slot is s * x of a scalar and an array."""
     made = w.made.get(slot)
     if made is None or made.op is not mul or w.exact:
@@ -116,82 +116,82 @@ def _scalar_and_array(w: _Rewriter, slot: int) -> tuple[int, int] | None:
     return (right, left) if w.shape(right) == () != w.shape(left) else None
 
 
-def _scalar_outward(w: _Rewriter, entry: Entry) -> int | None:
+def _scalar_outward(w: Rewriter, entry: Entry) -> int | None:
     """(s * x) * y is s * (x * y), within rounding: scalars meet, and leave sums at last."""
     for side in (0, 1):
         found, other = _scalar_and_array(w, entry.inputs[side]), entry.inputs[1 - side]
         if found is not None:
             s, x = found
             first, second = ((s, other), x) if w.shape(other) == () else ((x, other), s)
-            inner = _rewrite(w, Entry(mul, first, -1, (), entry.source))
-            return _rewrite(w, Entry(mul, (inner, second), -1, (), entry.source))
+            inner = rewrite(w, Entry(mul, first, -1, (), entry.source))
+            return rewrite(w, Entry(mul, (inner, second), -1, (), entry.source))
     return None
 
 
-def _scalar_out_of_sum(w: _Rewriter, entry: Entry) -> int | None:
+def _scalar_out_of_sum(w: Rewriter, entry: Entry) -> int | None:
     """sum(s * x) is s * sum(x), within rounding."""
     found = _scalar_and_array(w, entry.inputs[0])
     if found is None:
         return None
     s, x = found
-    total = _rewrite(w, entry._replace(inputs=(x,)))
-    return _rewrite(w, Entry(mul, (s, total), -1, (), entry.source))
+    total = rewrite(w, entry._replace(inputs=(x,)))
+    return rewrite(w, Entry(mul, (s, total), -1, (), entry.source))
 
 
-def _negated(w: _Rewriter, slot: int) -> int | None:
+def _negated(w: Rewriter, slot: int) -> int | None:
     """y, where the slot is -y."""
     made = w.made.get(slot)
     return made.inputs[0] if made is not None and made.op is neg else None
 
 
-def _sign_outward(w: _Rewriter, entry: Entry) -> int | None:
+def _sign_outward(w: Rewriter, entry: Entry) -> int | None:
     """(-x) * y is -(x * y), and the same for x / y and sum(x): signs meet further out and cancel."""
     bare = [_negated(w, slot) for slot in entry.inputs]
     if all(slot is None for slot in bare):
         return None
     inputs = tuple([slot if new is None else new for slot, new in zip(entry.inputs, bare, strict=True)])
-    positive = _rewrite(w, entry._replace(inputs=inputs))
+    positive = rewrite(w, entry._replace(inputs=inputs))
     if sum(slot is not None for slot in bare) == 2:
         return positive
-    return _rewrite(w, Entry(neg, (positive,), -1, (), entry.source))
+    return rewrite(w, Entry(neg, (positive,), -1, (), entry.source))
 
 
-def _minus_a_negative(w: _Rewriter, entry: Entry) -> int | None:
+def _minus_a_negative(w: Rewriter, entry: Entry) -> int | None:
     """x + (-y) is x - y, and x - (-y) is x + y."""
     x, y = entry.inputs
     bare = _negated(w, y)
     return None if bare is None else w.emit(entry, sub if entry.op is add else add, (x, bare))
 
 
-def _open_gate(w: _Rewriter, entry: Entry) -> int | None:
+def _open_gate(w: Rewriter, entry: Entry) -> int | None:
     """A constant gate without a zero lets everything through."""
     gate = w.known.get(entry.inputs[0])
-    return _rewrite(w, entry._replace(op=mul)) if gate is not None and np.all(gate) else None
+    return rewrite(w, entry._replace(op=mul)) if gate is not None and np.all(gate) else None
 
 
-def _times_itself(w: _Rewriter, entry: Entry) -> int | None:
+def _times_itself(w: Rewriter, entry: Entry) -> int | None:
     x, y = entry.inputs
-    return _rewrite(w, entry._replace(op=square, inputs=(x,))) if x == y else None
+    return rewrite(w, entry._replace(op=square, inputs=(x,))) if x == y else None
 
 
-def _square_of_length(w: _Rewriter, entry: Entry) -> int | None:
+def _square_of_length(w: Rewriter, entry: Entry) -> int | None:
     """The square of |x| or of a norm has no kink at 0, and its second derivative there is not 0."""
     made = w.made.get(entry.inputs[0])
     if made is None or made.op not in (absolute, root):
         return None
     if made.op is absolute:
-        return _rewrite(w, entry._replace(inputs=made.inputs))
+        return rewrite(w, entry._replace(inputs=made.inputs))
     return None if w.exact else made.inputs[0]
 
 
-def _easy_power(w: _Rewriter, entry: Entry) -> int | None:
+def _easy_power(w: Rewriter, entry: Entry) -> int | None:
     x, y = entry.inputs
     if w.is_number(y, 1.0):
         return x
     return w.emit(entry, square, (x,)) if w.is_number(y, 2.0) else None
 
 
-def _decided(w: _Rewriter, entry: Entry) -> int | None:
+def _decided(w: Rewriter, entry: Entry) -> int | None:
     """`where` on a constant scalar condition takes one side."""
     condition = w.known.get(entry.inputs[0])
     if condition is None or np.ndim(condition) != 0:
@@ -200,22 +200,22 @@ def _decided(w: _Rewriter, entry: Entry) -> int | None:
     return chosen if w.shape(chosen) == broadcast(*map(w.shape, entry.inputs)) else None
 
 
-def _is_stretched(w: _Rewriter, slot: int) -> bool:
+def _is_stretched(w: Rewriter, slot: int) -> bool:
     made = w.made.get(slot)
     return made is not None and made.op is broadcast_to
 
 
-def _stretch_late(w: _Rewriter, entry: Entry) -> int:
+def _stretch_late(w: Rewriter, entry: Entry) -> int:
     """An elementwise op broadcasts by itself: compute on the small operands, and stretch what is left to."""
     shape = broadcast(*map(w.shape, entry.inputs))
     inputs = tuple([w.made[s].inputs[0] if _is_stretched(w, s) else s for s in entry.inputs])
-    small = _rewrite(w, entry._replace(inputs=inputs))
+    small = rewrite(w, entry._replace(inputs=inputs))
     if w.shape(small) == shape:
         return small
     return w.emit(entry, broadcast_to, (small,), (("shape", shape),))
 
 
-def _sum_of_broadcast(w: _Rewriter, entry: Entry) -> int | None:
+def _sum_of_broadcast(w: Rewriter, entry: Entry) -> int | None:
     """The full sum of a stretched scalar is the scalar times the count, within rounding."""
     if w.exact or not _is_stretched(w, entry.inputs[0]):
         return None
@@ -227,7 +227,7 @@ def _sum_of_broadcast(w: _Rewriter, entry: Entry) -> int | None:
     return w.emit(entry, mul, (made.inputs[0], w.constant(float(size_of(shape)))))
 
 
-def _same_shape(w: _Rewriter, entry: Entry) -> int | None:
+def _same_shape(w: Rewriter, entry: Entry) -> int | None:
     return entry.inputs[0] if w.shape(entry.inputs[0]) == dict(entry.attrs)["shape"] else None
 
 
@@ -254,7 +254,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 
-def _rewrite(w: _Rewriter, entry: Entry) -> int:
+def rewrite(w: Rewriter, entry: Entry) -> int:
     for rule in RULES.get(entry.op.name, ()):
         slot = rule(w, entry)
         if slot is not None:
@@ -266,13 +266,13 @@ def _rewrite(w: _Rewriter, entry: Entry) -> int:
 
 def simplify(tape: Tape) -> Tape:
     """Apply the local rules of the table above, and fold what they make constant, in one walk."""
-    w = _Rewriter(tape)
+    w = Rewriter(tape)
     guarded = needed_for(tape, (guard.slot for guard in tape.guards))
     with np.errstate(all="ignore"):
         for entry in tape.entries:
             # A branch at a tie must go the way the user's own arithmetic sends it, to the last bit.
             w.exact = entry.output in guarded
             inputs = tuple([w.new[slot] for slot in entry.inputs])
-            w.new[entry.output] = _rewrite(w, entry._replace(inputs=inputs))
+            w.new[entry.output] = rewrite(w, entry._replace(inputs=inputs))
     copy_guards(tape, w.builder, w.new)
     return w.builder.finish(w.new[slot] for slot in tape.outputs)
