@@ -1,7 +1,7 @@
 """Dual numbers: forward mode as a thing to hold in the hand.
 
-A dual number is ``a + b e`` with ``e**2 = 0``: a value and its tangent. Arithmetic on it carries the derivative
-along, by the same rules that tapes are differentiated with.
+A dual number is ``a + b e`` with ``e**2 = 0``: a value and its tangent. Arithmetic on it carries the
+derivative along, by the same rules that tapes are differentiated with.
 """
 
 from __future__ import annotations

@@ -227,7 +227,9 @@ class TracedFunction:
             return jacobians.sparse_jacobian(
                 partial(self._replay, vector=vector), self._router.path_at(vector)
             )
-        dense = jacobians.dense_jacobian(partial(self._replay, vector=vector), self.outputs, self.structure)
+        dense = jacobians.dense_jacobian(
+            partial(self._replay, vector=vector), self._router.path_at(vector), self.outputs, self.structure
+        )
         return jacobians.split(dense, self.outputs, self.structure)
 
     def hvp(self, theta: Any, v: Any) -> Any:
@@ -283,8 +285,8 @@ class TracedFunction:
     def explain(self, theta: Any) -> inspection.Explanation:
         """Where the first NaN or infinity arises at `theta`, in the value or in an adjoint: print it.
 
-        It names the entry with your source line and the numbers that it was made of, or says that the value and
-        the gradient are finite. Where the function is not scalar, only its value is looked at.
+        It names the entry with your source line and the numbers that it was made of, or says that value and
+        gradient are finite. Where the function is not scalar, only its value is looked at.
         """
         vector = self.ravel(theta)
         path = self._router.path_at(vector)

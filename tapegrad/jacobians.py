@@ -15,8 +15,18 @@ from tapegrad.tracing.params import Leaf, Structure, Vector
 Replay = Callable[..., Any]
 
 
-def dense_jacobian(replay: Replay, outputs: Structure, params: Structure) -> Vector:
-    """The Jacobian, shape (m, p): by columns (forward) or by rows (reverse), whichever are fewer."""
+def dense_jacobian(replay: Replay, path: Path, outputs: Structure, params: Structure) -> Vector:
+    """The Jacobian, shape (m, p), with the fewest products.
+
+    By columns (forward), by rows (reverse), or where the function narrows in the middle, by rows up to the
+    waist and by columns from there.
+    """
+    waist = path.waist
+    if waist is not None and 2 * waist < min(params.size, outputs.size):
+        before = np.array(replay("to_waist", read=params.join, directions=np.eye(waist)))
+        behind = np.array(replay("from_waist", read=outputs.join, directions=np.eye(waist)))
+        product: Vector = behind.T @ before
+        return product
     if params.size <= outputs.size:
         columns = replay("jvp", read=outputs.join, directions=np.eye(params.size))
         return np.array(columns).reshape(params.size, outputs.size).T

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.executable import Executable
+from tapegrad.derive.continuation import waist
 from tapegrad.derive.forward import jacobian_by_columns, pushforward
 from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.passes import Pass, dce, tidy
-from tapegrad.tape import Tape
+from tapegrad.tape import Tape, size_of
 
 
 def _gradient_alone(gradient: Tape) -> Tape:
@@ -99,6 +100,27 @@ class Path:
     def vjp(self) -> Executable:
         """Runs a cotangent of the outputs times the Jacobian."""
         return self._product(pullback(self.tidy_tape))
+
+    @cached_property
+    def waist(self) -> int | None:
+        """The size of the narrowest slot that everything passes through, if there is one."""
+        slot = waist(self.tidy_tape)
+        return None if slot is None else size_of(self.tidy_tape.avals[slot].shape)
+
+    @cached_property
+    def from_waist(self) -> Executable:
+        """Runs the Jacobian of the outputs in the waist, times a direction in it."""
+        return self._product(pushforward(self.tidy_tape, self._at_waist()))
+
+    @cached_property
+    def to_waist(self) -> Executable:
+        """Runs a cotangent of the waist times its Jacobian in the parameters."""
+        return self._product(pullback(self.tidy_tape, self._at_waist()))
+
+    def _at_waist(self) -> tuple[int, ...]:
+        slot = waist(self.tidy_tape)
+        assert slot is not None
+        return (slot,)
 
     @cached_property
     def hvp(self) -> Executable:

@@ -106,7 +106,7 @@ def _definition(f: Callable[..., Any]) -> str:
 def _most_telling(
     error: Exception, f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]
 ) -> Exception:
-    """The error to raise for one that `f` raised on tracers; the user's own if it fails on plain numbers too."""
+    """The error to raise for one that `f` raised on tracers; the user's own if plain numbers fail too."""
     # NumPy hides our error behind its own ("setting an array element with a sequence").
     cause: BaseException | None = error
     while cause is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.builder import Builder
-from tapegrad.tape import Source, Tape
+from tapegrad.tape import Source, Tape, size_of
 from tapegrad.tracing.recorder import Recorder
 
 
@@ -44,6 +44,25 @@ class Continuation:
                 operand = np.zeros(self.tape.avals[slot].shape)
             slots.append(self.recorder.lift(operand, None).slot)
         return slots
+
+
+def waist(tape: Tape) -> int | None:
+    """The smallest slot that everything passes through on its way from parameters to outputs, or None."""
+    active = active_slots(tape, tape.parameters)
+    last: dict[int, int] = {slot: len(tape.entries) for slot in tape.outputs if slot in active}
+    for i, entry in reversed(list(enumerate(tape.entries))):
+        for slot in entry.inputs if entry.output in active else ():
+            if slot in active:
+                last.setdefault(slot, i)
+    alive = {slot for slot in tape.parameters if slot in last}
+    best: int | None = None
+    for i, entry in enumerate(tape.entries):
+        if entry.output in active and entry.output in last:
+            alive = {slot for slot in alive if last[slot] > i} | {entry.output}
+            size = size_of(tape.avals[entry.output].shape)
+            if len(alive) == 1 and (best is None or size < size_of(tape.avals[best].shape)):
+                best = entry.output
+    return best
 
 
 def active_slots(tape: Tape, inputs: Iterable[int]) -> set[int]:

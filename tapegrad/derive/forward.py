@@ -59,12 +59,12 @@ def push(
 def pushforward(tape: Tape, moving: Sequence[int] | None = None) -> Tape:
     """The tape of the Jacobian-vector product.
 
-    Its parameters are those of `tape`, then one tangent for each of the parameter leaves in `moving`, which
-    are all by default; its outputs are the tangents of the outputs of `tape`.
+    Its parameters are those of `tape`, then one tangent for each of the slots in `moving`, by default the
+    parameter leaves; its outputs are the tangents of the outputs of `tape`.
     """
     new = Continuation(tape)
-    leaves = tape.parameters if moving is None else moving
-    directions = dict(zip(leaves, new.new_parameters_like(leaves), strict=True))
+    slots = tape.parameters if moving is None else moving
+    directions = dict(zip(slots, new.new_parameters_like(slots), strict=True))
     found = push(tape, new.value, directions, new.visit)
     return new.builder.finish(new.slots_or_zeros(found, tape.outputs))
 

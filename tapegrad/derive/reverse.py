@@ -6,7 +6,7 @@ gradient directly, which is the oracle the recorded tape is tested against.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tapegrad.derive.continuation import Continuation, active_slots
@@ -80,15 +80,16 @@ def reverse(tape: Tape) -> Tape:
     return new.builder.finish((output, *gradients))
 
 
-def pullback(tape: Tape) -> Tape:
+def pullback(tape: Tape, ends: Sequence[int] | None = None) -> Tape:
     """The tape of the vector-Jacobian product.
 
-    Its parameters are those of `tape`, then one cotangent per output; its outputs are the product's, one per
-    parameter leaf.
+    Its parameters are those of `tape`, then one cotangent for each of the slots in `ends`, by default the
+    outputs; its outputs are the product's, one per parameter leaf.
     """
     new = Continuation(tape)
     seeds: dict[int, Any] = {}
-    for slot, ct in zip(tape.outputs, new.new_parameters_like(tape.outputs), strict=True):
+    slots = tape.outputs if ends is None else ends
+    for slot, ct in zip(slots, new.new_parameters_like(slots), strict=True):
         seeds[slot] = ct if slot not in seeds else seeds[slot] + ct
     return new.builder.finish(_carried_back(new, seeds))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,36 @@ from tapegrad.ops.broadcasting import broadcast_to, sum_
 from tapegrad.ops.indexing import ARRAY, concatenate, concatenate_, flip, getitem, scatter, take
 from tapegrad.ops.registry import Recordable, implements
 from tapegrad.ops.shaping import ravel, reshape_, shape_of, transpose_
+
+# Joins ------------------------------------------------------------------------------------------------------
+
+
+@implements(np.dstack)
+def dstack(tup: Sequence[Any]) -> Any:
+    """NumPy's `dstack`."""
+    return concatenate_([reshape_(a, np.atleast_3d(np.broadcast_to(0.0, shape_of(a))).shape) for a in tup], 2)
+
+
+@implements(np.block)
+def block(arrays: Any) -> Any:
+    """NumPy's `block`: nested lists of arrays, the innermost joined along the last axis."""
+    depth = _depth(arrays)
+    return _blocks(arrays, depth, max(depth, _deepest(arrays)))
+
+
+def _depth(arrays: Any) -> int:
+    return 1 + max(map(_depth, arrays), default=0) if isinstance(arrays, list) else 0
+
+
+def _deepest(arrays: Any) -> int:
+    return max(map(_deepest, arrays)) if isinstance(arrays, list) else len(shape_of(arrays))
+
+
+def _blocks(arrays: Any, depth: int, ndim: int) -> Any:
+    if not isinstance(arrays, list):
+        return reshape_(arrays, (1,) * (ndim - len(shape_of(arrays))) + shape_of(arrays))
+    return concatenate_([_blocks(array, depth - 1, ndim) for array in arrays], -depth)
+
 
 # Splits -----------------------------------------------------------------------------------------------------
 
@@ -103,6 +134,22 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: Any
     return array
 
 
+@implements(np.extract)
+def extract(condition: Any, arr: Any) -> Any:
+    """NumPy's `extract`: a traced condition is guarded."""
+    return take(arr, np.flatnonzero(_decided(condition)))
+
+
+@implements(np.compress)
+def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
+    """NumPy's `compress`: a traced condition is guarded."""
+    return take(a, np.flatnonzero(_decided(condition)), axis)
+
+
+def _decided(x: Any) -> Any:
+    return x.decide() if isinstance(x, Recordable) else np.asarray(x)
+
+
 # Diagonals --------------------------------------------------------------------------------------------------
 
 
@@ -146,7 +193,7 @@ def flipud(m: Any) -> Any:
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     """NumPy's `bincount`: the sums of weights by place; traced places are guarded."""
-    places = x.decide() if isinstance(x, Recordable) else np.asarray(x)
+    places = _decided(x)
     if weights is None:
         return np.bincount(places, minlength=minlength)
     size = max(int(places.max(initial=-1)) + 1, minlength)

@@ -43,7 +43,9 @@ REDUCTION_SAMPLES: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
 def axes_of(x: Any, axis: Axis) -> tuple[int, ...]:
     """`axis` as a sorted tuple of non-negative ints; None is all of them."""
     ndim = len(shape_of(x))
-    return tuple(range(ndim)) if axis is None else tuple(sorted(normalize_axis_tuple(axis, ndim)))
+    if axis is None or (ndim == 0 and axis in (0, -1)):  # NumPy lets a scalar be summed along its first axis
+        return tuple(range(ndim))
+    return tuple(sorted(normalize_axis_tuple(axis, ndim)))
 
 
 def reduced(shape: Shape, axis: tuple[int, ...], keepdims: bool) -> Shape:
@@ -170,7 +172,7 @@ add_n = register(
 )
 
 
-# A cotangent times a partial, and 0 wherever the cotangent is 0. What `where` has masked out of a cotangent stays
+# A cotangent times a partial, and 0 wherever the cotangent is 0. What `where` has masked out of it stays
 # out, even if the partial of the branch not taken is infinite or NaN: the gate is the first operand, in the
 # product and in its derivatives.
 

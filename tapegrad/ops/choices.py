@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.broadcasting import Axis, axes_of, broadcast_to
-from tapegrad.ops.elementwise import absolute
+from tapegrad.ops.elementwise import absolute, power, sqrt, square
 from tapegrad.ops.logic import equal, isfinite, isnan, less_equal, logical_and, logical_not, logical_or, where
 from tapegrad.ops.reductions import all as all_along
-from tapegrad.ops.reductions import prod, sum
+from tapegrad.ops.reductions import max, min, prod, sum
 from tapegrad.ops.registry import implements
 from tapegrad.ops.shaping import reshape_, shape_of, to_bool, to_float
 
@@ -59,6 +59,38 @@ def nanmean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return nansum(a, axis, keepdims) / sum(to_float(logical_not(isnan(a))), axis, keepdims)
 
 
+@implements(np.nanvar)
+def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """NumPy's `nanvar`."""
+    missing = isnan(a)
+    squares = where(missing, 0.0, square(a - nanmean(a, axis, keepdims=True)))
+    return sum(squares, axis, keepdims) / (sum(to_float(logical_not(missing)), axis, keepdims) - ddof)
+
+
+@implements(np.nanstd)
+def nanstd(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """NumPy's `nanstd`."""
+    return sqrt(nanvar(a, axis, ddof=ddof, keepdims=keepdims))
+
+
+def _nan_extreme(extreme: Any, fill: float, a: Any, axis: Axis, keepdims: bool) -> Any:
+    missing = isnan(a)
+    found = extreme(where(missing, fill, a), axis, keepdims)
+    return where(all_along(missing, axis, keepdims), np.nan, found)
+
+
+@implements(np.nanmax)
+def nanmax(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `nanmax`."""
+    return _nan_extreme(max, -np.inf, a, axis, keepdims)
+
+
+@implements(np.nanmin)
+def nanmin(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """NumPy's `nanmin`."""
+    return _nan_extreme(min, np.inf, a, axis, keepdims)
+
+
 # Tests ------------------------------------------------------------------------------------------------------
 
 
@@ -66,6 +98,12 @@ def nanmean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """NumPy's `count_nonzero`."""
     return sum(to_float(to_bool(a)), axes_of(a, axis), keepdims)
+
+
+@implements(np.iscomplexobj)
+def iscomplexobj(x: Any) -> bool:
+    """NumPy's `iscomplexobj`: False, for tapegrad computes with real numbers."""
+    return False
 
 
 @implements(np.isclose)
@@ -101,6 +139,12 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any
         return broadcast_to(start * 1.0, shape=(num,))
     points = start + np.arange(num) * ((stop - start) / float(steps))
     return where(np.arange(num) == num - 1, stop, points) if endpoint else points
+
+
+@implements(np.logspace)
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0) -> Any:
+    """NumPy's `logspace` between scalars."""
+    return power(base, linspace(start, stop, num, endpoint))
 
 
 @implements(np.meshgrid)

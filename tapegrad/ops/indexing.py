@@ -41,7 +41,8 @@ def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
     """The shape that indexing gives, found on stand-ins without data."""
     # Index arrays of zeros fit any axis but an empty one, which only empty index arrays do.
     zeros = [np.zeros(array, dtype=np.intp) for array in arrays]
-    return np.broadcast_to(np.int8(0), shape)[decode(index, zeros)].shape
+    found: Shape = np.broadcast_to(np.int8(0), shape)[decode(index, zeros)].shape
+    return found
 
 
 def _getitem(x: Any, *arrays: Any, index: Index) -> Any:

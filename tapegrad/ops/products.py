@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.arranging import diagonal
 from tapegrad.ops.broadcasting import sum_
+from tapegrad.ops.elementwise import sqrt
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem
 from tapegrad.ops.linalg import matmul
+from tapegrad.ops.logic import clip
 from tapegrad.ops.reductions import mean
 from tapegrad.ops.registry import implements
 from tapegrad.ops.shaping import moveaxis, reshape_, shape_of, transpose_
@@ -39,7 +42,7 @@ def einsum(*operands: Any) -> Any:
 
 
 def _spread(array: Any, term: str, order: Sequence[str]) -> Any:
-    """The array with one axis for each letter, of length one where it has none; of a repeated one, the diagonal."""
+    """The array with one axis for each letter, of length one where it has none; diagonals of repeated ones."""
     for letter in set(term):
         while term.count(letter) > 1:
             first = term.index(letter)
@@ -75,6 +78,19 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         reshape_(transpose_(b, [*of_b, *free_b]), (inner, math.prod(columns))),
     )
     return reshape_(flat, (*rows, *columns))
+
+
+@implements(np.vecdot)
+def vecdot(x1: Any, x2: Any) -> Any:
+    """NumPy's `vecdot` along the last axis."""
+    product = x1 * x2
+    return sum_(product, axis=(len(shape_of(product)) - 1,), keepdims=False)
+
+
+@implements(np.linalg.multi_dot)
+def multi_dot(arrays: Sequence[Any]) -> Any:
+    """NumPy's `multi_dot`, from left to right."""
+    return functools.reduce(matmul, arrays)
 
 
 @implements(np.kron)
@@ -121,6 +137,17 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     pairs = getitem(y, index=(..., (1, None, None))) + getitem(y, index=(..., (None, -1, None)))
     areas = dx * pairs / 2.0
     return sum_(areas, axis=(len(shape_of(areas)) - 1,), keepdims=False)
+
+
+@implements(np.corrcoef)
+def corrcoef(x: Any, rowvar: bool = True) -> Any:
+    """NumPy's `corrcoef` of variables in the rows, or in the columns if `rowvar` is False."""
+    c = cov(x, rowvar)
+    if not shape_of(c):
+        return c / c
+    deviations = sqrt(diagonal(c))
+    scaled = c / reshape_(deviations, (-1, 1)) / reshape_(deviations, (1, -1))
+    return clip(scaled, -1.0, 1.0)
 
 
 @implements(np.cov)

@@ -119,7 +119,7 @@ def _along(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
 def _products_before(x: Any, axis: int) -> Any:
     """The product of all elements before each one, in log2(n) doubling steps and without a division."""
     shape = shape_of(x)
-    one = np.ones(shape[:axis] + (1,) + shape[axis + 1 :])
+    one = np.ones((*shape[:axis], 1, *shape[axis + 1 :]))
     before = concatenate(one, _along(x, axis, None, -1), axis=axis)
     reach = 1
     while reach < shape[axis]:

@@ -130,7 +130,8 @@ class Op:
     rows : callable or None
         Whether the op acts row by row along a long axis: ``rows(axes, axis, shapes, out, **attrs)``, with the
         row axes of the inputs (None where there is none) and of the output, and their shapes, gives "rows",
-        "sum" where blocks' results are to be added, or None where it mixes rows. Elementwise ops need not say.
+        "sum" where blocks' results are to be added, or None where it mixes rows. Elementwise ops
+        need not say.
     python : str
         How it is written on Python floats, as in ``"{0} + {1}"``; empty where the kernel is called.
     numpy : tuple of callables

@@ -81,6 +81,12 @@ def reshape_(a: Any, /, shape: Any, order: str = "C") -> Any:
     return a if new == old else reshape(a, shape=new)
 
 
+@implements(np.real)
+def real(val: Any) -> Any:
+    """NumPy's `real`."""
+    return val
+
+
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
     """NumPy's `ravel`."""

@@ -46,6 +46,13 @@ polygamma: Op = elementwise(
     numpy=(special.polygamma,),
 )
 gamma = elementwise("gamma", special.gamma, lambda out, x: out * digamma(x), domain=POSITIVE)
+beta = elementwise(
+    "beta",
+    special.beta,
+    lambda out, a, b: out * (digamma(a) - digamma(a + b)),
+    lambda out, a, b: out * (digamma(b) - digamma(a + b)),
+    domain=POSITIVE,
+)
 betaln = elementwise(
     "betaln",
     special.betaln,
@@ -66,7 +73,7 @@ ndtr = elementwise("ndtr", special.ndtr, lambda out, x: exp(-0.5 * square(x)) / 
 ndtri = elementwise(
     "ndtri", special.ndtri, lambda out, x: SQRT_2PI * exp(0.5 * square(out)), domain=PROBABILITY
 )
-# The inverse Mills ratio by erfcx keeps its digits far in the tail, where exp(-x**2 / 2 - out) loses them all.
+# The inverse Mills ratio by erfcx keeps its digits far in the tail, where exp(-x**2 / 2 - out) loses them.
 log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: (2.0 / SQRT_2PI) / erfcx(-SQRT_HALF * x))
 
 # Logistic functions -----------------------------------------------------------------------------------------
