@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import costs, report
 from benchmarks.contestants import CONTESTANTS, installed_peers
 from benchmarks.measure import TRACE_OPS, Mismatch, Result, measure, trace_cost
 from benchmarks.models import MODELS
@@ -19,6 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.trace_cost:
         print_trace_cost()
         return 0
+    if options.references:
+        from benchmarks.references import print_references  # reads the tests' data
+
+        return print_references()
+    if options.costs:
+        return print_costs(options.json)
     peers = installed_peers() if options.peers else {}
     print(report.header(peers))
     results: list[Result] = []
@@ -53,7 +59,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot time against size (needs matplotlib)")
     parser.add_argument("--trace-cost", action="store_true", help="only print the cost of tracing a loop")
+    parser.add_argument(
+        "--references", action="store_true", help="only print how many digits agree with published results"
+    )
+    parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)
+
+
+def print_costs(file: Path | None) -> int:
+    """Print what derivatives cost, and return the exit status."""
+    try:
+        costs.print_costs(file)
+    except Mismatch as mismatch:
+        print(f"error: {mismatch}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def print_trace_cost() -> float:

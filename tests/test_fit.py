@@ -16,7 +16,7 @@ from tapegrad.mle.inference import combination, covariance, is_definite
 from tapegrad.mle.optimizers import Objective
 from tapegrad.stats import bernoulli, expon, norm, poisson
 
-OWN_METHODS = ("bfgs", "lbfgs", "newton", "gradient_ascent")
+OWN_METHODS = ("bfgs", "lbfgs", "newton", "trust", "gradient_ascent")
 SCIPY_METHODS = (
     *("Nelder-Mead", "Powell", "CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "COBYLA", "COBYQA", "SLSQP"),
     *("trust-constr", "trust-ncg", "trust-exact", "trust-krylov"),
@@ -440,9 +440,15 @@ def test_a_constant() -> None:
         fit(lambda a: X.sum() + 0.0 * a, {"a": 1.0})
 
 
-def test_a_vector() -> None:
-    with pytest.raises(ValueError, match=r"needs a scalar; .* returns shape \(100,\)"):
-        fit(lambda mu: norm.logpdf(X, mu), {"mu": 1.0})
+def test_what_is_neither_a_number_nor_one_for_each_observation() -> None:
+    with pytest.raises(
+        ValueError, match=r"needs a scalar log-likelihood.* returns an array of shape \(100, 1\)"
+    ):
+        fit(lambda mu: norm.logpdf(X[:, None], mu), {"mu": 1.0})
+    with pytest.raises(ValueError, match=r"returns several outputs"):
+        fit(lambda mu: (mu, mu), {"mu": 1.0})
+    with pytest.raises(ValueError, match=r"no data: f returns the log-likelihoods of 0 observations"):
+        fit(lambda mu: norm.logpdf(X[:0], mu), {"mu": 1.0})
 
 
 def test_an_unknown_method() -> None:

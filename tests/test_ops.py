@@ -17,6 +17,7 @@ from scipy.differentiate import derivative
 import tapegrad as tg
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive import rules
+from tapegrad.derive.sparsity import jacobian_pattern
 from tapegrad.ops import NUMPY, OPS
 from tapegrad.ops.registry import BOOL, FLOAT, Op
 from tapegrad.passes import tidy
@@ -253,6 +254,58 @@ def test_recorded_gradient_equals_the_numeric_sweep(sample, backend):
         swept = adjoints(tape.tape, evaluate(tape.tape, vector, {}))
         expected = _flat(swept.get(s, np.zeros(tape.tape.avals[s].shape)) for s in tape.tape.parameters)
         np.testing.assert_allclose(tape.value_and_grad_flat(vector)[1], expected, rtol=1e-12, atol=1e-14)
+
+
+# The same derivatives in other ways -------------------------------------------------------------------------
+
+
+def _vector_valued(program: Program) -> tg.TracedFunction:
+    if not _traceable(program):
+        pytest.skip("nothing to differentiate")
+    return tg.trace(program.op, program.params)
+
+
+def _by_columns(tape: tg.TracedFunction, theta: Any) -> np.ndarray:
+    vector = tape.ravel(theta)
+    return np.array([np.ravel(tape.jvp(vector, v)) for v in np.eye(vector.size)]).T
+
+
+@pytest.mark.parametrize("sample", DIFFERENTIABLE)
+def test_jacobian_by_columns_equals_that_by_rows(sample):
+    program = Program(sample)
+    tape = _vector_valued(program)
+    for theta in (program.params, program.elsewhere()):
+        by_columns = _by_columns(tape, theta)
+        rows = [_flat(tape.vjp(theta, w)) for w in np.eye(program.weights.size)]
+        by_rows = np.array(rows).reshape(by_columns.shape)
+        np.testing.assert_allclose(by_columns, by_rows, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("sample", DIFFERENTIABLE)
+def test_the_pattern_covers_the_jacobian(sample):
+    program = Program(sample)
+    tape = _vector_valued(program)
+    pattern = jacobian_pattern(tidy(tape.tape)).toarray()
+    for theta in (program.params, program.elsewhere()):
+        assert not (_by_columns(tape, theta)[~pattern] != 0.0).any()
+
+
+@pytest.mark.parametrize("sample", [s for s in DIFFERENTIABLE if s.values[0].op.links is not None])
+def test_links_hold_nothing_that_is_always_zero(sample):
+    program = Program(sample)
+    shapes = [np.shape(arg) for arg in sample.args]
+    values = [None if i in program.free else arg for i, arg in enumerate(sample.args)]
+    if any(sample.op.links(i, shapes, values, **sample.attrs) is None for i in program.free):
+        pytest.skip("the links are not followed")
+    tape = _vector_valued(program)
+    pattern = jacobian_pattern(tidy(tape.tape)).toarray()
+    met = np.zeros_like(pattern)
+    rng = np.random.default_rng(6)
+    for _ in range(200):  # which element is the largest differs from point to point
+        met |= _by_columns(tape, rng.normal(size=pattern.shape[1])) != 0.0
+        if met.sum() == pattern.sum():
+            break
+    np.testing.assert_array_equal(met, pattern)
 
 
 SPECIAL_VALUES = (0.0, -0.0, 1.0, -1.0, 2.5, np.inf, -np.inf, np.nan)

@@ -6,12 +6,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
+from scipy.special import ndtri
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 # Of the information scaled to a unit diagonal. Its entries are sums over the data, right to about 1e-16: of
 # an eigenvalue smaller than this at most three digits are right, and no more of the standard errors.
 _SMALLEST_EIGENVALUE = 1e-13
+# With one smaller than this, fewer than about half of the digits of a standard error are right.
+_RELIABLE_EIGENVALUE = 1e-8
 
 
 class StandardErrorWarning(RuntimeWarning):
@@ -45,15 +48,36 @@ def is_definite(information: Array) -> bool:
     """Whether the information is finite, and positive definite to working precision in any units."""
     if not np.isfinite(information).all():
         return False
-    scaled, _ = _to_unit_diagonal(information)
+    scaled, _ = to_unit_diagonal(information)
     return bool(np.linalg.eigvalsh(scaled)[0] > _SMALLEST_EIGENVALUE)
 
 
 def solve(information: Array, right: Array) -> Array:
     """``information^-1 right``, a vector or a matrix, for a definite `information`."""
-    scaled, scale = _to_unit_diagonal(information)
+    scaled, scale = to_unit_diagonal(information)
     solution: Array = cho_solve(cho_factor(scaled, lower=True), (right.T * scale).T)
     return (solution.T * scale).T
+
+
+def is_reliable(information: Array) -> bool:
+    """Whether the standard errors from the information have about half of their digits right, or more."""
+    if not np.isfinite(information).all():
+        return False
+    scaled, _ = to_unit_diagonal(information)
+    return bool(np.linalg.eigvalsh(scaled)[0] > _RELIABLE_EIGENVALUE)
+
+
+def checked_alpha(alpha: float) -> float:
+    """`alpha`, if it is one minus a confidence level."""
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha is one minus the confidence level, between 0 and 1, not {alpha}")
+    return alpha
+
+
+def normal_intervals(x: Array, bse: Array, alpha: float) -> Array:
+    """Wald intervals, `x` plus and minus a normal quantile times `bse`, of shape (p, 2)."""
+    half = -ndtri(checked_alpha(alpha) / 2.0) * bse
+    return np.column_stack([x - half, x + half])
 
 
 def why_not_definite(information: Array, names: Sequence[str]) -> str:
@@ -78,7 +102,7 @@ def why_not_definite(information: Array, names: Sequence[str]) -> str:
     idle = [name for name, row in rows if not row.any()]
     if idle:
         return f"the log-likelihood is constant, or a straight line, in {', '.join(idle)}"
-    scaled, scale = _to_unit_diagonal(information)
+    scaled, scale = to_unit_diagonal(information)
     eigenvalues, vectors = np.linalg.eigh(scaled)
     direction = combination(vectors[:, 0], scale, names)
     if eigenvalues[0] < -_SMALLEST_EIGENVALUE:
@@ -110,7 +134,7 @@ def combination(weights: Array, units: Array, names: Sequence[str]) -> str:
     return text.removeprefix(" + ")
 
 
-def _to_unit_diagonal(information: Array) -> tuple[Array, Array]:
+def to_unit_diagonal(information: Array) -> tuple[Array, Array]:
     """``information * outer(scale, scale)`` with ones (or minus ones) on the diagonal, and `scale`."""
     diagonal = np.abs(np.diag(information))
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))

@@ -1,14 +1,27 @@
 """What a fit returns."""
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
-from tapegrad.mle.inference import covariance
-from tapegrad.mle.summary import Summary, criterion, row
+from tapegrad.mle import storage
+from tapegrad.mle.delta import Derived, derive
+from tapegrad.mle.diagnose import Diagnosis, diagnose
+from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
+from tapegrad.mle.inference import covariance, is_reliable
+from tapegrad.mle.intervals import conf_int
+from tapegrad.mle.labelled import Labelled
+from tapegrad.mle.profile import Profile, profile
+from tapegrad.mle.simulation import Study, coverage, expected_information
+from tapegrad.mle.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from tapegrad.mle.model import Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -18,7 +31,9 @@ class FitResult:
     """A maximum-likelihood fit, under statsmodels' names.
 
     Every array over the parameters is flat, in the order of `names`. Where the Hessian is not negative
-    definite, standard errors and all that follows from them are NaN; `message` says why.
+    definite, standard errors and all that follows from them are NaN; `message` says why, and `diagnose()` at
+    length. The fit itself takes place in free coordinates: without transforms, fixed or tied parameters these
+    are the parameters. There are p parameters and q free coordinates.
 
     Attributes
     ----------
@@ -30,8 +45,8 @@ class FitResult:
         The parameters' names, such as "mu" or "beta[2]".
     llf : float
         The log-likelihood at the estimates.
-    observed_info : ndarray of shape (p, p)
-        Minus the Hessian of the log-likelihood at the estimates.
+    observed_info : ndarray of shape (q, q)
+        Minus the Hessian at the estimates of what was maximised, in free coordinates.
     nobs : int or None
         Number of observations, if given or known from the data.
     converged : bool
@@ -39,12 +54,23 @@ class FitResult:
         Hessian is negative definite. `success` is SciPy's name for it.
     message : str
         How the fit ended.
-    nit, nfev : int
-        Iterations, Newton's at the end included, and the optimiser's evaluations of the log-likelihood.
+    nit, nfev, njev, nhev : int
+        Iterations, Newton's at the end included, and the evaluations of the log-likelihood, of its gradient
+        and of its Hessian.
     method : str
         The optimiser, as asked for.
     model : str
         Name of the log-likelihood.
+    cov_type : str
+        The kind of covariance matrix, see `fit`: "nonrobust" is the inverse of `observed_info`.
+    free : ndarray of shape (q,) or None
+        The estimates in free coordinates; None where these are the parameters.
+    cov_free : ndarray of shape (q, q) or None
+        Covariance matrix of the free coordinates, where it is not the inverse of `observed_info`.
+    jacobian : ndarray of shape (p, q) or None
+        Derivative of the parameters in the free coordinates; None where these are the parameters.
+    path : ndarray of shape (k,) or None
+        The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     """
 
     params: Any
@@ -59,18 +85,61 @@ class FitResult:
     nfev: int
     method: str
     model: str
+    njev: int = 0
+    nhev: int = 0
+    cov_type: str = "nonrobust"
+    free: Array | None = None
+    cov_free: Array | None = None
+    jacobian: Array | None = None
+    path: Array | None = None
+    _model: "Model | None" = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The model holds the user's function, which need not pickle; what needs it says so.
+        return {**self.__dict__, "_model": None}
+
+    def require_model(self, what: str) -> "Model":
+        """The traced model behind the fit.
+
+        Raises
+        ------
+        ValueError
+            If this result was unpickled or read from a file: `what` then needs a new fit.
+        """
+        if self._model is None:
+            raise ValueError(
+                f"{what} needs the log-likelihood, which is not stored with a result: fit again, from "
+                "these params"
+            )
+        return self._model
 
     @property
     def success(self) -> bool:
         """`converged`, under SciPy's name."""
         return self.converged
 
+    # Errors -------------------------------------------------------------------------------------------------
+
     def cov_params(self) -> Array:
-        """Covariance matrix of the estimates, the inverse of `observed_info`, of shape (p, p)."""
-        return covariance(self.observed_info)
+        """Covariance matrix of the estimates, of shape (p, p); zeros for those that were fixed."""
+        free = covariance(self.observed_info) if self.cov_free is None else self.cov_free
+        if self.jacobian is None:
+            return free
+        if np.isnan(free).any():  # 0 for the fixed ones would then be 0 times nan
+            return np.full((self.x.size, self.x.size), np.nan)
+        return self.jacobian @ free @ self.jacobian.T
+
+    def corr_params(self) -> Array:
+        """Correlation matrix of the estimates, of shape (p, p); NaN in the rows of fixed ones."""
+        cov, bse = self.cov_params(), self.bse
+        with np.errstate(invalid="ignore"):
+            return np.asarray(cov / np.outer(bse, bse))
 
     @property
     def bse(self) -> Array:
@@ -83,22 +152,47 @@ class FitResult:
         return self.bse
 
     @property
+    def is_fixed(self) -> npt.NDArray[np.bool_]:
+        """Which parameters were held at their values, of shape (p,)."""
+        if self.jacobian is None:
+            return np.zeros(self.x.size, dtype=np.bool_)
+        return np.asarray(~self.jacobian.any(axis=1))
+
+    @property
+    def se_reliable(self) -> bool:
+        """Whether to rely on the standard errors: converged, and the information well away from singular.
+
+        This says nothing about how good Wald's approximation is; `diagnose()` looks at that, too.
+        """
+        return self.converged and is_reliable(self.observed_info)
+
+    @property
     def zvalues(self) -> Array:
-        """Estimates over their standard errors, of shape (p,)."""
-        return self.x / self.bse
+        """Estimates over their standard errors, of shape (p,); NaN for fixed ones."""
+        with np.errstate(divide="ignore"):
+            return np.where(self.is_fixed, np.nan, self.x / self.bse)
+
+    @property
+    def tvalues(self) -> Array:
+        """`zvalues`, under the name that statsmodels has for both."""
+        return self.zvalues
 
     @property
     def pvalues(self) -> Array:
         """Probability of a larger ``|z|`` were the parameter 0, by the normal distribution, of shape (p,)."""
         return np.asarray(2.0 * ndtr(-np.abs(self.zvalues)))
 
-    def conf_int(self, alpha: float = 0.05) -> Array:
-        """Wald confidence intervals, estimate plus and minus a normal quantile times the standard error.
+    def conf_int(self, alpha: float = 0.05, method: str = "wald", **options: Any) -> Array:
+        """Confidence intervals of all parameters; see `tapegrad.mle.intervals.conf_int`.
 
         Parameters
         ----------
         alpha : float
             One minus the confidence level, between 0 and 1.
+        method : str
+            "wald": estimate plus and minus a normal quantile times the standard error. "transformed": Wald's
+            in free coordinates, with the ends transformed. "profile": where the profile likelihood falls by
+            half a chi-squared quantile. "bootstrap": by `bootstrap`, whose arguments `options` are.
 
         Returns
         -------
@@ -108,36 +202,133 @@ class FitResult:
         Raises
         ------
         ValueError
-            If `alpha` is not between 0 and 1.
+            If `alpha` is not between 0 and 1, or there is no such method.
         """
-        if not 0.0 < alpha < 1.0:
-            raise ValueError(f"alpha is one minus the confidence level, between 0 and 1, not {alpha}")
-        half = -ndtri(alpha / 2.0) * self.bse
-        return np.column_stack([self.x - half, self.x + half])
+        return conf_int(self, alpha, method, **options)
+
+    def profile(self, name: str, alpha: float = 0.05) -> Profile:
+        """The profile likelihood of one parameter, out to its `alpha` interval and beyond; see `profile`."""
+        return profile(self, name, alpha)
+
+    def expected_info(
+        self,
+        simulate: Callable[..., Mapping[str, Any]] | None = None,
+        draws: int = 200,
+        seed: int | None = None,
+    ) -> Array:
+        """The expected information of the free coordinates, of shape (q, q); see `expected_information`."""
+        return expected_information(self, simulate, draws, seed)
+
+    # Criteria -----------------------------------------------------------------------------------------------
+
+    @property
+    def df_model(self) -> int:
+        """Number of estimated free coordinates, a constant included."""
+        return len(self.observed_info)
+
+    @property
+    def df_resid(self) -> float:
+        """``nobs - df_model``; NaN where the number of observations is not known."""
+        return self._n - self.df_model
+
+    @property
+    def _n(self) -> float:
+        return np.nan if self.nobs is None else self.nobs
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, ``2 p - 2 llf``."""
-        return 2.0 * self.x.size - 2.0 * self.llf
+        """Akaike's criterion, ``2 q - 2 llf``."""
+        return 2.0 * self.df_model - 2.0 * self.llf
+
+    @property
+    def aicc(self) -> float:
+        """Akaike's criterion corrected for small samples, ``aic + 2 q (q + 1) / (nobs - q - 1)``.
+
+        NaN where the number of observations is not known; infinite where it is ``q + 1`` or less.
+        """
+        q, room = self.df_model, self._n - self.df_model - 1.0
+        return np.inf if room <= 0.0 else float(self.aic + 2.0 * q * (q + 1.0) / room)
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, ``p log(nobs) - 2 llf``; NaN where the number of observations is not known."""
-        return float(self.x.size * np.log(np.nan if self.nobs is None else self.nobs) - 2.0 * self.llf)
+        """Schwarz's criterion, ``q log(nobs) - 2 llf``; NaN where the number of observations is not known."""
+        return float(self.df_model * np.log(self._n) - 2.0 * self.llf)
+
+    # Tests and functions ------------------------------------------------------------------------------------
+
+    def wald_test(self, hypothesis: Any, value: npt.ArrayLike = 0.0) -> HypothesisTest:
+        """Wald's test of equations such as "b1 = b2"; see `tapegrad.mle.hypotheses.wald_test`."""
+        return wald_test(self, hypothesis, value)
+
+    def lr_test(self, restricted: "FitResult | Mapping[str, float]") -> HypothesisTest:
+        """The likelihood-ratio test of a smaller model; see `tapegrad.mle.hypotheses.lr_test`."""
+        return lr_test(self, restricted)
+
+    def score_test(self, restricted: Mapping[str, float]) -> HypothesisTest:
+        """The score test of values of parameters; see `tapegrad.mle.hypotheses.score_test`."""
+        return score_test(self, restricted)
+
+    def delta(self, function: Callable[..., Any]) -> Derived:
+        """A function of the parameters, with standard errors by the delta method; see `derive`."""
+        return derive(function, self.params, self.cov_params())
+
+    predict = delta
+
+    # Trust --------------------------------------------------------------------------------------------------
+
+    def diagnose(self) -> Diagnosis:
+        """What is wrong with the fit, in the parameters' names; print it."""
+        return diagnose(self)
+
+    def coverage(
+        self,
+        simulate: Callable[..., Mapping[str, Any]],
+        draws: int = 200,
+        *,
+        alpha: float = 0.05,
+        seed: int | None = None,
+    ) -> Study:
+        """Fit simulated data again and again: bias, errors, and coverage of the intervals; see `coverage`."""
+        return coverage(self, simulate, draws, alpha=alpha, seed=seed)
+
+    # Output -------------------------------------------------------------------------------------------------
+
+    @property
+    def labelled(self) -> Labelled:
+        """The same arrays under the parameters' names, as pandas objects."""
+        return Labelled(self)
 
     def summary(self) -> Summary:
         """The table of coefficients, and how the fit went; `print` it."""
-        columns = zip(self.names, self.x, self.bse, self.zvalues, self.pvalues, strict=True)
-        bic = "nan (pass nobs=)" if self.nobs is None else criterion(self.bic)
-        observations = "unknown" if self.nobs is None else str(self.nobs)
-        return Summary(
-            title=f"Maximum likelihood fit: {self.model}    method: {self.method}",
-            rows=tuple(row(*line) for line in columns),
-            notes=(
-                f"Log-likelihood: {criterion(self.llf)}    AIC: {criterion(self.aic)}    BIC: {bic}    "
-                f"No. observations: {observations}",
-                f"Converged in {self.nit} iterations"
-                if self.converged
-                else f"NOT CONVERGED after {self.nit} iterations: {self.message}",
-            ),
-        )
+        return summarize(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers of the fit as lists, numbers and texts, ready for `json.dumps`; None stands for NaN."""
+        low, high = self.conf_int().T
+        columns = {
+            "estimate": self.x,
+            "se": self.bse,
+            "z": self.zvalues,
+            "p": self.pvalues,
+            "low": low,
+            "high": high,
+        }
+        coefficients = {
+            name: {key: _plain(values[i]) for key, values in columns.items()}
+            for i, name in enumerate(self.names)
+        }
+        scalars = ("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "message")
+        rest = ("nit", "nfev", "method", "model", "cov_type")
+        cov = [[_plain(value) for value in row] for row in self.cov_params()]
+        numbers = {name: _plain(getattr(self, name)) for name in (*scalars, *rest)}
+        return {"params": coefficients, "cov_params": cov, **numbers}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fit to a file that `tapegrad.load` reads, without pickle; see `tapegrad.mle.storage`."""
+        storage.save(self, path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value

@@ -10,6 +10,7 @@ from tapegrad.ops.elementwise import add
 from tapegrad.tape import SCALAR, Tape
 
 SHORTEST = 4
+LONGEST = 256  # a derivative rule is given all inputs once for each of them
 
 
 def sums(tape: Tape) -> Tape:
@@ -43,7 +44,7 @@ def _chains(tape: Tape) -> dict[int, tuple[tuple[int, ...], list[int]]]:
         left, right = inputs
         if right in open_chains and left not in open_chains:
             left, right = right, left  # addition commutes to the last bit
-        if left in open_chains and reads[left] == 1:
+        if left in open_chains and reads[left] == 1 and len(open_chains[left][0]) < LONGEST:
             terms, partial_sums = open_chains.pop(left)
             terms.append(right)
             partial_sums.append(left)

@@ -55,8 +55,8 @@ def call_ufunc(
         raise no_rule(ufunc if method == "__call__" else getattr(ufunc, method), name, recorder.whereabouts())
     if ufunc in _BITWISE and any(_dtype_of(x) != BOOL for x in inputs):
         raise TraceError(
-            f"{name} of numbers has no rule{recorder.whereabouts()}: on booleans it is a logical, on integers "
-            "it works on bits; compare first, as in (x > 0) & (y > 0)"
+            f"{name} of numbers has no rule{recorder.whereabouts()}: on booleans it is a logical, on "
+            "integers it works on bits; compare first, as in (x > 0) & (y > 0)"
         )
     if method in ("reduce", "accumulate"):
         kwargs.setdefault("axis", 0)  # unlike np.sum and its like
@@ -102,6 +102,8 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
         return _make(recorder, func, args, kwargs)
     if func in _FINDERS and len(args) == 1:
         return func(recorder.decide(recorder.lift(args[0], BOOL)))
+    if func in _WRITERS and len(args) == 2 and not kwargs:
+        return _WRITERS[func](recorder, *args)
     rule = NUMPY.get(func)
     name = name_of(func)
     if rule is None:
@@ -111,6 +113,22 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
     _check_taken(recorder, name, rule, named)
     result = settled(func, args, rule(*positional, **named), kwargs)
     return result if out is None else _into(recorder, out, result)
+
+
+def _copy_to(recorder: Recorder, target: Any, value: Any) -> None:
+    if not is_traced(target):
+        raise no_rule(np.copyto, "np.copyto into a plain array", recorder.whereabouts())
+    target[...] = value
+
+
+def _fill_diagonal(recorder: Recorder, target: Any, value: Any) -> None:
+    if not is_traced(target):
+        raise plain_value_wanted(recorder.source())
+    along = np.arange(min(target.shape))
+    target[(along,) * target.ndim] = value
+
+
+_WRITERS: dict[Any, Callable[..., None]] = {np.copyto: _copy_to, np.fill_diagonal: _fill_diagonal}
 
 
 def name_of(func: Callable[..., Any]) -> str:
@@ -159,9 +177,8 @@ def _bound(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple
             named.update(value)
         elif parameter.default is parameter.empty or parameter.kind is parameter.POSITIONAL_ONLY:
             positional.append(value)
-        elif value is not parameter.default and value is not np._NoValue:
-            if not _is_listed(value, _SAYS_NOTHING.get(name, ())):
-                named[name] = value
+        elif not _is_listed(value, (parameter.default, np._NoValue, *_SAYS_NOTHING.get(name, ()))):
+            named[name] = value
     return positional, named
 
 
@@ -210,7 +227,12 @@ def _like(plain: Any, result: Any) -> Any:
         return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
     if not is_traced(result):
         return result
-    kind = {"b": BOOL, "i": INT, "u": INT}.get(np.asarray(plain).dtype.kind, FLOAT)
+    dtype = np.asarray(plain).dtype
+    if dtype.kind == "f" and dtype != FLOAT:
+        raise TraceError(
+            f"NumPy computes this in {dtype}{result.recorder.whereabouts()}: write .astype(float) first"
+        )
+    kind = {"b": BOOL, "i": INT, "u": INT}.get(dtype.kind, FLOAT)
     return result if result.dtype == kind else CASTS[kind](result)
 
 

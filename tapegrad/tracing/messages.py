@@ -41,8 +41,10 @@ _NO_RULE: dict[Any, str] = {
     np.apply_along_axis: "loop over the rows and put the results together with np.stack",
     np.unique: "find the distinct values of plain data outside the function",
     np.add.at: "write np.bincount(index, weights=v) for the sums by index",
-    np.linalg.inv: "tapegrad has no matrix inverse; write a small one out by hand",
 }
+
+# What NumPy says of arrays of Python objects, which np.array([a, b]) makes of traced values.
+_OF_OBJECT_ARRAYS = ("which has no callable", "dtype('O')", "not supported for the input types")
 
 
 def plain_value_wanted(source: Source | None) -> TraceError:

@@ -138,8 +138,12 @@ class Recorder:
         avals = self.builder.avals
         return op.aval([avals[operand.slot] for operand in operands], attrs), None
 
+    def unary(self, op: Op, operand: Any) -> Tracer:
+        """Record an elementwise op of one operand."""
+        return self.apply(op, (operand,), {})
+
     def binary(self, op: Op, left: Any, right: Any) -> Tracer:
-        """Record an operator."""
+        """Record an elementwise op of two operands."""
         return self.apply(op, (left, right), {})
 
     def decide(self, tracer: Tracer) -> Any:
@@ -211,8 +215,24 @@ class LiveRecorder(Recorder):
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         return aval_of(value), value
 
+    # Two short ways for scalars, which are what looped code is made of. `settled` is for the other operands:
+    # it minds the whole numbers and truth values among them.
+
+    def unary(self, op: Op, operand: Any) -> Tracer:
+        """Record an elementwise op of one operand."""
+        is_own = type(operand) is Tracer and operand.recorder is self
+        x = operand.value if is_own else None
+        if type(x) is not float or op.scalar is None:
+            result: Tracer = settled(op.kernel, (operand,), self.apply(op, (operand,), {}))
+            return result
+        try:
+            value = op.scalar(x, x)
+        except (ArithmeticError, ValueError):
+            return self.apply(op, (operand,), {})
+        return self._scalar(op, (operand.slot,), value)
+
     def binary(self, op: Op, left: Any, right: Any) -> Tracer:
-        """Record an operator; the short way for two scalars, which is what looped code is made of."""
+        """Record an elementwise op of two operands."""
         x = left.value if type(left) is Tracer else left
         y = right.value if type(right) is Tracer else right
         if type(x) not in _FLOATS or type(y) not in _FLOATS or op.scalar is None:
@@ -226,15 +246,19 @@ class LiveRecorder(Recorder):
             left = self.lift(left, FLOAT)
         if type(right) is not Tracer or right.recorder is not self:
             right = self.lift(right, FLOAT)
+        return self._scalar(op, (left.slot, right.slot), value)
+
+    def _scalar(self, op: Op, inputs: tuple[int, ...], value: Any) -> Tracer:
         builder = self.builder
         slot = len(builder.avals)
         if op.gives is FLOAT:
             builder.avals.append(SCALAR)
+            value = float(value)  # NumPy's scalars are floats too, but slow ones
         else:
             builder.avals.append(_SCALAR_BOOL)
             value = np.asarray(value)
-        source = self._source_at(sys._getframe(2))  # past this frame and the operator's method
-        builder.entries.append(_new_entry(Entry, (op, (left.slot, right.slot), slot, (), source)))
+        source = self._source_at(sys._getframe(3))  # past this frame, its caller and the operator's method
+        builder.entries.append(_new_entry(Entry, (op, inputs, slot, (), source)))
         return Tracer(self, slot, value)
 
     def decide(self, tracer: Tracer) -> Any:
@@ -252,7 +276,7 @@ class Closed(LiveRecorder):
     def _over(self, *args: Any, **kwargs: Any) -> Any:
         raise self._foreign()
 
-    lift = apply = binary = decide = _over
+    lift = apply = unary = binary = decide = _over
 
 
 _FLOATS = frozenset((float, np.float64, int))

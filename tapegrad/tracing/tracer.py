@@ -7,7 +7,7 @@ object loops call on the elements of an object array.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from tapegrad.ops.indexing import getitem, update
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
 from tapegrad.ops.shaping import CASTS, reshape, shape_of, transpose, transpose_
-from tapegrad.tracing.dispatch import call_function, call_ufunc, settled
+from tapegrad.tracing.dispatch import call_function, call_ufunc
 from tapegrad.tracing.index import encode, has_repeats
 from tapegrad.tracing.messages import plain_value_wanted
 
@@ -42,7 +42,7 @@ def _reflected(op: Op) -> Callable[[Tracer, Any], Any]:
 
 def _unary(op: Op) -> Callable[[Tracer], Any]:
     def method(self: Tracer) -> Any:
-        return settled(op.kernel, (self,), self.recorder.apply(op, (self,), {}))
+        return self.recorder.unary(op, self)
 
     return method
 
@@ -227,16 +227,23 @@ class Tracer(Recordable):
     def __contains__(self, item: Any) -> bool:
         return bool((self == item).any())
 
-    def __float__(self) -> NoReturn:
-        raise plain_value_wanted(self.recorder.source())
+    def __float__(self) -> float:
+        return float(self.item())
 
-    __complex__ = __float__
+    def __complex__(self) -> complex:
+        return complex(self.item())
 
-    def item(self, *args: Any) -> NoReturn:
-        """Refused: a plain number would leave the tape."""
-        raise plain_value_wanted(self.recorder.source())
+    def item(self, *args: Any) -> Any:
+        """As of an array, of whole numbers and truth values: guarded; a float would leave the tape."""
+        if self.dtype == FLOAT:
+            raise plain_value_wanted(self.recorder.source())
+        return np.asarray(self.decide()).item(*args)
 
-    tolist = item
+    def tolist(self) -> Any:
+        """As of an array, of whole numbers and truth values: guarded; floats would leave the tape."""
+        if self.dtype == FLOAT:
+            raise plain_value_wanted(self.recorder.source())
+        return np.asarray(self.decide()).tolist()
 
     def __format__(self, spec: str) -> str:
         # For printing; the words around the number keep the text from being read back as one.
@@ -294,7 +301,7 @@ class Tracer(Recordable):
     # NumPy's protocols --------------------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
-        """As an index into plain arrays: guarded values; traced floats as an object array of their elements."""
+        """For plain arrays: an index gives guarded values, floats give an object array of traced elements."""
         if self.dtype != FLOAT:
             return np.array(self.decide(), dtype=dtype)
         if dtype not in (None, object):
@@ -307,7 +314,16 @@ class Tracer(Recordable):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
-        return call_ufunc(self.recorder, ufunc, method, inputs, out, kwargs)
+        op = NUMPY.get(ufunc)
+        if (
+            method != "__call__"
+            or out is not None
+            or kwargs
+            or not isinstance(op, Op)
+            or op.kernel is not ufunc
+        ):
+            return call_ufunc(self.recorder, ufunc, method, inputs, out, kwargs)
+        return self.recorder.unary(op, *inputs) if len(inputs) == 1 else self.recorder.binary(op, *inputs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

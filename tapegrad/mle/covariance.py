@@ -1,0 +1,162 @@
+"""Covariances of the estimates that hold under weaker assumptions, under statsmodels' names."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle.inference import covariance
+from tapegrad.mle.model import Model
+from tapegrad.mle.rows import scores
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+# The keywords that each kind takes, and whether it must be given.
+KINDS: Final[Mapping[str, Mapping[str, bool]]] = {
+    "nonrobust": {},
+    "opg": {},
+    "HC0": {},
+    "HC1": {},
+    "cluster": {"groups": True, "use_correction": False},
+    "HAC": {"maxlags": True, "use_correction": False},
+}
+
+
+def natural_covariance(
+    model: Model,
+    free: Array,
+    information: Array,
+    cov_type: str = "nonrobust",
+    cov_kwds: Mapping[str, Any] | None = None,
+) -> Array:
+    """Covariance matrix of the natural parameters, by the delta method from that of the free coordinates.
+
+    Parameters
+    ----------
+    model : Model
+    free : ndarray, shape (q,)
+        The estimates.
+    information : ndarray, shape (q, q)
+        Minus the Hessian of what was maximised, at the estimates.
+    cov_type : str
+        Of the kinds that `free_covariance` lists.
+    cov_kwds : mapping, optional
+        What they take.
+
+    Returns
+    -------
+    ndarray, shape (p, p)
+        Rows and columns of fixed parameters are 0. All ``nan`` where the information is not positive
+        definite.
+    """
+    found = free_covariance(model, free, information, cov_type, cov_kwds)
+    if model.space.is_identity:
+        return found
+    if not np.isfinite(found).all():
+        return np.full((len(model.space.names),) * 2, np.nan)
+    jacobian = model.space.jacobian(free)
+    result: Array = jacobian @ found @ jacobian.T
+    return result
+
+
+def free_covariance(
+    model: Model,
+    free: Array,
+    information: Array,
+    cov_type: str = "nonrobust",
+    cov_kwds: Mapping[str, Any] | None = None,
+) -> Array:
+    """Covariance matrix of the free coordinates, shape (q, q).
+
+    With A the information, s_i the scores of the n observations (times their weights) and q free coordinates:
+
+    - "nonrobust": ``A^-1``.
+    - "opg": ``(sum s_i s_i')^-1``, the outer product of the gradients.
+    - "HC0": ``A^-1 (sum s_i s_i') A^-1``, the sandwich (H. White 1982).
+    - "HC1": that times ``n / (n - q)``.
+    - "cluster": the sandwich with the scores first added up in each of G groups, ``groups=`` one label for
+      each observation; times ``G / (G - 1) (n - 1) / (n - q)`` unless ``use_correction=False``.
+    - "HAC": the sandwich with the products of scores up to ``maxlags=`` observations apart, with Bartlett's
+      weights (W. K. Newey and K. D. West 1987); times ``n / (n - q)`` if ``use_correction=True``.
+
+    The numbers are statsmodels', with q counting every estimated coordinate. For its discrete models
+    statsmodels gives HC0's numbers under the name HC1, too.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, if its keywords are missing or wrong, or if the log-likelihood is one
+        number.
+    """
+    keywords = check_cov_type(cov_type, cov_kwds)
+    if cov_type == "nonrobust":
+        return covariance(information)
+    found = scores(model, free)
+    if cov_type == "opg":
+        return covariance(found.T @ found)
+    bread = covariance(information)
+    meat = _meat(found, cov_type, keywords)
+    result: Array = bread @ meat @ bread
+    return result
+
+
+def check_cov_type(cov_type: str, cov_kwds: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The keywords as a dict; ValueError if the kind or a keyword is unknown, or one is missing."""
+    if cov_type not in KINDS:
+        raise ValueError(f"no cov_type {cov_type!r}: choose one of {', '.join(KINDS)}")
+    keywords, known = dict(cov_kwds or {}), KINDS[cov_type]
+    missing = [name for name, needed in known.items() if needed and name not in keywords]
+    unknown = [name for name in keywords if name not in known]
+    if missing or unknown:
+        takes = ", ".join(known) or "none"
+        raise ValueError(
+            f"cov_type={cov_type!r} takes cov_kwds {takes}"
+            + (f"; {', '.join(missing)} is missing" if missing else "")
+            + (f"; {', '.join(unknown)} is unknown" if unknown else "")
+        )
+    return keywords
+
+
+def _meat(found: Array, cov_type: str, keywords: Mapping[str, Any]) -> Array:
+    n, q = found.shape
+    if cov_type == "cluster":
+        return _clustered(found, keywords["groups"], keywords.get("use_correction", True))
+    outer: Array = found.T @ found
+    if cov_type == "HAC":
+        outer = _newey_west(found, keywords["maxlags"])
+    corrected = cov_type == "HC1" or keywords.get("use_correction", False)
+    return outer * _small_sample(n, q) if corrected else outer
+
+
+def _small_sample(n: int, q: int) -> float:
+    if n <= q:
+        raise ValueError(f"{n} observations are too few for the correction n / (n - {q}); use HC0")
+    return n / (n - q)
+
+
+def _clustered(found: Array, groups: Any, correct: bool) -> Array:
+    n, q = found.shape
+    labels = np.asarray(groups)
+    if labels.shape != (n,):
+        raise ValueError(f"groups must have one label for each of the {n} observations, not {labels.shape}")
+    _, index = np.unique(labels, return_inverse=True)
+    count = int(index.max()) + 1
+    if count < 2:
+        raise ValueError("groups must name at least two clusters")
+    sums = np.zeros((count, q))
+    np.add.at(sums, index, found)
+    factor = count / (count - 1.0) * (n - 1.0) / n * _small_sample(n, q) if correct else 1.0
+    result: Array = sums.T @ sums * factor
+    return result
+
+
+def _newey_west(found: Array, maxlags: Any) -> Array:
+    n = len(found)
+    if maxlags != int(maxlags) or not 0 <= maxlags < n:
+        raise ValueError(f"maxlags must be a whole number from 0 to {n - 1}, not {maxlags!r}")
+    total: Array = found.T @ found
+    for lag in range(1, int(maxlags) + 1):
+        products = found[lag:].T @ found[:-lag]
+        total = total + (1.0 - lag / (maxlags + 1.0)) * (products + products.T)
+    return total

@@ -1,0 +1,93 @@
+"""Functions of the estimates, with standard errors by the delta method."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.errors import UnusedParameterWarning
+from tapegrad.function import TracedFunction, trace
+from tapegrad.mle.inference import normal_intervals
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """A function of the estimates with its uncertainty.
+
+    Attributes
+    ----------
+    value : float, ndarray, or a nest of them
+        What the function returns at the estimates.
+    x : ndarray of shape (k,)
+        The same, flat.
+    names : tuple of str
+        Labels of its k elements.
+    cov : ndarray of shape (k, k)
+        ``J V J'`` with the Jacobian `J` of the function and the covariance matrix `V` of the estimates; NaN
+        where `V` is.
+    jacobian : ndarray of shape (k, p)
+        Exact derivatives of the elements in the parameters.
+    """
+
+    value: Any
+    x: Array
+    names: tuple[str, ...]
+    cov: Array
+    jacobian: Array
+
+    @property
+    def bse(self) -> Array:
+        """Standard errors, of shape (k,)."""
+        return np.sqrt(np.diag(self.cov))
+
+    def conf_int(self, alpha: float = 0.05) -> Array:
+        """Wald confidence intervals, of shape (k, 2)."""
+        return normal_intervals(self.x, self.bse, alpha)
+
+    def __str__(self) -> str:
+        width = max(map(len, self.names))
+        intervals = self.conf_int()
+        lines = [
+            f"{name:<{width}}  {value:.6g}  (se {error:.4g}, 95% {low:.6g} to {high:.6g})"
+            for name, value, error, (low, high) in zip(self.names, self.x, self.bse, intervals, strict=True)
+        ]
+        return "\n".join(lines)
+
+
+def derive(function: Callable[..., Any], params: Any, cov: Array) -> Derived:
+    """A function of the parameters at `params`, with the covariance that `cov` gives it.
+
+    Parameters
+    ----------
+    function : callable
+        In plain NumPy, of the parameters in their structure: a dict is passed as keyword arguments.
+    params : structure
+        The estimates.
+    cov : ndarray of shape (p, p)
+        Their covariance matrix.
+    """
+    traced = trace_quietly(function, params)
+    x = traced.ravel(params)
+    jacobian = dense_jacobian(traced, x)
+    value = traced(x)
+    return Derived(
+        value, traced.outputs.ravel(value), traced.outputs.names, jacobian @ cov @ jacobian.T, jacobian
+    )
+
+
+def trace_quietly(function: Callable[..., Any], params: Any) -> TracedFunction:
+    """Trace a function that need not depend on all parameters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedParameterWarning)
+        return trace(function, params)
+
+
+def dense_jacobian(traced: TracedFunction, x: Array) -> Array:
+    """The Jacobian of all elements of the outputs in all parameters, shape (k, p)."""
+    columns = [traced.outputs.ravel(traced.jvp(x, direction)) for direction in np.eye(x.size)]
+    return np.column_stack(columns)

@@ -1,0 +1,300 @@
+"""Profile likelihoods: the best log-likelihood for each value of one parameter, and the intervals from it."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from tapegrad.mle.inference import checked_alpha, covariance
+
+if TYPE_CHECKING:
+    from tapegrad.mle.model import Model
+    from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+# Of the signed root of the likelihood ratio between neighbouring points: where two would be further apart
+# than this the steps are halved, where they are much nearer they are doubled.
+_STEP: Final = 0.5
+_MAX_STEPS: Final = 200
+_FLAT_STEPS: Final = 25
+_RESTARTS: Final = 5
+
+
+class ProfileWarning(RuntimeWarning):
+    """A profile likelihood is not what an interval by itself would make one believe."""
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """The profile likelihood of one parameter.
+
+    Attributes
+    ----------
+    name : str
+        The parameter's.
+    values : ndarray of shape (k,)
+        Its values, in increasing order; the estimate is one of them.
+    llf : ndarray of shape (k,)
+        The maximum of the log-likelihood over all other parameters at each value.
+    roots : ndarray of shape (k,)
+        Signed roots of the likelihood ratio, ``sign(value - estimate) sqrt(2 (max - llf))``: a straight line
+        where Wald's interval is right.
+    params : ndarray of shape (k, p)
+        All parameters at each value.
+    estimate : float
+        Its maximum-likelihood estimate.
+    interval : tuple of float
+        The confidence interval at `alpha`. An end is infinite where the profile never falls below the limit,
+        and the last possible value where the log-likelihood ends before that.
+    alpha : float
+    """
+
+    name: str
+    values: Array
+    llf: Array
+    roots: Array
+    params: Array
+    estimate: float
+    interval: tuple[float, float]
+    alpha: float
+
+    @property
+    def is_monotone(self) -> bool:
+        """Whether the profile falls all the way on both sides of the estimate."""
+        return bool((np.diff(self.roots) > -1e-6).all())
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        level = f"{100 * (1 - self.alpha):g}%"
+        return f"{self.name} = {self.estimate:.6g}, {level} profile interval {low:.6g} to {high:.6g}"
+
+
+class _Point(NamedTuple):
+    """A value of the free coordinate held, the free vector that is best there, and what is maximised."""
+
+    value: float
+    free: Array
+    height: float
+
+
+class _Better(Exception):
+    """A higher maximum was met on the way."""
+
+    def __init__(self, free: Array) -> None:
+        super().__init__()
+        self.free = free
+
+
+def profile(result: "FitResult", name: str, alpha: float = 0.05) -> Profile:
+    """Profile one parameter, out to beyond its confidence interval.
+
+    From the estimate the parameter is moved in steps, all others are fitted again at each, and the ends of
+    the interval are then found between the points where the signed root of the likelihood ratio passes the
+    normal quantile. No shape of the profile is assumed in this. Where a fit on the way comes out above the
+    maximum, the profile starts anew from there.
+
+    Parameters
+    ----------
+    result : FitResult
+    name : str
+        A parameter, such as "mu" or "beta[2]".
+    alpha : float
+        One minus the confidence level of the interval.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, if it was fixed, or if it is part of a vector or matrix that is
+        constrained as a whole; if the result was read from a file; if `alpha` is not between 0 and 1.
+
+    Warns
+    -----
+    ProfileWarning
+        If a better maximum was met, or if values beyond the interval are as likely as those within.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.stats import expon
+    >>> waits = np.array([0.8, 2.9, 0.3, 1.6, 4.4])
+    >>> print(fit(lambda scale: expon.logpdf(waits, scale=scale).sum(), {"scale": 1.0}).profile("scale"))
+    scale = 2, 95% profile interval 0.930545 to 5.57723
+    """
+    return profiles(result, [name], alpha)[0]
+
+
+def profiles(result: "FitResult", names: list[str], alpha: float) -> list[Profile]:
+    """Profiles of several parameters, all of them about the same maximum."""
+    model = result.require_model("a profile likelihood")
+    limit = -float(ndtri(checked_alpha(alpha) / 2.0))
+    places = [_place(result, model, name) for name in names]
+    free = model.space.start * 0.0 + (result.x if result.free is None else result.free)
+    for _ in range(_RESTARTS):
+        try:
+            return [
+                _profile(model, free, place, name, limit, alpha)
+                for place, name in zip(places, names, strict=True)
+            ]
+        except _Better as better:
+            free = _announced(result, model, better.free)
+    raise RuntimeError(
+        f"profiles keep meeting better maxima: fit {result.model} again, with several starts (n_starts=)"
+    )
+
+
+def _place(result: "FitResult", model: "Model", name: str) -> int:
+    """The place of a parameter in the natural vector, where it has a free coordinate of its own."""
+    if name not in result.names:
+        raise ValueError(f"no parameter {name!r}; the parameters are {', '.join(result.names)}")
+    place = result.names.index(name)
+    if model.space.fixed[place]:
+        raise ValueError(f"{name} is fixed: there is nothing to profile")
+    if model.space.coordinate[place] < 0:
+        raise ValueError(
+            f"{name} is part of a parameter that is constrained as a whole, and has no profile of its own: "
+            "write the constraint with free parameters in the log-likelihood"
+        )
+    return place
+
+
+def _announced(result: "FitResult", model: "Model", free: Array) -> Array:
+    """The better maximum near `free`, after a warning that there is one."""
+    from tapegrad.mle.fit import refit
+
+    found = refit(model, free)
+    params = dict(zip(result.names, map(float, model.space.natural(found.free)), strict=True))
+    at = ", ".join(f"{name}={value:.6g}" for name, value in params.items())
+    warnings.warn(
+        f"the profile met a better maximum, {found.llf:.6g} at {at}: it is now about that one; fit again "
+        "from there",
+        ProfileWarning,
+        stacklevel=5,
+    )
+    return found.free
+
+
+def _profile(model: "Model", free: Array, place: int, name: str, limit: float, alpha: float) -> Profile:
+    coordinate = int(model.space.coordinate[place])
+    top = _Point(float(free[coordinate]), free, model.tape.value_flat(free))
+    sides = [_Side(model, coordinate, top, sign, limit) for sign in (-1, 1)]
+    ends = [side.walk() for side in sides]
+    points = [*reversed(sides[0].points[1:]), *sides[1].points]
+    natural = np.array([model.space.natural(point.free) for point in points])
+    heights = np.array([point.height for point in points])
+    values = natural[:, place]
+    estimate = float(model.space.natural(free)[place])
+    if not all(side.is_simple for side in sides):
+        warnings.warn(
+            f"the profile of {name} rises again beyond its interval: the values there are as likely as those "
+            "within; look at the profile",
+            ProfileWarning,
+            stacklevel=5,
+        )
+    roots = np.sign(values - estimate) * np.sqrt(np.maximum(2.0 * (top.height - heights), 0.0))
+    low, high = (_natural_end(model, free, coordinate, place, end) for end in ends)
+    return Profile(name, values, heights, roots, natural, estimate, (low, high), alpha)
+
+
+def _natural_end(model: "Model", free: Array, coordinate: int, place: int, end: float) -> float:
+    """An end in the free coordinate as a value of the parameter."""
+    point = free.copy()
+    point[coordinate] = end
+    with np.errstate(all="ignore"):
+        return float(model.space.natural(point)[place])
+
+
+class _Side:
+    """One side of a profile: the points from the maximum outwards."""
+
+    def __init__(self, model: "Model", coordinate: int, top: _Point, sign: int, limit: float) -> None:
+        self.model = model
+        self.coordinate = coordinate
+        self.top = top
+        self.sign = sign
+        self.limit = limit
+        self.points = [top]
+        self.is_simple = True
+
+    def root(self, height: float) -> float:
+        """The root of the likelihood ratio, positive on both sides; infinite where there is no likelihood."""
+        return float(np.sqrt(max(2.0 * (self.top.height - height), 0.0))) if np.isfinite(height) else np.inf
+
+    def walk(self) -> float:
+        """Step outwards until well beyond the limit; the end of the interval."""
+        end = np.inf * self.sign
+        for inner, outer in self._steps():
+            r, next_r = self.root(inner.height), self.root(outer.height)
+            if r < self.limit <= next_r and np.isinf(end):
+                end = self._crossing(inner, outer)
+            if next_r < self.limit <= r:
+                self.is_simple = False
+            if np.isfinite(end) and next_r > 1.2 * self.limit + 0.4:
+                break
+        return float(end)
+
+    def _steps(self) -> Iterator[tuple[_Point, _Point]]:
+        """Neighbouring points, further and further out; the last one may have no likelihood."""
+        step, flat = self._first_step(), 0
+        point = self.top
+        for _ in range(_MAX_STEPS):
+            value = point.value + self.sign * step
+            if not np.isfinite(value) or value == point.value:
+                return
+            new = self._fitted(value, [point])
+            rise = abs(self.root(new.height) - self.root(point.height))
+            if rise > 2.0 * _STEP and step > 1e-9 * (1.0 + abs(point.value)):
+                step *= 0.5
+                continue
+            if np.isfinite(new.height):
+                self.points.append(new)
+            yield point, new
+            flat = flat + 1 if rise < 1e-3 else 0
+            if flat == _FLAT_STEPS or not np.isfinite(new.height):
+                return
+            point = new
+            step *= 2.0 if rise < 0.5 * _STEP else 1.0
+
+    def _first_step(self) -> float:
+        variance = covariance(-self.model.tape.hessian(self.top.free))[self.coordinate, self.coordinate]
+        usual = _STEP * float(np.sqrt(variance))
+        return usual if np.isfinite(usual) and usual > 0.0 else 1e-2 * (1.0 + abs(self.top.value))
+
+    def _crossing(self, inner: _Point, outer: _Point) -> float:
+        """Where the root passes the limit between two points: secant steps, or halving where they fail."""
+        tolerance = 1e-10 * (abs(inner.value) + abs(outer.value - inner.value))
+        while abs(outer.value - inner.value) > tolerance:
+            below, above = self.root(inner.height) - self.limit, self.root(outer.height) - self.limit
+            share = below / (below - above) if np.isfinite(above) else 0.5
+            middle = inner.value + min(max(share, 0.01), 0.99) * (outer.value - inner.value)
+            new = self._fitted(middle, [inner, outer])
+            gap = self.root(new.height) - self.limit
+            if abs(gap) < 1e-9:
+                return middle
+            inner, outer = (new, outer) if gap < 0.0 else (inner, new)
+        return inner.value
+
+    def _fitted(self, value: float, near: list[_Point]) -> _Point:
+        """All other coordinates fitted with this one held, from the neighbours and, if need be, the
+        maximum."""
+        from tapegrad.mle.fit import refit
+
+        best = _Point(value, self.top.free, -np.inf)
+        for start in [*near, self.top]:
+            found = refit(self.model, start.free, {self.coordinate: value})
+            if np.isfinite(found.llf) and found.llf > best.height:
+                best = _Point(value, found.free, found.llf)
+            if found.converged:
+                break
+        if best.height > self.top.height + 1e-6 * (1.0 + abs(self.top.height)):
+            raise _Better(best.free)
+        return best

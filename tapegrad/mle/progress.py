@@ -1,0 +1,63 @@
+"""Progress on standard error: tqdm's bar where it is installed, otherwise a plain line now and then."""
+
+import importlib
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+_SECONDS_BETWEEN_LINES = 1.0
+
+
+class Progress:
+    """A context in which every `step` is shown, or none if `show` is not set.
+
+    Parameters
+    ----------
+    label : str
+        What is going on.
+    total : int or None
+        How many steps there will be, if known.
+    show : bool
+        Whether to show anything.
+    """
+
+    def __init__(self, label: str, total: int | None, show: bool) -> None:
+        self._label = label
+        self._total = total
+        self._show = show
+        self._count = 0
+        self._last_line = -float("inf")
+        self._bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        if self._show:
+            try:
+                self._bar = importlib.import_module("tqdm").tqdm(total=self._total, desc=self._label)
+            except ImportError:
+                self._bar = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._show:
+            self._line("done" if kind is None else "stopped")
+
+    def step(self, text: str = "") -> None:
+        """One more step is done; `text` says where it is."""
+        self._count += 1
+        if not self._show:
+            return
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        count = str(self._count) if self._total is None else f"{self._count}/{self._total}"
+        print(f"{self._label}: {count} {text}".rstrip(), file=sys.stderr, flush=True)

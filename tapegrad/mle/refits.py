@@ -1,0 +1,125 @@
+"""Many refits of one model: on other weights, which share one tape, or on other data."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle.climbing import climb
+from tapegrad.mle.inference import ConvergenceWarning
+from tapegrad.mle.model import Model
+from tapegrad.mle.optimizers import Surface
+from tapegrad.mle.progress import Progress
+from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class Reweighted:
+    """What is maximised with other weights, on the tape that all weights share: a surface.
+
+    Parameters
+    ----------
+    model : Model
+        One whose log-likelihood returns one value for each observation.
+    weights : ndarray, shape (n,)
+    """
+
+    def __init__(self, model: Model, weights: Array) -> None:
+        self._tape = model.weighted
+        self._q = model.space.start.size
+        self._point = np.concatenate([np.zeros(self._q), weights])
+        self._directions = np.zeros((self._q, self._point.size))
+        np.fill_diagonal(self._directions, 1.0)
+
+    def _at(self, free: Array) -> Array:
+        self._point[: self._q] = free
+        return self._point
+
+    def value_flat(self, vector: Array) -> float:
+        """The value at a free vector."""
+        return self._tape.value_flat(self._at(vector))
+
+    def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
+        """Value and gradient at a free vector."""
+        value, gradient = self._tape.value_and_grad_flat(self._at(vector))
+        return value, gradient[: self._q]
+
+    def hessian(self, theta: Array) -> Array:
+        """The Hessian at a free vector, shape (q, q)."""
+        point = self._at(theta)
+        columns = [self._tape.ravel(self._tape.hvp(point, v))[: self._q] for v in self._directions]
+        hessian = np.array(columns)
+        return np.asarray(0.5 * (hessian + hessian.T))
+
+
+def estimates(result: FitResult) -> tuple[Model, Array]:
+    """The model of a fit that has converged, and its estimates in free coordinates.
+
+    Raises
+    ------
+    ValueError
+        If the fit has not converged, or was loaded without its model.
+    """
+    if result._model is None:
+        raise ValueError("this fit was loaded without its log-likelihood: fit again to refit the model")
+    if not result.converged:
+        raise ValueError(f"refits start from a maximum, and this fit has none: {result.message}")
+    return result._model, result.x if result.free is None else result.free
+
+
+def refits(
+    surfaces: Iterable[Surface], start: Array, label: str, total: int, progress: bool
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The maximum of each surface, in free coordinates.
+
+    Returns
+    -------
+    ends : ndarray, shape (total, q)
+    converged : ndarray of bool, shape (total,)
+    """
+    ends = np.empty((total, start.size))
+    converged = np.zeros(total, dtype=bool)
+    with Progress(label, total, progress) as shown:
+        for i, surface in enumerate(surfaces):
+            end = climb(surface, start)
+            ends[i], converged[i] = end.x, end.converged
+            shown.step()
+    return ends, converged
+
+
+def natural_rows(model: Model, ends: Array) -> Array:
+    """The natural vectors (k, p) of free vectors (k, q)."""
+    return np.array([model.space.natural(end) for end in ends]).reshape(len(ends), len(model.space.names))
+
+
+def warn_of_failures(converged: npt.NDArray[np.bool_], what: str, then: str) -> None:
+    """Warn with the number of refits that have not converged, if any, and of what becomes of them."""
+    failed = int(np.sum(~converged))
+    if failed:
+        message = f"{failed} of {converged.size} {what} have not converged, and {then}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+
+
+def base_weights(model: Model) -> Array:
+    """The weights of a fit, shape (n,)."""
+    return np.ones(model.n_rows) if model.weights is None else model.weights
+
+
+def group_index(groups: Any, n: int) -> tuple[npt.NDArray[np.intp], int]:
+    """For each observation the number of its group, and how many groups there are; each its own for None."""
+    if groups is None:
+        return np.arange(n), n
+    labels = np.asarray(groups)
+    if labels.shape != (n,):
+        raise ValueError(f"groups must have one label for each of the {n} observations, not {labels.shape}")
+    _, index = np.unique(labels, return_inverse=True)
+    count = int(index.max()) + 1
+    if count < 2:
+        raise ValueError("groups must name at least two groups")
+    return index, count
+
+
+Simulate: TypeAlias = Callable[[Any, np.random.Generator], Any]

@@ -1,0 +1,71 @@
+"""What each observation contributes: log-likelihoods, scores and influences.
+
+All take the model of a fit and a free vector (q,), and need a log-likelihood that returns one value for each
+observation.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle.inference import is_definite, solve
+from tapegrad.mle.model import Model
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+def pointwise(model: Model, free: Array) -> Array:
+    """Log-likelihood of each observation, unweighted, shape (n,): what WAIC, PSIS and Vuong's test take."""
+    rows = model.require_rows("pointwise values")
+    values: Array = rows(free)
+    return values
+
+
+def scores(model: Model, free: Array) -> Array:
+    """Derivative of each observation's log-likelihood with respect to the free coordinates, shape (n, q).
+
+    Weights multiply them, so that their sum is the gradient of the weighted log-likelihood (without the
+    prior).
+    """
+    rows = model.require_rows("scores")
+    columns = [block.reshape(block.shape[0], -1) for block in _blocks(rows.jacobian(free))]
+    found: Array = np.hstack(columns)
+    return found if model.weights is None else found * model.weights[:, None]
+
+
+def _blocks(nest: Any) -> Iterator[Array]:
+    if isinstance(nest, np.ndarray):
+        yield nest
+        return
+    for part in nest.values() if isinstance(nest, Mapping) else nest:
+        yield from _blocks(part)
+
+
+def influence(model: Model, free: Array, information: Array) -> Array:
+    """How far each observation moves the estimates, to first order, shape (n, p), on the natural scale.
+
+    Row i is the natural Jacobian times ``information^-1 score_i``: the change of the estimates when the
+    observation's weight rises by 1, and so about minus the change when it is left out (the infinitesimal
+    jackknife; L. A. Jaeckel 1972).
+
+    Parameters
+    ----------
+    model : Model
+    free : ndarray, shape (q,)
+        The estimates.
+    information : ndarray, shape (q, q)
+        Minus the Hessian there.
+
+    Returns
+    -------
+    ndarray, shape (n, p)
+        All ``nan`` where `information` is not positive definite.
+    """
+    found = scores(model, free)
+    jacobian = model.space.jacobian(free)
+    if not is_definite(information):
+        return np.full((found.shape[0], jacobian.shape[0]), np.nan)
+    moved: Array = (jacobian @ solve(information, found.T)).T
+    return moved

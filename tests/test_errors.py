@@ -1,0 +1,750 @@
+"""Every error a user can meet: each names the user's file and line, and what to write instead."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import re
+from math import log
+
+import numpy as np
+import pytest
+from scipy import optimize, sparse, special, stats
+
+import tapegrad as tg
+
+X = np.array([0.5, 1.5, 2.5])
+M = np.ones((3, 2))
+RNG = np.random.default_rng(0)
+
+
+def line_of(f, text="# here"):
+    """The line of `f` that holds a text."""
+    lines, start = inspect.getsourcelines(f)
+    (found,) = [start + i for i, line in enumerate(lines) if text in line]
+    return found
+
+
+def error_of(f, params, error=tg.TraceError, **kwargs):
+    with pytest.raises(error) as caught:
+        tg.trace(f, params, **kwargs)
+    return str(caught.value)
+
+
+STEPS = []
+
+
+def step(*advice):
+    def enter(f):
+        STEPS.append(pytest.param(f, advice, id=f.__name__))
+        return f
+
+    return enter
+
+
+# Steps that would leave the tape ----------------------------------------------------------------------------
+
+
+@step("write the value itself instead of float(...)")
+def float_of_a_traced_value(v):
+    total = v.sum()
+    return float(total)  # here
+
+
+@step("write np.log instead of math.log")
+def math_log(v):
+    return X.sum() * math.log(v[0] + 5.0)  # here
+
+
+@step("write np.log instead of log")
+def math_log_by_its_own_name(v):
+    return log(v[0] + 5.0)  # here
+
+
+@step("write np.exp instead of math.exp")
+def math_in_a_comprehension(v):
+    return sum(
+        math.exp(x)  # here
+        for x in v
+    )
+
+
+@step("write scipy.special.gammaln instead of math.lgamma")
+def math_lgamma(v):
+    return math.lgamma(v[0] + 5.0)  # here
+
+
+@step("write scipy.special.erf instead of math.erf")
+def math_erf(v):
+    return math.erf(v[0])  # here
+
+
+@step("write np.sum instead of math.fsum")
+def math_fsum(v):
+    return math.fsum(v)  # here
+
+
+@step("write np.isfinite instead of math.isfinite")
+def math_isfinite(v):
+    if math.isfinite(v[0]):  # here
+        return v[0]
+    return 0.0
+
+
+@step("instead of .item() or .tolist()")
+def item(v):
+    return v[0].item()  # here
+
+
+@step("instead of .item() or .tolist()")
+def tolist(v):
+    return sum(v.tolist())  # here
+
+
+@step("a plain buffer cannot hold traced values", "np.stack", "np.zeros_like(theta)")
+def element_of_a_plain_buffer(v):
+    buffer = np.zeros(3)
+    buffer[0] = v[0]  # here
+    return buffer.sum()
+
+
+@step("a plain buffer cannot hold traced values")
+def slice_of_a_plain_buffer(v):
+    buffer = np.zeros((3, 3))
+    buffer[0, :2] = v  # here
+    return buffer.sum()
+
+
+@step("a plain buffer cannot hold traced values")
+def plain_buffer_in_place(v):
+    total = np.zeros(3)
+    for x in X:
+        total += x * v[0]  # here
+    return total.sum()
+
+
+@step("a plain buffer cannot hold traced values")
+def captured_data_in_place(v):
+    x = X.copy()
+    x -= v[0]  # here
+    return x.sum()
+
+
+@step("np.full(shape, v, like=v)")
+def full_like_a_plain_array(v):
+    return np.full_like(X, v[0]).sum()  # here
+
+
+@step("leave out the dtype", "np.stack")
+def array_with_a_dtype(v):
+    return np.array([v[0], 1.0], dtype=float).sum()  # here
+
+
+@step("leave out the dtype")
+def asarray_with_a_dtype(v):
+    return np.asarray(v, float).sum()  # here
+
+
+@step("leave out the dtype")
+def fromiter(v):
+    return np.fromiter((2.0 * x for x in v), dtype=float).sum()  # here
+
+
+@step("np.stack([...])")
+def object_array_in_linear_algebra(v):
+    return np.linalg.det(np.array([[v[0], 0.0], [v[1], 1.0]]))  # here
+
+
+@step("np.stack([...])")
+def object_array_in_a_special_function(v):
+    return special.gammaln(np.array([v[0], v[1]])).sum()  # here
+
+
+@step("NumPy computes this in float16", "write .astype(float) first")
+def exponential_of_truth_values(v):
+    return np.exp(v > 9.0).sum() * v.sum()  # here
+
+
+@step("give np.mean one traced array, made with np.stack([...])")
+def mean_of_a_list(v):
+    return np.mean([v[0], v[1]])  # here
+
+
+@step("one traced array, made with np.stack([...])")
+def var_of_a_list(v):
+    return np.var([v[0], v[1]])  # here
+
+
+@step("np.stack([...]) or np.array([...], like=theta)")
+def mixed_object_array(v):
+    return np.exp(np.array([v[0], 1.0])).sum()  # here
+
+
+@step("draw random numbers outside the function")
+def random_numbers_about_a_traced_mean(v):
+    return RNG.normal(v[0], 1.0)  # here
+
+
+@step("draw random numbers outside the function")
+def random_numbers_by_the_old_way(v):
+    return np.random.normal(v[0], 1.0)  # noqa: NPY002  # here
+
+
+@step("write int(...)")
+def float_as_an_index(v):
+    return v[v[0]]  # here
+
+
+@step("write .astype(int)")
+def floats_as_an_index(v):
+    return v[v].sum()  # here
+
+
+@step("write int(...)")
+def range_of_a_float(v):
+    return sum(v[0] for _ in range(np.floor(v[1])))  # here
+
+
+@step("an assignment writes one element twice", "write each element once")
+def repeated_assignment(v):
+    v[[0, 0]] = v  # here
+    return v.sum()
+
+
+@step("choose with np.where first")
+def sum_where(v):
+    return np.sum(v, where=v > 0.0)  # here
+
+
+@step("leave initial out")
+def max_initial(v):
+    return np.max(v, initial=0.0)  # here
+
+
+@step("leave where out")
+def ufunc_where(v):
+    return np.log(v, where=v > 0.0).sum()  # here
+
+
+@step("leave dtype out")
+def sum_in_single_precision(v):
+    return np.sum(v, dtype=np.float32)  # here
+
+
+@step(".astype(float), which is float64")
+def single_precision(v):
+    return v.astype(np.float32).sum()  # here
+
+
+@step("np.linalg.qr cannot be traced")
+def no_rule(v):
+    return np.linalg.qr(v[:, None] * v)[1].sum()  # here
+
+
+@step("np.piecewise cannot be traced", "write np.where or np.select")
+def piecewise(v):
+    return np.piecewise(v, [v < 0.0], [0.0, 1.0]).sum()  # here
+
+
+@step("kv cannot be traced")
+def ufunc_without_a_rule(v):
+    return special.kv(0.5, np.abs(v)).sum()  # here
+
+
+@step("add.at cannot be traced", "np.bincount")
+def ufunc_at(v):
+    out = np.zeros_like(v)
+    np.add.at(out, [0, 0], v)  # here
+    return out.sum()
+
+
+@step("bitwise_and of numbers has no rule", "(x > 0) & (y > 0)")
+def bits_of_whole_numbers(v):
+    return (v.astype(int) & 1).sum()  # here
+
+
+@step("bitwise_xor of numbers has no rule")
+def hat_for_a_power(v):
+    return (v ^ 2).sum()  # here
+
+
+@step("invert of numbers has no rule")
+def bits_of_a_count(v):
+    return ~(v > 0.0).sum()  # here
+
+
+@step("use tapegrad.stats")
+def scipy_density(v):
+    return stats.norm.logpdf(X, v[0], 1.0).sum()  # here
+
+
+@step("tapegrad.special has logsumexp")
+def scipy_logsumexp(v):
+    return special.logsumexp(v)  # here
+
+
+@step("tapegrad.special has logsumexp, softmax, polygamma")
+def scipy_polygamma(v):
+    return special.polygamma(1, v[0] + 5.0)  # here
+
+
+@step("tapegrad.special")
+def scipy_multigammaln(v):
+    return special.multigammaln(v[0] + 5.0, 2)  # here
+
+
+@step("scipy.optimize takes plain numbers only")
+def scipy_root(v):
+    return optimize.brentq(lambda x: x - v[0], -10.0, 10.0)  # here
+
+
+@step("scipy.sparse takes plain numbers only")
+def scipy_sparse(v):
+    return (sparse.csr_array(M) @ v).sum()  # here
+
+
+@step("complex128 data cannot stand on a tape")
+def complex_numbers(v):
+    return abs(v[0] * 1j)  # here
+
+
+@step("data cannot stand on a tape")
+def text_as_a_number(v):
+    return v[0] * "2"  # here
+
+
+@step("NoneType is not a number")
+def none_as_a_number(v):
+    return v + None  # here
+
+
+@step("a MaskedArray cannot stand on a tape", "x.compressed()")
+def masked_data(v):
+    return (v[0] * np.ma.masked_array(X, X > 2.0)).sum()  # here
+
+
+@step("a matrix cannot stand on a tape")
+def matrix_data(v):
+    return (v * np.asmatrix(np.eye(2))).sum()  # here
+
+
+@step("unhashable")
+def traced_key(v):
+    return {v[0]: 1.0}[v[0]] * v[1]  # here
+
+
+@pytest.mark.parametrize(("f", "advice"), STEPS)
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_a_step_that_cannot_be_recorded(f, advice):
+    told = error_of(f, dict(v=np.array([1.2, 0.4])))
+    assert f"{__file__}:{line_of(f)}: `" in told
+    for words in advice:
+        assert words in told
+
+
+def test_the_line_is_that_of_a_helper_where_it_stands_there():
+    def helper(x):
+        return math.log(x)  # here
+
+    def f(v):
+        return helper(v[0])
+
+    assert f"{__file__}:{line_of(helper)}: `return math.log(x)  # here`" in error_of(f, dict(v=np.ones(2)))
+
+
+def test_the_line_in_a_pandas_step_is_the_users():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(dict(y=X))
+
+    def f(a):
+        frame["z"] = a * frame["y"]
+        return pd.Series(np.array([a, 1.0]), dtype=float).sum()  # here
+
+    told = error_of(f, dict(a=1.0))
+    assert f"{__file__}:{line_of(f)}: `" in told
+    assert ".to_numpy()" in told
+
+
+def test_code_without_a_file_still_has_a_line():
+    scope = {"math": math}
+    exec(compile("def f(a):\n    return math.log(a)\n", "<typed in>", "exec"), scope)
+    assert "at <typed in>:2: " in error_of(scope["f"], dict(a=1.0))
+
+
+def test_errors_of_a_later_trace_come_with_the_call_that_met_them():
+    def f(a):
+        if a > 1.0:
+            return math.log(a)  # here
+        return a
+
+    tape = tg.trace(f, dict(a=0.5))
+    for _ in range(2):
+        with pytest.raises(tg.TraceError, match=re.escape(f"{__file__}:{line_of(f)}")):
+            tape([2.0])
+        assert tape([0.25]) == 0.25
+
+
+# Randomness and state ---------------------------------------------------------------------------------------
+
+
+def test_random_numbers_inside_the_function():
+    rng = np.random.default_rng(1)
+
+    def f(mu):
+        noise = rng.normal(size=3)
+        return ((X - mu) * noise).sum()  # here
+
+    told = error_of(f, dict(mu=0.5), tg.ReplayError)
+    assert f"the step at {__file__}:{line_of(f)}: `return ((X - mu) * noise).sum()  # here` differs" in told
+    assert "Draw random numbers outside the function, once" in told
+
+
+def test_random_numbers_that_a_start_value_of_zero_hides():
+    rng = np.random.default_rng(2)
+
+    def f(mu):
+        return mu * rng.normal()  # here
+
+    told = error_of(f, dict(mu=0.0), tg.ReplayError)
+    assert f"{__file__}:{line_of(f)}" in told
+
+
+def test_a_counter_inside_the_function():
+    calls = []
+
+    def f(mu):
+        calls.append(mu)
+        return mu * len(calls)  # here
+
+    told = error_of(f, dict(mu=0.0), tg.ReplayError)
+    assert f"{__file__}:{line_of(f)}" in told
+    assert "keep no state inside it" in told
+
+
+def test_captured_data_that_the_function_changes():
+    x = X.copy()
+
+    def f(mu):
+        x[0] += 1.0
+        return (mu * x).sum()  # here
+
+    assert f"{__file__}:{line_of(f)}" in error_of(f, dict(mu=0.0), tg.ReplayError)
+
+
+def test_a_function_that_tells_traced_values_from_arrays():
+    def f(mu):
+        return mu * 2.0 if isinstance(mu, float) else mu * 3.0
+
+    told = error_of(f, dict(mu=0.0), tg.ReplayError)
+    assert f"f ({__file__}:{f.__code__.co_firstlineno})" in told
+    assert "test the type of its arguments" in told
+
+
+def test_a_function_that_catches_our_error():
+    def f(mu):
+        try:
+            return 2.0 * float(mu)
+        except TypeError:
+            return 3.0 * mu
+
+    told = error_of(f, dict(mu=0.0), tg.ReplayError)
+    assert f"f ({__file__}:{f.__code__.co_firstlineno})" in told
+    assert "catch the error of a traced step" in told
+
+
+def test_a_harmless_catch_is_harmless():
+    def f(mu):
+        try:
+            return 2.0 * float(mu)
+        except TypeError:
+            return 2.0 * mu
+
+    assert tg.trace(f, dict(mu=0.0))([3.0]) == 6.0
+
+
+# Leaked tracers ---------------------------------------------------------------------------------------------
+
+
+def test_a_traced_value_kept_from_another_trace():
+    kept = []
+
+    def keep(a):
+        kept.append(a * 2.0)
+        return a
+
+    tg.trace(keep, dict(a=1.0))
+
+    def in_an_operation(a):
+        return a + kept[0]  # here
+
+    def by_itself(a):
+        return a * float(kept[0] * 2.0 > 1.0)  # here
+
+    def as_a_decision(a):
+        if kept[0] > 1.0:  # here
+            return a
+        return -a
+
+    def in_a_function(a):
+        return np.maximum(np.exp(kept[0]), a)  # here
+
+    def in_a_list(a):
+        return np.stack([a, kept[0]]).sum()  # here
+
+    for f in (in_an_operation, by_itself, as_a_decision, in_a_function, in_a_list):
+        told = error_of(f, dict(a=1.0))
+        assert "a traced value of another trace was used" in told
+        assert f"{__file__}:{line_of(f)}" in told
+    assert "of another trace" in error_of(lambda a: kept[0], dict(a=1.0))
+
+
+def test_a_traced_value_used_after_its_trace():
+    kept = []
+    tg.trace(lambda a: (kept.append(a), a)[1], dict(a=np.ones(3)))
+    for use in (
+        lambda a: a + 1.0,
+        np.exp,
+        lambda a: a[0],
+        np.sum,
+        lambda a: bool(a[0] > 0.0),
+        lambda a: a.any(),
+    ):
+        with pytest.raises(tg.TraceError, match="of another trace"):
+            use(kept[0])
+    with pytest.raises(tg.TraceError, match="of another trace"):
+        kept[0][0] = 1.0
+    assert "traced" in repr(kept[0])
+
+
+# What the function returns ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [(None, "returned nothing"), ("text", "returned a str"), ({1.0}, "returned a set"), (len, "returned a ")],
+)
+def test_a_function_that_returns_no_numbers(result, told):
+    def f(a):
+        a * 2.0
+        return result
+
+    message = error_of(f, dict(a=1.0))
+    assert f"f ({__file__}:{f.__code__.co_firstlineno}) {told}" in message
+    assert "expected numbers or arrays, or a nest of them" in message
+
+
+def test_a_function_that_returns_nothing_on_one_path():
+    def f(a):
+        if a > 0.0:
+            return a
+        return None
+
+    tape = tg.trace(f, dict(a=1.0))
+    with pytest.raises(tg.TraceError, match="returned nothing"):
+        tape([-1.0])
+    assert tape([2.0]) == 2.0
+
+
+def test_a_function_that_returns_complex_numbers():
+    message = error_of(lambda a: 1j, dict(a=1.0))
+    assert "returned a complex" in message
+
+
+def test_callables_of_all_kinds_are_named():
+    class Model:
+        def __call__(self, a):
+            return None
+
+    def base(a, b):
+        return None
+
+    assert f"Model ({__file__}:" in error_of(Model(), dict(a=1.0))
+    assert f"partial ({__file__}:{base.__code__.co_firstlineno})" in error_of(
+        functools.partial(base, b=1), dict(a=1.0)
+    )
+
+
+def test_no_gradient_of_an_array():
+    tape = tg.trace(lambda a: a * X, dict(a=1.0))
+    with pytest.raises(
+        ValueError, match=r"the gradient needs a scalar; f returns shape \(3,\): end it with .sum"
+    ):
+        tape.grad([1.0])
+
+
+# Constants and unused parameters ----------------------------------------------------------------------------
+
+
+def test_a_constant_objective_warns_and_has_a_zero_gradient():
+    with pytest.warns(tg.UnusedParameterWarning, match="the result of f does not depend on a, b"):
+        tape = tg.trace(lambda a, b: 3.0, dict(a=1.0, b=np.ones(2)))
+    assert tape([1.0, 2.0, 3.0]) == 3.0
+    gradient = tape.grad([1.0, 2.0, 3.0])
+    assert gradient["a"] == 0.0
+    np.testing.assert_array_equal(gradient["b"], [0.0, 0.0])
+
+
+def test_an_unused_parameter_warns_where_trace_is_called():
+    with pytest.warns(
+        tg.UnusedParameterWarning, match="does not depend on b: its gradient there is zero"
+    ) as seen:
+        tape = tg.trace(lambda a, b: a**2 + np.floor(b), dict(a=1.0, b=2.0))
+    assert seen[0].filename == __file__
+    assert tape.grad([3.0, 4.0]) == dict(a=6.0, b=0.0)
+
+
+def test_a_parameter_that_only_a_branch_uses_does_not_warn():
+    tape = tg.trace(lambda a, b: a if b > 0.0 else -a, dict(a=1.0, b=2.0))
+    assert tape.grad([1.0, -1.0]) == dict(a=-1.0, b=0.0)
+
+
+# Parameters -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "told"),
+    [
+        (dict(a=None), TypeError, "a must be a real number"),
+        (dict(a="1.0"), TypeError, "a must be a real number"),
+        (dict(a=1j), TypeError, "a must be a real number"),
+        (dict(a=np.array([[1.0], [2.0, 3.0]], dtype=object)), TypeError, "a must be a real number"),
+        (dict(a=np.nan), ValueError, "start values must be finite; these are not: a"),
+        (dict(a=np.array([1.0, np.inf])), ValueError, r"these are not: a\[1\]"),
+        ({}, ValueError, "params holds no numbers"),
+        ([], ValueError, "params holds no numbers"),
+    ],
+)
+def test_start_values_that_are_no_numbers(params, error, told):
+    with pytest.raises(error, match=told):
+        tg.trace(lambda a: a, params)
+
+
+@pytest.mark.parametrize(
+    ("theta", "error", "told"),
+    [
+        (dict(a=1.0), ValueError, r"missing \['b'\], unexpected \[\]"),
+        (dict(a=1.0, b=[1.0, 2.0], c=3.0), ValueError, r"missing \[\], unexpected \['c'\]"),
+        (dict(a=1.0, b=[1.0]), ValueError, r"b has shape \(1,\), expected \(2,\)"),
+        ([1.0, 2.0], ValueError, "theta has 2 elements, expected 3"),
+        (np.ones(4), ValueError, "theta has 4 elements, expected 3"),
+        (np.ones((3, 1)), ValueError, "expected a dict of a: a number, b: an array of shape"),
+        (1.0, ValueError, "expected a dict of a: a number"),
+        (None, ValueError, "got NoneType"),
+        ("abc", ValueError, "got str"),
+        (dict(a="x", b=[1.0, 2.0]), TypeError, "a must be a real number"),
+        (dict(a=1.0, b=[1.0, 2j]), TypeError, "b must be a real number"),
+        (dict(a=1.0, b=[[1.0], 2.0]), TypeError, "ragged"),
+        (dict(a=[1.0], b=[1.0, 2.0]), ValueError, r"a has shape \(1,\), expected \(\)"),
+    ],
+)
+def test_a_wrong_theta(theta, error, told):
+    tape = tg.trace(lambda a, b: a * b.sum(), dict(a=1.0, b=np.ones(2)))
+    for method in (tape, tape.grad, tape.value_and_grad, tape.hessian):
+        with pytest.raises(error, match=told):
+            method(theta)
+
+
+def test_arguments_that_the_function_does_not_have():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'c'"):
+        tg.trace(lambda a: a, dict(a=1.0, c=2.0))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'b'"):
+        tg.trace(lambda a, b: a + b, dict(a=1.0))
+
+
+# The user's own errors --------------------------------------------------------------------------------------
+
+
+def test_the_functions_own_error_passes_through():
+    class OutOfRange(Exception):
+        pass
+
+    own = OutOfRange("sigma is negative")
+
+    def f(sigma):
+        if sigma < 0.0:
+            raise own from KeyError("k")
+        return np.log(sigma)
+
+    with pytest.raises(OutOfRange) as caught:
+        tg.trace(f, dict(sigma=-1.0))
+    assert caught.value is own
+    assert isinstance(own.__cause__, KeyError)
+    assert own.__context__ is own.__cause__ or own.__context__ is None
+
+
+def test_an_error_of_numpy_that_plain_numbers_meet_too():
+    with pytest.raises(ValueError, match="operands could not be broadcast together") as caught:
+        tg.trace(lambda v: (v + np.ones(4)).sum(), dict(v=np.ones(3)))
+    assert caught.value.__context__ is None
+    with pytest.raises(IndexError, match="index 7 is out of bounds"):
+        tg.trace(lambda v: v[7], dict(v=np.ones(3)))
+    with pytest.raises(TypeError, match="has no len"):
+        tg.trace(lambda a: len(a), dict(a=1.0))
+    with pytest.raises(ValueError, match="zero-size array"):
+        tg.trace(lambda v: np.max(v[:0]), dict(v=np.ones(3)))
+
+
+def test_a_function_that_changes_its_arguments_changes_copies():
+    start, y = np.array([1.0, 2.0]), X.copy()
+
+    def f(v, y):
+        v *= 2.0
+        v[0] = 5.0
+        y -= 1.0
+        return (v.sum() * y).sum()
+
+    tape = tg.trace(f, dict(v=start), data=dict(y=y))
+    theta = np.array([3.0, 4.0])
+    for _ in range(2):
+        assert tape(theta) == pytest.approx(13.0 * 1.5)
+        np.testing.assert_allclose(tape.grad(theta)["v"], [0.0, 3.0])
+    np.testing.assert_array_equal(theta, [3.0, 4.0])
+    np.testing.assert_array_equal(start, [1.0, 2.0])
+    np.testing.assert_array_equal(y, X)
+    assert tape.with_data(y=X + 1.0)(theta) == pytest.approx(13.0 * 4.5)
+
+
+# NaN and empty arrays ---------------------------------------------------------------------------------------
+
+
+def test_nan_in_the_data():
+    x = np.array([1.0, np.nan, 2.0])
+    tape = tg.trace(lambda mu: ((x - mu) ** 2).sum(), dict(mu=0.0))
+    with pytest.warns(tg.NonFiniteWarning, match="the value of f is NaN: the data x holds 1 NaN") as seen:
+        assert np.isnan(tape([1.0]))
+    assert seen[0].filename == __file__
+
+
+def test_nan_that_arises_on_the_way():
+    def f(a):
+        y = np.log(a)  # here
+        return y * 2.0
+
+    tape = tg.trace(f, dict(a=1.0))
+    with pytest.warns(tg.NonFiniteWarning, match="it arises in log") as seen:
+        tape([-1.0])
+    assert f"{__file__}:{line_of(f)}: `y = np.log(a)  # here`" in str(seen[0].message)
+
+
+def test_nan_in_theta():
+    tape = tg.trace(lambda a: a * 2.0, dict(a=1.0))
+    with pytest.warns(tg.NonFiniteWarning, match="the parameter a"):
+        assert np.isnan(tape([np.nan]))
+
+
+def test_infinity_is_a_number():
+    tape = tg.trace(lambda a: np.log(a), dict(a=1.0))
+    assert tape([0.0]) == -np.inf
+    assert tape([np.inf]) == np.inf
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_empty_data():
+    x = np.array([])
+    tape = tg.trace(lambda mu: ((x - mu) ** 2).sum() + mu, dict(mu=1.0))
+    assert tape([2.0]) == 2.0
+    assert tape.grad([2.0]) == dict(mu=1.0)
+    mean = tg.trace(lambda mu: (x * mu).mean(), dict(mu=1.0))
+    with pytest.warns(tg.NonFiniteWarning):
+        assert np.isnan(mean([2.0]))

@@ -1,0 +1,362 @@
+"""The optimisers and what surrounds them: several starts, callbacks, interrupts, phases, priors, data."""
+
+import importlib
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, fit
+from tapegrad.mle.fit import Iteration, refit
+from tapegrad.mle.transforms import positive, unit
+from tapegrad.stats import bernoulli, norm, poisson
+
+RNG = np.random.default_rng(8)
+N = 150
+X = RNG.normal(1.0, 2.0, size=N)
+DESIGN = np.column_stack([np.ones(N), RNG.normal(size=(N, 2))])
+COUNTS = RNG.poisson(np.exp(DESIGN @ [0.5, 0.4, -0.3])).astype(float)
+START = {"mu": 0.0, "log_sigma": 0.0}
+
+
+def rows(mu: Any, log_sigma: Any) -> Any:
+    return norm.logpdf(X, mu, np.exp(log_sigma))
+
+
+def poisson_rows(beta: Any) -> Any:
+    return poisson.logpmf(COUNTS, np.exp(DESIGN @ beta))
+
+
+# Optimisers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["bhhh", "BHHH", "fisher_scoring", "newton", "gradient_descent", "trust"])
+def test_every_optimiser_of_ours_finds_the_maximum(method: str) -> None:
+    result = fit(rows, START, method)
+    assert result.converged
+    np.testing.assert_allclose(result.x, [X.mean(), np.log(X.std())], rtol=1e-8)
+    regression = fit(poisson_rows, {"beta": np.zeros(3)}, method)
+    assert regression.converged
+    np.testing.assert_allclose(DESIGN.T @ (COUNTS - np.exp(DESIGN @ regression.x)), 0.0, atol=1e-8)
+
+
+def test_bhhh_takes_no_second_derivatives_on_its_way() -> None:
+    result = fit(poisson_rows, {"beta": np.zeros(3)}, "bhhh")
+    assert result.nhev <= 4  # Newton's steps at the end
+
+
+def test_newton_converges_in_few_steps_from_a_start_where_the_hessian_is_indefinite() -> None:
+    # The published defect: from (0, 0) plain Newton steps run away.
+    result = fit(rows, START, "newton")
+    assert result.converged
+    assert result.nit <= 12
+    away = fit(rows, {"mu": 100.0, "log_sigma": -1.0}, "newton")
+    np.testing.assert_allclose(away.x, result.x, rtol=1e-8)
+
+
+def test_evaluations_are_counted() -> None:
+    result = fit(rows, START, "newton")
+    assert result.nfev == result.njev > 0
+    assert 0 < result.nhev <= result.nit + 2
+    assert fit(rows, START, "nelder-mead").njev == 0
+    assert result.path is not None
+    assert np.all(np.diff(result.path) > 0.0)
+
+
+# Several starts ---------------------------------------------------------------------------------------------
+
+
+def two_peaks(a: Any) -> Any:
+    return np.logaddexp(-((a + 2.0) ** 2), 3.0 - 2.0 * (a - 3.0) ** 2)
+
+
+def test_several_starts_find_the_higher_of_two_maxima() -> None:
+    one = fit(two_peaks, {"a": -2.0})
+    many = fit(two_peaks, {"a": -2.0}, n_starts=10, seed=1)
+    np.testing.assert_allclose(one.x, -2.0, atol=1e-6)
+    np.testing.assert_allclose(many.x, 3.0, atol=1e-6)
+    assert many.llf > one.llf
+    assert " of 10 starts ended at this maximum" in many.message
+    again = fit(two_peaks, {"a": -2.0}, n_starts=10, seed=1)
+    np.testing.assert_array_equal(again.x, many.x)
+
+
+def test_random_starts_keep_to_where_the_log_likelihood_is_finite() -> None:
+    result = fit(lambda s: norm.logpdf(X, 1.0, s).sum(), {"s": 0.01}, n_starts=5, seed=3)
+    assert result.converged
+    assert "of 5 starts" in result.message
+
+
+def test_the_number_of_starts() -> None:
+    with pytest.raises(ValueError, match="n_starts is a number of starts, 1 or more, not 0"):
+        fit(rows, START, n_starts=0)
+
+
+# Watching and stopping --------------------------------------------------------------------------------------
+
+CALLED_BACK = [
+    "bfgs",
+    "lbfgs",
+    "newton",
+    "bhhh",
+    "trust",
+    "gradient_ascent",
+    "nelder-mead",
+    "cg",
+    "slsqp",
+    "tnc",
+]
+
+
+@pytest.mark.parametrize("method", [*CALLED_BACK, "powell", "newton-cg", "trust-constr", "cobyla", "cobyqa"])
+def test_a_callback_sees_every_iteration_and_stops_the_fit(method: str) -> None:
+    seen: list[Iteration] = []
+
+    def callback(state: Iteration) -> None:
+        seen.append(state)
+        if state.nit == 2:
+            raise StopIteration
+
+    with pytest.warns((ConvergenceWarning, StandardErrorWarning), match="stopped early .* by the callback"):
+        result = fit(rows, {"mu": 0.0, "log_sigma": 2.0}, method, callback=callback)
+    assert not result.converged
+    assert [state.nit for state in seen] == [1, 2]
+    assert result.llf == seen[-1].llf  # the best so far
+    assert result.params == seen[-1].params
+
+
+def test_a_callback_sees_natural_parameters() -> None:
+    seen: list[Iteration] = []
+    fit(
+        lambda mu, sigma: norm.logpdf(X, mu, sigma),
+        {"mu": 0.0, "sigma": 1.0},
+        transforms={"sigma": positive},
+        callback=seen.append,
+    )
+    np.testing.assert_allclose(seen[-1].params["sigma"], X.std(), rtol=1e-3)
+    assert [state.nit for state in seen] == list(range(1, len(seen) + 1))
+
+
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs", "newton", "gradient_ascent", "nelder-mead", "tnc"])
+def test_an_interrupt_returns_the_best_so_far(method: str) -> None:
+    def callback(state: Iteration) -> None:
+        if state.nit == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns((ConvergenceWarning, StandardErrorWarning), match="stopped early .* interrupted"):
+        result = fit(rows, {"mu": 0.0, "log_sigma": 2.0}, method, callback=callback, n_starts=3, seed=1)
+    assert not result.converged
+    assert result.nit == 3
+    assert result.llf > rows(0.0, 2.0).sum()
+    assert "NOT CONVERGED" in str(result)
+
+
+def test_plain_progress_without_tqdm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.import_module
+
+    def without(name: str, package: str | None = None) -> types.ModuleType:
+        if name == "tqdm":
+            raise ImportError(name)
+        return find(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", without)
+    result = fit(rows, START, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("fit rows: 1 log-likelihood -")
+    assert lines[-1].endswith("done")
+    assert result.converged
+
+
+def test_progress_with_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class Bar:
+        def __init__(self, total: int | None, desc: str) -> None:
+            seen.append((total, desc))
+
+        def set_postfix_str(self, text: str, refresh: bool) -> None:
+            seen.append(text)
+
+        def update(self) -> None:
+            seen.append("update")
+
+        def close(self) -> None:
+            seen.append("close")
+
+    tqdm = types.ModuleType("tqdm")
+    tqdm.tqdm = Bar  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tqdm", tqdm)
+    fit(rows, START, progress=True)
+    assert seen[0] == (None, "fit rows")
+    assert seen[1].startswith("log-likelihood -")
+    assert seen[2] == "update"
+    assert seen[-1] == "close"
+
+
+# Phases -----------------------------------------------------------------------------------------------------
+
+
+def test_phases_end_where_a_plain_fit_does() -> None:
+    seen: list[Iteration] = []
+    result = fit(rows, START, phases={"log_sigma": 2}, callback=seen.append)
+    np.testing.assert_allclose(result.x, fit(rows, START).x, rtol=1e-9)
+    held = [state.params["log_sigma"] for state in seen]
+    assert held[0] == 0.0  # not estimated yet
+    first = next(i for i, value in enumerate(held) if value != 0.0)
+    np.testing.assert_allclose(seen[first - 1].params["mu"], X.mean(), rtol=1e-3)
+
+
+def test_phases_of_elements_and_of_transformed_parameters() -> None:
+    def loglik(beta: Any, shape: Any) -> Any:
+        return poisson.logpmf(COUNTS, shape * np.exp(DESIGN[:, 1:] @ beta))
+
+    start = {"beta": np.zeros(2), "shape": 1.0}
+    plain = fit(loglik, start, transforms={"shape": positive})
+    for method in ("bfgs", "newton", "bhhh"):
+        result = fit(
+            loglik,
+            start,
+            method,
+            transforms={"shape": positive},
+            phases={"beta[1]": 3, "beta[0]": 2, "shape": 1},
+        )
+        np.testing.assert_allclose(result.x, plain.x, rtol=1e-7)
+
+
+def test_phases_that_are_none() -> None:
+    with pytest.raises(ValueError, match="'tau' is no parameter with a coordinate of its own; these are: mu"):
+        fit(rows, START, phases={"tau": 2})
+    with pytest.raises(ValueError, match="mu must begin in phase 1, 2 and so on, not 0"):
+        fit(rows, START, phases={"mu": 0})
+    with pytest.raises(ValueError, match="no parameter begins in phase 1"):
+        fit(rows, START, phases={"mu": 2, "log_sigma": 3})
+    with pytest.raises(ValueError, match="'mu' is no parameter with a coordinate of its own"):
+        fit(rows, START, phases={"mu": 2}, fixed="mu")
+
+
+# Priors -----------------------------------------------------------------------------------------------------
+
+
+def test_a_normal_prior_in_closed_form() -> None:
+    def prior(mu: Any) -> Any:
+        return norm.logpdf(mu, -3.0, 0.5)
+
+    result = fit(lambda mu: norm.logpdf(X, mu, 2.0).sum(), {"mu": 0.0}, logprior=prior)
+    precision = N / 4.0 + 1.0 / 0.25
+    np.testing.assert_allclose(result.x, (X.sum() / 4.0 - 3.0 / 0.25) / precision, rtol=1e-10)
+    np.testing.assert_allclose(result.bse, 1.0 / np.sqrt(precision), rtol=1e-10)
+    np.testing.assert_allclose(result.llf, norm.logpdf(X, result.x[0], 2.0).sum(), rtol=1e-12)  # without it
+
+
+def test_a_beta_prior_adds_to_the_counts() -> None:
+    heads = np.array([1.0] * 9 + [0.0])
+    result = fit(
+        lambda p: bernoulli.logpmf(heads, p),
+        {"p": 0.5},
+        transforms={"p": unit},
+        logprior=lambda p: 2.0 * np.log(p) + 3.0 * np.log(1.0 - p),
+    )
+    # The prior is one of p, not of logit(p): no Jacobian comes in, and the mode is (9 + 2) / (10 + 5).
+    np.testing.assert_allclose(result.params["p"], 11.0 / 15.0, rtol=1e-9)
+
+
+def test_a_ridge_penalty_settles_separation() -> None:
+    x = np.array([-2.0, -1.0, 1.0, 3.0])
+    y = (x > 0.0).astype(float)
+
+    def loglik(slope: Any) -> Any:
+        return bernoulli.logpmf(y, expit(slope * x)).sum()
+
+    result = fit(loglik, {"slope": 0.0}, logprior=lambda slope: -0.5 * slope**2)
+    assert result.converged
+    np.testing.assert_allclose((x * (y - expit(result.x[0] * x))).sum(), result.x[0], rtol=1e-9)
+
+
+def test_a_prior_must_be_one_number_and_finite_at_the_start() -> None:
+    with pytest.raises(ValueError, match="logprior must return one number"):
+        fit(rows, START, logprior=lambda mu, log_sigma: np.stack([mu, log_sigma]))
+    with pytest.raises(ValueError, match="log-likelihood plus log-prior is nan at the start"):
+        fit(rows, START, logprior=lambda mu, log_sigma: np.log(mu - 1.0))
+
+
+# Data -------------------------------------------------------------------------------------------------------
+
+
+def with_data(mu: Any, log_sigma: Any, y: Any) -> Any:
+    return norm.logpdf(y, mu, np.exp(log_sigma))
+
+
+def test_data_can_be_rebound() -> None:
+    result = fit(with_data, START, data={"y": X})
+    np.testing.assert_allclose(result.x, [X.mean(), np.log(X.std())], rtol=1e-9)
+    assert result.nobs == N
+    other = RNG.normal(size=N)
+    assert result._model is not None
+    moved = refit(result._model.with_data(y=other), result.x)
+    assert moved.converged
+    np.testing.assert_allclose(moved.free, [other.mean(), np.log(other.std())], rtol=1e-8)
+    np.testing.assert_allclose(moved.llf, with_data(*moved.free, other).sum(), rtol=1e-12)
+
+
+def test_data_that_is_not_there() -> None:
+    result = fit(rows, START)
+    assert result._model is not None
+    with pytest.raises(ValueError, match=r"no data to replace: pass it as fit\(loglik, params, data="):
+        result._model.with_data(y=X)
+    with pytest.raises(ValueError, match="no data: y has no elements"):
+        fit(with_data, START, data={"y": X[:0]})
+    bound = fit(with_data, START, data={"y": X})
+    assert bound._model is not None
+    with pytest.raises(ValueError, match="trace anew for data of another size"):
+        bound._model.with_data(y=X[:3])
+
+
+# Refits -----------------------------------------------------------------------------------------------------
+
+
+def test_refits_hold_coordinates() -> None:
+    result = fit(rows, START)
+    model = result._model
+    assert model is not None
+    held = refit(model, result.x, {0: 2.0})
+    assert held.converged
+    assert held.free[0] == 2.0
+    np.testing.assert_allclose(held.free[1], 0.5 * np.log(np.mean((X - 2.0) ** 2)), rtol=1e-8)
+    np.testing.assert_allclose(held.llf, rows(*held.free).sum(), rtol=1e-12)
+    far = refit(model, np.array([-30.0, 5.0]))
+    np.testing.assert_allclose(far.free, result.x, rtol=1e-7)
+    both = refit(model, result.x, {0: 2.0, 1: 0.5})
+    assert both.converged
+    assert both.free.tolist() == [2.0, 0.5]
+    np.testing.assert_allclose(both.llf, rows(2.0, 0.5).sum(), rtol=1e-12)
+
+
+def test_a_refit_from_nowhere_is_not_converged() -> None:
+    result = fit(lambda mu, sigma: norm.logpdf(X, mu, sigma), {"mu": 0.0, "sigma": 1.0})
+    assert result._model is not None
+    nowhere = refit(result._model, np.array([0.0, -1.0]))
+    assert not nowhere.converged
+    assert nowhere.free.tolist() == [0.0, -1.0]
+
+
+# Where it arises --------------------------------------------------------------------------------------------
+
+
+def test_a_start_that_is_not_finite_is_explained() -> None:
+    data = X.copy()
+    data[7] = np.nan
+    with pytest.raises(ValueError, match=r"nan at the start \(mu=0, sigma=1\)") as told:
+        fit(lambda mu, sigma: norm.logpdf(data, mu, sigma), {"mu": 0.0, "sigma": 1.0})
+    assert "the data data holds 1 NaN" in str(told.value)
+    with pytest.raises(ValueError, match="log-likelihood is nan at the start") as told:
+        fit(lambda mu, sigma: norm.logpdf(X, mu, np.log(sigma)), {"mu": 0.0, "sigma": -1.0})
+    assert "log(sigma) at" in str(told.value)
+    assert "test_fit_options.py" in str(told.value)
+    with pytest.raises(ValueError, match=r"gradient .* not finite at the start \(v=0\) in v") as told:
+        fit(lambda v: norm.logpdf(X, np.sqrt(v), 1.0).sum(), {"v": 0.0})
+    assert "sqrt(v)" in str(told.value)
