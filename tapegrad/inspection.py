@@ -96,10 +96,15 @@ def common_length(tape: Tape) -> int | None:
 def unused_parameters(tape: Tape) -> list[int]:
     """The parameter leaves that the output does not depend on differentiably, by their place."""
     needed = set(tape.outputs)
+    missing = set(tape.parameters) - needed
     for entry in reversed(tape.entries):
+        if not missing:
+            break
         if entry.output in needed:
-            needed.update(s for i, s in enumerate(entry.inputs) if entry.op.differentiable(i))
-    return [i for i, slot in enumerate(tape.parameters) if slot not in needed]
+            used = [s for i, s in enumerate(entry.inputs) if entry.op.differentiable(i)]
+            needed.update(used)
+            missing.difference_update(used)
+    return [i for i, slot in enumerate(tape.parameters) if slot in missing]
 
 
 def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:
