@@ -8,7 +8,7 @@ from tapegrad.errors import (
     UnusedParameterWarning,
 )
 from tapegrad.function import TracedFunction, trace
-from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
+from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape import Tape, TapeError, verify
 
 __version__ = "0.1.0"
@@ -25,7 +25,10 @@ __all__ = [
     "TraceError",
     "TracedFunction",
     "UnusedParameterWarning",
+    "compare",
     "fit",
+    "load",
+    "save",
     "trace",
     "verify",
 ]

@@ -28,7 +28,7 @@ class Slope(NamedTuple):
         return self.settled & ~(np.abs(found - self.value) <= self.tolerance)
 
 
-def slope(f: Callable[[Vector], Vector], at: Any, direction: Any) -> Slope:
+def slope(f: Callable[[Vector], Vector], at: Any, direction: Any, size: Any = 0.0) -> Slope:
     """The derivative of `f` along `direction`, each element with the step size that it settles at.
 
     Parameters
@@ -37,12 +37,14 @@ def slope(f: Callable[[Vector], Vector], at: Any, direction: Any) -> Slope:
         A function of a vector that gives a vector.
     at, direction : ndarray
         The point, and the direction, in which a step of 1 goes about as far as the function's own scale.
+    size : array_like
+        The size of what cancels within `f`, where that is more than `f` itself.
     """
     found = np.array([_quotient(f, at, direction, step, 0) for step in STEPS])
     gaps = np.abs(np.diff(found, axis=0))
     gaps = np.where(np.isnan(gaps), np.inf, gaps)
     value = np.take_along_axis(found[1:], gaps.argmin(axis=0)[None], axis=0)[0]
-    rounding = 1e-9 * np.abs(f(at)).max(initial=0.0)
+    rounding = 1e-9 * np.maximum(size, np.abs(f(at)).max(initial=0.0))
     off = 10.0 * gaps.min(axis=0) + rounding
     return Slope(value, off + RTOL * np.abs(value), off <= 1e-3 * np.abs(value) + 1e3 * rounding)
 

@@ -370,6 +370,7 @@ def trace(
     *,
     data: Mapping[str, Any] | None = None,
     backend: str = "numpy",
+    threads: int = 1,
     sufficient_statistics: bool = True,
 ) -> TracedFunction:
     """Record a function once as a tape, to replay its value and derivatives.
@@ -386,6 +387,9 @@ def trace(
         trace. Arrays that `f` finds by itself (closures, globals) are copied and frozen when it is traced.
     backend : {"numpy", "replay"}
         What runs the tapes: generated NumPy code, or the reference loop over the entries.
+    threads : int
+        Threads that share the blocks of a row loop. More than one pay from some 100,000 rows on; the result
+        does not depend on their number.
     sufficient_statistics : bool
         Put sums over rows that are polynomials in the data together from sums computed once, so that a
         replay's cost does not depend on the number of rows.
@@ -422,7 +426,7 @@ def trace(
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
     structure, vector = structure_of(params, argument_name(f))
     passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
-    router = Router(f, structure, data or {}, vector, Running(backend, passes))
+    router = Router(f, structure, data or {}, vector, Running(backend, threads, passes))
     tape = router.current.tape
     unused = inspection.unused_parameters(tape)
     if unused and not tape.guards:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,9 +32,10 @@ def outcome_key(outcome: Any) -> Hashable:
 
 @dataclass(frozen=True)
 class Running:
-    """How tapes are run: on which backend, and after which passes."""
+    """How tapes are run: on which backend, in how many threads, and after which passes."""
 
     backend: str
+    threads: int
     passes: tuple[Pass, ...]
 
 
@@ -84,12 +85,12 @@ class Path:
     @cached_property
     def value(self) -> Executable:
         """Runs the value."""
-        return Executable(self.running.backend, self.tidy_tape, self.data)
+        return self._executable(self.tidy_tape)
 
     @cached_property
     def gradient(self) -> Executable:
         """Runs value and gradient."""
-        return Executable(self.running.backend, self.gradient_tape, self.data)
+        return self._executable(self.gradient_tape)
 
     @cached_property
     def jvp(self) -> Executable:
@@ -133,6 +134,9 @@ class Path:
         once = self._tidy(pushforward(_gradient_alone(self.gradient_tape)))
         leaves = once.parameters[: len(self.tape.parameters)]
         return self._product(pushforward(once, moving=leaves), given=len(once.parameters))
+
+    def _executable(self, tape: Tape, late: Sequence[int] = ()) -> Executable:
+        return Executable(self.running.backend, tape, self.data, late, self.running.threads)
 
     def _product(self, tape: Tape, given: int | None = None) -> Executable:
         tape = self._tidy(tape)

@@ -79,7 +79,12 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
     leaves = [vector[leaf.place].reshape(leaf.shape).copy()[()] for leaf in structure.leaves]
     arrays = {label: np.array(data_array(label, value))[()] for label, value in data.items()}
     with np.errstate(all="ignore"):
-        return call(f, structure.build(leaves), arrays)
+        try:
+            return call(f, structure.build(leaves), arrays)
+        except TypeError as error:
+            if "`like` argument" in str(error):
+                error.add_note("A scalar parameter is no array: collect values in a list and np.stack them.")
+            raise
 
 
 def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Tracer:

@@ -132,6 +132,18 @@ class _Function:
             ]
         )
 
+    def size(self, x: Vector, order: int) -> Any:
+        """What the elements of the derivative below `order` would be if f bent once over each parameter's size.
+
+        They are sums of such terms, and may cancel.
+        """
+        if order == 1:
+            return 0.0
+        value, gradient = self.tape.value_and_grad_flat(x)
+        sizes = _sizes(x)
+        slopes = max(abs(value), np.abs(gradient * sizes).max()) / sizes
+        return slopes if order == 2 else np.divide.outer(slopes, sizes).ravel()
+
     def tapes(self, x: Vector, order: int) -> Iterator[tuple[Tape, list[Any]]]:
         """The tapes behind the derivatives up to `order`, with the value of every slot."""
         path = self._router.path_at(x)
@@ -225,7 +237,7 @@ def _check(function: _Function, quantity: _Quantity, points: list[Vector]) -> No
         else:
             directions = np.random.default_rng(4).uniform(-1.0, 1.0, (1, point.size)) * _sizes(point)
         for k, found in enumerate(quantity.along(point, directions)):
-            expected = slope(quantity.differenced, point, directions[k])
+            expected = slope(quantity.differenced, point, directions[k], function.size(point, quantity.order))
             wrong = expected.wrong(found)
             if wrong.any():
                 wrong &= ~kinked(quantity.differenced, point, directions[k])

@@ -15,7 +15,7 @@ TINY = "numpy in tiny blocks"
 @pytest.fixture(scope="session", autouse=True)
 def tiny_backend() -> Iterator[str]:
     """Enter the backend of tiny blocks."""
-    BACKENDS[TINY] = lambda tape, data, late: Compiled(tape, data, late, block=1).workspace
+    BACKENDS[TINY] = lambda tape, data, late, threads: Compiled(tape, data, late, 1, threads).workspace
     yield TINY
     del BACKENDS[TINY]
 

@@ -12,8 +12,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from against_plain import DATA, MASK, check
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 import tapegrad as tg
 
@@ -275,6 +276,25 @@ def reshapes_and_transposes_are_views(m):
 
 
 @program
+def diagonals_and_broadcasts_follow_their_owner(q, v):
+    along, above, rows = np.diag(q), q.diagonal(1), np.broadcast_to(v, (2, 3))
+    tables = np.meshgrid(v, v)
+    q[np.diag_indices(3)] = np.exp(along)
+    q[0] += 1.0
+    v[0] = 5.0
+    return along, above, rows, q, tables[0]
+
+
+@program
+def a_ravel_of_a_strided_array_is_a_copy(u):
+    other = u[::2].ravel()
+    other += 1.0
+    same = u.ravel()
+    same *= 2.0
+    return u, other
+
+
+@program
 def a_reshape_of_a_transpose_is_a_copy(m):
     flat = m.T.reshape(-1)
     flat[0] = 100.0
@@ -420,7 +440,7 @@ programs(
     lambda v: DATA[v[0] > 0.6] * np.ones((2, 3))[:, v > 5.0].sum() * v[0],
     lambda u: [1.0, 2.0, 3.0][np.argmax(u[:3])] * u,
     lambda u: u[np.argsort(-u)[:2]],
-    lambda u: np.arange((u > 0.5).sum()).sum() * u + np.zeros((u > 0.5).sum()).sum(),
+    lambda u: np.arange(int((u > 0.5).sum())).sum() * u + np.zeros((u > 0.5).sum()).sum(),
     lambda u: float(u[0] > 0.5) * u + (u > 0.5).sum().item() * sum((u > 0.5).tolist()),
     lambda u: math.sqrt(np.argmax(u)) * u + np.array([1.0, 2.0])[int(u[0] > 0.5)],
     lambda u: u[[np.argmax(u), 0, np.argmin(u)]],
@@ -553,6 +573,9 @@ VIEWS = (
     lambda x: x[None],
     lambda x: x[0] if x.ndim > 1 and x.shape[0] else x[:1],
     lambda x: np.squeeze(x),
+    lambda x: x.diagonal() if x.ndim > 1 else x,
+    lambda x: np.broadcast_to(x, (2, *x.shape)) if x.ndim < 3 else x,
+    lambda x: np.flip(x),
     lambda x: np.swapaxes(x, 0, -1) if x.ndim else x,
     lambda x: x,
 )
@@ -569,6 +592,13 @@ COPIES = (
 
 
 def write(x, y, how, c):
+    try:
+        np.shape(x)[0]
+        x[:0] = 0.0
+    except ValueError:
+        return  # a view that is read-only
+    except IndexError:
+        pass
     value = y if np.ndim(y) == 0 or np.shape(y) == np.shape(x) else c
     if how == 0:
         x[...] = value
@@ -614,6 +644,50 @@ STEP = st.tuples(
 @given(st.lists(STEP, max_size=12))
 def test_views_and_writes_at_random(steps):
     check(lambda m: scribble(m, steps))
+
+
+SHAPE = (2, 3, 2)
+MIXED = st.tuples(
+    st.one_of(st.integers(-2, 1), st.just(slice(None)), st.lists(st.integers(-2, 1), min_size=1, max_size=3)),
+    st.one_of(st.just(Ellipsis), st.just(None), st.slices(3), npst.arrays(bool, 3)),
+    st.one_of(st.integers(-2, 1), st.slices(2), st.just([1, 0]).map(np.array)),
+)
+INDEX = st.one_of(
+    npst.basic_indices(SHAPE, allow_newaxis=True, allow_ellipsis=True),
+    npst.integer_array_indices(SHAPE),
+    npst.arrays(bool, SHAPE),
+    npst.arrays(bool, SHAPE[:2]),
+    MIXED,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(INDEX)
+def test_indices_at_random(index):
+    def fits(shape):
+        try:
+            return np.zeros(shape)[index] is not None
+        except IndexError:
+            return False
+
+    def read(c):
+        return c[index] * 2.0
+
+    def written(c, s):
+        c[index] = s
+        return c
+
+    def moved(c):
+        part = c[index]
+        part += 1.0
+        return c, part
+
+    assume(fits(SHAPE))
+    check(read)
+    check(moved)
+    places = np.arange(12).reshape(SHAPE)[index]
+    if np.unique(places).size == np.size(places):
+        check(written)
 
 
 # What the tape holds ----------------------------------------------------------------------------------------

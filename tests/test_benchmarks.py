@@ -1,13 +1,14 @@
 """The benchmarks compute the right numbers, and their command line runs. Nothing here depends on timing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numpy.testing import assert_allclose
 
-from benchmarks import contestants, measure, report
+from benchmarks import contestants, costs, measure, report
 from benchmarks.__main__ import main
 from benchmarks.models import MODELS
 
@@ -80,6 +81,43 @@ def test_the_cost_of_tracing_is_printed(
     monkeypatch.setattr(measure, "TRACE_OPS", 400)
     assert main(["--trace-cost"]) == 0
     assert "us per operation" in capsys.readouterr().out
+
+
+def test_what_derivatives_cost(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(costs, "N", 200)
+    monkeypatch.setattr(costs, "COSTED", ("normal", "logistic"))
+    file = tmp_path / "costs.json"
+    assert main(["--costs", "--json", str(file)]) == 0
+    _, head, _, *lines, targets = capsys.readouterr().out.splitlines()
+    assert head.split()[:6] == ["model", "p", "plain", "call", "value", "gradient"]
+    assert [line.split()[:2] for line in lines] == [["normal", "2"], ["logistic", "10"]]
+    assert targets.split() == ["at", "most", "4x", "8x", "25x"]
+    written = json.loads(file.read_text())
+    assert [row["model"] for row in written["costs"]] == list(costs.COSTED)
+    assert written["costs"][1]["data_bytes"] == 200 * 11 * 8
+    assert all(len(row["seconds"]) == 5 for row in written["costs"])
+
+
+def test_missed_targets_have_a_star() -> None:
+    seconds = {"plain call": 1.0, "value": 1.0, "gradient": 4.1, "hvp": 8.0, "Hessian": 30.0}
+    peaks = {"gradient": 300, "hvp": 500, "Hessian": 700}
+    few, ten = (costs.row(costs.Cost("m", 10, p, 100, seconds, peaks, 5)).split() for p in (3, 10))
+    assert few[-6:] == ["4.1x*", "8.0x", "30.0x", "3.0x", "5.0x", "7.0x"]
+    assert ten[-4] == "30.0x*"
+
+
+@pytest.mark.parametrize("what", ["value", "gradient"])
+def test_wrong_derivatives_are_never_timed(what: str) -> None:
+    right = MODELS["normal"]
+
+    def by_hand(**arguments: Any) -> Any:
+        value, grad = right.by_hand(**arguments)
+        return value * (1.0 + 1e-6 * (what == "value")), {k: g * (1.0 + 1e-6) for k, g in grad.items()}
+
+    with pytest.raises(measure.Mismatch, match=f"normal: the {what} is "):
+        costs.cost(replace(right, by_hand=by_hand), 30)
 
 
 def test_an_unknown_model_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

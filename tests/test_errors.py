@@ -166,6 +166,11 @@ def exponential_of_truth_values(v):
     return np.exp(v > 9.0).sum() * v.sum()  # here
 
 
+@step("write np.arange(int(n))")
+def arange_of_a_traced_count(v):
+    return np.arange((v > 0.0).sum()).sum() * v[0]  # here
+
+
 @step("give np.mean one traced array, made with np.stack([...])")
 def mean_of_a_list(v):
     return np.mean([v[0], v[1]])  # here
@@ -671,6 +676,12 @@ def test_the_functions_own_error_passes_through():
     assert caught.value is own
     assert isinstance(own.__cause__, KeyError)
     assert own.__context__ is own.__cause__ or own.__context__ is None
+
+
+def test_like_a_scalar_parameter_is_numpys_error_with_our_advice():
+    with pytest.raises(TypeError, match="`like` argument must be an array-like") as caught:
+        tg.trace(lambda a: np.zeros(3, like=a).sum() + a, dict(a=1.0))
+    assert "np.stack" in caught.value.__notes__[0]
 
 
 def test_an_error_of_numpy_that_plain_numbers_meet_too():

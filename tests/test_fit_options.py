@@ -154,6 +154,31 @@ def test_an_interrupt_returns_the_best_so_far(method: str) -> None:
     assert "NOT CONVERGED" in str(result)
 
 
+def test_an_interrupt_in_a_later_start_keeps_what_was_found() -> None:
+    count = 0
+
+    def callback(state: Iteration) -> None:
+        nonlocal count
+        count += state.nit == 1
+        if count == 3:
+            raise KeyboardInterrupt
+
+    result = fit(rows, START, callback=callback, n_starts=6, seed=1)
+    assert result.converged
+    assert "2 of 3 starts ended at this maximum; 3 more were not run" in result.message
+    np.testing.assert_allclose(result.x, fit(rows, START).x, rtol=1e-8)
+
+
+def test_an_interrupt_in_an_early_phase_ends_the_fit() -> None:
+    def callback(state: Iteration) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.warns((ConvergenceWarning, StandardErrorWarning), match="stopped early .* interrupted"):
+        result = fit(rows, START, phases={"log_sigma": 2}, callback=callback)
+    assert not result.converged
+    assert result.params["log_sigma"] == 0.0
+
+
 def test_plain_progress_without_tqdm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

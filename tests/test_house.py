@@ -32,6 +32,7 @@ LAYERS = (
     ("differences", "testing"),
     ("graph", "stats", "special", "datasets", "forward"),
     ("mle",),
+    ("samplers",),
     ("demo",),
     ("cli",),
 )

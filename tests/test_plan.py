@@ -195,6 +195,23 @@ def test_large_data_in_blocks():
     np.testing.assert_allclose(tape.hessian(theta), reference.hessian(theta), rtol=1e-12)
 
 
+def test_the_result_does_not_depend_on_the_number_of_threads():
+    n = 100_000
+    x = RNG.normal(3.0, 2.0, n)
+
+    def f(mu, log_sigma):
+        return -np.log1p(((x - mu) / np.exp(log_sigma)) ** 2).sum() - n * log_sigma
+
+    theta = np.array([2.5, 0.6])
+    one, *more = (tg.trace(f, dict(mu=0.0, log_sigma=0.0), threads=threads) for threads in (1, 2, 3))
+    value, gradient = one.value_and_grad_flat(theta)
+    for tape in more:
+        other_value, other_gradient = tape.value_and_grad_flat(theta)
+        assert other_value == value
+        np.testing.assert_array_equal(other_gradient, gradient)
+        np.testing.assert_array_equal(tape.hessian(theta), one.hessian(theta))
+
+
 def test_an_unknown_backend():
     with pytest.raises(ValueError, match="no backend 'cuda': choose one of numpy, replay"):
         tg.trace(logistic, CASES["logistic"][1], backend="cuda")

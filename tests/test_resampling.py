@@ -254,6 +254,21 @@ def test_the_jackknife_of_groups_in_closed_form() -> None:
     np.testing.assert_allclose(found.draws[:, 0], (WAITS.sum() - sums) / 50.0, rtol=1e-9)
 
 
+def test_what_is_left_out_may_lie_outside_the_support() -> None:
+    # theta - x is gamma(2) distributed; without its largest x, theta may fall below it.
+    x = 5.0 - np.random.default_rng(6).gamma(2.0, size=40)
+
+    def loglik(theta: Any, y: Any) -> Any:
+        return np.log(theta - y) - (theta - y)
+
+    result = fit(lambda theta: loglik(theta, x), {"theta": x.max() + 1.0})
+    found = jackknife(result).draws[:, 0]
+    for i in range(40):
+        rest = np.delete(x, i)
+        direct = fit(lambda theta, y=rest: loglik(theta, y), {"theta": result.x[0]})
+        np.testing.assert_allclose(found[i], direct.x[0], rtol=1e-8)
+
+
 def test_leaving_one_out_in_closed_form() -> None:
     found = cross_validate(exponential(), 60)
     means = (WAITS.sum() - WAITS) / 59.0

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 from scipy.special import expit
 
-from tapegrad import trace
+from tapegrad import mle, trace
 from tapegrad.mle import FitResult, fit
 from tapegrad.mle.covariance import free_covariance, natural_covariance
 from tapegrad.mle.rows import influence, pointwise, scores
@@ -189,6 +190,58 @@ def test_without_a_maximum_there_is_no_covariance() -> None:
     for kind, kwds in KINDS:
         assert np.isnan(free_covariance(result._model, result.x, flat, kind, kwds)).all()
     assert np.isnan(influence(result._model, result.x, flat)).all()
+
+
+# Of a result ------------------------------------------------------------------------------------------------
+
+
+def test_results_observation_by_observation() -> None:
+    result = fit(normal_rows, {**START, "sigma": 1.0}, transforms={"sigma": positive})
+    assert result._model is not None
+    assert result.free is not None
+    np.testing.assert_array_equal(mle.pointwise(result), pointwise(result._model, result.free))
+    np.testing.assert_array_equal(mle.scores(result), scores(result._model, result.free))
+    assert mle.influence(result).shape == (N, 4)
+    draws = result.x + np.array([[0.0, 0.1, 0.0, 0.0], [0.0, 0.0, -0.1, 0.2]])
+    expected = [norm.logpdf(LINEAR, DESIGN @ draw[:3], draw[3]) for draw in draws]
+    np.testing.assert_allclose(mle.pointwise(result, draws), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"draws must have shape \(s, 4\), not \(4,\)"):
+        mle.pointwise(result, result.x)
+    with pytest.raises(ValueError, match="sigma must be greater than 0"):
+        mle.pointwise(result, [[0.0, 0.0, 0.0, -1.0]])
+
+
+def test_influences_are_close_to_leaving_out() -> None:
+    result = fit(normal_rows, {**START, "sigma": 1.0}, transforms={"sigma": positive})
+    found = mle.influence(result)
+    without = result.x - mle.jackknife(result).draws
+    np.testing.assert_allclose(found, without, atol=0.1 * np.abs(without).max())
+
+
+def test_vuongs_test_by_its_formula() -> None:
+    poisson_fit = fit(poisson_rows, START)
+    other = fit(lambda mu, sigma: norm.logpdf(COUNTS, mu, sigma), {"mu": 1.0, "sigma": 1.0})
+    m = poisson_rows(poisson_fit.x) - norm.logpdf(COUNTS, *other.x)
+    for correction, penalty in (("none", 0.0), ("aic", 1.0), ("bic", 0.5 * np.log(N))):
+        found = mle.vuong_test(poisson_fit, other, correction)
+        z = (m.sum() - penalty) / (np.sqrt(N) * m.std())
+        np.testing.assert_allclose(found.statistic, z, rtol=1e-9)
+        np.testing.assert_allclose(found.pvalue, 2.0 * scipy_stats.norm.sf(abs(z)), rtol=1e-9)
+        turned = mle.vuong_test(other, poisson_fit, correction)
+        np.testing.assert_allclose(turned.statistic, -found.statistic)
+    assert "in favour of the first model" in str(mle.vuong_test(poisson_fit, other))
+
+
+def test_vuongs_test_of_what_cannot_be_compared() -> None:
+    poisson_fit = fit(poisson_rows, START)
+    with pytest.raises(ValueError, match="the same log-likelihood: there is nothing to test"):
+        mle.vuong_test(poisson_fit, fit(poisson_rows, START, "newton"))
+    with pytest.raises(ValueError, match="the models have 200 and 2 observations"):
+        mle.vuong_test(poisson_fit, fit(lambda mu: norm.logpdf(np.array([1.0, 2.0]), mu), {"mu": 0.0}))
+    with pytest.raises(ValueError, match="not defined for weighted observations"):
+        mle.vuong_test(poisson_fit, fit(poisson_rows, START, weights=np.ones(N)))
+    with pytest.raises(ValueError, match="no correction 'hq': choose one of none, aic, bic"):
+        mle.vuong_test(poisson_fit, poisson_fit, "hq")
 
 
 # Bad input --------------------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ from benchmarks.contestants import plain
 from benchmarks.models import MODELS
 from tapegrad.backends.replay import evaluate
 from tapegrad.mle import FitResult, StorageError, fit, load, save
+from tapegrad.mle.storage import _decode, _encode
 from tapegrad.mle.transforms import positive
+from tapegrad.ops.registry import OPS
 from tapegrad.stats import norm
 from tapegrad.tape import Tape
 
@@ -94,6 +96,15 @@ def test_tapes_come_back(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             evaluate(copy, vector, {})[copy.outputs[0]], evaluate(tape, vector, {})[tape.outputs[0]]
         )
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+def test_the_attributes_of_every_op_come_back(op: Any) -> None:
+    for _, attrs in op.samples:
+        for value in attrs.values():
+            copy = _decode(json.loads(json.dumps(_encode(value), allow_nan=False)))
+            assert type(copy) is type(value)
+            assert repr(copy) == repr(value)
 
 
 def test_guards_and_sources_come_back(tmp_path: Path) -> None:

@@ -77,6 +77,10 @@ def test_points_outside_the_domain_are_not_taken():
     check_grads(lambda p: np.log(np.linalg.norm(p) - 2.9), np.array([2.0, 2.12]))
 
 
+def test_a_derivative_that_cancels_is_zero():
+    check_grads(lambda a: np.hypot(a, a), 0.37)
+
+
 def test_a_kink_at_the_point_itself_is_left_to_convention():
     check_grads(lambda b: np.maximum(b, 0.0).sum() + np.abs(b).sum() + b @ b, np.zeros(2))
 
@@ -188,7 +192,9 @@ def test_a_function_that_changes_after_the_trace_is_found():
     check_grads(tape, 2.0)
     factor[0] = 1.5
     told = failure(tape, 2.0)
-    assert told.startswith("output of f is 2 by replay and 3 by a plain call, at a = 2: does the function keep")
+    assert told.startswith(
+        "output of f is 2 by replay and 3 by a plain call, at a = 2: does the function keep"
+    )
 
 
 def test_a_value_that_is_not_finite_is_explained():

@@ -385,3 +385,50 @@ def test_transforms_print_as_they_are_written() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert lower(1.0).to_free(np.array(2.0), "a") == 0.0
+
+
+def test_parameters_of_any_nesting() -> None:
+    def nested(groups: Any, rest: Any) -> Any:
+        low, high = groups
+        return norm.logpdf(X[:150], low["mu"], low["sigma"]).sum() + norm.logpdf(X[150:], high, rest[0]).sum()
+
+    start = {"groups": [{"mu": 0.0, "sigma": 1.0}, 0.5], "rest": (np.array(1.0),)}
+    result = fit(nested, start, transforms={"groups[0].sigma": positive, "rest[0]": lower(0.1)}, tie=[])
+    assert result.names == ("groups[0].mu", "groups[0].sigma", "groups[1]", "rest[0]")
+    expected = [X[:150].mean(), X[:150].std(), X[150:].mean(), X[150:].std()]
+    np.testing.assert_allclose(result.x, expected, rtol=1e-8)
+    assert isinstance(result.params["rest"], tuple)
+    fixed = fit(nested, start, transforms={"groups[0].sigma": positive}, fixed={"groups[1]": 2.0})
+    assert fixed.params["groups"][1] == 2.0
+
+
+def test_a_vector_alone() -> None:
+    def loglik(theta: Any) -> Any:
+        return norm.logpdf(X, np.log(theta[0]), theta[1]).sum()
+
+    result = fit(loglik, np.array([1.0, 1.0]), transforms=positive)
+    np.testing.assert_allclose(result.params, [np.exp(X.mean()), X.std()], rtol=1e-8)
+    assert result.names == ("theta[0]", "theta[1]")
+    held = fit(loglik, [1.0, 1.0], transforms={"theta[1]": positive, "theta[0]": positive}, fixed="theta[0]")
+    assert held.params[0] == 1.0
+
+
+def test_branches_under_transforms_are_followed() -> None:
+    # Huber's loss by branches: the tape in free coordinates is traced again as they change.
+    data = np.array([0.5, 0.1, 0.2, 0.4, 0.9, 7.0])
+
+    def branching(mu: Any) -> Any:
+        total = 0.0
+        for x in data:
+            r = x - mu
+            total = total - (0.5 * r * r if abs(r) < 1.0 else abs(r) - 0.5)
+        return total
+
+    plain = fit(branching, 4.0)
+    result = fit(branching, 4.0, transforms=positive)
+    np.testing.assert_allclose(result.params, plain.params, rtol=1e-8)
+    np.testing.assert_allclose(result.bse, plain.bse, rtol=1e-6)
+    assert result._model is not None
+    assert result._model.tape.retraces > 0
+    traced = fit(trace(branching, 4.0), 4.0, transforms=positive)
+    np.testing.assert_allclose(traced.params, plain.params, rtol=1e-8)

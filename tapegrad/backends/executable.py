@@ -37,17 +37,21 @@ class AnyWorkspace(Protocol):
         """The first guard that does not hold."""
 
 
-def _replayed(tape: Tape, data: Mapping[int, Any], late: Sequence[int]) -> Callable[[], AnyWorkspace]:
+def _replayed(
+    tape: Tape, data: Mapping[int, Any], late: Sequence[int], threads: int
+) -> Callable[[], AnyWorkspace]:
     return partial(Workspace, tape, data, late)
 
 
-def _printed(tape: Tape, data: Mapping[int, Any], late: Sequence[int]) -> Callable[[], AnyWorkspace]:
+def _printed(
+    tape: Tape, data: Mapping[int, Any], late: Sequence[int], threads: int
+) -> Callable[[], AnyWorkspace]:
     if len(tape.entries) > LONGEST_SOURCE:
-        return _replayed(tape, data, late)
-    return Compiled(tape, data, late).workspace
+        return _replayed(tape, data, late, threads)
+    return Compiled(tape, data, late, threads=threads).workspace
 
 
-# Each gives, for a tape, its data and its late leaves, a maker of workspaces.
+# Each gives a maker of workspaces, for a tape, its data, its late leaves and a number of threads.
 BACKENDS: dict[str, Callable[..., Callable[[], AnyWorkspace]]] = {"numpy": _printed, "replay": _replayed}
 
 
@@ -57,9 +61,11 @@ class Executable:
     `late` are parameter leaves at the end, directions mostly: many values of them share one run of the rest.
     """
 
-    def __init__(self, backend: str, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = ()) -> None:
+    def __init__(
+        self, backend: str, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = (), threads: int = 1
+    ) -> None:
         self.tape = tape
-        self._new_workspace = BACKENDS[backend](tape, data, late)
+        self._new_workspace = BACKENDS[backend](tape, data, late, threads)
         self._idle: deque[AnyWorkspace] = deque()
 
     def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,16 @@ class Compiled:
     """A tape's plan and its source, compiled: what all threads share."""
 
     def __init__(
-        self, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = (), block: int = BLOCK
+        self,
+        tape: Tape,
+        data: Mapping[int, Any],
+        late: Sequence[int] = (),
+        block: int = BLOCK,
+        threads: int = 1,
     ) -> None:
         self.tape = tape
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
         self.data = data
         self.late = late
         self.plan: Plan = plan(tape, late, block)
@@ -32,6 +40,14 @@ class Compiled:
         exec(compile(self.source.text, f"<tape {tape.name}>", "exec"), namespace)
         self.bind: Callable[..., Any] = namespace["bind"]
         self._matrix_blocks: dict[int, list[Array]] = {}
+
+    def run(self, loop: Callable[..., Any], chunks: list[list[tuple[Array, ...]]], *scalars: float) -> Any:
+        """Take a row loop over its blocks; what it collects comes in the order of the blocks."""
+        if self._pool is None or len(chunks) == 1:
+            return loop(chunks[0], *scalars)
+        futures = [self._pool.submit(_quietly, loop, chunk, *scalars) for chunk in chunks]
+        collected = [future.result() for future in futures]
+        return tuple([part for parts in column for part in parts] for column in zip(*collected, strict=True))
 
     def matrix_blocks(self, slot: int, matrix: Array) -> list[Array]:
         """A constant matrix in blocks of rows, columns contiguous within each: products with it take half."""
@@ -56,13 +72,13 @@ class NumpyWorkspace:
         self.inputs = np.zeros(sum(size_of(self._tape.avals[slot].shape) for slot in self._tape.parameters))
         self._arrays: dict[int, Array] = {}
         self._place_leaves()
-        self._loops: list[list[tuple[Array, ...]]] = []
+        self._loops: list[list[list[tuple[Array, ...]]]] = []
         for stage in self._plan.stages:
             if isinstance(stage, Whole):
                 self._place_whole(stage)
             else:
                 self._place_loop(stage)
-        self._early, self._late = compiled.bind(self._arrays, self._loops, self.inputs.item)
+        self._early, self._late = compiled.bind(self._arrays, self._loops, self.inputs.item, compiled.run)
         self._values: tuple[Any, ...] = ()
         self.outputs: Sequence[Any] = ()
         self.guards = self._tape.guards
@@ -94,15 +110,19 @@ class NumpyWorkspace:
         for slot in (*stage.sums, *stage.stored):
             self._arrays[slot] = _buffer(self._tape.avals[slot])
         columns = self._compiled.source.columns[len(self._loops)]
-        blocks = self._block_buffers(stage)
         matrices = self._matrices(stage)
-        rows: list[tuple[Array, ...]] = []
-        for start in range(0, stage.rows, self._plan.block):
-            cut = slice(start, min(start + self._plan.block, stage.rows))
-            found = self._block(stage, blocks, cut)
-            found.update((slot, matrix[len(rows)]) for slot, matrix in matrices.items())
-            rows.append(tuple(found[slot] for slot in columns))
-        self._loops.append(rows)
+        starts = range(0, stage.rows, self._plan.block)
+        chunks = []
+        for share in np.array_split(np.arange(len(starts)), min(self._compiled.threads, len(starts))):
+            buffers = self._block_buffers(stage)  # each thread has its own
+            rows: list[tuple[Array, ...]] = []
+            for number in share.tolist():
+                start = starts[number]
+                found = self._block(stage, buffers, slice(start, min(start + self._plan.block, stage.rows)))
+                found.update((slot, matrix[number]) for slot, matrix in matrices.items())
+                rows.append(tuple(found[slot] for slot in columns))
+            chunks.append(rows)
+        self._loops.append(chunks)
 
     def _matrices(self, stage: RowLoop) -> dict[int, list[Array]]:
         """The blocks of the constant matrices that the loop only multiplies with."""
@@ -194,6 +214,11 @@ class NumpyWorkspace:
                 plain = np.asarray(value)
                 return Broken(i, plain.item() if plain.ndim == 0 else plain.copy())
         return None
+
+
+def _quietly(loop: Callable[..., Any], *args: Any) -> Any:
+    with np.errstate(all="ignore"):  # which holds for one thread only
+        return loop(*args)
 
 
 def _buffer(aval: Aval) -> Array:

@@ -1,8 +1,9 @@
 """A plan as Python source.
 
 Scalars are Python numbers in local variables ``v12``; arrays are ``a12``, made before and written into by
-`out=`; within a row loop, the block of an array is ``b12``. The source is a function `bind` of the arrays and
-the blocks, and returns two functions: `early` takes the parameters, `late` the late leaves.
+`out=`; within a row loop, the block of an array is ``b12``. The source is a function `bind` of the arrays, the
+blocks of each loop, and `run`, which takes a loop over its blocks in one thread or several. It returns two
+functions: `early` computes everything, `late` what depends on the late leaves.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class _Printer:
         self.numbers = {slot: np.asarray(c).item() for slot, c in self.tape.constants if np.ndim(c) == 0}
         self.blocks: frozenset[int] = frozenset()
         self.columns: list[tuple[int, ...]] = []
+        self.loops: list[str] = []
         # A branch at a tie must go the way NumPy's own kernels send it, to the last bit.
         self.exact = needed_for(self.tape, (guard.slot for guard in self.tape.guards))
 
@@ -158,19 +160,22 @@ class _Printer:
         self.blocks = frozenset(s for s in slots if self.plan.row_axis(s) is not None)
         body = list(self.lines(stage.entries, stage.sums))
         self.blocks = frozenset()
-        used = _slots_named("b", body)
-        for slot in sorted(stage.sums):
-            yield f"parts{slot} = []"
-        loop = len(self.columns)
+        used, loop = _slots_named("b", body), len(self.columns)
         self.columns.append(used)
+        parts = "".join(f"parts{slot}, " for slot in sorted(stage.sums))
+        scalars = "".join(f", v{slot}" for slot in _slots_named("v", body))
+        self.loops.append(f"def loop{loop}(blocks{scalars}):")
+        self.loops += [f"{INDENT}parts{slot} = []" for slot in sorted(stage.sums)]
         variables = "".join(f"b{slot}, " for slot in used)
-        yield f"for {variables}in rows[{loop}]:  # {stage.rows:,} by {self.plan.block:,}"
-        yield from (INDENT + line for line in body)
+        self.loops.append(f"{INDENT}for {variables}in blocks:  # {stage.rows:,} rows by {self.plan.block:,}")
+        self.loops += [f"{INDENT * 2}{line}" for line in body]
+        self.loops.append(f"{INDENT}return ({parts})")
+        yield f"{f'{parts}= ' if parts else ''}run(loop{loop}, rows[{loop}]{scalars})"
         for slot in sorted(stage.sums):
-            scalar = size_of(self.tape.avals[slot].shape) == 1 and self.is_scalar(slot)
-            yield (
-                f"v{slot} = float(add_reduce(parts{slot}))" if scalar else f"add_parts(parts{slot}, a{slot})"
-            )
+            if self.is_scalar(slot):
+                yield f"v{slot} = float(add_reduce(parts{slot}))"
+            else:
+                yield f"add_parts(parts{slot}, a{slot})"
 
     # The whole ----------------------------------------------------------------------------------------------
 
@@ -198,8 +203,11 @@ class _Printer:
             yield from (f"v{slot} = a{slot}.item()" for slot in self.tape.data if self.is_scalar(slot))
 
     def function(self, early: list[str], late: list[str]) -> Iterator[str]:
-        yield "def bind(a, rows, item):"
-        yield from (f"{INDENT}a{slot} = a[{slot}]" for slot in _slots_named("a", [*early, *late]))
+        yield "def bind(a, rows, item, run):"
+        yield from (
+            f"{INDENT}a{slot} = a[{slot}]" for slot in _slots_named("a", [*self.loops, *early, *late])
+        )
+        yield from (f"{INDENT}{line}" for line in self.loops)
         assigned = {int(match[1]) for line in early if (match := re.match(r"v(\d+) = ", line))}
         shared = [f"v{slot}" for slot in _slots_named("v", late) if slot in assigned]
         yield from (f"{INDENT}{name} = 0.0" for name in shared)

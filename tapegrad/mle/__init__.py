@@ -7,6 +7,7 @@ from tapegrad.mle.fit import Iteration, fit
 from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
 from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning
 from tapegrad.mle.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
+from tapegrad.mle.observations import VuongTest, influence, pointwise, scores, vuong_test
 from tapegrad.mle.profile import Profile, ProfileWarning
 from tapegrad.mle.resampling import Bootstrap, bootstrap
 from tapegrad.mle.result import FitResult
@@ -29,16 +30,21 @@ __all__ = [
     "StandardErrorWarning",
     "StorageError",
     "Study",
+    "VuongTest",
     "bootstrap",
     "check_consistency",
     "compare",
     "coverage",
     "cross_validate",
     "fit",
+    "influence",
     "jackknife",
     "load",
     "lr_test",
+    "pointwise",
     "save",
     "score_test",
+    "scores",
+    "vuong_test",
     "wald_test",
 ]

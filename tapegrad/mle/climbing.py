@@ -1,5 +1,6 @@
 """The end of every fit: Newton steps with the exact Hessian, and the verdict on where they arrive."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -54,7 +55,7 @@ def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
         if not is_definite(information):
             return End(x, value, information, False, False, np.nan, steps, np.full_like(x, np.nan))
         step = solve(information, gradient)
-        distance = _distance(information, gradient)
+        distance = _length(gradient, step)
         arrived = distance <= _AIM
         if arrived or steps == limit:
             arrived = distance <= (_CLOSE if limit == 0 else _AIM)
@@ -72,7 +73,11 @@ def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
 
 def _distance(information: Array, gradient: Array) -> float:
     """How far the maximum is in standard errors, if the log-likelihood is a parabola."""
-    return float(np.sqrt(gradient @ solve(information, gradient))) if np.isfinite(gradient).all() else np.inf
+    return _length(gradient, solve(information, gradient)) if np.isfinite(gradient).all() else np.inf
+
+
+def _length(gradient: Array, step: Array) -> float:
+    return math.sqrt(max(float(gradient @ step), 0.0))
 
 
 def climb(surface: Surface, x: Array) -> End:
@@ -87,7 +92,7 @@ def climb(surface: Surface, x: Array) -> End:
         Where to begin. Where value or gradient are not finite there, that is where it ends.
     """
     value, gradient = surface.value_and_grad_flat(x)
-    if not (np.isfinite(value) and np.isfinite(gradient).all()):
+    if not optimizers.is_finite(value, gradient):
         unknown = np.full((x.size, x.size), np.nan)
         return End(x, value, unknown, False, False, np.nan, 0, np.full_like(x, np.nan))
     end = polish(surface, x)

@@ -87,8 +87,8 @@ def compare(*results: "FitResult", names: Sequence[str] | None = None) -> Compar
     >>> also = fit(lambda mu, log_s: norm.logpdf(x, mu, np.exp(log_s)).sum(), dict(mu=0.0, log_s=0.0))
     >>> print(compare(free, also, names=["s = 1", "s free"]))
             df  log-lik.    AIC   AICc    BIC  dAIC  weight
-    s = 1    1     -5.84  13.69  15.02  13.30  0.00   0.647
-    s free   2     -5.45  14.90  20.90  14.12  1.21   0.353
+    s = 1    1     -5.84  13.69  15.02  13.30  0.00   0.626
+    s free   2     -5.36  14.72  20.72  13.94  1.03   0.374
     """
     if len(results) < 2:
         raise ValueError("compare takes two or more fits: compare(first, second)")

@@ -167,7 +167,7 @@ def _definite(result: "FitResult") -> Iterator[Finding]:
     if result._model is not None and not result.converged:
         tape = result._model.tape
         step = solve(information, tape.value_and_grad_flat(_free(result))[1])
-        found = _followed(tape, _free(result), step)
+        found = _followed(tape, _free(result), step, least=0.0)
         if found is not None:
             yield _rising(combination(step / scale, scale, names), found)
 
@@ -179,7 +179,7 @@ def _direction(result: "FitResult", eigenvalue: float, vector: Array, scale: Arr
     if result._model is not None:
         tape = result._model.tape
         for sign in (1.0, -1.0):
-            found = _followed(tape, _free(result), sign * vector * scale)
+            found = _followed(tape, _free(result), sign * vector * scale, least=1e3)
             if found is not None:
                 return _rising(combination(sign * vector, scale, names), found)
     if eigenvalue < -1e-10:
@@ -203,14 +203,17 @@ def _rising(direction: str, gain: float) -> Finding:
     )
 
 
-def _followed(tape: "TracedFunction", x: Array, step: Array) -> float | None:
-    """How much the log-likelihood has risen far along `step`, if it never falls on the way."""
+def _followed(tape: "TracedFunction", x: Array, step: Array, least: float) -> float | None:
+    """How much the log-likelihood has risen far along `step`, if it never falls on the way.
+
+    None if that is not more than `least` times its rounding errors.
+    """
     start = tape.value_flat(x)
     heights = np.array([start, *(tape.value_flat(x + distance * step) for distance in _DISTANCES)])
     finite = np.isfinite(heights)
     heights = heights[: len(heights) if finite.all() else int(np.argmin(finite))]
     noise = 1e-12 * (1.0 + abs(start))
-    if len(heights) < 4 or (np.diff(heights) < -noise).any() or heights[-1] - start < 1e3 * noise:
+    if len(heights) < 4 or (np.diff(heights) < -noise).any() or heights[-1] - start <= least * noise:
         return None
     return float(heights[-1] - start)
 
@@ -263,7 +266,7 @@ def _shape(result: "FitResult") -> Iterator[Finding]:
         # Along this direction the others follow as the parabola says; the drop there is 2.
         step = 2.0 * cov[:, i] / np.sqrt(cov[i, i])
         drops = np.array([top - tape.value_flat(x + sign * step) for sign in (1.0, -1.0)])
-        if not ((drops > 1.0) & (drops < 4.0)).all():
+        if not ((drops > 1.4) & (drops < 2.8)).all():
             bent.append(name)
     if bent:
         yield Finding(

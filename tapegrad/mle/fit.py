@@ -1,7 +1,7 @@
 """Maximum-likelihood fits."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -188,8 +188,7 @@ def fit(
     value = _value_at_start(model)
     with Progress(f"fit {model.name}", None, progress) as shown:
         plan = _Plan(model, optimizer, maxiter, _watcher(model, callback, shown, progress))
-        first = plan.by_phases(phases, value) if phases else (model.space.start, value)
-        best, note = plan.best_of(starts(model.tape, *first, n_starts, seed), n_starts)
+        best, note = plan.best_of(phases or {}, value, n_starts, seed)
     message = verdict(best.end, best.run, model.space.free_names) + note
     if not best.converged:
         category = ConvergenceWarning if best.end.definite else StandardErrorWarning
@@ -316,8 +315,13 @@ class _Plan:
         outer: Array = found.T @ found
         return outer if np.isfinite(outer).all() else np.eye(free.size)
 
-    def by_phases(self, phases: Mapping[str, int], value: float) -> tuple[Array, float]:
-        """The start of the last phase, and its value: each phase begins where the one before it ended."""
+    def by_phases(
+        self, phases: Mapping[str, int], value: float
+    ) -> tuple[Array, float, optimizers.Run | None]:
+        """Where the last phase starts, its value, and the run that was stopped on the way there, if one was.
+
+        Each phase begins where the one before it ended.
+        """
         point = self.model.space.start
         for moving in moving_by_phase(self.model.space, phases):
             surface = optimizers.Slice(self.model.tape, point, moving)
@@ -328,24 +332,29 @@ class _Plan:
             run = optimizers.run(objective, method, self.maxiter)
             point, value = surface.whole(objective.best_x), objective.path[-1]
             if run.stopped:
-                break
-        return point, value
+                return point, value, run
+        return point, value, None
 
-    def best_of(self, found: Iterable[tuple[Array, float]], count: int) -> tuple[_Attempt, str]:
-        """The best end, and what to say about the others."""
+    def best_of(
+        self, phases: Mapping[str, int], value: float, count: int, seed: int | None
+    ) -> tuple[_Attempt, str]:
+        """The best end of so many starts, and what to say about the others."""
+        tape = self.model.tape
+        first, value, stopped = self.by_phases(phases, value)
+        if stopped is not None:
+            return _Attempt(stopped, polish(tape, first, 0), optimizers.Objective(tape, first, value)), ""
         attempts = []
-        for start, value in found:
-            attempts.append(self.attempt(start, value))
+        for start, start_value in starts(tape, first, value, count, seed):
+            attempts.append(self.attempt(start, start_value))
             if attempts[-1].run.stopped:
                 break
         best = max(attempts, key=lambda attempt: (attempt.converged, attempt.end.value))
-        if attempts[-1].run.stopped:
-            best = max(attempts, key=lambda attempt: attempt.end.value)
         if count == 1:
             return best, ""
         reach = _SAME_VALUE * (1.0 + abs(best.end.value))
         same = sum(attempt.converged and attempt.end.value >= best.end.value - reach for attempt in attempts)
-        return best, f"; {same} of {len(attempts)} starts ended at this maximum"
+        missing = f"; {count - len(attempts)} more were not run" if len(attempts) < count else ""
+        return best, f"; {same} of {len(attempts)} starts ended at this maximum{missing}"
 
 
 def _result(

@@ -13,6 +13,7 @@ from scipy.special import chdtrc
 
 from tapegrad.mle.delta import dense_jacobian, trace_quietly
 from tapegrad.mle.inference import is_definite, solve
+from tapegrad.mle.rows import scores
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -279,7 +280,9 @@ def _ratio(llf: float, restricted: float) -> float:
     return max(statistic, 0.0)
 
 
-def score_test(result: "FitResult", restricted: Mapping[str, float]) -> HypothesisTest:
+def score_test(
+    result: "FitResult", restricted: Mapping[str, float], information: str = "observed"
+) -> HypothesisTest:
     """The score (Lagrange multiplier) test: ``U' I^-1 U`` where the hypothesis holds.
 
     Parameters
@@ -288,7 +291,12 @@ def score_test(result: "FitResult", restricted: Mapping[str, float]) -> Hypothes
         The larger model.
     restricted : mapping of str to float
         Values at which parameters are held while the others are fitted again. The gradient `U` of the
-        log-likelihood and the observed information `I` are then taken there.
+        log-likelihood and the information `I` are then taken there.
+    information : str
+        "observed", or "opg" for the outer products of the scores of the observations. Far from the maximum
+        the observed information can be a poor estimate of the expected one, which the theory is about, and
+        the test then misleads (D. A. Freedman, "How can the score test be inconsistent?", The American
+        Statistician 61, 2007): compare it with `lr_test`.
 
     Returns
     -------
@@ -297,18 +305,26 @@ def score_test(result: "FitResult", restricted: Mapping[str, float]) -> Hypothes
     Raises
     ------
     ValueError
-        If the information is not positive definite there, or if a prior took part.
+        If the information is not positive definite there, if a prior took part, or if "opg" is asked of a
+        log-likelihood that is one number.
     """
+    if information not in ("observed", "opg"):
+        raise ValueError(f"information is 'observed' or 'opg', not {information!r}")
     free, _, held = _refitted(result, restricted)
-    tape = result.require_model("a score test").tape
-    score = tape.value_and_grad_flat(free)[1]
-    information = -tape.hessian(free)
-    if not is_definite(information):
-        raise ValueError(
-            f"the observed information is not positive definite where {_equations(restricted)}: use lr_test"
-        )
+    model = result.require_model("a score test")
+    score = model.tape.value_and_grad_flat(free)[1]
     score[[i for i in range(score.size) if i not in held]] = 0.0  # exact there
-    return _outcome("score", _equations(restricted), float(score @ solve(information, score)), len(held))
+    if information == "opg":
+        by_row = scores(model, free)
+        matrix = np.asarray(by_row.T @ by_row)
+    else:
+        matrix = -model.tape.hessian(free)
+    if not is_definite(matrix):
+        raise ValueError(
+            f"the {information} information is not positive definite where {_equations(restricted)}: use "
+            "lr_test"
+        )
+    return _outcome("score", _equations(restricted), float(score @ solve(matrix, score)), len(held))
 
 
 def _equations(values: Mapping[str, float]) -> str:

@@ -183,7 +183,10 @@ class Source:
     def total(self, pieces: Mapping[str, Any], data: Mapping[str, Any], weights: Any) -> Any:
         """What is maximised; without weights where `weights` is None."""
         values = self.values(pieces, data)
-        total = np.sum(values if weights is None else weights * values)
+        if weights is not None:
+            # What has no weight is left out, also where its log-likelihood is not finite.
+            values = np.where(np.greater(weights, 0.0), weights * values, 0.0)
+        total = np.sum(values)
         return total if self.logprior is None else total + self.prior(pieces)
 
     def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:

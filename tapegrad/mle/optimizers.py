@@ -5,6 +5,7 @@ is believed: `fit` takes the best point the objective has seen, finishes with Ne
 itself.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
@@ -91,6 +92,14 @@ class Slice:
         return hessian[np.ix_(self._moving, self._moving)]
 
 
+def is_finite(value: float, gradient: Array) -> bool:
+    """Whether value and gradient are finite."""
+    # One sum tells in most cases; it is not finite for very large numbers, either.
+    return math.isfinite(value + float(gradient @ gradient)) or bool(
+        math.isfinite(value) and np.isfinite(gradient).all()
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """How an optimiser ended: in its own words, after so many iterations; `stopped` if from outside."""
@@ -149,7 +158,7 @@ class Objective:
     def value(self, x: Array) -> float:
         self.nfev += 1
         value = -self._surface.value_flat(x)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             return self._bowl(x)[0]
         self._note(x, value)
         return value
@@ -158,7 +167,7 @@ class Objective:
         self.nfev += 1
         self.njev += 1
         value, gradient = self._surface.value_and_grad_flat(x)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+        if not is_finite(value, gradient):
             return self._bowl(x)
         self._note(x, -value)
         return -value, -gradient

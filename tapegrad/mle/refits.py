@@ -63,11 +63,10 @@ def estimates(result: FitResult) -> tuple[Model, Array]:
     ValueError
         If the fit has not converged, or was loaded without its model.
     """
-    if result._model is None:
-        raise ValueError("this fit was loaded without its log-likelihood: fit again to refit the model")
+    model = result.require_model("a refit")
     if not result.converged:
         raise ValueError(f"refits start from a maximum, and this fit has none: {result.message}")
-    return result._model, result.x if result.free is None else result.free
+    return model, result.x if result.free is None else result.free
 
 
 def refits(

@@ -264,9 +264,9 @@ class FitResult:
         """The likelihood-ratio test of a smaller model; see `tapegrad.mle.hypotheses.lr_test`."""
         return lr_test(self, restricted)
 
-    def score_test(self, restricted: Mapping[str, float]) -> HypothesisTest:
+    def score_test(self, restricted: Mapping[str, float], information: str = "observed") -> HypothesisTest:
         """The score test of values of parameters; see `tapegrad.mle.hypotheses.score_test`."""
-        return score_test(self, restricted)
+        return score_test(self, restricted, information)
 
     def delta(self, function: Callable[..., Any]) -> Derived:
         """A function of the parameters, with standard errors by the delta method; see `derive`."""

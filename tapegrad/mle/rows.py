@@ -47,8 +47,8 @@ def influence(model: Model, free: Array, information: Array) -> Array:
     """How far each observation moves the estimates, to first order, shape (n, p), on the natural scale.
 
     Row i is the natural Jacobian times ``information^-1 score_i``: the change of the estimates when the
-    observation's weight rises by 1, and so about minus the change when it is left out (the infinitesimal
-    jackknife; L. A. Jaeckel 1972).
+    observation's weight rises by its own size, and so about minus the change when it is left out (the
+    infinitesimal jackknife; L. A. Jaeckel 1972).
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.optimizers import Surface
+from tapegrad.mle.optimizers import Surface, is_finite
 from tapegrad.mle.space import Space
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def starts(
         for _ in range(_REDRAWS):
             start = first + spread * scale * rng.normal(size=first.size)
             value, gradient = surface.value_and_grad_flat(start)
-            if np.isfinite(value) and np.isfinite(gradient).all():
+            if is_finite(value, gradient):
                 yield start, value
                 break
             spread *= 0.5

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tapegrad.ops.broadcasting import broadcast_to, sum_
+from tapegrad.ops.elementwise import positive
 from tapegrad.ops.indexing import ARRAY, concatenate, concatenate_, flip, getitem, scatter, take
 from tapegrad.ops.registry import Recordable, implements
 from tapegrad.ops.shaping import ravel, reshape_, shape_of, transpose_
@@ -26,6 +27,8 @@ def dstack(tup: Sequence[Any]) -> Any:
 def block(arrays: Any) -> Any:
     """NumPy's `block`: nested lists of arrays, the innermost joined along the last axis."""
     depth = _depth(arrays)
+    if depth == 0:
+        return positive(arrays)
     return _blocks(arrays, depth, max(depth, _deepest(arrays)))
 
 

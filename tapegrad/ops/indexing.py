@@ -286,13 +286,24 @@ concatenate = register(
 )
 
 
+_MANY = 256
+
+
+def join(arrays: Sequence[Any], axis: int) -> Any:
+    """Arrays one after another; many in groups first, because a rule is given all inputs for each of them."""
+    while len(arrays) > _MANY:
+        groups = [arrays[i : i + _MANY] for i in range(0, len(arrays), _MANY)]
+        arrays = [concatenate(*group, axis=axis) for group in groups]
+    return concatenate(*arrays, axis=axis)
+
+
 @implements(np.concatenate)
 def concatenate_(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     """NumPy's `concatenate`."""
     if axis is None:
         arrays, axis = [ravel(array) for array in arrays], 0
     np.concatenate([np.broadcast_to(0.0, shape_of(array)) for array in arrays], axis=axis)  # its own errors
-    return concatenate(*arrays, axis=normalize_axis_index(axis, len(shape_of(arrays[0]))))
+    return join(arrays, normalize_axis_index(axis, len(shape_of(arrays[0]))))
 
 
 @implements(np.stack)
@@ -303,7 +314,7 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
         raise ValueError(f"all arrays to stack must have one shape, not {[shape_of(a) for a in arrays]}")
     axis = normalize_axis_index(axis, len(shape) + 1)
     longer = (*shape[:axis], 1, *shape[axis:])
-    return concatenate(*(reshape(array, shape=longer) for array in arrays), axis=axis)
+    return join([reshape(array, shape=longer) for array in arrays], axis)
 
 
 @implements(np.hstack)

@@ -14,7 +14,7 @@ LONGEST = 256  # a derivative rule is given all inputs once for each of them
 
 
 def sums(tape: Tape) -> Tape:
-    """Replace each chain of scalar additions, whose partial sums nobody else reads, by one `add_n`.
+    """Replace each chain of scalar additions, whose partial sums nobody else reads, by `add_n` entries.
 
     The terms are added in the same order, so the bits are the same.
     """

@@ -112,7 +112,21 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
     out = named.pop("out", None)
     _check_taken(recorder, name, rule, named)
     result = settled(func, args, rule(*positional, **named), kwargs)
-    return result if out is None else _into(recorder, out, result)
+    if out is not None:
+        return _into(recorder, out, result)
+    if is_traced(args[0]) and func in (np.ravel, np.diagonal, np.diag):
+        return _sharing(recorder, func, args[0], result, lambda: rule(*positional, **named))
+    return result
+
+
+def _sharing(
+    recorder: Recorder, func: Callable[..., Any], owner: Tracer, result: Tracer, read: Callable[[], Tracer]
+) -> Tracer:
+    """The result as NumPy gives it: its own array, or one in the memory of its argument."""
+    if func is np.ravel:
+        is_contiguous = np.asarray(owner.plain()).flags.c_contiguous
+        return result if is_contiguous else result.copy()
+    return recorder.read_only(result, owner, read) if owner.ndim > 1 else result
 
 
 def _copy_to(recorder: Recorder, target: Any, value: Any) -> None:

@@ -65,10 +65,8 @@ def foreign_step(error: Exception, source: Source | None, library: str | None) -
     advice = _LIBRARIES.get(library or "")
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
-    if advice is None and "which has no callable" in text:
-        advice = (
-            "build the array with np.stack([...]) or np.array([...], like=theta), not with np.array([...])"
-        )
+    if advice is None and any(sign in text for sign in _OF_OBJECT_ARRAYS):
+        advice = "build the array with np.stack([...]) or np.array([...], like=theta), not np.array([...])"
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
     return TraceError(
@@ -111,6 +109,8 @@ def _by_line(source: Source | None) -> str | None:
     for name, function in called:
         if function in (np.array, np.asarray, np.fromiter):
             return "leave out the dtype, or write np.array([...], like=theta) or np.stack([...])"
+        if function is np.arange:
+            return "write np.arange(int(n))"
         if str(getattr(function, "__module__", "")).startswith("numpy"):
             return f"give {name} one traced array, made with np.stack([...]), instead of a list of values"
     return None

@@ -7,6 +7,7 @@ tracers carry values, so that ordinary Python can decide on them, and what it de
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from numbers import Real
 from types import CodeType, FrameType
 from typing import Any
@@ -15,14 +16,15 @@ import numpy as np
 
 from tapegrad.builder import Builder
 from tapegrad.errors import TraceError
-from tapegrad.ops.indexing import concatenate
+from tapegrad.ops.indexing import join
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
 from tapegrad.tracing.dispatch import settled
 from tapegrad.tracing.frames import is_user_code, user_frame
 from tapegrad.tracing.frames import location as location
-from tapegrad.tracing.tracer import Tracer, View, shares_memory
+from tapegrad.tracing.tracer import Tracer
+from tapegrad.tracing.view import View, view_of
 
 Array = np.ndarray[Any, Any]
 
@@ -122,7 +124,7 @@ class Recorder:
         if array.size == 0:
             return np.zeros(array.shape)
         rows = [reshape(x, shape=(1,)) if isinstance(x, Tracer) else np.array([float(x)]) for x in array.flat]
-        return reshape(self.apply(concatenate, tuple(rows), {"axis": 0}), shape=array.shape)
+        return reshape(join(rows, 0), shape=array.shape)
 
     # Recording ----------------------------------------------------------------------------------------------
 
@@ -145,6 +147,10 @@ class Recorder:
     def binary(self, op: Op, left: Any, right: Any) -> Tracer:
         """Record an elementwise op of two operands."""
         return self.apply(op, (left, right), {})
+
+    def read_only(self, made: Tracer, owner: Tracer, read: Callable[[], Tracer]) -> Tracer:
+        """What was computed from an array, as a view that follows it and cannot be written to."""
+        return View(made, owner, read)
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on."""
@@ -207,9 +213,8 @@ class LiveRecorder(Recorder):
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         result: Tracer = super().apply(op, args, attrs)
-        if op.view and isinstance(args[0], Tracer) and shares_memory(op, args, attrs, result):
-            return View(result, args[0], op, attrs)
-        return result
+        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer) and args[0].shape != ()
+        return view_of(args[0], result, op, attrs) if is_of_one_array else result
 
     def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))

@@ -17,7 +17,7 @@ from tapegrad.ops import logic
 from tapegrad.ops.indexing import getitem, update
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
-from tapegrad.ops.shaping import CASTS, reshape, shape_of, transpose, transpose_
+from tapegrad.ops.shaping import CASTS, shape_of, transpose_
 from tapegrad.tracing.dispatch import call_function, call_ufunc
 from tapegrad.tracing.index import encode, has_repeats
 from tapegrad.tracing.messages import plain_value_wanted
@@ -50,7 +50,7 @@ def _unary(op: Op) -> Callable[[Tracer], Any]:
 def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], Any]:
     def in_place(self: Tracer, other: Any) -> Any:
         result = method(self, other)
-        if self.ndim == 0 and not isinstance(self, View):
+        if self.ndim == 0 and not self.is_view:
             return result  # a NumPy scalar: the name is bound anew, other names keep the old value
         return self.receive(result)
 
@@ -81,6 +81,7 @@ class Tracer(Recordable):
     __slots__ = ("recorder", "slot", "value")
     __array_priority__ = 10_000.0
     __pandas_priority__ = 10_000
+    is_view = False
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: Recorder, slot: int, value: Any) -> None:
@@ -260,7 +261,7 @@ class Tracer(Recordable):
             self._overwrite(self.recorder.apply(logic.where, (index, value, self), {}))
             return
         spec, arrays = encode(index, self.shape)
-        if isinstance(value, View) and value.is_current_slice(self, spec):
+        if isinstance(value, Tracer) and value.is_current_slice(self, spec):
             return  # the last step of x[i:j] += v, which has been written in place
         arrays = [x.decide() if isinstance(x, Tracer) else x for x in arrays]
         if has_repeats(spec, arrays, self.shape):
@@ -269,6 +270,10 @@ class Tracer(Recordable):
                 "value; write each element once"
             )
         self._overwrite(self.recorder.apply(update, (self, value, *arrays), {"index": spec}))
+
+    def is_current_slice(self, owner: Tracer, index: Any) -> bool:
+        """Whether this is a view, and of just what ``owner[index]`` holds."""
+        return False
 
     def receive(self, result: Any) -> Tracer:
         """Be written over with `result`, as the array of ``x += v`` or ``out=x`` is."""
@@ -383,50 +388,6 @@ def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
 
 
-class View(Tracer):
-    """A traced array in the memory of another, as NumPy's slices, reshapes and transposes are.
-
-    What is written into one shows in the other: a view is read anew when its owner has been written to.
-    """
-
-    __slots__ = ("attrs", "op", "origin", "owner")
-
-    def __init__(self, made: Tracer, owner: Tracer, op: Op, attrs: dict[str, Any]) -> None:
-        super().__init__(made.recorder, made.slot, made.value)
-        self.owner = owner
-        self.op = op
-        self.attrs = attrs
-        self.origin = owner.slot
-
-    def refresh(self) -> None:
-        """Read the owner again if it has been written to."""
-        if isinstance(self.owner, View):
-            self.owner.refresh()
-        if self.owner.slot != self.origin:
-            fresh = self.recorder.apply(self.op, (self.owner,), self.attrs)
-            self.slot, self.value, self.origin = fresh.slot, fresh.value, self.owner.slot
-
-    def is_current_slice(self, owner: Tracer, index: Any) -> bool:
-        """Whether this is what ``owner[index]`` holds already."""
-        return self.owner is owner and self.origin == owner.slot and self.attrs.get("index") == index
-
-    def _overwrite(self, result: Tracer) -> Tracer:
-        super()._overwrite(result)
-        apply, owner = self.recorder.apply, self.owner
-        new = Tracer(self.recorder, self.slot, self.value)
-        if self.op is getitem:
-            whole = apply(update, (owner, new), self.attrs)
-        elif self.op is reshape:
-            whole = apply(reshape, (new,), {"shape": owner.shape})
-        else:
-            whole = apply(transpose, (new,), {"axes": tuple(int(i) for i in np.argsort(self.attrs["axes"]))})
-        owner._overwrite(whole)
-        self.origin = owner.slot
-        if self.ndim:
-            self.value = self.op.kernel(owner.value, **self.attrs)  # the same numbers, in the owner's layout
-        return self
-
-
 def _laid_out(value: Any, old: Any) -> Any:
     """The value in the memory layout of the old one, for the layout decides which reshapes are views."""
     if not isinstance(value, np.ndarray) or value.strides == old.strides:
@@ -434,16 +395,6 @@ def _laid_out(value: Any, old: Any) -> Any:
     out = np.empty_like(old, dtype=value.dtype)
     np.copyto(out, value)
     return out
-
-
-def shares_memory(op: Op, args: tuple[Any, ...], attrs: dict[str, Any], result: Tracer) -> bool:
-    """Whether NumPy gives a view that can be written to."""
-    owner = args[0]
-    if len(args) > 1 or not owner.shape or op not in (getitem, reshape, transpose):
-        return False
-    if op is getitem:
-        return result.shape != () or Ellipsis in attrs["index"]  # an element is a copy
-    return op is transpose or result.shape == () or np.may_share_memory(result.value, owner.value)
 
 
 # The elements of an object array are asked for methods named like the ufunc: np.exp calls x.exp().

@@ -1,0 +1,100 @@
+"""Log-densities for samplers: value and gradient of a traced log-likelihood or log-posterior on flat vectors.
+
+Any sampler that asks for a function of a vector can be given a `LogDensity`. `nutpie_model` makes what
+nutpie's ``sample`` takes (an optional extra: ``pip install "tapegrad[samplers]"``).
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.function import TracedFunction, trace
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class LogDensity:
+    """A log-density on the real line or on vectors, with its gradient, for samplers.
+
+    Parameters
+    ----------
+    log_density : callable or TracedFunction
+        In plain NumPy, up to a constant: a log-likelihood plus a log-prior. It must be defined for all real
+        parameters; where a parameter is positive, for example, let the function take its logarithm and add
+        the log of the derivative (here the logarithm itself) to the log-density.
+    params : float, array_like, or a nest of them
+        Parameters to trace at, in the structure that `trace` takes.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Labels of the elements of the flat vector.
+    start : ndarray of shape (p,)
+        `params`, flat.
+
+    Examples
+    --------
+    >>> density = LogDensity(lambda mu: -0.5 * (mu - 3.0) ** 2, dict(mu=0.0))
+    >>> density([1.0])
+    (-2.0, array([2.]))
+    """
+
+    def __init__(self, log_density: Callable[..., Any] | TracedFunction, params: Any) -> None:
+        self._tape = log_density if isinstance(log_density, TracedFunction) else trace(log_density, params)
+        self.start = self._tape.ravel(params)
+        self.names = self._tape.names
+
+    def __call__(self, x: npt.ArrayLike) -> tuple[float, Array]:
+        """Value and gradient at a flat vector; ``-inf`` and zeros where the log-density is not finite."""
+        value, gradient = self._tape.value_and_grad_flat(np.asarray(x, dtype=np.float64))
+        if np.isfinite(value) and np.isfinite(gradient).all():
+            return value, gradient
+        # NaN would stop most samplers; -inf makes them turn back.
+        return -np.inf, np.zeros(len(self.names))
+
+    def unravel(self, x: npt.ArrayLike) -> Any:
+        """A flat vector in the structure of the parameters."""
+        return self._tape.unravel(np.asarray(x, dtype=np.float64))
+
+
+def nutpie_model(density: LogDensity) -> Any:
+    """A model for ``nutpie.sample``, with one variable for each element of the flat vector.
+
+    Chains start near `density.start`; start it at a maximum-likelihood fit.
+
+    Parameters
+    ----------
+    density : LogDensity
+
+    Returns
+    -------
+    nutpie.compiled_pyfunc.PyFuncModel
+
+    Raises
+    ------
+    ImportError
+        If nutpie is not installed.
+    """
+    try:
+        from nutpie.compiled_pyfunc import from_pyfunc
+    except ImportError as error:
+        raise ImportError('this needs nutpie: python -m pip install "tapegrad[samplers]"') from error
+    names = list(density.names)
+
+    def make_expand(*_: Any) -> Callable[[Array], dict[str, Any]]:
+        return lambda x: {name: np.array(value) for name, value in zip(names, x, strict=True)}
+
+    def near_start(seed: int) -> Array:
+        return density.start + 0.1 * np.random.default_rng(seed).standard_normal(len(names))
+
+    return from_pyfunc(
+        ndim=len(names),
+        make_logp_fn=lambda: density,
+        make_expand_fn=make_expand,
+        expanded_dtypes=[np.dtype(np.float64)] * len(names),
+        expanded_shapes=[()] * len(names),
+        expanded_names=names,
+        make_initial_point_fn=near_start,
+    )
