@@ -127,7 +127,7 @@ class TracedFunction:
             return self.outputs.build(self._inline(lambda path: path.tidy_tape, theta))
         values = self._replay("value", vector, _copies)
         if any(np.isnan(value).any() for value in values):
-            self._warn_nan("the value", vector)
+            self._warn_nan("the value", vector, stacklevel=3)
         return self.outputs.build(values)
 
     def grad(self, theta: Any) -> Any:
@@ -138,10 +138,13 @@ class TracedFunction:
         ValueError
             If the function's value is not a scalar.
         """
-        return self.value_and_grad(theta)[1]
+        return self._value_and_grad(theta)[1]
 
     def value_and_grad(self, theta: Any) -> tuple[Any, Any]:
         """Value and gradient in one replay; the gradient in the structure of the parameters."""
+        return self._value_and_grad(theta)
+
+    def _value_and_grad(self, theta: Any) -> tuple[Any, Any]:
         self._require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
@@ -151,7 +154,7 @@ class TracedFunction:
         if value != value or np.isnan(
             gradient @ gradient
         ):  # NaN is not itself, and spreads through a product
-            self._warn_nan("the value" if np.isnan(value) else "the gradient", vector)
+            self._warn_nan("the value" if np.isnan(value) else "the gradient", vector, stacklevel=4)
         return value, self.unravel(gradient)
 
     def value_flat(self, vector: Vector) -> float:
@@ -315,6 +318,12 @@ class TracedFunction:
     ) -> Any:
         return self._router.run(kind, vector, read, directions)[0]
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a traced function does not pickle, for the function it was made of may not: pickle its tapes "
+            f"(.tape, .grad_tape), or trace {self.tape.name} anew where it is needed"
+        )
+
     # Under another trace ------------------------------------------------------------------------------------
 
     def _vector(self, theta: Any) -> Vector | None:
@@ -345,11 +354,11 @@ class TracedFunction:
             )
             raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
 
-    def _warn_nan(self, what: str, vector: Vector) -> None:
+    def _warn_nan(self, what: str, vector: Vector, stacklevel: int) -> None:
         tape = self._router.current.tape
         values = evaluate(tape, vector, self._router.current.data)
         where = inspection.first_nan(tape, values)
-        warnings.warn(f"{what} of {tape.name} is NaN: {where}", NonFiniteWarning, stacklevel=3)
+        warnings.warn(f"{what} of {tape.name} is NaN: {where}", NonFiniteWarning, stacklevel=stacklevel)
 
 
 def _plain_value(operand: Any) -> Any:
@@ -425,6 +434,9 @@ def trace(
     if backend not in BACKENDS:
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
     structure, vector = structure_of(params, argument_name(f))
+    clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
+    if clashing:
+        raise ValueError(f"{', '.join(clashing)} stands in both params and data: give each argument one name")
     passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
     router = Router(f, structure, data or {}, vector, Running(backend, threads, passes))
     tape = router.current.tape

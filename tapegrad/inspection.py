@@ -14,7 +14,7 @@ from tapegrad.derive.reverse import sweep
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, broadcast
 from tapegrad.recording import data_array
-from tapegrad.tape import Entry, Tape, aligned, header, operand_text
+from tapegrad.tape import Entry, Tape, aligned, attr_text, header, operand_text
 from tapegrad.tracing.recorder import location
 
 
@@ -73,7 +73,8 @@ class Values(Sequence[SlotValue]):
 
 
 def _call(entry: Entry, names: Mapping[int, str]) -> str:
-    return f"{entry.op.name}({', '.join(names[slot] for slot in entry.inputs)})"
+    attrs = "".join(attr_text(name, value) for name, value in entry.attrs)
+    return f"{entry.op.name}({', '.join(names[slot] for slot in entry.inputs)}{attrs})"
 
 
 def number_text(value: Any) -> str:

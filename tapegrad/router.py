@@ -49,6 +49,7 @@ class Router:
         self._tree = PathTree()
         self._lock = threading.RLock()
         self.current, self.outputs = self._record(vector)
+        self._tree.insert(self.current)
 
     def with_data(self, data: Mapping[str, Any]) -> Router:
         """A router on other data, that knows the current path and has traced nothing by itself."""
@@ -116,6 +117,7 @@ class Router:
                     f"{path.tape.name} returns {outputs.expected()} on this branch, and "
                     f"{self.outputs.expected()} on another: return the same structure and shapes on all"
                 )
+            self._tree.insert(path)
             return path, True
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
@@ -124,5 +126,4 @@ class Router:
         values = evaluate(recorded.tape, vector, recorded.data)
         outputs = [values[slot] for slot in recorded.tape.outputs]
         check_against_plain(self._f, self._structure, vector, self.data, recorded, outputs)
-        self._tree.insert(path)
         return path, recorded.outputs

@@ -265,7 +265,7 @@ def _rows(tape: Tape) -> Iterator[tuple[str, ...]]:
         guards.setdefault(guard.slot, []).append(guard)
     for i, entry in enumerate(tape.entries):
         operands = ", ".join(texts[slot] for slot in entry.inputs)
-        call = operands + "".join(_attr_text(name, value) for name, value in entry.attrs)
+        call = operands + "".join(attr_text(name, value) for name, value in entry.attrs)
         shape = shape_text(tape.avals[entry.output])
         yield (f"[{i}]", entry.op.name, call, f"-> %{entry.output}", shape, *_source_text(entry.source))
         for guard in guards.get(entry.output, ()):
@@ -281,7 +281,8 @@ def _outcome_text(outcome: Any) -> str:
     return str(outcome) if np.ndim(outcome) == 0 else f"as recorded, {list(np.shape(outcome))}"
 
 
-def _attr_text(name: str, value: Any) -> str:
+def attr_text(name: str, value: Any) -> str:
+    """A static attribute as it stands behind the operands in a listing."""
     if name == "index":
         return "[" + ", ".join(_index_text(item) for item in value) + "]"
     if value is False:

@@ -133,7 +133,7 @@ class _Function:
         )
 
     def size(self, x: Vector, order: int) -> Any:
-        """What the elements of the derivative below `order` would be if f bent once over each parameter's size.
+        """What the derivatives below `order` would be if the function bent once over each parameter's size.
 
         They are sums of such terms, and may cancel.
         """

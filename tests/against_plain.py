@@ -19,7 +19,7 @@ INPUTS = {
     "p": (np.array([0.2, 0.3, 0.9]), np.array([0.7, 0.25, 0.4])),
     "m": (np.array([[0.5, -1.2, 2.3], [1.5, 0.3, -0.4]]), np.array([[-0.2, 0.8, 1.1], [0.4, -1.7, 0.6]])),
     "n": (np.array([[1.0, 0.4], [-0.6, 2.1], [0.9, -1.3]]), np.array([[0.3, -1.4], [1.8, 0.7], [-0.5, 1.0]])),
-    "q": (np.arange(9.0).reshape(3, 3) ** 1.5 / 7.0, np.cos(np.arange(9.0)).reshape(3, 3)),
+    "q": tuple(np.random.default_rng(1).normal(size=(2, 3, 3))),
     "c": (np.sin(np.arange(12.0)).reshape(2, 3, 2), np.cos(np.arange(12.0)).reshape(2, 3, 2)),
 }
 DATA = np.array([0.9, -0.3, 1.7])

@@ -169,6 +169,22 @@ def test_an_interrupt_in_a_later_start_keeps_what_was_found() -> None:
     np.testing.assert_allclose(result.x, fit(rows, START).x, rtol=1e-8)
 
 
+def test_an_interrupt_of_the_last_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("tapegrad.mle.fit")
+    polish = module.polish
+
+    def interrupted(surface: Any, x: Any, limit: int) -> Any:
+        if limit:
+            raise KeyboardInterrupt
+        return polish(surface, x, limit)
+
+    monkeypatch.setattr(module, "polish", interrupted)
+    with pytest.warns(ConvergenceWarning, match="stopped early .* interrupted"):
+        result = fit(rows, START)
+    assert not result.converged
+    np.testing.assert_allclose(result.x, [X.mean(), np.log(X.std())], atol=1e-4)
+
+
 def test_an_interrupt_in_an_early_phase_ends_the_fit() -> None:
     def callback(state: Iteration) -> None:
         raise KeyboardInterrupt

@@ -447,6 +447,31 @@ def test_function(key, f, monkeypatch):
     assert met or (key is np.where and "(v > 0.4)]" in inspect.getsource(f))
 
 
+def slope(f, theta, direction, h):
+    """Along a direction, by extrapolated central differences."""
+
+    def rise(step):
+        moved = [{k: theta[k] + sign * step * direction[k] for k in theta} for sign in (1.0, -1.0)]
+        up, down = (np.concatenate([np.ravel(x) for x in leaves(f(**m))]).astype(float) for m in moved)
+        return (up - down) / (2.0 * step)
+
+    return (4.0 * rise(h / 2.0) - rise(h)) / 3.0
+
+
+@pytest.mark.parametrize(("key", "f"), rows(ROWS))
+def test_derivatives(key, f):
+    """Along random directions; composites could lose a derivative that their values do not show."""
+    rng = np.random.default_rng(7)
+    for start in arguments(f):
+        theta = {k: v + rng.uniform(0.01, 0.02, np.shape(v)) for k, v in start.items()}  # off ties and jumps
+        direction = {k: rng.normal(size=np.shape(v))[()] for k, v in theta.items()}
+        tape = tg.trace(f, theta)
+        found = np.concatenate([np.ravel(x) for x in leaves(tape.jvp(theta, direction))])
+        with np.errstate(all="ignore"):
+            expected = slope(f, theta, direction, 1e-4)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     "f", [*(f for cases in BY_NAME.values() for f in cases), *HELPERS], ids=lambda f: "f"
 )

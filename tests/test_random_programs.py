@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import special
 
 import tapegrad as tg
-from tests.conftest import TINY
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.reverse import active_slots, sweep
+from tests.conftest import TINY
 
 X = np.array([0.3, -1.2, 0.8])
 TABLE = np.array([[0.5, -0.4, 1.1], [0.9, 0.2, -0.7]])

@@ -147,6 +147,25 @@ def test_weights_of_the_fit_stay() -> None:
     np.testing.assert_allclose(found.draws[:, 0], means, rtol=1e-9)
 
 
+def test_a_prior_stays() -> None:
+    y = RNG.normal(3.0, 1.0, size=40)
+    result = fit(
+        lambda mu: norm.logpdf(y, mu, 1.0), {"mu": 0.0}, logprior=lambda mu: norm.logpdf(mu, 0.0, 0.5)
+    )
+    found = bootstrap(result, 20, seed=4)
+    rng = np.random.default_rng(4)
+    sums = [y @ np.bincount(rng.integers(40, size=40), minlength=40) for _ in range(20)]
+    np.testing.assert_allclose(found.draws[:, 0], np.array(sums) / 44.0, rtol=1e-9)
+
+
+def test_tied_parameters_stay_tied() -> None:
+    result = fit(
+        lambda a, b: norm.logpdf(Y, a + b * DESIGN[:, 1], 1.0), {"a": 0.0, "b": 0.0}, tie=[("a", "b")]
+    )
+    found = bootstrap(result, 20, seed=4)
+    np.testing.assert_array_equal(found.draws[:, 0], found.draws[:, 1])
+
+
 def test_fixed_parameters_stay() -> None:
     result = fit(
         lambda beta, sigma: norm.logpdf(Y, DESIGN @ beta, sigma),
@@ -223,9 +242,9 @@ def test_what_cannot_be_resampled() -> None:
 
 def test_a_thousand_refits_are_quick(capsys: pytest.CaptureFixture[str]) -> None:
     result = regression()
-    start = time.perf_counter()
+    start = time.process_time()
     bootstrap(result, 1000, seed=1, progress=True)
-    assert time.perf_counter() - start < 10.0
+    assert time.process_time() - start < 10.0
     assert "bootstrap" in capsys.readouterr().err
 
 

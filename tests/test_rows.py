@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from tapegrad import mle, trace
 from tapegrad.mle import FitResult, fit
-from tapegrad.mle.covariance import free_covariance, natural_covariance
+from tapegrad.mle.covariance import free_covariance
 from tapegrad.mle.rows import influence, pointwise, scores
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import bernoulli, norm, poisson
@@ -120,13 +120,6 @@ def test_standard_errors_do_not_depend_on_the_coordinates() -> None:
         )
         np.testing.assert_allclose(transformed.x, plain.x, rtol=1e-8)
         np.testing.assert_allclose(transformed.cov_params(), plain.cov_params(), rtol=1e-6, atol=1e-14)
-
-
-def test_the_covariance_of_a_fit_can_be_asked_for_afterwards() -> None:
-    result = fit(normal_rows, {**START, "sigma": 1.0}, transforms={"sigma": positive})
-    robust = fit(normal_rows, {**START, "sigma": 1.0}, transforms={"sigma": positive}, cov_type="HC0")
-    found = natural_covariance(result._model, result.free, result.observed_info, "HC0")
-    np.testing.assert_allclose(found, robust.cov_params(), rtol=1e-12)
 
 
 # Weights ----------------------------------------------------------------------------------------------------

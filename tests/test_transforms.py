@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from tapegrad import trace
@@ -432,3 +434,60 @@ def test_branches_under_transforms_are_followed() -> None:
     assert result._model.tape.retraces > 0
     traced = fit(trace(branching, 4.0), 4.0, transforms=positive)
     np.testing.assert_allclose(traced.params, plain.params, rtol=1e-8)
+
+
+# Any combination --------------------------------------------------------------------------------------------
+
+KINDS: dict[str, tuple[Transform, Any]] = {
+    "free": (identity, np.array([0.3, -2.0])),
+    "rate": (positive, 0.7),
+    "rates": (positive, np.array([0.7, 0.7])),
+    "share": (unit, 0.25),
+    "below": (upper(3.0), np.array([[2.0, -1.0]])),
+    "simplex": (simplex, np.array([0.2, 0.5, 0.3])),
+    "again": (simplex, np.array([0.2, 0.5, 0.3])),
+    "cuts": (ordered, np.array([-1.0, 0.5, 0.6])),
+    "matrix": (positive_definite, S),
+    "effects": (sum_to_zero, np.array([1.0, -3.0, 2.0])),
+}
+FIXABLE = ("free[1]", "rate", "rates[0]", "share", "below", "simplex", "again", "cuts", "matrix", "effects")
+TIES = (("rate", "rates[1]"), ("simplex", "again"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=6, unique=True),
+    fixed=st.sets(st.sampled_from(FIXABLE)),
+    ties=st.sets(st.sampled_from(TIES)),
+    seed=st.integers(0, 1000),
+)
+def test_any_combination_is_consistent(
+    names: list[str], fixed: set[str], ties: set[tuple[str, str]], seed: int
+) -> None:
+    params = {name: KINDS[name][1] for name in names}
+    held = [name for name in fixed if name.split("[")[0] in names]
+    groups = [group for group in ties if all(name.split("[")[0] in names for name in group)]
+    try:
+        space = make_space(params, "x", {name: KINDS[name][0] for name in names}, held, groups)
+    except ValueError as error:
+        if "every parameter is fixed" not in str(error):
+            raise
+        return
+    np.testing.assert_allclose(space.natural(space.start), space.values, rtol=1e-9, atol=1e-12)
+    free = space.start + 0.3 * np.random.default_rng(seed).normal(size=space.start.size)
+    natural = space.natural(free)
+    np.testing.assert_allclose(space.free(natural), free, rtol=1e-6, atol=1e-7)
+    jacobian = space.jacobian(free)
+    assert jacobian.shape == (len(space.names), len(space.free_names))
+    np.testing.assert_array_equal(natural[space.fixed], space.values[space.fixed])
+    np.testing.assert_array_equal(jacobian[space.fixed], 0.0)
+    for first, second in groups:
+        a, b = (
+            [i for i, n in enumerate(space.names) if n == name or n.startswith(f"{name}[")]
+            for name in (first, second)
+        )
+        np.testing.assert_array_equal(natural[a], natural[b])
+    for i, coordinate in enumerate(space.coordinate):
+        if coordinate >= 0:  # it depends on that coordinate alone, and rises with it
+            assert np.flatnonzero(jacobian[i]).tolist() == [coordinate]
+            assert jacobian[i, coordinate] > 0.0

@@ -204,12 +204,15 @@ def test_logsumexp_with_minus_infinity():
     share = np.array([1.0, 2.0, 0.0]) / 3.0
     curvature = np.diag(share) - np.outer(share, share)
     check(tgs.logsumexp, [0.0, LOG2, -INF], np.log(3.0), share, curvature)
+    factors = np.array([1.0, 2.0, 0.0])
+    terms = np.exp([0.0, 1.0, 2.0])
+    share = terms / (terms @ factors)
     check(
-        lambda t: tgs.logsumexp(np.log(t)),
-        [1.0, 2.0, 0.0],
-        np.log(3.0),
-        np.ones(3) / 3.0,
-        -np.ones((3, 3)) / 9.0,
+        lambda b: tgs.logsumexp(np.array([0.0, 1.0, 2.0]), b=b),
+        factors,
+        np.log(terms @ factors),
+        share,
+        -np.outer(share, share),
     )
 
 
@@ -398,11 +401,11 @@ def weighted_sum(n):
     return f
 
 
-def test_parameters_used_100_000_times():
+def test_parameters_used_100_000_times_on_a_tape_of_200_000_entries():
     tape = tg.trace(weighted_sum(100_000), 2.0)
+    assert len(tape.tape.entries) == 200_001
     assert tape(3.0) == pytest.approx((50_000.0 * 3.0) ** 2, rel=1e-12)
     assert tape.grad(3.0) == pytest.approx(50_000.0**2 * 6.0, rel=1e-12)
-    assert tape.hessian(3.0)[0, 0] == pytest.approx(50_000.0**2 * 2.0, rel=1e-12)
 
 
 def test_arrays_put_together_from_many_numbers():
@@ -430,27 +433,22 @@ def check_long_tape(steps):
     end = np.sqrt(9.0 + steps)
     assert tape(3.0) == pytest.approx(end, rel=1e-11)
     assert tape.grad(3.0) == pytest.approx(3.0 / end, rel=1e-11)
-    return tape, end
-
-
-def test_a_tape_of_200_000_entries():
-    check_long_tape(66_667)
-
-
-def test_a_long_tape_at_second_order():
-    tape, end = check_long_tape(10_000)
-    assert tape.hessian(3.0)[0, 0] == pytest.approx(10_000 / end**3, rel=1e-9)
-    assert tape.third(3.0, 1.0)[0, 0] == pytest.approx(-9.0 * 10_000 / end**5, rel=1e-8)
+    assert tape.hessian(3.0)[0, 0] == pytest.approx(steps / end**3, rel=1e-7)
     tg.verify(tape.grad_tape)
-    assert len(pickle.loads(pickle.dumps(tape.tape)).entries) == 30_000
+    assert len(pickle.loads(pickle.dumps(tape.tape)).entries) == 3 * steps
     assert "more lines" in str(tape.grad_tape)
+    return tape
+
+
+def test_a_chain_has_no_recursion_limit():
+    check_long_tape(2_000)
+    tape = check_long_tape(1_000)
+    assert tape.third(3.0, 1.0)[0, 0] == pytest.approx(-9.0 * 1_000 / 1_009.0**2.5, rel=1e-9)
 
 
 @pytest.mark.slow
 def test_a_tape_of_a_million_entries():
-    tape, end = check_long_tape(333_334)
-    assert tape.hessian(3.0)[0, 0] == pytest.approx(333_334 / end**3, rel=1e-7)
-    assert len(pickle.loads(pickle.dumps(tape.tape)).entries) == 1_000_002
+    check_long_tape(333_334)
 
 
 @pytest.mark.slow

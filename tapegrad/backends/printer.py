@@ -1,9 +1,9 @@
 """A plan as Python source.
 
 Scalars are Python numbers in local variables ``v12``; arrays are ``a12``, made before and written into by
-`out=`; within a row loop, the block of an array is ``b12``. The source is a function `bind` of the arrays, the
-blocks of each loop, and `run`, which takes a loop over its blocks in one thread or several. It returns two
-functions: `early` computes everything, `late` what depends on the late leaves.
+`out=`; within a row loop, the block of an array is ``b12``. The source is a function `bind` of the arrays,
+the blocks of each loop, and `run`, which takes a loop over its blocks in one thread or several. It returns
+two functions: `early` computes everything, `late` what depends on the late leaves.
 """
 
 from __future__ import annotations

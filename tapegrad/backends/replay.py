@@ -69,8 +69,10 @@ def adjoints(tape: Tape, values: Sequence[Any]) -> dict[int, Any]:
     """The adjoint of every slot that the scalar output depends on, by a direct numeric reverse sweep."""
     (output,) = tape.outputs
     active = active_slots(tape, tape.parameters)
+    # NumPy's scalars, because Python's floats raise where a rule divides by zero.
+    numbers = [np.float64(value) if type(value) is float else value for value in values]
     with np.errstate(all="ignore"):
-        return sweep(tape, values.__getitem__, {output: 1.0} if output in active else {}, active)
+        return sweep(tape, numbers.__getitem__, {output: np.float64(1.0)} if output in active else {}, active)
 
 
 def holds(guard: Guard, value: Any) -> bool:

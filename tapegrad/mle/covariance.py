@@ -23,43 +23,6 @@ KINDS: Final[Mapping[str, Mapping[str, bool]]] = {
 }
 
 
-def natural_covariance(
-    model: Model,
-    free: Array,
-    information: Array,
-    cov_type: str = "nonrobust",
-    cov_kwds: Mapping[str, Any] | None = None,
-) -> Array:
-    """Covariance matrix of the natural parameters, by the delta method from that of the free coordinates.
-
-    Parameters
-    ----------
-    model : Model
-    free : ndarray, shape (q,)
-        The estimates.
-    information : ndarray, shape (q, q)
-        Minus the Hessian of what was maximised, at the estimates.
-    cov_type : str
-        Of the kinds that `free_covariance` lists.
-    cov_kwds : mapping, optional
-        What they take.
-
-    Returns
-    -------
-    ndarray, shape (p, p)
-        Rows and columns of fixed parameters are 0. All ``nan`` where the information is not positive
-        definite.
-    """
-    found = free_covariance(model, free, information, cov_type, cov_kwds)
-    if model.space.is_identity:
-        return found
-    if not np.isfinite(found).all():
-        return np.full((len(model.space.names),) * 2, np.nan)
-    jacobian = model.space.jacobian(free)
-    result: Array = jacobian @ found @ jacobian.T
-    return result
-
-
 def free_covariance(
     model: Model,
     free: Array,
@@ -67,7 +30,7 @@ def free_covariance(
     cov_type: str = "nonrobust",
     cov_kwds: Mapping[str, Any] | None = None,
 ) -> Array:
-    """Covariance matrix of the free coordinates, shape (q, q).
+    """Covariance matrix of the free coordinates, shape (q, q), at their estimates.
 
     With A the information, s_i the scores of the n observations (times their weights) and q free coordinates:
 
@@ -82,6 +45,21 @@ def free_covariance(
 
     The numbers are statsmodels', with q counting every estimated coordinate. For its discrete models
     statsmodels gives HC0's numbers under the name HC1, too.
+
+    Parameters
+    ----------
+    model : Model
+    free : ndarray, shape (q,)
+        The estimates.
+    information : ndarray, shape (q, q)
+        A: minus the Hessian of what was maximised.
+    cov_type : str
+    cov_kwds : mapping, optional
+
+    Returns
+    -------
+    ndarray, shape (q, q)
+        All ``nan`` where what is inverted is not positive definite.
 
     Raises
     ------

@@ -106,7 +106,7 @@ def summarize(result: "FitResult") -> Summary:
         notes=(
             f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
             f"No. observations: {observations}",
-            f"Converged in {result.nit} iterations"
+            f"Converged in {result.nit} iteration{'s' * (result.nit != 1)}"
             if result.converged
             else f"NOT CONVERGED after {result.nit} iterations: {result.message}",
         ),

@@ -64,7 +64,8 @@ def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False
     """NumPy's `nanvar`."""
     missing = isnan(a)
     squares = where(missing, 0.0, square(a - nanmean(a, axis, keepdims=True)))
-    return sum(squares, axis, keepdims) / (sum(to_float(logical_not(missing)), axis, keepdims) - ddof)
+    freedom = sum(to_float(logical_not(missing)), axis, keepdims) - ddof
+    return sum(squares, axis, keepdims) / where(less_equal(freedom, 0.0), np.nan, freedom)
 
 
 @implements(np.nanstd)
@@ -136,7 +137,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any
         raise NotImplementedError("np.linspace between arrays: write start + (stop - start) * t")
     steps = num - 1 if endpoint else num
     if steps <= 0:
-        return broadcast_to(start * 1.0, shape=(num,))
+        return broadcast_to(start + 0.0 * (stop - start), shape=(num,))
     points = start + np.arange(num) * ((stop - start) / float(steps))
     return where(np.arange(num) == num - 1, stop, points) if endpoint else points
 

@@ -13,7 +13,7 @@ import numpy as np
 from tapegrad.ops.arranging import diagonal
 from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.elementwise import sqrt
-from tapegrad.ops.indexing import ARRAY, concatenate, getitem
+from tapegrad.ops.indexing import ARRAY, getitem, scatter
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import clip
 from tapegrad.ops.reductions import mean
@@ -42,7 +42,7 @@ def einsum(*operands: Any) -> Any:
 
 
 def _spread(array: Any, term: str, order: Sequence[str]) -> Any:
-    """The array with one axis for each letter, of length one where it has none; diagonals of repeated ones."""
+    """The array with one axis for each letter, of length one where it has none; diagonals of repeats."""
     for letter in set(term):
         while term.count(letter) > 1:
             first = term.index(letter)
@@ -110,9 +110,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     (n,), (m,) = shape_of(a), shape_of(v)
     if m > n:
         return convolve(v, a, mode)
-    padded = concatenate(np.zeros(m - 1), a, np.zeros(m - 1), axis=0)
-    windows = np.arange(n + m - 1)[:, None] + np.arange(m)[::-1]
-    full = matmul(getitem(padded, windows, index=(ARRAY,)), v)
+    products = reshape_(a, (n, 1)) * v
+    full = scatter(products, np.arange(n)[:, None] + np.arange(m), index=(ARRAY,), shape=(n + m - 1,))
     start, length = {"full": (0, n + m - 1), "same": ((m - 1) // 2, n), "valid": (m - 1, n - m + 1)}[mode]
     return getitem(full, index=((start, start + length, None),))
 

@@ -9,7 +9,18 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tapegrad.ops.broadcasting import Axis, axes_of, reduced
 from tapegrad.ops.indexing import ARRAY, getitem
-from tapegrad.ops.logic import clip, greater, isnan, less, where
+from tapegrad.ops.logic import (
+    clip,
+    equal,
+    greater,
+    greater_equal,
+    isinf,
+    isnan,
+    less,
+    logical_and,
+    logical_or,
+    where,
+)
 from tapegrad.ops.reductions import any as any_along
 from tapegrad.ops.registry import INT, Op, implements, register
 from tapegrad.ops.shaping import moveaxis, ravel, reshape_, shape_of, to_int
@@ -146,11 +157,13 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     high = to_int(clip(low + 1, 0, n - 1))
     x0, x1, y0, y1 = (_at(xp, low), _at(xp, high), _at(fp, low), _at(fp, high))
     width = x1 - x0
-    line = y0 + (x - x0) * ((y1 - y0) / where(width == 0.0, 1.0, width))
-    line = where(less(x, getitem(xp, index=(0,))), getitem(fp, index=(0,)) if left is None else left, line)
-    return where(
-        greater(x, getitem(xp, index=(-1,))), getitem(fp, index=(-1,)) if right is None else right, line
-    )
+    line = y0 + (x - x0) * ((y1 - y0) / where(equal(width, 0.0), 1.0, width))
+    # At a point itself, and on a level stretch at infinity, the slope must not turn its value into NaN.
+    line = where(logical_or(equal(x, x0), logical_and(isinf(y0), equal(y0, y1))), y0, line)
+    first, last = getitem(xp, index=(0,)), getitem(xp, index=(-1,))
+    line = where(greater_equal(x, last), getitem(fp, index=(-1,)), line)
+    line = where(less(x, first), getitem(fp, index=(0,)) if left is None else left, line)
+    return line if right is None else where(greater(x, last), right, line)
 
 
 @implements(np.take_along_axis)
