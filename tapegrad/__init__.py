@@ -1,5 +1,6 @@
 """Maximum likelihood in plain NumPy: trace once, replay value, gradient and Hessian."""
 
+from tapegrad.entry import trace
 from tapegrad.errors import (
     NonFiniteWarning,
     ReplayError,
@@ -7,7 +8,7 @@ from tapegrad.errors import (
     TraceError,
     UnusedParameterWarning,
 )
-from tapegrad.function import TracedFunction, trace
+from tapegrad.function import TracedFunction
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape import Tape, TapeError, verify
 

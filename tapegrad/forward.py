@@ -74,10 +74,11 @@ class Dual(Recordable):
         """The op on the values, with the tangent that its rule gives; plain where it has no derivative."""
         primals = tuple(arg.primal if isinstance(arg, Dual) else arg for arg in args)
         tangents = tuple(arg.tangent if isinstance(arg, Dual) else None for arg in args)
-        out = op(*primals, **attrs)
-        if op.rule is None:
-            return out
-        tangent = jvp(op, tangents, out, primals, attrs)
+        with np.errstate(all="ignore"):
+            out = op(*primals, **attrs)
+            if op.rule is None:
+                return out
+            tangent = jvp(op, tangents, out, primals, attrs)
         return Dual(out, 0.0 if tangent is None else tangent)
 
     def plain(self) -> Any:
@@ -164,10 +165,9 @@ def _rule(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _number(value: Any) -> Any:
     """A number or an array as float64; anything recordable as it is."""
-    if isinstance(value, (float, Recordable)):
+    if isinstance(value, Recordable):
         return value
-    array = np.asarray(value, dtype=np.float64)
-    return float(array) if array.ndim == 0 else array
+    return np.asarray(value, dtype=np.float64)[()]
 
 
 def _short(value: Any) -> str:

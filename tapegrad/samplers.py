@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.function import TracedFunction, trace
+from tapegrad.entry import trace
+from tapegrad.function import TracedFunction
 
 Array: TypeAlias = npt.NDArray[np.float64]
 

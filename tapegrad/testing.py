@@ -16,7 +16,8 @@ from tapegrad.backends.replay import evaluate
 from tapegrad.derive import rules
 from tapegrad.derive.forward import pushforward
 from tapegrad.differences import kinked, slope, value_or_nan
-from tapegrad.function import TracedFunction, trace
+from tapegrad.entry import trace
+from tapegrad.function import TracedFunction
 from tapegrad.inspection import number_text, operands_of, step_text
 from tapegrad.ops.registry import FLOAT
 from tapegrad.recording import ATOL, RTOL, plain_call

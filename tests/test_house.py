@@ -29,6 +29,7 @@ LAYERS = (
     ("jacobians",),
     ("router",),
     ("function",),
+    ("entry",),
     ("differences", "testing"),
     ("graph", "stats", "special", "datasets", "forward"),
     ("mle",),

@@ -3,6 +3,7 @@
 import json
 import pickle
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,23 @@ def test_a_profile_that_rises_again_is_survived_and_told() -> None:
     assert not profile.is_monotone
     low, high = profile.interval
     assert 0.0 < low < high < 2.0
+
+
+def test_profiles_under_other_names(result: FitResult) -> None:
+    renamed = replace(result, names=("mean", "log sd"))
+    np.testing.assert_allclose(renamed.profile("mean").interval, result.profile("mu").interval)
+    np.testing.assert_allclose(renamed.conf_int(method="profile"), result.conf_int(method="profile"))
+
+
+def test_tied_parameters_have_one_profile() -> None:
+    def loglik(a: Any, b: Any) -> Any:
+        return norm.logpdf(X[:50], a, 2.0).sum() + norm.logpdf(X[50:], b, 2.0).sum()
+
+    tied = fit(loglik, {"a": 1.0, "b": 1.0}, tie=[("a", "b")])
+    intervals = tied.conf_int(method="profile")
+    half = stats.norm.ppf(0.975) * 2.0 / 10.0
+    np.testing.assert_allclose(intervals, [[X.mean() - half, X.mean() + half]] * 2, rtol=1e-7)
+    assert tied.df_model == 1
 
 
 def test_what_has_no_profile(result: FitResult) -> None:

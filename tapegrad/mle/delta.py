@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.entry import trace
 from tapegrad.errors import UnusedParameterWarning
-from tapegrad.function import TracedFunction, trace
+from tapegrad.function import TracedFunction
 from tapegrad.mle.inference import normal_intervals
 
 Array: TypeAlias = npt.NDArray[np.float64]

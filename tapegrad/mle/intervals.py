@@ -82,12 +82,12 @@ def _transformed(result: "FitResult", alpha: float) -> Array:
 def _profiled(result: "FitResult", alpha: float) -> Array:
     model = result.require_model("a profile interval")
     space = model.space
-    names = [name for name, held in zip(space.names, space.fixed, strict=True) if not held]
+    names = [name for name, held in zip(result.names, space.fixed, strict=True) if not held]
     # Elements that are tied have one profile.
     first = {int(space.coordinate[result.names.index(name)]): name for name in reversed(names)}
     found = dict(zip(first.values(), profiles(result, list(first.values()), alpha), strict=True))
     ends = np.column_stack([result.x, result.x])
-    for i, name in enumerate(space.names):
+    for i, name in enumerate(result.names):
         if name in names:
             ends[i] = found[first[int(space.coordinate[i])]].interval
     return ends

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.entry import trace
 from tapegrad.errors import UnusedParameterWarning
-from tapegrad.function import TracedFunction, trace
+from tapegrad.function import TracedFunction
 from tapegrad.mle.space import Names, Space, make_space
 from tapegrad.mle.transforms import Transform
 from tapegrad.tracing.params import Leaf, argument_name, call

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.function import TracedFunction, trace
+from tapegrad.entry import trace
+from tapegrad.function import TracedFunction
 from tapegrad.mle.transforms import Transform, identity
 from tapegrad.tracing.params import Leaf, Structure, structure_of
 

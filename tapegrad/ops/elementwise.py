@@ -110,7 +110,7 @@ sqrt = elementwise(
 root = elementwise(
     "root",
     np.sqrt,
-    lambda out, x: where(equal(out, 0.0), 0.0, 0.5 / out),
+    lambda out, x: where(equal(out, 0.0), 0.0, div(0.5, out)),
     domain=POSITIVE,
     scalar=lambda x, _: math.sqrt(x),
     python="sqrt({0})",
