@@ -42,7 +42,7 @@ def einsum(*operands: Any) -> Any:
 
 
 def _spread(array: Any, term: str, order: Sequence[str]) -> Any:
-    """The array with one axis per letter, of length one where it has none; repeats mean diagonals."""
+    """The array with one axis per letter, of length one where it has none; repeated ones mean diagonals."""
     for letter in set(term):
         while term.count(letter) > 1:
             first = term.index(letter)
