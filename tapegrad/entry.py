@@ -30,7 +30,8 @@ def trace(
     Parameters
     ----------
     f : callable
-        A plain NumPy function of the parameters. It is called twice: on tracers, and plainly, to compare.
+        A plain NumPy function of the parameters. It is called three times: on tracers, and
+        plainly at two places, to compare.
     params : float, array_like, or nest of lists, tuples and dicts of them
         Start values. A dict is passed to `f` as keyword arguments, anything else as one argument. All
         numbers are taken as float64.

@@ -26,7 +26,7 @@ def outcome_key(outcome: Any) -> Hashable:
     """A guard's outcome as a key of the tree."""
     if isinstance(outcome, np.ndarray):
         return (outcome.shape, outcome.tobytes())
-    key: Hashable = outcome
+    key: Hashable = outcome if outcome == outcome else "nan"
     return key
 
 

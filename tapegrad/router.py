@@ -81,6 +81,7 @@ class Router:
         `inputs` begin with the parameters, which decide on the path.
         """
         path, is_new = self.current, False
+        tried: set[int] = set()
         while True:
             executable: Executable = getattr(path, kind)
             # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
@@ -94,7 +95,9 @@ class Router:
                 vector = inputs[: self._structure.size]
                 path, is_new = self._retrace(vector, outcomes, path.tape.guards[result.place])
             else:
-                path, is_new = known, False
+                # Two paths may see one guard at a tie differently: the second time round it is taken as is.
+                path, is_new = known, id(known) in tried
+            tried.add(id(path))
 
     def _retrace(self, vector: Vector, outcomes: tuple[Hashable, ...], guard: Guard) -> tuple[Path, bool]:
         """A path for these outcomes, and whether it was traced here or by another thread just now."""

@@ -18,6 +18,7 @@ from tapegrad.ops.registry import BOOL, FLOAT, INT, Attrs, Aval, Op, Shape
 
 SCALAR = Aval((), FLOAT)
 LISTED = 200
+_LANDMARKS = (0.0, np.inf, -np.inf)
 
 
 class Source(NamedTuple):
@@ -135,6 +136,21 @@ def needed_for(tape: Tape, slots: Iterable[int]) -> set[int]:
         if entry.output in needed:
             needed.update(entry.inputs)
     return needed
+
+
+def deciding_slots(tape: Tape) -> set[int]:
+    """All slots whose last bit can matter: what guards, comparisons, roundings and sorts depend on.
+
+    A comparison with 0 or infinity for equality is no such case: rounding takes nothing there or away.
+    """
+    ends = [guard.slot for guard in tape.guards]
+    insensitive = {slot for slot, value in tape.constants if np.ndim(value) == 0 and value in _LANDMARKS}
+    for entry in tape.entries:
+        if entry.op.rule is None and not (
+            entry.op.name == "equal" and insensitive.intersection(entry.inputs)
+        ):
+            ends += entry.inputs
+    return needed_for(tape, ends)
 
 
 def aval_of(value: Any) -> Aval:

@@ -13,6 +13,7 @@ import pytest
 from scipy import optimize, sparse, special, stats
 
 import tapegrad as tg
+from tapegrad.tracing import dispatch
 
 X = np.array([0.5, 1.5, 2.5])
 M = np.ones((3, 2))
@@ -252,6 +253,64 @@ def piecewise(v):
     return np.piecewise(v, [v < 0.0], [0.0, 1.0]).sum()  # here
 
 
+@step("this cannot be traced", "write np.reshape(x.T, ...) for column order")
+def column_order(v):
+    return np.reshape(v, (2, 1), order="F").sum()  # here
+
+
+@step("this cannot be traced", "write np.concatenate")
+def insertions(v):
+    return np.insert(v, [0, 1], 7.0).sum()  # here
+
+
+@step("this cannot be traced", "np.concatenate")
+def padding_with_a_mode(v):
+    return np.pad(v, 1, mode="edge").sum()  # here
+
+
+@step("this cannot be traced", "'ij,jk->ik'")
+def einsum_with_an_ellipsis(v):
+    return np.einsum("...i,i", v, v)  # here
+
+
+@step("this cannot be traced", "write np.matmul or a sum of products")
+def dot_of_stacks(v):
+    return np.dot(np.ones((2, 3, 2)), v[:, None] * v).sum()  # here
+
+
+@step("np.copyto into a plain array cannot be traced")
+def copied_into_a_plain_array(v):
+    buffer = np.zeros(2)
+    np.copyto(buffer, v)  # here
+    return buffer.sum()
+
+
+@step("a plain buffer", "np.zeros_like(theta)")
+def added_into_a_plain_array(v):
+    buffer = np.zeros(2)
+    np.add(v, 1.0, out=buffer)  # here
+    return buffer.sum()
+
+
+@step("a traced value was asked for as a plain number")
+def diagonal_of_a_plain_matrix(v):
+    matrix = np.zeros((2, 2))
+    np.fill_diagonal(matrix, v)  # here
+    return matrix.sum()
+
+
+@step("an object array of arrays cannot stand on a tape")
+def array_of_arrays_of_unlike_lengths(v):
+    both = np.empty(2, dtype=object)
+    both[0], both[1] = v, v[:1]
+    return np.add(both, v).sum()  # here
+
+
+@step("a traced float64 value cannot be an index")
+def floats_in_a_list_as_an_index(v):
+    return v[[v[0], 1]].sum()  # here
+
+
 @step("kv cannot be traced")
 def ufunc_without_a_rule(v):
     return special.kv(0.5, np.abs(v)).sum()  # here
@@ -388,6 +447,22 @@ def test_errors_of_a_later_trace_come_with_the_call_that_met_them():
         with pytest.raises(tg.TraceError, match=re.escape(f"{__file__}:{line_of(f)}")):
             tape([2.0])
         assert tape([0.25]) == 0.25
+
+
+def test_arguments_of_functions_whose_signature_numpy_does_not_tell(monkeypatch):
+    """Some of NumPy's C functions have none before version 2.4."""
+    dispatch._required.cache_clear()
+    known = dispatch._signature
+    hidden = (np.concatenate, np.where)
+    monkeypatch.setattr(dispatch, "_signature", lambda func: None if func in hidden else known(func))
+    m = np.arange(4.0).reshape(2, 2)
+    f = tg.trace(lambda v: np.concatenate([v, m], axis=None), dict(v=m))
+    np.testing.assert_array_equal(f([1.0, 2.0, 3.0, 4.0]), [1, 2, 3, 4, 0, 1, 2, 3])
+    g = tg.trace(
+        lambda v: np.where(v > 1.0, v, 0.0) + np.concatenate((v, m), 1, dtype=None)[:, 2:], dict(v=m)
+    )
+    np.testing.assert_array_equal(g([1.0, 2.0, 3.0, 4.0]), [[0, 3], [5, 7]])
+    dispatch._required.cache_clear()
 
 
 # Randomness and state ---------------------------------------------------------------------------------------

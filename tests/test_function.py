@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -206,3 +207,33 @@ def test_representations():
     assert repr(tape) == "<TracedFunction loglik(mu, log_sigma)>"
     assert str(tape).startswith("tape loglik(mu, log_sigma) -> scalar")
     assert repr(tg.trace(lambda b: b @ b, np.ones(9))).endswith(", ...)>")
+
+
+def test_a_guard_on_nan_is_met_again_without_a_trace():
+    def f(a):
+        try:
+            return a * int(a)
+        except ValueError:
+            return 7.0 + 0.0 * X.sum()
+
+    tape = tg.trace(f, 1.5)
+    assert [tape(np.nan) for _ in range(3)] == [7.0, 7.0, 7.0]
+    assert tape.retraces == 1
+
+
+def test_a_wrong_branch_is_refused_every_time():
+    tape = tg.trace(lambda a: a * X.sum() if a > 0.0 else a * X, 1.0)
+    for _ in range(2):
+        with pytest.raises(tg.TraceError, match="return the same structure and shapes on all"):
+            tape(-1.0)
+    assert tape(2.0) == pytest.approx(2.0 * X.sum())
+
+
+def test_names_that_clash():
+    with pytest.raises(ValueError, match="mu stands in both params and data"):
+        tg.trace(lambda mu: mu, dict(mu=1.0), data=dict(mu=X))
+
+
+def test_a_traced_function_says_what_to_pickle_instead():
+    with pytest.raises(TypeError, match="pickle its tapes"):
+        pickle.dumps(tg.trace(loglik, dict(mu=0.0, log_sigma=0.0)))

@@ -193,3 +193,20 @@ def test_the_gradient_of_a_linear_function_is_constant():
     tape = tg.trace(lambda b: (X * b).sum() - 3.0 * b, dict(b=1.0))
     gradient = tape.grad_tape
     assert dict(gradient.constants)[gradient.outputs[1]] == pytest.approx(4.0)
+
+
+def test_what_where_decides_keeps_its_bits():
+    def f(x):
+        return np.where(1.02 * (2.68 * x) > 2.3782320000000006, 100.0 * x, x)
+
+    at = 0.8700000000000002
+    assert tg.trace(f, 0.5)(at) == f(np.float64(at)) == pytest.approx(87.0)
+
+
+def test_a_threshold_on_a_sum_keeps_its_bits():
+    def f(mu):
+        return np.where(((X - mu) ** 2).sum() > 4.666666666666667, 100.0 * mu, mu)
+
+    tape = tg.trace(f, 0.5)
+    for mu in np.linspace(1.0, 3.7, 57):
+        assert tape(mu) == pytest.approx(f(np.float64(mu)), rel=1e-14)

@@ -18,7 +18,7 @@ import numpy as np
 
 from tapegrad.ops.registry import BOOL, FLOAT, INT
 from tapegrad.plan import Plan, RowLoop, Stage
-from tapegrad.tape import Entry, needed_for, size_of
+from tapegrad.tape import Entry, deciding_slots, size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
 _MATH = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "inf", "nan")
@@ -82,8 +82,8 @@ class _Printer:
         self.blocks: frozenset[int] = frozenset()
         self.columns: list[tuple[int, ...]] = []
         self.loops: list[str] = []
-        # A branch at a tie must go the way NumPy's own kernels send it, to the last bit.
-        self.exact = needed_for(self.tape, (guard.slot for guard in self.tape.guards))
+        # A decision at a tie must fall the way NumPy's own kernels send it, to the last bit.
+        self.exact = deciding_slots(self.tape)
 
     # Names --------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,8 @@ def holds(guard: Guard, value: Any) -> bool:
     """Whether a guarded slot has the outcome that the tape was recorded for."""
     if isinstance(guard.outcome, np.ndarray):
         return np.array_equal(value, guard.outcome)
+    if guard.outcome != guard.outcome:  # NaN
+        return bool(value != value)
     return bool(value == guard.outcome)
 
 

@@ -16,7 +16,7 @@ from tapegrad.ops.elementwise import absolute, add, mul, neg, root, square, sub
 from tapegrad.ops.registry import FLOAT, Elementwise, Op, broadcast
 from tapegrad.passes.cse import entry_key
 from tapegrad.passes.fold import computed
-from tapegrad.tape import Entry, Tape, needed_for, size_of
+from tapegrad.tape import Entry, Tape, deciding_slots, size_of
 
 
 class Rewriter:
@@ -267,11 +267,11 @@ def rewrite(w: Rewriter, entry: Entry) -> int:
 def simplify(tape: Tape) -> Tape:
     """Apply the local rules of the table above, and fold what they make constant, in one walk."""
     w = Rewriter(tape)
-    guarded = needed_for(tape, (guard.slot for guard in tape.guards))
+    deciding = deciding_slots(tape)
     with np.errstate(all="ignore"):
         for entry in tape.entries:
-            # A branch at a tie must go the way the user's own arithmetic sends it, to the last bit.
-            w.exact = entry.output in guarded
+            # A decision at a tie must fall the way the user's own arithmetic sends it, to the last bit.
+            w.exact = entry.output in deciding
             inputs = tuple([w.new[slot] for slot in entry.inputs])
             w.new[entry.output] = rewrite(w, entry._replace(inputs=inputs))
     copy_guards(tape, w.builder, w.new)

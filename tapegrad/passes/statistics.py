@@ -19,7 +19,7 @@ from tapegrad.builder import copy_guards
 from tapegrad.ops.elementwise import add, div, mul, neg, reciprocal, square, sub
 from tapegrad.ops.registry import FLOAT, Op
 from tapegrad.passes.simplify import Rewriter, rewrite
-from tapegrad.tape import Entry, Tape, needed_for
+from tapegrad.tape import Entry, Tape, deciding_slots
 
 Array = np.ndarray[Any, Any]
 Monomial = tuple[int, ...]  # the constants whose centred elements are multiplied, sorted; () is 1
@@ -136,7 +136,7 @@ def statistics(tape: Tape) -> Tape:
         return tape
     writer = _Writer(tape)
     w = writer.w
-    exact = needed_for(tape, (guard.slot for guard in tape.guards))
+    exact = deciding_slots(tape)
     with np.errstate(all="ignore"):
         for entry in tape.entries:
             inputs = tuple([w.new[slot] for slot in entry.inputs])

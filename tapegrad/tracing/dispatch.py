@@ -180,7 +180,7 @@ def _bound(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple
     if not kwargs and len(args) <= _required(func):
         return list(args), {}
     if signature is None:
-        return list(args), {key: value for key, value in kwargs.items() if value is not None}
+        return list(args), {key: value for key, value in kwargs.items() if value is not None or key == "axis"}
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for name, value in signature.bind(*args, **kwargs).arguments.items():

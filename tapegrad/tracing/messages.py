@@ -62,6 +62,8 @@ def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
 def foreign_step(error: Exception, source: Source | None, library: str | None) -> TraceError:
     """The error for a step of the user's that fails on traced values but not on plain ones."""
     text = str(error)
+    if isinstance(error, NotImplementedError):
+        return TraceError(f"this cannot be traced{location(source)}: {text}")
     advice = _LIBRARIES.get(library or "")
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
@@ -104,7 +106,7 @@ def _by_line(source: Source | None) -> str | None:
             return _LIBRARIES["numpy.random"]
     if re.search(r"\.(item|tolist)\(", source.text):
         return "write the value itself instead of .item() or .tolist()"
-    if _assigns_to_element(source.text):
+    if _assigns_to_element(source.text) or re.search(r"\bout\s*=", source.text):
         return _BUFFER
     for name, function in called:
         if function in (np.array, np.asarray, np.fromiter):
