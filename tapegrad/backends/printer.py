@@ -21,7 +21,8 @@ from tapegrad.plan import Plan, RowLoop, Stage
 from tapegrad.tape import Entry, deciding_slots, size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
-_MATH = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "inf", "nan")
+# What an op may write in its `python`: operators, and everything in the math module.
+_MATH = {name: value for name, value in vars(math).items() if not name.startswith("_")}
 INDENT = "    "
 
 
@@ -76,7 +77,7 @@ def print_plan(plan: Plan) -> Source:
 class _Printer:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.tape = plan, plan.tape
-        self.namespace: dict[str, Any] = {name: getattr(math, name) for name in _MATH}
+        self.namespace: dict[str, Any] = dict(_MATH)
         self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts, copyto=np.copyto)
         self.numbers = {slot: np.asarray(c).item() for slot, c in self.tape.constants if np.ndim(c) == 0}
         self.blocks: frozenset[int] = frozenset()
