@@ -37,7 +37,8 @@ def trace(
         numbers are taken as float64.
     data : mapping of str to array_like, optional
         Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
-        trace. Arrays that `f` finds by itself (closures, globals) are copied and frozen when it is traced.
+        trace. Arrays that `f` finds by itself (closures, globals) are copied when it is traced, unless
+        they are read-only.
     backend : {"numpy", "replay"}
         What runs the tapes: generated NumPy code, or the reference loop over the entries.
     threads : int

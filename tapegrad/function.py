@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from tapegrad import inspection, jacobians
+from tapegrad.backends.lowering import lowered
 from tapegrad.backends.printer import print_plan
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
 from tapegrad.errors import NonFiniteWarning
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
-from tapegrad.paths import Path
-from tapegrad.plan import Plan, plan
+from tapegrad.paths import Tapes
+from tapegrad.plan import plan
 from tapegrad.router import Router
+from tapegrad.stages import BLOCK, Plan
 from tapegrad.tape import Tape
 from tapegrad.tracing.params import Leaf, Structure, Vector, has_traced
 
@@ -64,18 +66,19 @@ class TracedFunction:
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
         self._require_scalar("the gradient")
-        return self._router.current.gradient_tape
+        return self._router.current.tapes.gradient
 
     @property
     def hessian_tape(self) -> Tape:
         """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
         self._require_scalar("the Hessian")
-        return self._router.current.hessian_tape
+        return self._router.current.tapes.hessian
 
     @property
     def plan(self) -> Plan:
         """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
-        return plan(self.grad_tape if self._is_scalar() else self._router.current.tidy_tape)
+        tapes = self._router.current.tapes
+        return plan(lowered(tapes.gradient if self.outputs.is_scalar else tapes.value, BLOCK))
 
     def source(self) -> str:
         """The NumPy code of value and gradient on the current path; of the value, if it is not a scalar."""
@@ -122,9 +125,9 @@ class TracedFunction:
         """
         vector = self._vector(theta)
         if vector is None:
-            return self.outputs.build(self._inline(lambda path: path.tidy_tape, theta))
+            return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
         values = self._replay("value", vector, _copies)
-        if any(np.isnan(value).any() for value in values):
+        if any(map(_has_nan, values)):
             self._warn_nan("the value", vector, stacklevel=3)
         return self.outputs.build(values)
 
@@ -146,14 +149,12 @@ class TracedFunction:
         self._require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
-            value, *gradients = self._inline(lambda path: path.gradient_tape, theta)
+            value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
             return value, self.structure.build(gradients)
-        value, gradient = self.value_and_grad_flat(vector)
-        if value != value or np.isnan(
-            gradient @ gradient
-        ):  # NaN is not itself, and spreads through a product
-            self._warn_nan("the value" if np.isnan(value) else "the gradient", vector, stacklevel=4)
-        return value, self.unravel(gradient)
+        (value, *gradients), _ = self._router.run("gradient", vector, _copies)
+        if value != value or any(map(_has_nan, gradients)):
+            self._warn_nan("the value" if value != value else "the gradient", vector, stacklevel=4)
+        return value, self.structure.build(gradients)
 
     def value_flat(self, vector: Vector) -> float:
         """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
@@ -184,7 +185,7 @@ class TracedFunction:
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.outputs.build(self._inline(lambda path: path.jvp.tape, theta, further))
+            return self.outputs.build(self._inline(lambda tapes: tapes.jvp, theta, further))
         (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
         return self.outputs.unravel(flat)
 
@@ -200,7 +201,7 @@ class TracedFunction:
         vector = self._vector(theta)
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
-            return self.structure.build(self._inline(lambda path: path.vjp.tape, theta, further))
+            return self.structure.build(self._inline(lambda tapes: tapes.vjp, theta, further))
         (flat,) = self._replay("vjp", vector, self.structure.join, [self.outputs.ravel(w)])
         return self.unravel(flat)
 
@@ -222,7 +223,7 @@ class TracedFunction:
         """
         vector = self._vector(theta)
         if vector is None:
-            (columns,) = self._inline(lambda path: path.jacobian_tape, theta)
+            (columns,) = self._inline(lambda tapes: tapes.jacobian, theta)
             return jacobians.split(transpose_(columns), self.outputs, self.structure)
         if sparse:
             return jacobians.sparse_jacobian(
@@ -239,7 +240,7 @@ class TracedFunction:
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.structure.build(self._inline(lambda path: path.hvp.tape, theta, further))
+            return self.structure.build(self._inline(lambda tapes: tapes.hvp, theta, further))
         return self.unravel(self._replay("hvp", vector, self.structure.join, [direction])[0])
 
     def hessian(self, theta: Any, *, sparse: bool = False) -> Any:
@@ -254,7 +255,7 @@ class TracedFunction:
         self._require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
-            return self._inline(lambda path: path.hessian_tape, theta)[0]
+            return self._inline(lambda tapes: tapes.hessian, theta)[0]
         if sparse:
             return jacobians.sparse_hessian(
                 partial(self._replay, vector=vector), self._router.path_at(vector)
@@ -281,7 +282,8 @@ class TracedFunction:
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         values = evaluate(path.tape, vector, path.data)
-        return inspection.Values(path.tape, values, adjoints(path.tape, values) if self._is_scalar() else {})
+        found = adjoints(path.tape, values) if self.outputs.is_scalar else {}
+        return inspection.Values(path.tape, values, found)
 
     def explain(self, theta: Any) -> inspection.Explanation:
         """Where the first NaN or infinity arises at `theta`, in the value or in an adjoint: print it.
@@ -333,21 +335,17 @@ class TracedFunction:
                 return None
             raise
 
-    def _inline(self, tape_of: Callable[[Path], Tape], theta: Any, further: Sequence[Any] = ()) -> list[Any]:
+    def _inline(self, tape_of: Callable[[Tapes], Tape], theta: Any, further: Sequence[Any] = ()) -> list[Any]:
         """The outputs of one of the tapes of the path that traced parameters take."""
         operands = self.structure.operands(theta)
         vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
         path = self._router.path_at(vector)
-        tape = tape_of(path)
+        tape = tape_of(path.tapes)
         # Further parameters shift the slots of the data, but not their order.
         return inline(tape, [*operands, *further], dict(zip(tape.data, path.data.values(), strict=True)))
 
-    def _is_scalar(self) -> bool:
-        root = self.outputs.root
-        return isinstance(root, Leaf) and root.shape == ()
-
     def _require_scalar(self, what: str) -> None:
-        if not self._is_scalar():
+        if not self.outputs.is_scalar:
             name, root = self.tape.name, self.outputs.root
             returns = (
                 f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
@@ -366,7 +364,17 @@ def _plain_value(operand: Any) -> Any:
 
 
 def _copies(outputs: Sequence[Any]) -> list[Any]:
-    return [float(output) if np.ndim(output) == 0 else output.copy() for output in outputs]
+    return [output if type(output) is float else _copy(output) for output in outputs]
+
+
+def _copy(output: Any) -> Any:
+    return float(output) if np.ndim(output) == 0 else output.copy()
+
+
+def _has_nan(value: Any) -> bool:
+    if type(value) is float:
+        return value != value
+    return bool(np.count_nonzero(np.isnan(value)))
 
 
 def _first_float(outputs: Sequence[Any]) -> float:

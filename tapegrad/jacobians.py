@@ -21,7 +21,7 @@ def dense_jacobian(replay: Replay, path: Path, outputs: Structure, params: Struc
     By columns (forward), by rows (reverse), or where the function narrows in the middle, by rows up to the
     waist and by columns from there.
     """
-    waist = path.waist
+    waist = path.tapes.waist
     if waist is not None and 2 * waist < min(params.size, outputs.size):
         before = np.array(replay("to_waist", read=params.join, directions=np.eye(waist)))
         behind = np.array(replay("from_waist", read=outputs.join, directions=np.eye(waist)))
@@ -48,14 +48,14 @@ def split(dense: Any, outputs: Structure, params: Structure) -> Any:
 
 def sparse_hessian(replay: Replay, path: Path) -> Any:
     """The Hessian as a csc_array, with one product per colour."""
-    colouring = path.hessian_colouring
+    colouring = path.tapes.hessian_colouring
     products = replay("hvp", read=_flat, directions=colouring.seeds())
     return colouring.matrix(np.array(products))
 
 
 def sparse_jacobian(replay: Replay, path: Path) -> Any:
     """The Jacobian as a csc_array: by columns (forward) or rows (reverse), whichever need fewer colours."""
-    by_columns, by_rows = path.jacobian_colourings
+    by_columns, by_rows = path.tapes.jacobian_colourings
     if by_columns.count <= by_rows.count:
         return by_columns.matrix(np.array(replay("jvp", read=_flat, directions=by_columns.seeds())))
     return sparse.csc_array(by_rows.matrix(np.array(replay("vjp", read=_flat, directions=by_rows.seeds()))).T)

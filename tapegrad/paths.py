@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.executable import Executable
+from tapegrad.backends.executable import BACKENDS, Executable, Program
 from tapegrad.derive.continuation import waist
 from tapegrad.derive.forward import jacobian_by_columns, pushforward
 from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.tape import Tape, size_of
-
-
-def _gradient_alone(gradient: Tape) -> Tape:
-    return dce(replace(gradient, outputs=gradient.outputs[1:]))
 
 
 def outcome_key(outcome: Any) -> Hashable:
@@ -39,111 +35,134 @@ class Running:
     passes: tuple[Pass, ...]
 
 
-class Path:
-    """One path: the tape as recorded, and what is derived from it, each made when first asked for."""
+class Tapes:
+    """The tape of one path as recorded, and what is derived from it, each made when first asked for.
 
-    def __init__(self, tape: Tape, data: Mapping[int, Any], running: Running) -> None:
-        self.tape = tape
-        self.running = running
-        self.data = data
-        self.outcomes = tuple(outcome_key(guard.outcome) for guard in tape.guards)
+    None of it depends on the values of the data: all data share these tapes, and the programs made of them.
+    """
+
+    def __init__(self, recorded: Tape, running: Running) -> None:
+        self.recorded = recorded
+        self._running = running
+        self._programs: dict[str, Program] = {}
 
     def _tidy(self, tape: Tape) -> Tape:
-        return tidy(tape, self.running.passes)
+        return tidy(tape, self._running.passes)
 
     @cached_property
-    def tidy_tape(self) -> Tape:
+    def value(self) -> Tape:
         """The recorded tape after the passes."""
-        return self._tidy(self.tape)
+        return self._tidy(self.recorded)
 
     @cached_property
-    def gradient_tape(self) -> Tape:
-        """Value and gradient, after the passes."""
-        return self._tidy(reverse(self.tidy_tape))
+    def gradient(self) -> Tape:
+        """Value and gradient."""
+        return self._tidy(reverse(self.value))
 
     @cached_property
-    def hessian_tape(self) -> Tape:
-        """The Hessian as a matrix, after the passes: every column written out."""
-        return self._tidy(jacobian_by_columns(_gradient_alone(self.gradient_tape)))
+    def _gradient_alone(self) -> Tape:
+        return dce(replace(self.gradient, outputs=self.gradient.outputs[1:]))
 
     @cached_property
-    def jacobian_tape(self) -> Tape:
-        """The Jacobian as a matrix of parameters by outputs, after the passes: every row written out."""
-        return self._tidy(jacobian_by_columns(self.tidy_tape))
+    def hessian(self) -> Tape:
+        """The Hessian as a matrix: every column written out."""
+        return self._tidy(jacobian_by_columns(self._gradient_alone))
 
     @cached_property
-    def hessian_colouring(self) -> Colouring:
-        """The pattern of the Hessian and the products that find it."""
-        return colour_symmetric(jacobian_pattern(_gradient_alone(self.gradient_tape)))
+    def jacobian(self) -> Tape:
+        """The Jacobian as a matrix of parameters by outputs: every row written out."""
+        return self._tidy(jacobian_by_columns(self.value))
+
+    # Products, whose last parameters are the directions -----------------------------------------------------
 
     @cached_property
-    def jacobian_colourings(self) -> tuple[Colouring, Colouring]:
-        """The pattern of the Jacobian and the products that find it: by columns, and by rows."""
-        pattern = jacobian_pattern(self.tidy_tape)
-        return colour_columns(pattern), colour_columns(pattern.T)
+    def jvp(self) -> Tape:
+        """The Jacobian times a direction in the parameters."""
+        return self._tidy(pushforward(self.value))
 
     @cached_property
-    def value(self) -> Executable:
-        """Runs the value."""
-        return self._executable(self.tidy_tape)
+    def vjp(self) -> Tape:
+        """A cotangent of the outputs times the Jacobian."""
+        return self._tidy(pullback(self.value))
 
     @cached_property
-    def gradient(self) -> Executable:
-        """Runs value and gradient."""
-        return self._executable(self.gradient_tape)
+    def hvp(self) -> Tape:
+        """The Hessian times a direction: forward over reverse."""
+        return self._tidy(pushforward(self._gradient_alone))
 
     @cached_property
-    def jvp(self) -> Executable:
-        """Runs the Jacobian times a direction in the parameters."""
-        return self._product(pushforward(self.tidy_tape))
+    def third(self) -> Tape:
+        """The third derivative times two directions."""
+        return self._tidy(pushforward(self.hvp, moving=self.hvp.parameters[: len(self.recorded.parameters)]))
 
     @cached_property
-    def vjp(self) -> Executable:
-        """Runs a cotangent of the outputs times the Jacobian."""
-        return self._product(pullback(self.tidy_tape))
+    def from_waist(self) -> Tape:
+        """The Jacobian of the outputs in the waist, times a direction in it."""
+        return self._tidy(pushforward(self.value, self._at_waist()))
+
+    @cached_property
+    def to_waist(self) -> Tape:
+        """A cotangent of the waist times its Jacobian in the parameters."""
+        return self._tidy(pullback(self.value, self._at_waist()))
+
+    # What is known about them -------------------------------------------------------------------------------
 
     @cached_property
     def waist(self) -> int | None:
         """The size of the narrowest slot that everything passes through, if there is one."""
-        slot = waist(self.tidy_tape)
-        return None if slot is None else size_of(self.tidy_tape.avals[slot].shape)
-
-    @cached_property
-    def from_waist(self) -> Executable:
-        """Runs the Jacobian of the outputs in the waist, times a direction in it."""
-        return self._product(pushforward(self.tidy_tape, self._at_waist()))
-
-    @cached_property
-    def to_waist(self) -> Executable:
-        """Runs a cotangent of the waist times its Jacobian in the parameters."""
-        return self._product(pullback(self.tidy_tape, self._at_waist()))
+        slot = waist(self.value)
+        return None if slot is None else size_of(self.value.avals[slot].shape)
 
     def _at_waist(self) -> tuple[int, ...]:
-        slot = waist(self.tidy_tape)
+        slot = waist(self.value)
         assert slot is not None
         return (slot,)
 
     @cached_property
-    def hvp(self) -> Executable:
-        """Runs the Hessian times a direction: forward over reverse."""
-        return self._product(pushforward(_gradient_alone(self.gradient_tape)))
+    def hessian_colouring(self) -> Colouring:
+        """The pattern of the Hessian and the products that find it."""
+        return colour_symmetric(jacobian_pattern(self._gradient_alone))
 
     @cached_property
-    def third(self) -> Executable:
-        """Runs the third derivative times two directions, of which the second comes late."""
-        once = self._tidy(pushforward(_gradient_alone(self.gradient_tape)))
-        leaves = once.parameters[: len(self.tape.parameters)]
-        return self._product(pushforward(once, moving=leaves), given=len(once.parameters))
+    def jacobian_colourings(self) -> tuple[Colouring, Colouring]:
+        """The pattern of the Jacobian and the products that find it: by columns, and by rows."""
+        pattern = jacobian_pattern(self.value)
+        return colour_columns(pattern), colour_columns(pattern.T)
 
-    def _executable(self, tape: Tape, late: Sequence[int] = ()) -> Executable:
-        return Executable(self.running.backend, tape, self.data, late, self.running.threads)
+    def program(self, kind: str) -> Program:
+        """One of these tapes, by its name, made ready to run; its last direction comes late."""
+        if kind not in self._programs:
+            tape: Tape = getattr(self, kind)
+            given = len(self.recorded.parameters) * (2 if kind == "third" else 1)
+            make = BACKENDS[self._running.backend]
+            self._programs[kind] = make(tape, tape.parameters[given:], self._running.threads)
+        return self._programs[kind]
 
-    def _product(self, tape: Tape, given: int | None = None) -> Executable:
-        tape = self._tidy(tape)
-        late = tape.parameters[len(self.tape.parameters) if given is None else given :]
-        # The directions stand before the data, whose slots are no longer those of the tape as recorded.
-        data = dict(zip(tape.data, self.data.values(), strict=True))
-        return Executable(self.running.backend, tape, data, late)
+
+class Path:
+    """One path on given data, with the executables of its tapes."""
+
+    def __init__(self, tapes: Tapes, data: Mapping[int, Any]) -> None:
+        self.tapes = tapes
+        self.data = data
+        self.outcomes = tuple(outcome_key(guard.outcome) for guard in tapes.recorded.guards)
+        self._executables: dict[str, Executable] = {}
+
+    @property
+    def tape(self) -> Tape:
+        """The tape as recorded."""
+        return self.tapes.recorded
+
+    def executable(self, kind: str) -> Executable:
+        """One of the tapes, by its name, ready to run."""
+        known = self._executables.get(kind)
+        if known is None:
+            tape: Tape = getattr(self.tapes, kind)
+            # Directions stand before the data, whose slots are then no longer those of the recorded tape.
+            data = dict(zip(tape.data, self.data.values(), strict=True))
+            known = Executable(self.tapes.program(kind), data, bool(tape.guards))
+            self._executables[kind] = known
+        return known
 
 
 @dataclass

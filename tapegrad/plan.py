@@ -10,94 +10,11 @@ reverse half does not depend on the value of the sum.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from tapegrad.derive.forward import hoist
-from tapegrad.ops.registry import Shape
-from tapegrad.tape import Entry, Tape, size_of
-
-BLOCK = 8192
-
-
-def row_axis(shape: Shape, block: int) -> int | None:
-    """The one axis of a shape that is long enough to be walked in blocks, or None."""
-    long = [axis for axis, n in enumerate(shape) if n >= 2 * block]
-    return long[0] if len(long) == 1 else None
-
-
-@dataclass(frozen=True)
-class Whole:
-    """Entries that are executed one after the other on whole arrays."""
-
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class RowLoop:
-    """Entries that are executed block by block over `rows` rows.
-
-    Attributes
-    ----------
-    rows : int
-    entries : tuple of Entry
-        In order, reductions among them.
-    sums : frozenset of int
-        Outputs that are summed over the blocks.
-    stored : frozenset of int
-        Outputs along the rows that are needed after the loop, and are therefore stored in full.
-    """
-
-    rows: int
-    entries: tuple[Entry, ...]
-    sums: frozenset[int]
-    stored: frozenset[int]
-
-
-Stage = Whole | RowLoop
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The stages of a tape, in order.
-
-    Attributes
-    ----------
-    tape : Tape
-    stages : tuple of Whole and RowLoop
-    late : int
-        From this stage on they depend on the late leaves.
-    late_leaves : frozenset of int
-    block : int
-        Rows to a block.
-    """
-
-    tape: Tape
-    stages: tuple[Stage, ...]
-    late: int
-    late_leaves: frozenset[int]
-    block: int
-
-    def row_axis(self, slot: int) -> int | None:
-        """The axis along which a slot is walked in blocks, or None."""
-        return row_axis(self.tape.avals[slot].shape, self.block)
-
-    @cached_property
-    def stored(self) -> frozenset[int]:
-        """The arrays along rows that are stored in full."""
-        return frozenset().union(*(stage.stored for stage in self.stages if isinstance(stage, RowLoop)))
-
-    @cached_property
-    def owned(self) -> frozenset[int]:
-        """The arrays that are not views of others: the parameters, and what ops write."""
-        written = (entry.output for entry in self.tape.entries if not entry.op.view)
-        return frozenset((*self.tape.parameters, *written))
-
-    def __str__(self) -> str:
-        lines = [f"plan of {self.tape.name}: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}"]
-        for stage in self.stages:
-            lines += _describe(self, stage)
-        return "\n".join(lines)
+from tapegrad.places import lay_out
+from tapegrad.stages import BLOCK, Plan, RowLoop, Stage, Whole, row_axis
+from tapegrad.tape import Entry, Tape
 
 
 def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK) -> Plan:
@@ -127,7 +44,8 @@ def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK) -> Plan:
         latest = max(latest, ready[entry.output])
         stages.setdefault(key, []).append(entry)
     before = sum(key[0] < start for key in stages) if start else len(stages)
-    return Plan(tape, tuple(_stages(tape, stages, sums)), before, frozenset(late), block)
+    found = tuple(_stages(tape, stages, sums))
+    return Plan(tape, found, before, frozenset(late), block, lay_out(tape, found, before, block))
 
 
 def _loop_for(slot: int, inside: dict[int, tuple[int, int]], ready: dict[int, int], rows: int) -> int:
@@ -162,14 +80,3 @@ def _kind(tape: Tape, entry: Entry, block: int) -> tuple[str, int]:
     axes = tuple(row_axis(shape, block) for shape in shapes)
     kind = entry.op.along_rows(axes, row_axis(out, block), tuple(shapes), out, dict(entry.attrs))
     return ("whole", 0) if kind is None else (kind, next(found[0] for found in long if found))
-
-
-def _describe(plan: Plan, stage: Stage) -> list[str]:
-    if isinstance(stage, Whole):
-        scalars = sum(size_of(plan.tape.avals[entry.output].shape) == 1 for entry in stage.entries)
-        return [f"  whole: {len(stage.entries)} entries, {scalars} of them scalar"]
-    blocks = -(-stage.rows // plan.block)
-    return [
-        f"  rows: {stage.rows:,} in {blocks:,} blocks of {plan.block:,}: {len(stage.entries)} entries, "
-        f"{len(stage.sums)} sums, {len(stage.stored)} stored in full"
-    ]

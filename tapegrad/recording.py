@@ -17,7 +17,7 @@ from tapegrad.tape import Source, Tape
 from tapegrad.tracing.frames import is_user_code, library_of, location
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
-from tapegrad.tracing.recorder import LiveRecorder, tidy_value
+from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
 from tapegrad.tracing.tracer import Tracer
 
 # A replay computes what the plain call computes with the same kernels; passes may move the last digits.
@@ -69,9 +69,7 @@ def data_array(label: str, given: Any) -> Any:
     array = np.asarray(given)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"data {label} must be real numbers, not {array.dtype}")
-    copy = np.array(array, dtype={"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT))
-    copy.flags.writeable = False
-    return tidy_value(copy)
+    return tidy_value(frozen(array, {"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT)))
 
 
 def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Any:
@@ -160,14 +158,16 @@ def check_against_plain(
     """
     _compare(f, structure, vector, data, recorded, values, plain_call(f, structure, vector, data))
     near = _near(vector)
-    replayed = evaluate(recorded.tape, near, recorded.data)
-    if not all(holds(guard, replayed[guard.slot]) for guard in recorded.tape.guards):
+    tape = recorded.tape
+    wanted = (*tape.outputs, *(guard.slot for guard in tape.guards))
+    replayed = evaluate(tape, near, recorded.data, wanted)
+    if not all(holds(guard, replayed[guard.slot]) for guard in tape.guards):
         return
     try:
         plain = plain_call(f, structure, near, data)
     except Exception:  # the function does not take these parameters
         return
-    _compare(f, structure, near, data, recorded, [replayed[slot] for slot in recorded.tape.outputs], plain)
+    _compare(f, structure, near, data, recorded, [replayed[slot] for slot in tape.outputs], plain)
 
 
 def _near(vector: Vector) -> Vector:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tapegrad import inspection
-from tapegrad.backends.executable import Executable
 from tapegrad.backends.replay import Broken, evaluate
 from tapegrad.errors import RetraceWarning, TraceError
-from tapegrad.paths import Path, PathTree, Running, outcome_key
+from tapegrad.paths import Path, PathTree, Running, Tapes, outcome_key
 from tapegrad.recording import check_against_plain, record
 from tapegrad.tape import Guard
 from tapegrad.tracing.frames import location
@@ -61,7 +60,7 @@ class Router:
         twin._lock = threading.RLock()
         tape = self.current.tape
         values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
-        twin.current = Path(tape, values, self._running)
+        twin.current = Path(self.current.tapes, values)
         twin._tree.insert(twin.current)
         return twin
 
@@ -83,9 +82,8 @@ class Router:
         path, is_new = self.current, False
         tried: set[int] = set()
         while True:
-            executable: Executable = getattr(path, kind)
             # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
-            result = executable.run(inputs, read, directions, check=not is_new)
+            result = path.executable(kind).run(inputs, read, directions, check=not is_new)
             if not isinstance(result, Broken):
                 self.current = path
                 return result, path
@@ -125,8 +123,8 @@ class Router:
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
         recorded = record(self._f, self._structure, vector, self.data)
-        path = Path(recorded.tape, recorded.data, self._running)
-        values = evaluate(recorded.tape, vector, recorded.data)
+        path = Path(Tapes(recorded.tape, self._running), recorded.data)
+        values = evaluate(recorded.tape, vector, recorded.data, recorded.tape.outputs)
         outputs = [values[slot] for slot in recorded.tape.outputs]
         check_against_plain(self._f, self._structure, vector, self.data, recorded, outputs)
         return path, recorded.outputs

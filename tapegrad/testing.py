@@ -151,10 +151,10 @@ class _Function:
         direction = np.random.default_rng(2).uniform(-1.0, 1.0, x.size)
         yield path.tape, evaluate(path.tape, x, path.data)
         if order > 1:
-            tape = path.gradient_tape
+            tape = path.tapes.gradient
             yield tape, evaluate(tape, x, path.data)
         if order > 2:
-            tape = pushforward(path.gradient_tape)
+            tape = pushforward(path.tapes.gradient)
             yield tape, evaluate(tape, np.concatenate([x, direction]), path.data)
 
 

@@ -15,7 +15,7 @@ TINY = "numpy in tiny blocks"
 @pytest.fixture(scope="session", autouse=True)
 def tiny_backend() -> Iterator[str]:
     """Enter the backend of tiny blocks."""
-    BACKENDS[TINY] = lambda tape, data, late, threads: Compiled(tape, data, late, 1, threads).workspace
+    BACKENDS[TINY] = lambda tape, late, threads: Compiled(tape, late, 1, threads)
     yield TINY
     del BACKENDS[TINY]
 

@@ -104,6 +104,18 @@ def test_captured_data_are_frozen():
     assert tape(1.0) == pytest.approx(X.sum())
 
 
+def test_read_only_data_are_not_copied():
+    x = X.copy()
+    shared = x[:]
+    shared.flags.writeable = False  # but x can still be written to
+    tape = tg.trace(lambda a: (a * shared).sum(), 1.0)
+    x[:] = 0.0
+    assert tape(1.0) == pytest.approx(X.sum())
+    x.flags.writeable = False
+    (value,) = (value for _, value in tg.trace(lambda a: (a * x).sum(), 1.0).tape.constants if np.ndim(value))
+    assert value is x
+
+
 def test_data_can_be_rebound_without_a_trace():
     calls = []
 

@@ -21,6 +21,8 @@ LAYERS = (
     ("tracing",),
     ("derive",),
     ("passes",),
+    ("stages",),
+    ("places",),
     ("plan",),
     ("backends",),
     ("recording",),

@@ -9,7 +9,8 @@ from scipy.special import expit, gammaln
 import tapegrad as tg
 from tapegrad.backends.numpy_ import Compiled
 from tapegrad.backends.replay import Workspace
-from tapegrad.plan import RowLoop, Whole, plan
+from tapegrad.plan import plan
+from tapegrad.stages import RowLoop, Whole
 
 RNG = np.random.default_rng(0)
 N = 23
@@ -88,12 +89,12 @@ def test_blocks_of_any_size_give_the_reference_values(name, block):
     f, params = CASES[name]
     traced = tg.trace(f, params, backend="replay")
     path = traced._router.path_at(traced.ravel(params))
-    products = path.hvp.tape
+    products = path.tapes.hvp
     p = traced.structure.size
     late = products.parameters[len(path.tape.parameters) :]
-    for tape, leaves in ((path.tidy_tape, ()), (path.gradient_tape, ()), (products, late)):
-        compiled = Compiled(tape, path.data, leaves, block)
-        ours, reference = compiled.workspace(), Workspace(tape, path.data, leaves)
+    for tape, leaves in ((path.tapes.value, ()), (path.tapes.gradient, ()), (products, late)):
+        compiled = Compiled(tape, leaves, block)
+        ours, reference = compiled.workspace(path.data), Workspace(tape, path.data, leaves)
         for shift in (0.0, 0.1):
             vector = traced.ravel(params) + shift
             for workspace in (ours, reference):
@@ -145,7 +146,7 @@ def test_the_printed_source_shows_the_users_lines():
     tape = tg.trace(logistic, CASES["logistic"][1])
     text = tape.source()
     assert "eta = X @ beta" in text
-    assert "np_matmul(" in text
+    assert "np_dot(" in text
     assert text.startswith("def bind(")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,35 +37,50 @@ class AnyWorkspace(Protocol):
         """The first guard that does not hold."""
 
 
-def _replayed(
-    tape: Tape, data: Mapping[int, Any], late: Sequence[int], threads: int
-) -> Callable[[], AnyWorkspace]:
-    return partial(Workspace, tape, data, late)
+class Program(Protocol):
+    """A tape made ready by a backend, for any data."""
+
+    def workspace(self, data: Mapping[int, Any]) -> AnyWorkspace:
+        """Room for one thread to run the tape on the values of its data slots."""
 
 
-def _printed(
-    tape: Tape, data: Mapping[int, Any], late: Sequence[int], threads: int
-) -> Callable[[], AnyWorkspace]:
+@dataclass(frozen=True)
+class Replayed:
+    """A tape for the reference backend, which takes it as it is."""
+
+    tape: Tape
+    late: Sequence[int] = ()
+
+    def workspace(self, data: Mapping[int, Any]) -> Workspace:
+        """Buffers for one thread."""
+        return Workspace(self.tape, data, self.late)
+
+
+def _replayed(tape: Tape, late: Sequence[int], threads: int) -> Program:
+    return Replayed(tape, late)
+
+
+def _printed(tape: Tape, late: Sequence[int], threads: int) -> Program:
     if len(tape.entries) > LONGEST_SOURCE:
-        return _replayed(tape, data, late, threads)
-    return Compiled(tape, data, late, threads=threads).workspace
+        return Replayed(tape, late)
+    return Compiled(tape, late, threads=threads)
 
 
-# Each gives a maker of workspaces, for a tape, its data, its late leaves and a number of threads.
-BACKENDS: dict[str, Callable[..., Callable[[], AnyWorkspace]]] = {"numpy": _printed, "replay": _replayed}
+# What each makes of a tape, its late leaves (directions mostly: many values of them share one run of the
+# rest), and a number of threads.
+BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
+    "numpy": _printed,
+    "replay": _replayed,
+}
 
 
 class Executable:
-    """A tape ready to run on a backend, from any number of threads: each takes a workspace and puts it back.
+    """A program on its data, run from any number of threads: each takes a workspace and puts it back."""
 
-    `late` are parameter leaves at the end, directions mostly: many values of them share one run of the rest.
-    """
-
-    def __init__(
-        self, backend: str, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = (), threads: int = 1
-    ) -> None:
-        self.tape = tape
-        self._new_workspace = BACKENDS[backend](tape, data, late, threads)
+    def __init__(self, program: Program, data: Mapping[int, Any], has_guards: bool) -> None:
+        self._program = program
+        self._data = data
+        self._has_guards = has_guards
         self._idle: deque[AnyWorkspace] = deque()
 
     def run(
@@ -83,9 +98,9 @@ class Executable:
         try:
             workspace = self._idle.pop()
         except IndexError:
-            workspace = self._new_workspace()
+            workspace = self._program.workspace(self._data)
         workspace.run(inputs)
-        broken = workspace.broken() if check and self.tape.guards else None
+        broken = workspace.broken() if check and self._has_guards else None
         if broken is not None:
             result: Any = broken
         elif directions is None:

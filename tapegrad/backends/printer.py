@@ -1,9 +1,10 @@
 """A plan as Python source.
 
 Scalars are Python numbers in local variables ``v12``; arrays are ``a12``, made before and written into by
-`out=`; within a row loop, the block of an array is ``b12``. The source is a function `bind` of the arrays,
-the blocks of each loop, and `run`, which takes a loop over its blocks in one thread or several. It returns
-two functions: `early` computes everything, `late` what depends on the late leaves.
+`out=`; within a row loop, the block of an array is ``b12``. Where a scalar meets an array it is an array too,
+of no dimension, which NumPy takes in half the time of a Python number. The source is a function `bind` of the
+arrays, the blocks of each loop, and `run`, which takes a loop over its blocks in one thread or several. It
+returns two functions: `early` computes everything, `late` what depends on the late leaves.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.registry import BOOL, FLOAT, INT
-from tapegrad.plan import Plan, RowLoop, Stage
+from tapegrad.stages import Plan, RowLoop, Stage
 from tapegrad.tape import Entry, deciding_slots, size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
@@ -49,19 +50,6 @@ def add_parts(parts: list[Any], out: Any) -> None:
     np.add.reduce(np.ascontiguousarray(np.moveaxis(np.array(parts), 0, -1)), axis=-1, out=out)
 
 
-def is_alias(plan: Plan, entry: Entry) -> bool:
-    """Whether an array is a view of its input, made with the buffers, so that nothing is left to print."""
-    source = entry.inputs[0]
-    if not entry.op.view or len(entry.inputs) > 1 or entry.output in plan.stored:
-        return False
-    if plan.tape.avals[source].shape == ():
-        return False
-    if entry.op.name == "broadcast_to":
-        # Within a loop the operand is whole, and there is no block of it to look at.
-        return (plan.row_axis(source) is None) == (plan.row_axis(entry.output) is None)
-    return entry.op.name != "reshape" or source in plan.owned
-
-
 def _slots_named(letter: str, lines: Iterable[str]) -> tuple[int, ...]:
     """The slots whose names with this letter stand in some lines, comments aside."""
     pattern = re.compile(rf"\b{letter}(\d+)\b")
@@ -85,98 +73,119 @@ class _Printer:
         self.loops: list[str] = []
         # A decision at a tie must fall the way NumPy's own kernels send it, to the last bit.
         self.exact = deciding_slots(self.tape)
+        self.boxed = self._meet_arrays()
+
+    def _meet_arrays(self) -> set[int]:
+        """The scalars that some entry reads together with arrays, or makes an array of."""
+        return {
+            slot
+            for entry in self.tape.entries
+            if not self.is_scalar(entry.output) or not all(map(self.is_scalar, entry.inputs))
+            for slot in entry.inputs
+            if self.is_scalar(slot)
+        }
 
     # Names --------------------------------------------------------------------------------------------------
 
     def is_scalar(self, slot: int) -> bool:
         return self.tape.avals[slot].shape == ()
 
-    def name(self, slot: int) -> str:
+    def number(self, slot: int) -> str:
+        """A scalar as a Python number."""
         if slot in self.numbers:
             text = repr(self.numbers[slot])
             return f"({text})" if text.startswith("-") else text
-        return f"{'v' if self.is_scalar(slot) else 'b' if slot in self.blocks else 'a'}{slot}"
+        return f"v{slot}"
+
+    def array(self, slot: int) -> str:
+        """Any slot as an array, or within a loop as the block of one."""
+        return f"{'b' if slot in self.blocks else 'a'}{slot}"
+
+    def result(self, slot: int) -> str:
+        return self.number(slot) if self.is_scalar(slot) else self.array(slot)
+
+    # Entries ------------------------------------------------------------------------------------------------
+
+    def call(self, entry: Entry, *further: str, attrs: str = "") -> str:
+        """The kernel on an entry's inputs."""
+        self.namespace[f"np_{entry.op.name}"] = entry.op.kernel
+        only_scalars = self.is_scalar(entry.output) and all(map(self.is_scalar, entry.inputs))
+        operands = map(self.number if only_scalars else self.array, entry.inputs)
+        written = attrs or ", ".join(f"{key}={value!r}" for key, value in entry.attrs)
+        return f"np_{entry.op.name}({', '.join((*operands, *filter(None, (written,)), *further))})"
 
     def total(self, entry: Entry) -> str:
         """A sum, in the short form where everything is summed."""
         if entry.op.name == "sum" and len(self.tape.avals[entry.inputs[0]].shape) == 1:
-            return f"add_reduce({self.name(entry.inputs[0])})"
-        return self.call(entry, *(f"{key}={value!r}" for key, value in entry.attrs))
+            return f"add_reduce({self.array(entry.inputs[0])})"
+        return self.call(entry)
 
-    def call(self, entry: Entry, *further: str) -> str:
-        self.namespace[f"np_{entry.op.name}"] = entry.op.kernel
-        operands = [self.name(slot) for slot in entry.inputs]
-        return f"np_{entry.op.name}({', '.join((*operands, *further))})"
-
-    # Entries ------------------------------------------------------------------------------------------------
-
-    def line(self, entry: Entry) -> str | None:
-        """The statement that computes an entry, if one is left to do."""
-        if self.is_scalar(entry.output):
-            return f"v{entry.output} = {self.scalar(entry)}"
-        if is_alias(self.plan, entry):
-            return None
-        out = self.name(entry.output)
-        attrs = [f"{key}={value!r}" for key, value in entry.attrs]
+    def lines(self, entry: Entry) -> list[str]:
+        """The statements that compute an entry, if there is something left to do."""
+        slot = entry.output
+        if self.is_scalar(slot):
+            is_number_only = slot not in self.plan.layout.aliases and slot in self.boxed
+            box = [f"a{slot}[()] = v{slot}"] if is_number_only else []
+            return [f"v{slot} = {self.scalar(entry)}", *box]
+        if slot in self.plan.layout.aliases:
+            return []
+        out = self.array(slot)
         if not entry.op.view:
-            return self.call(entry, *attrs, f"out={out}")
-        if self.is_scalar(entry.inputs[0]):
-            return f"{out}.fill({self.name(entry.inputs[0])})"
-        if entry.op.name == "broadcast_to":
-            return f"copyto({out}, {self.name(entry.inputs[0])})"
+            return [self.call(entry, f"out={out}")]
+        if entry.op.name == "broadcast_to" or self.is_scalar(entry.inputs[0]):
+            return [f"copyto({out}, {self.array(entry.inputs[0])})"]
+        # A reshape of a block is a block.
         attrs = [f"{key}={out}.shape" if key == "shape" else f"{key}={value!r}" for key, value in entry.attrs]
-        return f"copyto({out}, {self.call(entry, *attrs)})"
+        return [f"copyto({out}, {self.call(entry, attrs=', '.join(attrs))})"]
 
     def scalar(self, entry: Entry) -> str:
         op, inputs = entry.op, entry.inputs
-        if op.view and not self.is_scalar(inputs[0]) and len(inputs) == 1:
+        if entry.output in self.plan.layout.aliases:
             return f"a{entry.output}.item()"
         written = op.python and all(map(self.is_scalar, inputs))
         if written and not (entry.output in self.exact and op.python[0].isalpha()):
-            return op.python.format(*map(self.name, inputs))
-        cast = _CASTS[self.tape.avals[entry.output].dtype]
-        return f"{cast}({self.total(entry)})"
+            names = map(self.number, inputs)
+            return op.python.format(*names) if "{" in op.python else op.python.join(names)
+        return f"{_CASTS[self.tape.avals[entry.output].dtype]}({self.total(entry)})"
 
-    def lines(self, entries: tuple[Entry, ...], sums: frozenset[int] = frozenset()) -> Iterator[str]:
+    def commented(self, entries: tuple[Entry, ...], sums: frozenset[int] = frozenset()) -> Iterator[str]:
+        """The statements of entries, each stretch of them under the user's line that they come from."""
         source = None
         for entry in entries:
-            if entry.output in sums:
-                line: str | None = f"parts{entry.output}.append({self.total(entry)})"
-            else:
-                line = self.line(entry)
-            if line is None:
-                continue
-            if entry.source is not None and entry.source != source:
+            is_sum = entry.output in sums
+            lines = [f"parts{entry.output}.append({self.total(entry)})"] if is_sum else self.lines(entry)
+            if lines and entry.source is not None and entry.source != source:
                 source = entry.source
                 yield f"# {source}  {source.text}"
-            yield line
+            yield from lines
 
     # Stages -------------------------------------------------------------------------------------------------
 
     def stage(self, stage: Stage) -> Iterator[str]:
         if not isinstance(stage, RowLoop):
-            yield from self.lines(stage.entries)
+            yield from self.commented(stage.entries)
             return
         slots = {slot for entry in stage.entries for slot in (*entry.inputs, entry.output)}
         self.blocks = frozenset(s for s in slots if self.plan.row_axis(s) is not None)
-        body = list(self.lines(stage.entries, stage.sums))
+        body = list(self.commented(stage.entries, stage.sums))
         self.blocks = frozenset()
         used, loop = _slots_named("b", body), len(self.columns)
         self.columns.append(used)
         parts = "".join(f"parts{slot}, " for slot in sorted(stage.sums))
-        scalars = "".join(f", v{slot}" for slot in _slots_named("v", body))
-        self.loops.append(f"def loop{loop}(blocks{scalars}):")
+        self.loops.append(f"def loop{loop}(blocks):")
         self.loops += [f"{INDENT}parts{slot} = []" for slot in sorted(stage.sums)]
         variables = "".join(f"b{slot}, " for slot in used)
         self.loops.append(f"{INDENT}for {variables}in blocks:  # {stage.rows:,} rows by {self.plan.block:,}")
         self.loops += [f"{INDENT * 2}{line}" for line in body]
         self.loops.append(f"{INDENT}return ({parts})")
-        yield f"{f'{parts}= ' if parts else ''}run(loop{loop}, rows[{loop}]{scalars})"
+        yield f"{f'{parts}= ' if parts else ''}run(loop{loop}, rows[{loop}])"
         for slot in sorted(stage.sums):
-            if self.is_scalar(slot):
-                yield f"v{slot} = float(add_reduce(parts{slot}))"
-            else:
+            if not self.is_scalar(slot):
                 yield f"add_parts(parts{slot}, a{slot})"
+                continue
+            yield f"v{slot} = float(add_reduce(parts{slot}))"
+            if slot in self.boxed:
+                yield f"a{slot}[()] = v{slot}"
 
     # The whole ----------------------------------------------------------------------------------------------
 
@@ -185,8 +194,8 @@ class _Printer:
         late = self.plan.late
         early_body = [*self.loads(late=False), *(line for stage in stages[:late] for line in stage)]
         late_body = [*self.loads(late=True), *(line for stage in stages[late:] for line in stage)]
-        guards = "".join(f"{self.name(guard.slot)}, " for guard in self.tape.guards)
-        outputs = "".join(f"{self.name(slot)}, " for slot in self.tape.outputs)
+        guards = "".join(f"{self.result(guard.slot)}, " for guard in self.tape.guards)
+        outputs = "".join(f"{self.result(slot)}, " for slot in self.tape.outputs)
         # Without late leaves there are no directions to run `late` for.
         early_body.append(f"return ({guards}), ({'' if self.plan.late_leaves else outputs})")
         late_body.append(f"return ({outputs if self.plan.late_leaves else ''})")
@@ -194,7 +203,7 @@ class _Printer:
         return Source(text, self.namespace, tuple(self.columns))
 
     def loads(self, late: bool) -> Iterator[str]:
-        """Scalar parameters; array parameters are views of the buffer that the caller fills."""
+        """Scalar parameters as Python numbers; as arrays, all are views of what the caller fills."""
         place = 0
         for slot in self.tape.parameters:
             if self.is_scalar(slot) and (slot in self.plan.late_leaves) == late:
@@ -205,9 +214,9 @@ class _Printer:
 
     def function(self, early: list[str], late: list[str]) -> Iterator[str]:
         yield "def bind(a, rows, item, run):"
-        yield from (
-            f"{INDENT}a{slot} = a[{slot}]" for slot in _slots_named("a", [*self.loops, *early, *late])
-        )
+        for slot in _slots_named("a", [*self.loops, *early, *late]):
+            comment = f"  # {self.numbers[slot]}" if slot in self.numbers else ""
+            yield f"{INDENT}a{slot} = a[{slot}]{comment}"
         yield from (f"{INDENT}{line}" for line in self.loops)
         assigned = {int(match[1]) for line in early if (match := re.match(r"v(\d+) = ", line))}
         shared = [f"v{slot}" for slot in _slots_named("v", late) if slot in assigned]

@@ -8,7 +8,7 @@ list: there an operation costs 25 to 40 ns, on a float64 memoryview 50 to 70, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -26,7 +26,9 @@ from tapegrad.tracing.recorder import tidy_value
 Array = np.ndarray[Any, Any]
 
 
-def evaluate(tape: Tape, theta: Array, data: Mapping[int, Any]) -> list[Any]:
+def evaluate(
+    tape: Tape, theta: Array, data: Mapping[int, Any], only: Iterable[int] | None = None
+) -> list[Any]:
     """The value of every slot.
 
     Parameters
@@ -36,6 +38,8 @@ def evaluate(tape: Tape, theta: Array, data: Mapping[int, Any]) -> list[Any]:
         The parameters' elements, leaf after leaf.
     data : mapping of int to array
         The value of each data slot.
+    only : iterable of int, optional
+        The slots that are wanted: the values of others are dropped after their last use.
     """
     values: list[Any] = [None] * len(tape.avals)
     start = 0
@@ -47,10 +51,23 @@ def evaluate(tape: Tape, theta: Array, data: Mapping[int, Any]) -> list[Any]:
         values[slot] = data[slot]
     for slot, value in tape.constants:
         values[slot] = value
+    dead = {} if only is None else _dead_after(tape, only)
     with np.errstate(all="ignore"):
         for op, inputs, output, attrs, _ in tape.entries:
             values[output] = apply(op, [values[slot] for slot in inputs], attrs)
+            for slot in dead.get(output, ()):
+                values[slot] = None
     return values
+
+
+def _dead_after(tape: Tape, wanted: Iterable[int]) -> dict[int, list[int]]:
+    """For each entry's output, the slots that nothing needs any more once it is computed."""
+    alive = set(wanted)
+    dead: dict[int, list[int]] = {}
+    for entry in reversed(tape.entries):
+        dead[entry.output] = [slot for slot in (*entry.inputs, entry.output) if slot not in alive]
+        alive.update(entry.inputs)
+    return dead
 
 
 def apply(op: Op, operands: list[Any], attrs: Attrs) -> Any:

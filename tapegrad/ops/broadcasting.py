@@ -164,6 +164,7 @@ add_n = register(
         broadcast,
         Linear(lambda i, ct, *terms: unbroadcast(ct, shape_of(terms[i]))),
         scalar=lambda *terms: reduce(operator.add, terms),
+        python=" + ",
         samples=(
             ((1.5, 2.0, -0.3), {}),
             ((_ROW, 3.0, _TABLE, np.array([[1.0], [2.0]])), {}),

@@ -133,7 +133,8 @@ class Op:
         "sum" where blocks' results are to be added, or None where it mixes rows. Elementwise ops
         need not say.
     python : str
-        How it is written on Python floats, as in ``"{0} + {1}"``; empty where the kernel is called.
+        How it is written on Python floats, as in ``"{0} + {1}"``, or what stands between any number of
+        operands; empty where the kernel is called.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.
     samples : tuple of (args, attrs)

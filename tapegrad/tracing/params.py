@@ -55,10 +55,22 @@ class Structure:
     def _all_scalar(self) -> bool:
         return all(leaf.shape == () for leaf in self.leaves)
 
-    @property
+    @cached_property
+    def is_scalar(self) -> bool:
+        """Whether there is one number, and no nest around it."""
+        return isinstance(self.root, Leaf) and self.root.shape == ()
+
+    @cached_property
     def size(self) -> int:
         """The length of the flat vector."""
         return len(self.names)
+
+    @cached_property
+    def _keys(self) -> tuple[Any, ...]:
+        """The keys of a dict of numbers and arrays, which is what most parameters are; else empty."""
+        root = self.root
+        is_plain = isinstance(root, Nest) and root.kind is dict and len(root.keys) == len(self.leaves)
+        return root.keys if is_plain and all(map(_is_leaf, root.children)) else ()  # type: ignore[union-attr]
 
     def ravel(self, theta: Any) -> Vector:
         """Parameters as one flat float64 vector, a new one.
@@ -75,6 +87,10 @@ class Structure:
         TypeError
             If something in it is not a real number.
         """
+        if type(theta) is dict and len(theta) == len(self._keys):
+            plain = self._ravel_plain(theta)
+            if plain is not None:
+                return plain
         vector = np.empty(self.size)
         if self._is_flat(theta):
             values = _numbers(theta, "theta")
@@ -84,6 +100,16 @@ class Structure:
         else:
             self._fill(self.root, theta, vector)
         return vector
+
+    def _ravel_plain(self, theta: dict[Any, Any]) -> Vector | None:
+        """The short way for a dict of floats and float64 arrays; None leaves it to the long one."""
+        try:
+            parts = [theta[key] for key in self._keys]
+        except KeyError:
+            return None
+        if self._all_scalar:
+            return np.array(parts) if _FLOATS.issuperset(map(type, parts)) else None
+        return np.concatenate(parts, axis=None) if all(map(_fits, parts, self.leaves)) else None
 
     def _is_flat(self, theta: Any) -> bool:
         if isinstance(theta, (np.ndarray, Recordable)):
@@ -128,8 +154,9 @@ class Structure:
 
     def unravel(self, vector: Any) -> Any:
         """A flat vector in this structure: floats for scalars, new float64 arrays for arrays."""
+        vector = np.asarray(vector, dtype=np.float64)
         if self._all_scalar:
-            return self.build(np.asarray(vector, dtype=np.float64).tolist())
+            return self.build(vector.tolist())
         return self.build([_leaf_value(leaf, vector) for leaf in self.leaves])
 
     def join(self, parts: Sequence[Any]) -> Vector:
@@ -160,6 +187,8 @@ class Structure:
 
     def build(self, values: Sequence[Any]) -> Any:
         """One value per leaf, in this structure."""
+        if self._keys:
+            return dict(zip(self._keys, values, strict=True))
         return _build(self.root, iter(values))
 
     def expected(self) -> str:
@@ -173,10 +202,23 @@ def _part_of(theta: Any, leaf: Leaf) -> Any:
     return part if len(leaf.shape) < 2 else np.reshape(part, leaf.shape)
 
 
-def _leaf_value(leaf: Leaf, vector: Any) -> Any:
+def _is_leaf(node: Leaf | Nest) -> bool:
+    return isinstance(node, Leaf)
+
+
+_FLOATS = frozenset((float, np.float64))
+
+
+def _fits(part: Any, leaf: Leaf) -> bool:
+    if type(part) is np.ndarray:
+        return bool(part.shape == leaf.shape and part.dtype == np.float64)
+    return type(part) in _FLOATS and leaf.shape == ()
+
+
+def _leaf_value(leaf: Leaf, vector: Vector) -> Any:
     if leaf.shape == ():
-        return float(vector[leaf.place.start])
-    return np.array(vector[leaf.place], dtype=np.float64).reshape(leaf.shape)
+        return vector.item(leaf.place.start)
+    return vector[leaf.place].reshape(leaf.shape).copy()
 
 
 def _build(node: Leaf | Nest, values: Iterator[Any]) -> Any:

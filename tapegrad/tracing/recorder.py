@@ -103,10 +103,9 @@ class Recorder:
         return Tracer(self, slot, value)
 
     def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
-        """A constant array: a copy, because the caller may write to the original later."""
-        copy = np.array(array, dtype=dtype)
-        copy.flags.writeable = False
-        return Tracer(self, self.builder.constant(copy), copy)
+        """A constant array."""
+        fixed = frozen(array, dtype)
+        return Tracer(self, self.builder.constant(fixed), fixed)
 
     def gather(self, array: Array) -> Any:
         """One array out of an object array of scalars, some of them traced."""
@@ -271,7 +270,7 @@ class LiveRecorder(Recorder):
         tracer = self.lift(tracer, None)
         if tracer.slot not in self._guarded:
             self._guarded.add(tracer.slot)
-            self.builder.guards.append(Guard(tracer.slot, _frozen(tracer.value), self.source()))
+            self.builder.guards.append(Guard(tracer.slot, _outcome(tracer.value), self.source()))
         return tracer.value
 
 
@@ -298,7 +297,26 @@ def tidy_value(value: Any) -> Any:
     return float(array) if array.ndim == 0 and array.dtype == FLOAT else array
 
 
-def _frozen(outcome: Any) -> Any:
+def frozen(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array if nobody can write to it, and otherwise a read-only copy: later changes shall not matter."""
+    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    if array.dtype == dtype and is_contiguous and _is_read_only(array):
+        return array
+    copy = np.array(array, dtype=dtype)
+    copy.flags.writeable = False
+    return copy
+
+
+def _is_read_only(array: Any) -> bool:
+    """Whether neither this array nor one whose memory it shares can be written to."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
+
+
+def _outcome(outcome: Any) -> Any:
     """A guard's outcome: a Python scalar or a read-only array."""
     if np.ndim(outcome) == 0:
         return np.asarray(outcome).item()
