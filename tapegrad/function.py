@@ -24,6 +24,8 @@ from tapegrad.stages import BLOCK, Plan
 from tapegrad.tape import Tape
 from tapegrad.tracing.params import Leaf, Structure, Vector, has_traced
 
+_FEW = 100  # elements, which Python adds up in less time than NumPy needs to begin
+
 
 class TracedFunction:
     """A function recorded as a tape; made by `trace`.
@@ -368,13 +370,17 @@ def _copies(outputs: Sequence[Any]) -> list[Any]:
 
 
 def _copy(output: Any) -> Any:
-    return float(output) if np.ndim(output) == 0 else output.copy()
+    return output.copy() if output.ndim else float(output)
 
 
 def _has_nan(value: Any) -> bool:
     if type(value) is float:
         return value != value
-    return bool(np.count_nonzero(np.isnan(value)))
+    if value.size < _FEW:
+        total = sum(value.ravel().tolist())
+        if total == total:  # NaN is not itself, and spreads; infinities of both signs make one, too
+            return False
+    return bool(np.isnan(value).any())
 
 
 def _first_float(outputs: Sequence[Any]) -> float:
