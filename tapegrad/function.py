@@ -262,18 +262,19 @@ class TracedFunction:
             return jacobians.sparse_hessian(
                 partial(self._replay, vector=vector), self._router.path_at(vector)
             )
-        return self._symmetric("hvp", vector)
+        if self._router.current.tapes.has_cheap_hessian:
+            return _symmetric(self._replay("hessian", vector, _copies)[0])
+        return self._by_columns("hvp", vector)
 
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
         self._require_scalar("the third derivative")
-        return self._symmetric("third", np.concatenate([self.ravel(theta), self.ravel(v)]))
+        return self._by_columns("third", np.concatenate([self.ravel(theta), self.ravel(v)]))
 
-    def _symmetric(self, kind: str, inputs: Vector) -> Vector:
-        columns: Vector = np.array(
-            self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size))
+    def _by_columns(self, kind: str, inputs: Vector) -> Vector:
+        return _symmetric(
+            np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
         )
-        return 0.5 * (columns + columns.T)
 
     def values(self, theta: Any) -> inspection.Values:
         """Every slot's value and adjoint at `theta`, entry by entry: for reading, not for speed.
@@ -359,6 +360,12 @@ class TracedFunction:
         values = evaluate(tape, vector, self._router.current.data)
         where = inspection.first_nan(tape, values)
         warnings.warn(f"{what} of {tape.name} is NaN: {where}", NonFiniteWarning, stacklevel=stacklevel)
+
+
+def _symmetric(matrix: Vector) -> Vector:
+    """Its symmetric part: the two halves of a Hessian differ in their last bits."""
+    symmetric: Vector = 0.5 * (matrix + matrix.T)
+    return symmetric
 
 
 def _plain_value(operand: Any) -> Any:

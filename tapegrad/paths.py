@@ -15,7 +15,12 @@ from tapegrad.derive.forward import jacobian_by_columns, pushforward
 from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.passes import Pass, dce, tidy
+from tapegrad.stages import BLOCK, row_axis
 from tapegrad.tape import Tape, size_of
+
+# Entries of a Hessian written out column by column. Deriving and printing one takes some 50 us, as long as an
+# array operation on 50,000 rows.
+MOST_WRITTEN_OUT = 2_000
 
 
 def outcome_key(outcome: Any) -> Hashable:
@@ -117,6 +122,14 @@ class Tapes:
         slot = waist(self.value)
         assert slot is not None
         return (slot,)
+
+    @cached_property
+    def has_cheap_hessian(self) -> bool:
+        """Whether to run the Hessian written out, which walks long data once, and not product by product."""
+        gradient = self._gradient_alone
+        p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)
+        is_long = any(row_axis(aval.shape, BLOCK) is not None for aval in gradient.avals)
+        return is_long and p * len(gradient.entries) <= MOST_WRITTEN_OUT
 
     @cached_property
     def hessian_colouring(self) -> Colouring:

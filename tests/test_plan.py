@@ -196,6 +196,24 @@ def test_large_data_in_blocks():
     np.testing.assert_allclose(tape.hessian(theta), reference.hessian(theta), rtol=1e-12)
 
 
+@pytest.mark.parametrize("n", [200, 20_000])
+def test_the_hessian_of_long_data_takes_one_pass(n):
+    x = RNG.normal(3.0, 2.0, n)
+
+    def f(beta, log_sigma):
+        z = (x - beta[0] - beta[1] * np.sin(x)) / np.exp(log_sigma)
+        return (-np.log1p(z**2) - log_sigma).sum()
+
+    tape = tg.trace(f, dict(beta=np.zeros(2), log_sigma=0.0))
+    assert tape._router.current.tapes.has_cheap_hessian == (n == 20_000)
+    theta = dict(beta=np.array([2.5, 0.3]), log_sigma=0.6)
+    columns = [
+        tape.structure.ravel(tape.hvp(theta, direction))
+        for direction in np.eye(3)  # by other tapes
+    ]
+    np.testing.assert_allclose(tape.hessian(theta), columns, rtol=1e-11, atol=1e-9)
+
+
 def test_the_result_does_not_depend_on_the_number_of_threads():
     n = 100_000
     x = RNG.normal(3.0, 2.0, n)
