@@ -3,47 +3,69 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    # One thread for NumPy's matrix products, which would otherwise take all cores. It has to be said before
+    # NumPy is loaded; whoever says something else keeps it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks import costs, report
-from benchmarks.contestants import CONTESTANTS, installed_peers
-from benchmarks.measure import TRACE_OPS, Mismatch, Result, measure, trace_cost
+from benchmarks.contestants import PEERS, installed_peers
+from benchmarks.measure import TRACE_OPS, Mismatch, trace_cost
 from benchmarks.models import MODELS
+from benchmarks.sections import SECTIONS, TIMES, print_section, print_times
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks that the arguments ask for, and return the exit status."""
     options = parse(arguments)
+    try:
+        return run(options)
+    except Mismatch as mismatch:
+        print(f"error: {mismatch}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what was asked for; raises `Mismatch` where contestants disagree."""
     if options.trace_cost:
         print_trace_cost()
-        return 0
-    if options.references:
+    elif options.references:
         from benchmarks.references import print_references  # reads the tests' data
 
         return print_references()
-    if options.costs:
-        return print_costs(options.json)
-    peers = installed_peers() if options.peers else {}
-    print(report.header(peers))
-    results: list[Result] = []
-    for name in options.models or MODELS:
-        for n in options.sizes or MODELS[name].sizes:
-            try:
-                cell = measure(MODELS[name], n, CONTESTANTS | peers)
-            except Mismatch as mismatch:
-                print(f"error: {mismatch}", file=sys.stderr)
-                return 1
-            print(report.row(cell, peers), flush=True)
-            results += cell
-    everything = not options.models and not options.sizes
-    trace_op_s = print_trace_cost() if everything else None
-    if options.json:
-        report.write_json(options.json, results, trace_op_s)
-    if options.plot:
-        report.write_plot(options.plot, results)
+    elif options.costs:
+        costs.print_costs(options.json)
+    else:
+        compare(options)
     return 0
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print the sections, and write the files."""
+    peers = installed_peers() if options.peers or options.sections else {}
+    packages = sorted({PEERS[name][0] for name in peers} - {"numpy"})
+    wanted = options.sections or ((TIMES, *SECTIONS) if options.peers else (TIMES,))
+    models = options.models or list(MODELS)
+    found: dict[str, list[Any]] = {}
+    trace_op_s = None
+    print(*(f"{name} {value}" for name, value in report.environment(packages).items()), sep=", ")
+    if TIMES in wanted:
+        found["results"] = print_times(models, options.sizes, peers)
+        if not options.models and not options.sizes:
+            trace_op_s = print_trace_cost()
+    for name, section in SECTIONS.items():
+        if name in wanted:
+            found[name] = print_section(section, models, options.sizes, "jax" in peers)
+    if options.json:
+        report.write_json(options.json, packages, found, trace_op_s)
+    if options.plot and TIMES in wanted:
+        report.write_plot(options.plot, found["results"])
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -55,7 +77,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--models", nargs="+", metavar="NAME", choices=MODELS, help=", ".join(MODELS))
     parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="numbers of observations")
-    parser.add_argument("--peers", action="store_true", help="also time the other libraries installed here")
+    parser.add_argument(
+        "--peers", action="store_true", help="against the other libraries installed here, in all sections"
+    )
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        metavar="NAME",
+        choices=[TIMES, *SECTIONS],
+        help=f"only these sections of --peers: {', '.join([TIMES, *SECTIONS])}",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot time against size (needs matplotlib)")
     parser.add_argument("--trace-cost", action="store_true", help="only print the cost of tracing a loop")
@@ -64,16 +95,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)
-
-
-def print_costs(file: Path | None) -> int:
-    """Print what derivatives cost, and return the exit status."""
-    try:
-        costs.print_costs(file)
-    except Mismatch as mismatch:
-        print(f"error: {mismatch}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def print_trace_cost() -> float:

@@ -21,6 +21,7 @@ import tapegrad as tg
 from benchmarks.models import Data, Model, Theta, ValueAndGrad
 from tapegrad import graph
 
+Array: TypeAlias = np.ndarray[Any, Any]
 Prepare: TypeAlias = Callable[[Model, Data, Theta], ValueAndGrad | None]
 
 JAX_LOOP_LIMIT: Final = 1_000  # observations; XLA compiles an unrolled loop of 10,000 for many minutes
@@ -61,6 +62,17 @@ def use_autograd(model: Model, data: Data, start: Theta) -> ValueAndGrad:
 def use_jax(model: Model, data: Data, start: Theta) -> ValueAndGrad | None:
     if model.is_loop and len(data["x"]) > JAX_LOOP_LIMIT:
         return None
+    jax, loglik, arrays = for_jax(model, data)
+    compiled = jax.jit(jax.value_and_grad(loglik))
+
+    def call(theta: Theta) -> Any:
+        return jax.block_until_ready(compiled(theta, arrays))
+
+    return call
+
+
+def for_jax(model: Model, data: Data) -> tuple[Any, Callable[[Theta, Data], Any], Data]:
+    """JAX itself, the model as a new function of parameters and arrays, and its arrays."""
     jax: Any = import_module("jax")
     jnp: Any = import_module("jax.numpy")
     jspecial: Any = import_module("jax.scipy.special")
@@ -69,15 +81,11 @@ def use_jax(model: Model, data: Data, start: Theta) -> ValueAndGrad | None:
     # The floats of a loop become constants of the compiled code; arrays are its arguments.
     fixed = data if model.is_loop else {}
     arrays = {} if model.is_loop else {name: jnp.asarray(column) for name, column in data.items()}
-    compiled = jax.jit(
-        jax.value_and_grad(lambda theta, arrays: model.loglik(jnp, jspecial, **fixed, **arrays, **theta))
-    )
 
-    def call(theta: Theta) -> tuple[float, Theta]:
-        value, grad = compiled(theta, arrays)
-        return float(value), {name: np.asarray(item) for name, item in grad.items()}
+    def loglik(theta: Theta, arrays: Data) -> Any:
+        return model.loglik(jnp, jspecial, **fixed, **arrays, **theta)
 
-    return call
+    return jax, loglik, arrays
 
 
 def use_torch(model: Model, data: Data, start: Theta) -> ValueAndGrad:
@@ -129,7 +137,7 @@ def use_casadi(model: Model, data: Data, start: Theta) -> ValueAndGrad | None:
 
 
 CONTESTANTS: Final[dict[str, Prepare]] = {"graph": use_graph, "tape": use_tape}
-_PEERS: Final[dict[str, tuple[str, Prepare]]] = {
+PEERS: Final[dict[str, tuple[str, Prepare]]] = {
     "by hand": ("numpy", use_hand),
     "autograd": ("autograd", use_autograd),
     "jax": ("jax", use_jax),
@@ -140,4 +148,4 @@ _PEERS: Final[dict[str, tuple[str, Prepare]]] = {
 
 def installed_peers() -> dict[str, Prepare]:
     """The other libraries that can be imported here."""
-    return {name: prepare for name, (package, prepare) in _PEERS.items() if find_spec(package)}
+    return {name: prepare for name, (package, prepare) in PEERS.items() if find_spec(package)}

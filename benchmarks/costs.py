@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
@@ -54,9 +53,8 @@ def cost(model: Model, n: int) -> Cost:
     tape = tg.trace(plain(model, data), model.start)
     direction = tape.unravel(np.linspace(-1.0, 1.0, tape.structure.size))
     check(model, data, tape, direction)
-    times = time_in_turn(derivatives(tape, direction), model.start)
-    # By itself: its matrix products wake the threads of the BLAS library, which would slow what follows.
-    times["plain call"] = measure.time_calls(lambda theta: plain(model, data)(**theta), model.start)
+    calls = {"plain call": lambda theta: plain(model, data)(**theta), **derivatives(tape, direction)}
+    times = measure.time_in_turns(calls, model.start)
     peaks = {
         what: measure.peak_bytes(_prepare(what, direction), model, data)
         for what in derivatives(tape, direction)
@@ -105,22 +103,6 @@ def check(model: Model, data: Data, tape: tg.TracedFunction, direction: Theta) -
     ):
         if not np.allclose(found, expected, rtol=rtol, atol=rtol * np.abs(expected).max()):
             raise measure.Mismatch(f"{model.name}: the {what} is {found}, expected {expected} to {rtol:g}")
-
-
-def time_in_turn(calls: dict[str, Call], start: Theta) -> dict[str, list[float]]:
-    """Seconds of each call; they take turns, so that whatever else the machine does strikes all of them."""
-    times: dict[str, list[float]] = {what: [] for what in calls}
-    with measure.own_garbage_only():
-        deadline = perf_counter() + measure.BUDGET_S * len(calls)
-        done = 0
-        while done < measure.LEAST_REPEATS or (perf_counter() < deadline and done < measure.MOST_REPEATS):
-            done += 1
-            theta = measure.shifted(start, done)
-            for what, call in calls.items():
-                began = perf_counter()
-                call(theta)
-                times[what].append(perf_counter() - began)
-    return times
 
 
 # The table --------------------------------------------------------------------------------------------------

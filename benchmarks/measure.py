@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,7 +19,7 @@ from benchmarks.models import Data, Model, Theta, ValueAndGrad
 
 RTOL: Final = 1e-9
 BUDGET_S: Final = 1.5  # for the repeats of one contestant at one size
-LEAST_REPEATS: Final = 5
+ROUNDS: Final = 5  # in which they take turns
 MOST_REPEATS: Final = 2_000
 TRACE_OPS: Final = 100_000
 TRACKED: Final = ("graph", "tape")  # whose memory Python allocates, so that tracemalloc sees all of it
@@ -59,42 +59,57 @@ def measure(model: Model, n: int, contestants: dict[str, Prepare]) -> list[Resul
         if call is not None:
             call(model.start)
             prepared[name] = call, ready - began, perf_counter() - ready
-    check_equal(model, n, {name: call for name, (call, _, _) in prepared.items()})
+    calls = {name: call for name, (call, _, _) in prepared.items()}
+    check_equal(model, n, calls)
+    times = time_in_turns(calls, model.start)
     results = []
-    for name, (call, prepare_s, first_s) in prepared.items():
-        times = time_calls(call, model.start)
+    for name, (_, prepare_s, first_s) in prepared.items():
         peak = peak_bytes(contestants[name], model, data) if name in TRACKED else None
-        results.append(
-            Result(model.name, n, name, prepare_s, first_s, statistics.median(times), len(times), peak)
-        )
+        median = statistics.median(times[name])
+        results.append(Result(model.name, n, name, prepare_s, first_s, median, len(times[name]), peak))
     return results
 
 
 def check_equal(model: Model, n: int, calls: dict[str, ValueAndGrad]) -> None:
     """Compare values and gradients at the start and at parameters that no contestant has seen."""
     for theta in (model.start, shifted(model.start, 77)):
-        (reference, (value, grad)), *others = ((name, call(theta)) for name, call in calls.items())
-        expected = {"value": value, **grad}
-        for name, (other_value, other_grad) in others:
-            for key, item in {"value": other_value, **other_grad}.items():
-                if not np.allclose(item, expected[key], rtol=RTOL, atol=0.0):
-                    raise Mismatch(
-                        f"{model.name}, n = {n}: {name} and {reference} differ in {key}: "
-                        f"{item} and {expected[key]}, expected equal to {RTOL:g}"
-                    )
+        compare(model, n, {name: call(theta) for name, call in calls.items()})
 
 
-def time_calls(call: ValueAndGrad, start: Theta) -> list[float]:
-    """Seconds per call."""
-    times: list[float] = []
+def compare(model: Model, n: int, found: dict[str, tuple[float, Theta]]) -> None:
+    """Raise `Mismatch` unless everyone found the same value and the same gradient."""
+    (reference, (value, grad)), *others = found.items()
+    expected = {"value": value, **grad}
+    for name, (other_value, other_grad) in others:
+        for key, item in {"value": other_value, **other_grad}.items():
+            if not np.allclose(item, expected[key], rtol=RTOL, atol=0.0):
+                raise Mismatch(
+                    f"{model.name}, n = {n}: {name} and {reference} differ in {key}: "
+                    f"{item} and {expected[key]}, expected equal to {RTOL:g}"
+                )
+
+
+def time_in_turns(calls: dict[str, Callable[[Theta], Any]], start: Theta) -> dict[str, list[float]]:
+    """Seconds of each call: in spells by turns, so that what else the machine does strikes all of them."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     with own_garbage_only():
-        deadline = perf_counter() + BUDGET_S
-        while len(times) < LEAST_REPEATS or (perf_counter() < deadline and len(times) < MOST_REPEATS):
-            theta = shifted(start, len(times) + 1)
-            began = perf_counter()
-            call(theta)
-            times.append(perf_counter() - began)
+        for _ in range(ROUNDS):
+            for name, call in calls.items():
+                gc.collect()
+                gc.freeze()  # what the one before has left
+                _time_a_spell(call, start, times[name])
     return times
+
+
+def _time_a_spell(call: Callable[[Theta], Any], start: Theta, times: list[float]) -> None:
+    deadline = perf_counter() + BUDGET_S / ROUNDS
+    for done in range(MOST_REPEATS // ROUNDS):
+        if done and perf_counter() > deadline:
+            break
+        theta = shifted(start, len(times) + 1)
+        began = perf_counter()
+        call(theta)
+        times.append(perf_counter() - began)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import scipy
@@ -20,8 +22,13 @@ COLUMNS: Final = ("graph", "tape", "graph/tape", "trace", "first call", "graph p
 
 def header(peers: Iterable[str]) -> str:
     """The two head lines of the table."""
-    line = _line("model", "n", [*COLUMNS, *peers])
-    return f"{line}\n{'-' * len(line)}"
+    text = line("model", "n", [*COLUMNS, *peers])
+    return f"{text}\n{'-' * len(text)}"
+
+
+def titled(title: str, head: str) -> tuple[str, str, str]:
+    """The first lines of a table."""
+    return title, head, "-" * len(head)
 
 
 def row(results: list[Result], peers: Iterable[str]) -> str:
@@ -38,10 +45,11 @@ def row(results: list[Result], peers: Iterable[str]) -> str:
         size(tape.peak_bytes),
         *(duration(found[peer].median_s) if peer in found else "-" for peer in peers),
     ]
-    return _line(graph.model, f"{graph.n:,}", cells)
+    return line(graph.model, f"{graph.n:,}", cells)
 
 
-def _line(model: str, n: str, cells: Iterable[str]) -> str:
+def line(model: str, n: str, cells: Iterable[str]) -> str:
+    """One line of a table."""
     return f"{model:<17}{n:>10}" + "".join(f"{cell:>12}" for cell in cells)
 
 
@@ -65,26 +73,43 @@ def size(count: int | None) -> str:
     """
     if count is None:
         return "-"
-    return f"{count / 1e6:.3g} MB" if count >= 1e6 else f"{count / 1e3:.3g} kB"
+    for factor, unit in ((1e9, "GB"), (1e6, "MB")):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
 
 
-def environment() -> dict[str, str | int | None]:
-    """What the numbers were measured on."""
+def environment(packages: Iterable[str] = ()) -> dict[str, str | int | None]:
+    """What the numbers were measured on, and with which versions of some installed packages."""
     return {
+        "date": date.today().isoformat(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": os.cpu_count(),
+        **{package: version(package) for package in packages},
     }
 
 
-def write_json(path: Path, results: list[Result], trace_op_s: float | None) -> None:
-    """All results, unrounded."""
+def processor() -> str:
+    """The processor's name, where Linux tells it; else its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (text.partition(":")[2].strip() for text in lines if text.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def write_json(
+    path: Path, packages: Iterable[str], sections: dict[str, list[Any]], trace_op_s: float | None
+) -> None:
+    """All results, unrounded, section by section."""
     content = {
-        "environment": environment(),
-        "results": [asdict(result) for result in results],
+        "environment": environment(packages),
+        **{name: [asdict(item) for item in items] for name, items in sections.items()},
         "trace_s_per_op": trace_op_s,
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
@@ -98,22 +123,39 @@ def write_plot(path: Path, results: list[Result]) -> None:
     contestants = list(dict.fromkeys(result.contestant for result in results))
     width = min(len(models), 4)
     height = -(-len(models) // width)
-    figure = Figure(figsize=(3.2 * width, 2.8 * height + 0.5), layout="constrained")
+    columns = min(len(contestants), 2 * width)  # of the legend
+    extra = 0.3 * -(-len(contestants) // columns) + 0.2
+    figure = Figure(figsize=(3.2 * width, 2.8 * height + extra), layout="constrained")
     panels = figure.subplots(height, width, squeeze=False, sharey=True).ravel()
     for panel, model in zip(panels, models, strict=False):
-        for index, contestant in enumerate(contestants):
-            points = [(r.n, r.median_s) for r in results if (r.model, r.contestant) == (model, contestant)]
-            if points:
-                panel.loglog(*zip(*points, strict=True), "o-", color=f"C{index}", label=contestant)
+        own = [result for result in results if result.model == model]
+        for contestant in contestants:
+            _draw(panel, contestant, contestants.index(contestant), own)
         panel.set_title(model)
         panel.set_xlabel("observations")
+        panel.set_xticks(sorted({result.n for result in own}), minor=False)
+        panel.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
+        panel.yaxis.set_major_formatter(lambda seconds, _: duration(seconds))
+        panel.minorticks_off()
+        panel.grid(color="0.9")
     for panel in panels[len(models) :]:
         panel.set_axis_off()
-    figure.supylabel("seconds for value and gradient")
+    figure.supylabel("value and gradient")
     handles = {
         label: handle
         for panel in panels
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
     figure.savefig(path)
+
+
+def _draw(panel: Any, contestant: str, index: int, results: list[Result]) -> None:
+    """The line of one contestant; the tape's is bold and lies on top."""
+    points = sorted((result.n, result.median_s) for result in results if result.contestant == contestant)
+    if not points:
+        return
+    is_tape = contestant == "tape"
+    style = {"color": "black", "linewidth": 2.5, "zorder": 3} if is_tape else {"color": f"C{index}"}
+    marker = "os^vDPX"[index % 7]
+    panel.loglog(*zip(*points, strict=True), marker=marker, markersize=5, label=contestant, **style)

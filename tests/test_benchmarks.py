@@ -1,21 +1,27 @@
 """The benchmarks compute the right numbers, and their command line runs. Nothing here depends on timing."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from benchmarks import contestants, costs, measure, report
+from benchmarks import contestants, costs, firstcalls, hessians, measure, memory, report, targets, views
 from benchmarks.__main__ import main
 from benchmarks.models import MODELS
+from benchmarks.sections import SECTIONS
+
+ARRAY_MODELS = [name for name, model in MODELS.items() if not model.is_loop]
 
 
 @pytest.fixture(autouse=True)
 def no_time_to_lose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "BUDGET_S", 0.0)
+    monkeypatch.setattr(firstcalls, "REPEATS", 2)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -35,7 +41,7 @@ def test_all_contestants_agree(name: str) -> None:
     everyone = contestants.CONTESTANTS | {"by hand": contestants.use_hand}
     results = measure.measure(MODELS[name], 20, everyone)
     assert [result.contestant for result in results] == ["graph", "tape", "by hand"]
-    assert all(result.repeats >= measure.LEAST_REPEATS for result in results)
+    assert all(result.repeats >= measure.ROUNDS for result in results)
     assert [result.peak_bytes is not None for result in results] == [True, True, False]
 
 
@@ -66,13 +72,149 @@ def test_different_numbers_are_never_timed() -> None:
 def test_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     assert main(["--models", "normal", "--sizes", "100", "--json", str(file)]) == 0
-    head, rule, line = capsys.readouterr().out.splitlines()
+    environment, _, head, rule, line = capsys.readouterr().out.splitlines()
+    assert "numpy" in environment
     assert head.split()[:5] == ["model", "n", "graph", "tape", "graph/tape"]
     assert set(rule) == {"-"}
     assert line.split()[:2] == ["normal", "100"]
     written = json.loads(file.read_text())
     assert [(row["n"], row["contestant"]) for row in written["results"]] == [(100, "graph"), (100, "tape")]
     assert written["environment"]["numpy"]
+
+
+def test_numbers_that_differ_end_the_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "RTOL", -1.0)
+    assert main(["--models", "normal", "--sizes", "10"]) == 1
+    assert "error: normal, n = 10: tape and graph differ in value" in capsys.readouterr().err
+
+
+def test_all_sections_in_one_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.__main__.installed_peers", lambda: {"by hand": contestants.use_hand})
+    monkeypatch.setattr(
+        memory, "in_fresh_process", lambda *asked: memory.Peaks("m", 9, "tape", 8, 7, 7, "none")
+    )
+    file = tmp_path / "results.json"
+    arguments = ["--models", "normal", "logistic", "normal_loop", "--sizes", "50", "--json", str(file)]
+    assert main(["--peers", *arguments]) == 0
+    tables = [table.splitlines() for table in capsys.readouterr().out.split("\n\n")]
+    assert [table[0] for table in tables[3:]] == [section.title for section in SECTIONS.values()]
+    ratios = [line.split() for line in tables[2][3:]]
+    assert [line[0] for line in ratios] == ["normal", "logistic", "at", "at", "(1)"]
+    assert ratios[0][-1] == "-"  # there is no JAX here
+    written = json.loads(file.read_text())
+    assert {row["contestant"] for row in written["results"]} == {"graph", "tape", "by hand"}
+    for name in SECTIONS:
+        rows = [row["model"] for row in written[name]]
+        assert rows == {
+            "views": ["normal", "logistic", "logistic"],
+            "memory": ["m"] * 6,
+        }.get(name, ["normal", "logistic"])
+
+
+def test_some_sections(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.__main__.installed_peers", lambda: {"by hand": contestants.use_hand})
+    assert main(["--sections", "views", "--models", "exponential", "--sizes", "40"]) == 0
+    _, views_alone = capsys.readouterr().out.split("\n\n")
+    assert views_alone.splitlines()[3].split()[:3] == ["exponential", "40", "x[::2]"]
+
+
+def test_ratios_above_their_targets_have_a_star() -> None:
+    seconds = {"tape": 2e-5, "by hand": 1e-5, "jax": 3.9e-5}
+    results = [
+        measure.Result(model, n, who, 0.0, 0.0, 1.01 * time if who == "tape" else time, 5, None)
+        for model, n in (("normal", 100), ("logistic", 100), ("logistic", 10_000))
+        for who, time in seconds.items()
+    ]
+    _, normal, small, large, *_ = [line.split() for line in targets.table(results)]
+    assert normal[2:4] == ["20.2", "us*"]
+    assert small[2:4] == ["20.2", "us"]
+    assert normal[-2:] == small[-2:] == ["2.02x*", "0.52x*"]
+    assert large[-2:] == ["2.02x*", "0.52x"]
+    assert targets.ratio(1.0, 5.0, 0.2) == "0.20x"
+
+
+@pytest.mark.parametrize("name", ["logistic", "student_t"])
+def test_jax_agrees(name: str) -> None:
+    pytest.importorskip("jax")
+    model = MODELS[name]
+    everyone = {"graph": contestants.use_graph, "jax": contestants.use_jax}
+    assert len(measure.measure(model, 20, everyone)) == 2
+    (hessian,) = hessians.timings(model, 20, with_jax=True)
+    (first,) = firstcalls.timings(model, 20, with_jax=True)
+    for timing in (hessian, first):
+        assert set(timing.seconds) == {"tape", "jax"}
+        assert str(timing).split()[:2] == [name, "20"]
+
+
+def test_hessians_that_differ_are_never_timed() -> None:
+    calls = {"tape": lambda theta: np.eye(2), "other": lambda theta: np.eye(2) + 1e-6}
+    with pytest.raises(measure.Mismatch, match="the Hessians of other and the tape are"):
+        hessians.check_equal(MODELS["normal"], 30, calls)
+
+
+@pytest.mark.parametrize("name", ARRAY_MODELS)
+def test_views_of_the_data(name: str) -> None:
+    found = list(views.timings(MODELS[name], 60, with_jax=False))
+    assert [timing.layout for timing in found] == ["x[::2]"] + ["Fortran"] * (name == "logistic")
+
+
+def test_views_hold_the_same_numbers_in_another_layout() -> None:
+    X = np.arange(12.0).reshape(4, 3)
+    for layout in views.LAYOUTS.values():
+        view = layout(X)
+        assert not view.flags.c_contiguous
+        assert_allclose(view, X, rtol=0.0)
+
+
+@pytest.mark.parametrize("make", [memory.Resident, memory.Traced])
+def test_the_highest_memory_is_seen_and_forgotten(make: Any) -> None:
+    if make is memory.Resident and isinstance(memory.meter(), memory.Traced):
+        pytest.skip("this system does not let a process reset its highest memory")
+    try:
+        gauge = make()
+        before = gauge.now()
+        np.ones(4_000_000)
+        assert gauge.peak() - before > 30_000_000
+        gauge.reset()
+        assert gauge.peak() - before < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_without_the_kernels_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "SELF", tmp_path)
+    try:
+        peaks = memory.weigh(MODELS["logistic"], 1_000, "tape")
+    finally:
+        tracemalloc.stop()
+    assert peaks.meter == "tracemalloc"
+    assert 0 < peaks.in_calls <= peaks.at_any_time < 10_000_000
+
+
+def test_memory_in_a_fresh_process() -> None:
+    found = list(memory.peaks(MODELS["normal"], 20_000, with_jax=False))
+    assert [str(peaks).split()[:5] for peaks in found] == [
+        ["normal", "20,000", *who, "160", "kB"][:5] for who in (["plain", "call"], ["tape"], ["read-only"])
+    ]
+    assert all(peaks.at_any_time >= peaks.in_calls >= 0 for peaks in found)
+
+
+def test_memory_above_the_target_has_a_star() -> None:
+    tape = memory.Peaks("normal", 10, "tape", 80, 100_000_000, 100_000_001, "none")
+    assert str(tape).split()[-4:] == ["100", "MB", "100", "MB*"]
+    assert "*" not in str(replace(tape, contestant="jax"))
+
+
+def test_data_that_do_not_fit_are_skipped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1_000_000)
+    assert list(memory.peaks(MODELS["logistic"], 10_000_000, with_jax=False)) == []
+    assert "logistic, n = 10,000,000: skipped, needs 4.4 GB of free memory" in capsys.readouterr().out
 
 
 def test_the_cost_of_tracing_is_printed(
@@ -146,6 +288,8 @@ def test_durations(seconds: float, expected: str) -> None:
     assert report.duration(seconds) == expected
 
 
-@pytest.mark.parametrize(("count", "expected"), [(None, "-"), (1_234, "1.23 kB"), (2_500_000, "2.5 MB")])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(None, "-"), (1_234, "1.23 kB"), (2_500_000, "2.5 MB"), (3e9, "3 GB")]
+)
 def test_sizes(count: int | None, expected: str) -> None:
     assert report.size(count) == expected
