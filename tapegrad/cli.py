@@ -5,14 +5,28 @@ import csv
 import importlib.util
 import inspect
 import json
+import re
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tapegrad import __version__
+
+EPILOG: Final = """\
+example: with the columns of data.csv for the arguments that --start does not name,
+  tapegrad fit model.py:loglik --data data.csv --start mu=0 --start sigma=1 --transform sigma=positive
+The exit status is 0 if the fit has converged, 1 if it has not, and 2 if there is something wrong with what
+was asked for."""
+# Constraints that a number or a vector can have, with how many limits each takes.
+TRANSFORMS: Final = {
+    **{"positive": 0, "unit": 0, "lower": 1, "upper": 1, "interval": 2},
+    **{"simplex": 0, "ordered": 0, "sum_to_zero": 0},
+}
 
 
 class CommandError(Exception):
@@ -59,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         help="fit a log-likelihood of yours to a data file",
         description="Fit FUNCTION of the file MODEL.py. Its arguments are the parameters, which --start "
         "names, and columns of the data file.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fit.add_argument("model", metavar="MODEL.py:FUNCTION", help="the log-likelihood, in plain NumPy")
     fit.add_argument("--data", type=Path, metavar="FILE.csv", help="columns of numbers under their names")
@@ -67,10 +83,25 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="NAME=VALUE",
-        help="where a parameter starts; NAME=0,0,0 is a vector",
+        help="where a parameter starts; NAME=0,0,0 is a vector; once for each parameter",
     )
+    fit.add_argument(
+        "--transform",
+        action="append",
+        default=[],
+        metavar="NAME=KIND",
+        help=f"a constraint: {', '.join(_call(kind, count) for kind, count in TRANSFORMS.items())}",
+    )
+    fit.add_argument(
+        "--fixed", action="append", default=[], metavar="NAME", help="a parameter that stays where it starts"
+    )
+    fit.add_argument("--method", default="bfgs", help="the optimiser (default: bfgs)")
     fit.add_argument("--json", action="store_true", help="print the numbers as JSON instead of the table")
     return parser
+
+
+def _call(kind: str, count: int) -> str:
+    return kind + (f"({','.join('AB'[:count])})" if count else "")
 
 
 def _demo() -> int:
@@ -85,20 +116,51 @@ def _demo() -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from tapegrad.mle import fit
+    from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, fit
 
     function = _function(options.model)
-    start = dict(_start(text) for text in options.start)
+    start = _starts(options.start)
+    transforms = dict(map(_transform, options.transform))
     data, nobs = _data(function, start, options.data)
-    try:
-        result = fit(function, start, data=data, nobs=nobs)
-    except (ValueError, TypeError) as error:  # TraceError is a TypeError
-        raise CommandError(str(error)) from error
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = fit(
+                function,
+                start,
+                options.method,
+                data=data,
+                transforms=transforms,
+                fixed=options.fixed,
+                nobs=nobs,
+            )
+        except Exception as error:  # whatever the user's function raises, too
+            raise CommandError(_told(error, options.model)) from error
+    for warning in caught:
+        # What is wrong with the end of the fit is told below the table.
+        if not issubclass(warning.category, ConvergenceWarning | StandardErrorWarning):
+            print(f"tapegrad fit: warning: {warning.message}", file=sys.stderr)
+    findings = () if result.se_reliable else result.diagnose().findings
     if options.json:
-        print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
+        diagnosis = [finding._asdict() for finding in findings]
+        print(json.dumps({**result.to_dict(), "diagnosis": diagnosis}, indent=1, allow_nan=False))
     else:
         print(result.summary())
+        for kind, message in findings:
+            if kind != "not converged":  # the table ends with it
+                print(f"- {kind}: {message}")
     return 0 if result.converged else 1
+
+
+def _told(error: Exception, model: str) -> str:
+    """What went wrong, with the line of the model where it did."""
+    from tapegrad.errors import TraceError
+
+    file = Path(model.rpartition(":")[0]).resolve()
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == file]
+    if not frames or isinstance(error, TraceError):  # which names the line itself
+        return str(error)
+    return f"{file.name}:{frames[-1].lineno}: `{frames[-1].line}`: {type(error).__name__}: {error}"
 
 
 def _function(text: str) -> Callable[..., Any]:
@@ -126,6 +188,16 @@ def _function(text: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+def _starts(texts: Sequence[str]) -> dict[str, Any]:
+    start: dict[str, Any] = {}
+    for text in texts:
+        name, value = _start(text)
+        if name in start:
+            raise CommandError(f"--start {name} is given twice; a vector is {name}=0,0,0")
+        start[name] = value
+    return start
+
+
 def _start(text: str) -> tuple[str, Any]:
     """The name and the value of "name=value"; with commas the value is a vector."""
     name, equals, value = text.partition("=")
@@ -138,16 +210,48 @@ def _start(text: str) -> tuple[str, Any]:
     return name.strip(), np.array(numbers) if "," in value else numbers[0]
 
 
+def _transform(text: str) -> tuple[str, Any]:
+    """The name and the transform of "name=kind" or "name=kind(a,b)"."""
+    from tapegrad.mle import transforms
+
+    found = re.fullmatch(r"\s*(\S+?)\s*=\s*(\w+)\s*(?:\((.*)\))?\s*", text)
+    try:
+        name, kind, given = found.groups() if found else ("", "", None)
+        limits = [] if given is None else [float(limit) for limit in given.split(",")]
+        if TRANSFORMS.get(kind) != len(limits):
+            raise ValueError
+    except ValueError:
+        kinds = ", ".join(_call(kind, count) for kind, count in TRANSFORMS.items())
+        raise CommandError(f"write a constraint as NAME=KIND, with one of {kinds}, not {text!r}") from None
+    made = getattr(transforms, kind)
+    try:
+        return name, made(*limits) if limits else made
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+# Data -------------------------------------------------------------------------------------------------------
+
+
+class _Table(NamedTuple):
+    """What a CSV file holds, and the line that each row stands on."""
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+
+
 def _data(
     function: Callable[..., Any], start: dict[str, Any], path: Path | None
 ) -> tuple[dict[str, Any], int | None]:
     """The columns that the function takes, and the number of rows."""
-    wanted = inspect.signature(function).parameters
-    unknown = [name for name in start if name not in wanted]
     name = getattr(function, "__name__", "the function")
+    arguments = _arguments(function)
+    unknown = [key for key in start if key not in arguments]
     if unknown:
-        raise CommandError(f"{name} takes no {', '.join(unknown)}; its arguments are {', '.join(wanted)}")
-    needed = [key for key in wanted if key not in start and wanted[key].default is inspect.Parameter.empty]
+        raise CommandError(f"{name} takes no {', '.join(unknown)}; its arguments are {', '.join(arguments)}")
+    needed = [key for key, optional in arguments.items() if key not in start and not optional]
     if path is None:
         if needed:
             raise CommandError(
@@ -155,44 +259,72 @@ def _data(
                 "--data for the others"
             )
         return {}, None
-    header, rows = _read(path)
-    missing = [key for key in needed if key not in header]
+    table = _read(path)
+    missing = [key for key in needed if key not in table.header]
     if missing:
         raise CommandError(
             f"{name} takes {', '.join(missing)}: neither a parameter with a start nor a column of {path}, "
-            f"which has {', '.join(header)}"
+            f"which has {', '.join(table.header)}"
         )
-    places = {key: header.index(key) for key in wanted if key in header and key not in start}
-    return {key: _column(path, rows, place, key) for key, place in places.items()}, len(rows)
+    columns = [key for key in arguments if key in table.header and key not in start]
+    if not columns:
+        raise CommandError(f"{name} takes none of the columns of {path}, {', '.join(table.header)}")
+    return {key: _column(table, key) for key in columns}, len(table.rows)
 
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns, and the rows of a CSV file."""
+def _arguments(function: Callable[..., Any]) -> dict[str, bool]:
+    """The names of a function's arguments, and whether they may be left out."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        raise CommandError(f"{function!r} does not say what arguments it takes: write a def") from None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    other = [str(parameter) for parameter in parameters if parameter.kind not in named]
+    if other:
+        raise CommandError(
+            f"arguments are passed by name, and {', '.join(other)} has none: write a def with one argument "
+            "for each parameter and column"
+        )
+    return {parameter.name: parameter.default is not parameter.empty for parameter in parameters}
+
+
+def _read(path: Path) -> _Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from error
-    except ValueError:
-        raise CommandError(f"{path} is empty") from None
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, row) for row in reader if row]
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} is not in UTF-8: save it as CSV in UTF-8 ({error.reason})") from error
+    except csv.Error as error:
+        raise CommandError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
+        raise CommandError(f"{path} is empty")
+    header = [name.strip() for name in rows[0][1]]
+    if len(header) == 1 and (separator := next((c for c in ";\t|" if c in header[0]), None)):
+        raise CommandError(f"{path} is separated by {separator!r}; save it with commas")
+    if len(rows) == 1:
         raise CommandError(f"{path} has no rows, only names of columns")
-    for number, row in enumerate(rows, 2):
+    for line, row in rows[1:]:
         if len(row) != len(header):
-            raise CommandError(f"{path}, row {number}: {len(row)} values for {len(header)} columns")
-    return [name.strip() for name in header], rows
+            raise CommandError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
+    return _Table(path, header, [row for _, row in rows[1:]], [line for line, _ in rows[1:]])
 
 
-def _column(path: Path, rows: list[list[str]], place: int, name: str) -> Any:
-    values = np.empty(len(rows))
-    for i, row in enumerate(rows):
+def _column(table: _Table, name: str) -> Any:
+    if table.header.count(name) > 1:
+        raise CommandError(f"{table.path} has {table.header.count(name)} columns called {name}")
+    place = table.header.index(name)
+    values = np.empty(len(table.rows))
+    for i, (line, row) in enumerate(zip(table.lines, table.rows, strict=True)):
         try:
             values[i] = float(row[place])
         except ValueError:
-            raise CommandError(
-                f"{path}, row {i + 2}: {name} is {row[place]!r}, not a number; take such rows out, or code "
-                "them as numbers"
-            ) from None
+            values[i] = np.nan
         if not np.isfinite(values[i]):
-            raise CommandError(f"{path}, row {i + 2}: {name} is {row[place]}; take such rows out")
+            raise CommandError(
+                f"{table.path}, line {line}: {name} is {row[place]!r}, not a number; take such rows out, or "
+                "code them as numbers"
+            )
     return values

@@ -4,7 +4,7 @@ import inspect
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -31,13 +31,13 @@ class Model:
         The log-likelihood, in plain NumPy.
     start : dict
         Parameters to start from.
-    names : tuple of str
-        What the parameters stand for, in the order of the flat vector.
+    columns : tuple of str
+        What the coefficients belong to.
     """
 
     loglik: Callable[..., Any]
     start: dict[str, Any]
-    names: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
 def visits_model() -> Model:
@@ -56,12 +56,12 @@ def visits_model() -> Model:
         return nbinom.logpmf(y, n, n / (n + mu)).sum()
 
     start = {"beta": np.zeros(X.shape[1]), "log_alpha": 0.0}
-    return Model(loglik, start, ("const", *covariates, "log_alpha"))
+    return Model(loglik, start, ("const", *covariates))
 
 
 def fit_visits(model: Model, tape: TracedFunction) -> FitResult:
     """The fit of `visits_model`, under the covariates' names."""
-    return replace(fit(tape, model.start), names=model.names)
+    return fit(tape, model.start).renamed(beta=model.columns)
 
 
 def report() -> Iterator[str]:
@@ -69,7 +69,7 @@ def report() -> Iterator[str]:
     model = visits_model()
     yield (
         "What do visits to a doctor depend on? A negative binomial regression by maximum likelihood, "
-        f"{len(model.names) - 1} coefficients\nand a dispersion, on 20,190 person-years of the RAND Health "
+        f"{len(model.columns)} coefficients\nand a dispersion, on 20,190 person-years of the RAND Health "
         "Insurance Experiment."
     )
     yield "The log-likelihood is plain NumPy:\n\n" + _source(model.loglik)

@@ -59,11 +59,18 @@ class LogDensity:
         """A flat vector in the structure of the parameters."""
         return self._tape.unravel(np.asarray(x, dtype=np.float64))
 
+    def variables(self, x: npt.ArrayLike) -> dict[str, Array]:
+        """The numbers and arrays among the parameters by their labels, such as "beta", from a flat vector."""
+        vector = np.asarray(x, dtype=np.float64)
+        leaves = self._tape.structure.leaves
+        return {leaf.label: vector[leaf.place].reshape(leaf.shape) for leaf in leaves}
+
 
 def nutpie_model(density: LogDensity) -> Any:
-    """A model for ``nutpie.sample``, with one variable for each element of the flat vector.
+    """A model for ``nutpie.sample``, with a variable for each parameter, in its shape.
 
-    Chains start near `density.start`; start it at a maximum-likelihood fit.
+    Chains start near `density.start`; start it at a maximum-likelihood fit. There is an example in
+    ``examples/sample_with_nutpie.py``.
 
     Parameters
     ----------
@@ -82,20 +89,17 @@ def nutpie_model(density: LogDensity) -> Any:
         from nutpie.compiled_pyfunc import from_pyfunc
     except ImportError as error:
         raise ImportError('this needs nutpie: python -m pip install "tapegrad[samplers]"') from error
-    names = list(density.names)
-
-    def make_expand(*_: Any) -> Callable[[Array], dict[str, Any]]:
-        return lambda x: {name: np.array(value) for name, value in zip(names, x, strict=True)}
 
     def near_start(seed: int) -> Array:
-        return density.start + 0.1 * np.random.default_rng(seed).standard_normal(len(names))
+        return density.start + 0.1 * np.random.default_rng(seed).standard_normal(density.start.size)
 
+    variables = density.variables(density.start)
     return from_pyfunc(
-        ndim=len(names),
+        ndim=density.start.size,
         make_logp_fn=lambda: density,
-        make_expand_fn=make_expand,
-        expanded_dtypes=[np.dtype(np.float64)] * len(names),
-        expanded_shapes=[()] * len(names),
-        expanded_names=names,
+        make_expand_fn=lambda *_: density.variables,
+        expanded_dtypes=[np.dtype(np.float64)] * len(variables),
+        expanded_shapes=[value.shape for value in variables.values()],
+        expanded_names=list(variables),
         make_initial_point_fn=near_start,
     )

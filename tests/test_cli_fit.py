@@ -1,6 +1,7 @@
 """`tapegrad fit`: a model and a data file from the command line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from tapegrad.cli import main
 MODEL = """
 import numpy as np
 from helper import half_log_2pi
-from tapegrad.stats import poisson
+from tapegrad.stats import norm, poisson
 
 def normal(mu, log_sigma, x):
     z = (x - mu) / np.exp(log_sigma)
@@ -30,6 +31,24 @@ def saddle(a):
 
 def broken(a, x):
     return float(a) * x.sum()
+
+def misspelt(a, x):
+    return -((x - aa) ** 2).sum()
+
+def sloppy(a, b, x):
+    return -((x - a) ** 2).sum()
+
+def flat(a, b, x):
+    return -((x - a - b) ** 2).sum()
+
+def scale(sigma, x, mu=0.0):
+    return norm.logpdf(x, mu, sigma)
+
+def shares(w, x):
+    return np.log(w[0] * x + w[1])
+
+def keywords(**params):
+    return 0.0
 
 number = 3
 """
@@ -73,12 +92,88 @@ def test_without_data_and_as_a_program(folder: Path) -> None:
     assert "a  2.000000" in done.stdout
 
 
-def test_a_fit_that_fails_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.warns(RuntimeWarning):
-        assert main(["fit", "model.py:saddle", "--start", "a=1", "--json"]) == 1
+def test_a_fit_that_fails_says_so_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fit", "model.py:flat", "--data", "data.csv", "--start", "a=1", "--start", "b=1"]
+    assert main(command) == 1
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "NOT CONVERGED" in printed.out
+    assert printed.out.count("no standard errors") == 1
+    assert "\n- flat: the log-likelihood is flat along" in printed.out
+    assert main([*command, "--json"]) == 1
     numbers = json.loads(capsys.readouterr().out)
-    assert numbers["converged"] is False
+    assert numbers["converged"] is numbers["se_reliable"] is False
     assert numbers["params"]["a"]["se"] is None
+    assert [finding["kind"] for finding in numbers["diagnosis"]] == ["not converged", "flat"]
+
+
+def test_warnings_are_one_line_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fit", "model.py:sloppy", "--data", "data.csv", "--start", "a=1", "--start", "b=1"]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("tapegrad fit: warning: the result of sloppy does not depend on b")
+    assert error.count("\n") == 1
+
+
+def test_constraints_fixed_parameters_and_methods(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.array([1.5, 2.5, 4.0, 6.0])
+    command = ["fit", "model.py:scale", "--data", "data.csv", "--start", "sigma=1", "--json"]
+    root = np.sqrt((x**2).mean())
+    for transform in ("sigma=positive", "sigma = interval(0.5, 20)", "sigma=lower(0.1)"):
+        assert main([*command, "--transform", transform, "--method", "newton"]) == 0
+        numbers = json.loads(capsys.readouterr().out)
+        np.testing.assert_allclose(numbers["params"]["sigma"]["estimate"], root, rtol=1e-7)
+        assert numbers["method"] == "newton"
+    assert main([*command, "--start", "mu=3", "--fixed", "mu"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["params"]["mu"]["fixed"] is True
+    assert numbers["params"]["mu"]["estimate"] == 3.0
+    np.testing.assert_allclose(
+        numbers["params"]["sigma"]["estimate"], np.sqrt(((x - 3.0) ** 2).mean()), rtol=1e-7
+    )
+    # A parameter held at 0 is 0 standard errors of 0 away from it.
+    assert main([*command[:-1], "--start", "mu=0", "--fixed", "mu"]) == 0
+    assert re.search(r"^mu +0 +fixed$", capsys.readouterr().out, re.M)
+
+
+def test_vectors_that_are_constrained_as_a_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fit", "model.py:shares", "--data", "data.csv", "--start", "w=0.5,0.5", "--json"]
+    assert main([*command, "--transform", "w=simplex"]) == 1  # the more weight on x, the better
+    numbers = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(numbers["params"]["w[0]"]["estimate"], 1.0, atol=1e-4)
+
+
+def test_files_as_spreadsheets_write_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '\ufeff"x","a ""quoted"", name"\r\n"1.5",a\r\n\r\n 2.5 ,"b\nc"\r\n4.0,c\r\n6e0,d\r\n'
+    (folder / "sheet.csv").write_bytes(text.encode("utf-8"))
+    command = ["fit", "model.py:normal", "--start", "mu=0", "--start", "log_sigma=0", "--data"]
+    assert main([*command, "data.csv"]) == 0
+    expected = capsys.readouterr().out
+    assert main([*command, "sheet.csv"]) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_help_tells_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", "--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    for option in ("--data", "--start", "--transform", "--fixed", "--method", "--json"):
+        assert re.search(rf"^  {option}\b", out, re.M)
+    assert "interval(A,B)" in out
+    assert "exit status" in out
+
+
+def test_a_mistake_of_the_model_is_no_traceback(folder: Path) -> None:
+    command = [sys.executable, "-m", "tapegrad", "fit", "model.py:misspelt", "--data", "data.csv"]
+    done = subprocess.run([*command, "--start", "a=0"], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    line = MODEL.splitlines().index("    return -((x - aa) ** 2).sum()") + 1
+    assert done.stderr == (
+        f"tapegrad fit: error: model.py:{line}: `return -((x - aa) ** 2).sum()`: NameError: name 'aa' is not "
+        "defined\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,9 +196,32 @@ def test_a_fit_that_fails_says_so(folder: Path, capsys: pytest.CaptureFixture[st
         (["model.py:broken", "--start", "a=1", "--data", "none.csv"], "none.csv cannot be read"),
         (["model.py:broken", "--start", "a=1", "--data", "empty.csv"], "empty.csv is empty"),
         (["model.py:broken", "--start", "a=1", "--data", "head.csv"], "head.csv has no rows"),
-        (["model.py:broken", "--start", "a=1", "--data", "ragged.csv"], "row 2: 1 values for 2 columns"),
-        (["model.py:broken", "--start", "a=1", "--data", "text.csv"], "row 3: x is 'NA', not a number"),
-        (["model.py:broken", "--start", "a=1", "--data", "nan.csv"], "row 2: x is nan; take such rows out"),
+        (["model.py:broken", "--start", "a=1", "--data", "ragged.csv"], "line 2: 1 values for 2 columns"),
+        (["model.py:broken", "--start", "a=1", "--data", "text.csv"], "line 4: x is 'NA', not a number"),
+        (["model.py:broken", "--start", "a=1", "--data", "nan.csv"], "line 2: x is 'nan', not a number"),
+        (["model.py:broken", "--start", "a=1", "--data", "gap.csv"], "line 2: x is '', not a number"),
+        (["model.py:broken", "--start", "a=1", "--data", "twice.csv"], "twice.csv has 2 columns called x"),
+        (["model.py:broken", "--start", "a=1", "--data", "tabs.csv"], "tabs.csv is separated by '\\t'"),
+        (["model.py:broken", "--start", "a=1", "--data", "points.csv"], "points.csv is separated by ';'"),
+        (["model.py:broken", "--start", "a=1", "--data", "latin.csv"], "latin.csv is not in UTF-8"),
+        (["model.py:broken", "--start", "a=1", "--data", "open.csv"], "open.csv, line 2: unexpected end"),
+        (["model.py:broken", "--start", "a=1", "--data", "."], ". cannot be read: Is a directory"),
+        (["model.py:plain", "--start", "a=1", "--data", "data.csv"], "plain takes none of the columns"),
+        (["model.py:plain", "--start", "a=1", "--start", "a=2"], "--start a is given twice"),
+        (["model.py:plain", "--start", "a=1", "--method", "bfsg"], "no method 'bfsg': choose one of bfgs"),
+        (["model.py:plain", "--start", "a=1", "--fixed", "b"], "fixed: no parameter 'b'"),
+        (["model.py:plain", "--start", "a=1", "--transform", "a"], "write a constraint as NAME=KIND"),
+        (
+            ["model.py:plain", "--start", "a=1", "--transform", "a=odd"],
+            "with one of positive, unit, lower(A)",
+        ),
+        (["model.py:plain", "--start", "a=1", "--transform", "a=lower"], "write a constraint as NAME=KIND"),
+        (["model.py:plain", "--start", "a=1", "--transform", "a=lower(x)"], "write a constraint as NAME"),
+        (["model.py:plain", "--start", "a=1", "--transform", "a=interval(2,1)"], "needs a < b"),
+        (["model.py:plain", "--start", "a=-1", "--transform", "a=positive"], "a must be greater than 0"),
+        (["model.py:plain", "--start", "a=1", "--transform", "b=unit"], "the parameters are a"),
+        (["model.py:keywords", "--start", "a=1"], "arguments are passed by name, and **params has none"),
+        (["model.py:int", "--start", "a=1"], "there is no function 'int'"),
     ],
 )
 def test_mistakes(
@@ -114,11 +232,18 @@ def test_mistakes(
         "empty": "",
         "head": "x,y\n",
         "ragged": "x,y\n1\n",
-        "text": "x\n1\nNA\n",
+        "text": "x\n1\n\nNA\n",
         "nan": "x\nnan\n",
+        "gap": "x,y\n,1\n",
+        "twice": "x,x\n1,2\n",
+        "tabs": "x\ty\n1\t2\n",
+        "points": "x;y\n1,5;2\n",
+        "latin": "x,y\n1,caf\xe9\n",
+        "open": 'x,y\n1,"2\n',
     }.items():
-        (folder / f"{name}.csv").write_text(text)
+        (folder / f"{name}.csv").write_text(text, encoding="latin-1")
     assert main(["fit", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("tapegrad fit: error: ")
-    assert message in error
+    printed = capsys.readouterr()
+    assert printed.err.startswith("tapegrad fit: error: ")
+    assert message in printed.err
+    assert printed.out == ""

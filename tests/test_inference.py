@@ -1,27 +1,24 @@
-"""Profiles, tests, functions of the parameters, criteria and simulation, against closed forms and books."""
+"""Intervals, tests, functions of the parameters, criteria and simulation, against closed forms."""
 
 import json
-import pickle
-import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
-from scipy.special import expit, xlogy
+from scipy import stats
+from scipy.special import expit, log_ndtr, ndtr
 
 import tapegrad as tg
 from tapegrad.mle import (
     FitResult,
-    ProfileWarning,
     check_consistency,
     compare,
     fit,
     lr_test,
     wald_test,
 )
-from tapegrad.mle.transforms import positive, simplex, unit
+from tapegrad.mle.simulation import expected_information
+from tapegrad.mle.transforms import unit
 from tapegrad.stats import bernoulli, expon, norm, poisson
 
 
@@ -46,181 +43,13 @@ def result() -> FitResult:
 
 
 def test_the_published_tests(result: FitResult) -> None:
-    # The first number is that of known sigma = 1 against mu = 0, in the published example.
     test = result.wald_test("mu = 5")
     np.testing.assert_allclose([test.statistic, test.pvalue], [0.0984755, 0.753667], atol=5e-6)
     assert test.df == 1
     assert not test.significant()
     assert str(test) == "Wald test of mu = 5: chi2(1) = 0.0984766, p = 0.7537"
-
-
-# MASS, 4th edition, section 8.4: the deaths of budworms by sex and by the logarithm of the dose.
-DOSE = np.tile(np.arange(6.0), 2)
-MALE = np.repeat([1.0, 0.0], 6)
-DEAD = np.array([1, 4, 9, 13, 18, 20, 0, 2, 6, 10, 12, 16.0])
-
-
-def budworm(male: Any, female: Any, ldose: Any) -> Any:
-    p = expit(male * MALE + female * (1.0 - MALE) + ldose * DOSE)
-    return (xlogy(DEAD, p) + xlogy(20.0 - DEAD, 1.0 - p)).sum()
-
-
-def test_the_profile_intervals_of_the_budworms() -> None:
-    def by_scipy(low: float, high: float) -> float:
-        """Where the profile, each point by SciPy without derivatives, passes the limit."""
-
-        def best(ldose: float) -> float:
-            options = {"xatol": 1e-10, "fatol": 1e-13, "maxiter": 4000, "maxfev": 4000}
-            found = optimize.minimize(
-                lambda b: -budworm(b[0], b[1], ldose), [-2.5, -3.5], method="Nelder-Mead", options=options
-            )
-            return -float(found.fun)
-
-        limit = fitted.llf - stats.chi2.ppf(0.95, 1) / 2
-        return float(optimize.brentq(lambda ldose: best(ldose) - limit, low, high, xtol=1e-10))
-
-    fitted = fit(budworm, {"male": 0.0, "female": 0.0, "ldose": 0.0})
-    np.testing.assert_allclose(fitted.params["ldose"], 1.0642, atol=5e-5)
-    profile = fitted.profile("ldose")
-    # R's confint interpolates the profile by a spline; the book has four decimals.
-    np.testing.assert_allclose(profile.interval, [0.8229, 1.3391], atol=1e-4)
-    np.testing.assert_allclose(profile.interval, [by_scipy(0.5, 1.0), by_scipy(1.1, 1.8)], rtol=1e-7)
-    assert profile.is_monotone
-    intervals = fitted.conf_int(method="profile")
-    np.testing.assert_allclose(intervals[2], profile.interval, rtol=1e-9)
-
-
-# Profiles ---------------------------------------------------------------------------------------------------
-
-
-def test_a_profile_in_closed_form() -> None:
-    # Of the mean of a normal sample: n/2 log(1 + (m - mu)^2 / s^2) below the maximum.
-    fitted = fit(normal, {"mu": 0.0, "log_sigma": 0.0})
-    profile = fitted.profile("mu", alpha=0.1)
-    s2 = np.exp(2 * 0.72864665)
-    half = np.sqrt(s2 * np.expm1(stats.chi2.ppf(0.9, 1) / 100))
-    np.testing.assert_allclose(profile.interval, [5.065030 - half, 5.065030 + half], rtol=1e-8)
-    expected = fitted.llf - 50 * np.log1p((profile.values - 5.065030) ** 2 / s2)
-    np.testing.assert_allclose(profile.llf, expected, rtol=1e-11)
-    np.testing.assert_allclose(profile.params[:, 0], profile.values)
-    assert str(profile).startswith("mu = 5.06503, 90% profile interval 4.72185 to 5.40821")
-
-
-def test_profiles_do_not_depend_on_the_scale_of_the_fit() -> None:
-    def raw(mu: Any, sigma: Any) -> Any:
-        return norm.logpdf(X, mu, sigma).sum()
-
-    start = {"mu": 4.0, "sigma": 1.0}
-    plain = fit(raw, start)
-    free = fit(raw, start, transforms={"sigma": positive})
-    np.testing.assert_allclose(plain.conf_int(method="profile"), free.conf_int(method="profile"), rtol=1e-7)
-    by_log = np.exp(fit(normal, {"mu": 0.0, "log_sigma": 0.0}).conf_int(method="profile")[1])
-    np.testing.assert_allclose(free.conf_int(method="profile")[1], by_log, rtol=1e-7)
-
-
-def test_an_end_that_is_not_there_is_infinite() -> None:
-    # Five successes in five trials: the log-odds have no upper limit; neither has the odds' own.
-    successes, limit = 5.0, stats.chi2.ppf(0.95, 1) / 2
-    ones = fit(lambda z: 5.0 * -np.log1p(np.exp(-z)) - 1e-12 * z * z, {"z": 1.0}, "newton")
-    low, high = ones.profile("z").interval
-    np.testing.assert_allclose(low, -np.log(np.expm1(limit / successes)), rtol=1e-4)
-    assert high > 1e5  # the penalty's own
-
-
-def test_a_flat_tail() -> None:
-    fitted = fit(lambda b: -2.5 * b * b / (1.0 + b * b) + np.where(b < 0.0, -b * b, 0.0), {"b": 0.3})
-    low, high = fitted.profile("b", alpha=0.01).interval
-    assert high == np.inf
-    assert np.isfinite(low)
-    with pytest.raises(ValueError, match="no method 'wild'"):
-        fitted.conf_int(method="wild")
-
-
-def test_an_end_at_the_edge_of_the_support() -> None:
-    data = np.array([0.5, 1.0, 2.0, 3.0])
-
-    def loglik(upper: Any) -> Any:  # a triangle on 0 to upper, whose density is 2 (upper - x) / upper^2
-        return (np.log(upper - data) - 2.0 * np.log(upper)).sum()
-
-    fitted = fit(loglik, {"upper": 5.0})
-    low, high = fitted.profile("upper").interval
-    limit = fitted.llf - stats.chi2.ppf(0.95, 1) / 2
-    with np.errstate(all="ignore"):
-        np.testing.assert_allclose(
-            low, optimize.brentq(lambda u: loglik(u) - limit, 3.0 + 1e-9, 4.0), rtol=1e-8
-        )
-        np.testing.assert_allclose(high, optimize.brentq(lambda u: loglik(u) - limit, 5.0, 60.0), rtol=1e-8)
-
-    def jump(a: Any) -> Any:
-        return np.where(a < 1.5, -0.5 * (a - 1.0) ** 2, -np.inf)
-
-    low, high = fit(jump, {"a": 0.5}).profile("a").interval
-    np.testing.assert_allclose([low, high], [1.0 - stats.norm.ppf(0.975), 1.5], rtol=1e-8)
-
-
-def two_peaks(a: Any, b: Any) -> Any:
-    """Peaks near -1 (lower) and 1 (higher) in a, with a valley between them."""
-    left, right = np.exp(-0.5 * ((a + 1.0) / 0.5) ** 2), np.exp(-0.5 * ((a - 1.0) / 0.5) ** 2)
-    return np.log(0.3 * left + right) - (b - 0.1 * a) ** 2
-
-
-def test_a_profile_restarts_from_a_better_maximum() -> None:
-    start = {"a": -1.0, "b": 0.0}
-    local = fit(two_peaks, start)
-    assert local.params["a"] == pytest.approx(-1.0, abs=1e-2)
-    best = fit(two_peaks, {"a": 1.0, "b": 0.0})
-    with pytest.warns(ProfileWarning, match=r"met a better maximum, .* at a=0.99"):
-        profile = local.profile("a", alpha=0.001)
-    assert profile.estimate == pytest.approx(best.params["a"], abs=1e-8)
-    with pytest.warns(ProfileWarning, match="better maximum"):
-        both = local.conf_int(0.001, method="profile")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        np.testing.assert_allclose(both, best.conf_int(0.001, method="profile"), rtol=1e-6)
-
-
-def test_a_profile_that_rises_again_is_survived_and_told() -> None:
-    best = fit(two_peaks, {"a": 1.0, "b": 0.0})
-    with pytest.warns(ProfileWarning, match="rises again beyond"):
-        profile = best.profile("a", alpha=0.1)
-    assert not profile.is_monotone
-    low, high = profile.interval
-    assert 0.0 < low < high < 2.0
-
-
-def test_profiles_under_other_names(result: FitResult) -> None:
-    renamed = replace(result, names=("mean", "log sd"))
-    np.testing.assert_allclose(renamed.profile("mean").interval, result.profile("mu").interval)
-    np.testing.assert_allclose(renamed.conf_int(method="profile"), result.conf_int(method="profile"))
-
-
-def test_tied_parameters_have_one_profile() -> None:
-    def loglik(a: Any, b: Any) -> Any:
-        return norm.logpdf(X[:50], a, 2.0).sum() + norm.logpdf(X[50:], b, 2.0).sum()
-
-    tied = fit(loglik, {"a": 1.0, "b": 1.0}, tie=[("a", "b")])
-    intervals = tied.conf_int(method="profile")
-    half = stats.norm.ppf(0.975) * 2.0 / 10.0
-    np.testing.assert_allclose(intervals, [[X.mean() - half, X.mean() + half]] * 2, rtol=1e-7)
-    assert tied.df_model == 1
-
-
-def test_what_has_no_profile(result: FitResult) -> None:
-    with pytest.raises(ValueError, match="no parameter 'nu'; the parameters are mu, log_sigma"):
-        result.profile("nu")
-    held = fit(normal, {"mu": 0.0, "log_sigma": 0.0}, fixed={"mu": 5.0})
-    with pytest.raises(ValueError, match="mu is fixed"):
-        held.profile("mu")
-    np.testing.assert_array_equal(held.conf_int(method="profile")[0], [5.0, 5.0])
-    counts = np.array([3.0, 5.0, 2.0])
-    shares = fit(lambda p: (counts * np.log(p)).sum(), {"p": np.full(3, 1 / 3)}, transforms={"p": simplex})
-    with pytest.raises(ValueError, match="constrained as a whole"):
-        shares.profile("p[0]")
-    with pytest.raises(ValueError, match="no free coordinates of their own"):
-        shares.conf_int(method="transformed")
-    stored = pickle.loads(pickle.dumps(result))
-    with pytest.raises(ValueError, match="not stored with a result: fit again"):
-        stored.profile("mu")
+    ratio = result.lr_test({"mu": 0.0})  # in closed form
+    np.testing.assert_allclose(ratio.statistic, 100.0 * np.log1p((X.mean() / X.std()) ** 2))
 
 
 # Intervals and errors ---------------------------------------------------------------------------------------
@@ -248,10 +77,18 @@ def test_bootstrap_intervals() -> None:
     from tapegrad.mle import bootstrap
 
     fitted = fit(lambda mu: norm.logpdf(X, mu, 2.0), {"mu": 4.0})
-    intervals = fitted.conf_int(0.1, method="bootstrap", n=400, seed=1)
-    np.testing.assert_array_equal(intervals, bootstrap(fitted, 400, seed=1).conf_int(0.1))
+    intervals = fitted.conf_int(0.1, method="bootstrap", n=200, seed=1)
+    np.testing.assert_array_equal(intervals, bootstrap(fitted, 200, seed=1).conf_int(0.1))
     half = stats.norm.ppf(0.95) * X.std() / 10.0
-    np.testing.assert_allclose(intervals[0], [fitted.x[0] - half, fitted.x[0] + half], atol=0.06)
+    np.testing.assert_allclose(intervals[0], [fitted.x[0] - half, fitted.x[0] + half], atol=0.08)
+    for interval in ("bca", "basic", "normal"):
+        by_option = fitted.conf_int(0.1, method="bootstrap", interval=interval, n=200, seed=1)
+        np.testing.assert_array_equal(by_option, bootstrap(fitted, 200, seed=1).conf_int(0.1, interval))
+        assert (by_option != intervals).any()
+    with pytest.raises(ValueError, match="no interval 'bc': choose one of percentile, bca"):
+        fitted.conf_int(method="bootstrap", interval="bc", n=10**9)  # said before the refits
+    with pytest.raises(ValueError, match="takes no interval; those are for method='bootstrap'"):
+        fitted.conf_int(method="profile", interval="bca")
 
 
 def test_fixed_parameters_stay_in_the_table() -> None:
@@ -278,28 +115,85 @@ def test_correlations_and_names_of_others() -> None:
     np.testing.assert_array_equal(fitted.tvalues, fitted.zvalues)
     assert fitted.df_model == 2
     assert fitted.df_resid == 8
-    np.testing.assert_allclose(fitted.aicc, fitted.aic + 2 * 2 * 3 / (10 - 2 - 1))
+    criteria = pytest.importorskip("statsmodels.tools.eval_measures")
+    np.testing.assert_allclose(fitted.aic, criteria.aic(fitted.llf, 10, 2), rtol=1e-14)
+    np.testing.assert_allclose(fitted.aicc, criteria.aicc(fitted.llf, 10, 2), rtol=1e-14)
+    np.testing.assert_allclose(fitted.bic, criteria.bic(fitted.llf, 10, 2), rtol=1e-14)
     assert fit(lambda a: -((a - x[:2]) ** 2).sum(), 0.0, nobs=2).aicc == np.inf
     assert fitted.se_reliable
     assert fitted.njev > 0
     assert fitted.nhev > 0
 
 
-def test_expected_information() -> None:
-    def rows(scale: Any, waits: Any) -> Any:
-        return expon.logpdf(waits, scale=scale)
-
+def waits_model() -> tuple[FitResult, Any]:
     waits = np.random.default_rng(1).exponential(2.0, size=400)
-    fitted = fit(rows, {"scale": 1.0}, data={"waits": waits})
-    mean = waits.mean()
-    scores = waits / mean**2 - 1 / mean
-    np.testing.assert_allclose(fitted.expected_info(), [[(scores**2).sum()]], rtol=1e-8)
+    fitted = fit(lambda scale, waits: expon.logpdf(waits, scale=scale), {"scale": 1.0}, data={"waits": waits})
 
     def simulate(params: Any, rng: np.random.Generator) -> dict[str, Any]:
         return {"waits": rng.exponential(params["scale"], size=400)}
 
+    return fitted, simulate
+
+
+def test_the_information_estimated_and_simulated() -> None:
+    fitted, simulate = waits_model()
+    mean = fitted.x[0]
+    assert fitted._model is not None
+    scores = fitted._model.data["waits"] / mean**2 - 1 / mean
+    np.testing.assert_allclose(fitted.expected_info(), [[(scores**2).sum()]], rtol=1e-8)
     by_simulation = fitted.expected_info(simulate, draws=300, seed=1)
     np.testing.assert_allclose(by_simulation, [[400 / mean**2]], rtol=0.02)
+    np.testing.assert_array_equal(by_simulation, fitted.expected_info(simulate, draws=300, seed=1))
+
+
+def test_the_information_by_its_formula() -> None:
+    # Over all outcomes, with and without weights, against the textbook's X'WX.
+    design = np.column_stack([np.ones(50), np.random.default_rng(5).normal(size=50)])
+    weights = np.random.default_rng(6).integers(1, 4, size=50)
+    y = np.random.default_rng(7).poisson(np.exp(design @ [0.5, 0.3]))
+    count = fit(
+        lambda b, y: poisson.logpmf(y, np.exp(design @ b)), {"b": np.zeros(2)}, data={"y": y}, weights=weights
+    )
+    w = weights * np.exp(design @ count.x)
+    found = expected_information(count, outcomes={"y": range(60)})
+    np.testing.assert_allclose(found, design.T @ (w[:, None] * design), rtol=1e-10)
+    probit = fit(
+        lambda b, z: log_ndtr((2.0 * z - 1.0) * (design @ b)),
+        {"b": np.zeros(2)},
+        data={"z": (y > 1).astype(float)},
+        logprior=lambda b: norm.logpdf(b, 0.0, 10.0).sum(),
+    )
+    eta = design @ probit.x
+    w = stats.norm.pdf(eta) ** 2 / (ndtr(eta) * ndtr(-eta))
+    exactly = design.T @ (w[:, None] * design)  # of the likelihood, without the prior
+    np.testing.assert_allclose(expected_information(probit, outcomes={"z": [0, 1]}), exactly, rtol=1e-10)
+    # The observed information of a probit is another one.
+    assert np.abs(probit.observed_info / exactly - 1.0).max() > 1e-3
+
+    def simulate(params: Any, rng: np.random.Generator) -> dict[str, Any]:
+        return {"z": (rng.random(50) < ndtr(design @ params["b"])).astype(float)}
+
+    np.testing.assert_allclose(probit.expected_info(simulate, 400, seed=1), exactly, rtol=0.03, atol=0.3)
+
+
+def test_the_information_by_quadrature() -> None:
+    fitted, simulate = waits_model()
+    points, widths = np.polynomial.legendre.leggauss(100)
+    found = expected_information(fitted, outcomes={"waits": 50.0 * (points + 1.0)}, widths=50.0 * widths)
+    np.testing.assert_allclose(found, [[400 / fitted.x[0] ** 2]], rtol=1e-8)
+    with pytest.raises(ValueError, match=r"the outcomes of waits add up to 0\..* for some observations"):
+        expected_information(fitted, outcomes={"waits": [0.0, 1.0]})
+    with pytest.raises(ValueError, match="the values of one of the data; these are waits"):
+        expected_information(fitted, outcomes={"y": [0.0, 1.0]})
+    with pytest.raises(ValueError, match="by outcomes= or by simulate=, not by both"):
+        expected_information(fitted, simulate, outcomes={"waits": [0.0]})
+    whole = fit(lambda a, x: -((a - x) ** 2).sum(), 0.0, data={"x": np.array([1.0, 2.0])})
+    with pytest.raises(ValueError, match="need the log-likelihood of each observation"):
+        whole.expected_info()
+
+
+def test_consistency_of_model_and_simulation() -> None:
+    fitted, simulate = waits_model()
     assert check_consistency(fitted, simulate, 200, seed=2).pvalue > 0.01
 
     def wrong(params: Any, rng: np.random.Generator) -> dict[str, Any]:
@@ -316,6 +210,31 @@ def test_expected_information() -> None:
         fitted.coverage(simulate, 1)
     with pytest.raises(ValueError, match="pass them as fit"):
         fit(normal, {"mu": 0.0, "log_sigma": 0.0}).coverage(simulate)
+    with pytest.raises(ValueError, match="5 parameters need more than 5 draws, not 5"):
+        check_consistency(*five_means(), 5, seed=1)
+
+
+def five_means() -> tuple[FitResult, Any]:
+    y = np.random.default_rng(2).normal(size=(20, 5))
+    fitted = fit(
+        lambda mu, y: norm.logpdf(y, mu, 1.0).sum(axis=1),
+        {"mu": np.zeros(5)},
+        data={"y": y},
+        logprior=lambda mu: norm.logpdf(mu, 3.0, 0.3).sum(),
+    )
+    return fitted, lambda params, rng: {"y": params["mu"] + rng.normal(size=(20, 5))}
+
+
+def test_consistency_is_hotellings_test_of_the_scores_without_the_prior() -> None:
+    fitted, simulate = five_means()
+    found = check_consistency(fitted, simulate, 12, seed=4)
+    rng = np.random.default_rng(4)
+    scores = np.array([rng.normal(size=(20, 5)).sum(axis=0) for _ in range(12)])
+    mean, cov = scores.mean(axis=0), np.cov(scores.T)
+    t_squared = 12.0 * mean @ np.linalg.solve(cov, mean)
+    np.testing.assert_allclose(found.statistic, t_squared * 7.0 / 11.0, rtol=1e-9)
+    # The chi-squared distribution would give far too small a p-value with so few draws.
+    np.testing.assert_allclose(found.pvalue, stats.f.sf(t_squared * 7.0 / 55.0, 5, 7), rtol=1e-9)
 
 
 # Tests of hypotheses ----------------------------------------------------------------------------------------
@@ -412,6 +331,14 @@ def test_likelihood_ratio_and_score(regression: FitResult) -> None:
         regression.lr_test(fit(lambda b: poisson.logpmf(COUNTS[1:], np.exp(b)).sum(), {"b": 0.0}, nobs=59))
     with pytest.raises(ValueError, match="no parameter 'c'"):
         regression.score_test({"c": 0.0})
+    prior = fit(counts, {"b": np.zeros(3)}, logprior=lambda b: norm.logpdf(b, 0.0, 1.0).sum())
+    for test in (
+        lambda: prior.lr_test(smaller),
+        lambda: prior.lr_test({"b[1]": 0.0}),
+        lambda: prior.score_test({"b[1]": 0.0}),
+    ):
+        with pytest.raises(ValueError, match="counts has a logprior"):
+            test()
     with pytest.raises(ValueError, match="is above the other one"):
         regression.lr_test(fit(lambda b: 0.0 * COUNTS.sum() - b * b, {"b": 1.0}, nobs=60))
 
@@ -450,6 +377,16 @@ def test_delta(result: FitResult) -> None:
     half = stats.norm.ppf(0.975) * both.bse
     np.testing.assert_allclose(both.conf_int(), np.column_stack([both.x - half, both.x + half]))
     assert "cv" in str(both)
+    np.testing.assert_allclose(np.sqrt(np.diag(both.cov)), both.bse, rtol=1e-12)
+
+
+def test_predictions_of_many_observations(result: FitResult) -> None:
+    # Their covariance matrix, 80 GB, is not made for the standard errors.
+    x = np.linspace(0.0, 1.0, 100_000)
+    many = result.predict(lambda mu, log_sigma: mu + x * log_sigma)
+    v = result.cov_params()
+    np.testing.assert_allclose(many.bse**2, v[0, 0] + 2.0 * x * v[0, 1] + x**2 * v[1, 1], rtol=1e-10)
+    assert many.conf_int().shape == (100_000, 2)
 
 
 # Comparison -------------------------------------------------------------------------------------------------
@@ -476,13 +413,12 @@ def test_comparison(regression: FitResult) -> None:
 
 def test_tables_in_html_and_latex(result: FitResult) -> None:
     html = result.summary().as_html()
-    assert "<td>mu</td>" in html
+    assert ">mu</td>" in html
     assert "&lt; 2e-16" in html
     assert html == result._repr_html_() == result.summary()._repr_html_()
     latex = result.summary().as_latex()
     assert r"log\_sigma & 0.728647" in latex
-    assert r"$<$ 2e-16 & *** \\" in latex
-    assert latex.count(r"\\") == 3
+    assert r"$<$ 2e$-$16 & *** \\" in latex
     assert r"\begin{tabular}{lrrrrl}" in latex
 
 

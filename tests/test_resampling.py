@@ -85,6 +85,14 @@ def test_bca_without_draws_on_both_sides_is_nan() -> None:
     assert np.isnan(found.conf_int(method="bca")).all()
 
 
+def test_bca_where_its_correction_has_a_pole_is_nan() -> None:
+    draws = np.random.default_rng(0).normal(size=(500, 1))
+    skewed = np.array([[10.0], [0.1], [-0.1]])  # an acceleration of nearly 1 / 6
+    found = Bootstrap(np.zeros(1), ("a",), draws, 0, skewed)
+    assert np.isfinite(found.conf_int(1e-6, "bca")).all()
+    assert np.isnan(found.conf_int(1e-10, "bca")).all()
+
+
 @pytest.mark.parametrize("kind", ["case", "wild"])
 def test_standard_errors_are_the_robust_ones(kind: str) -> None:
     result = regression()
@@ -127,8 +135,13 @@ def test_parametric_draws_follow_the_model() -> None:
     rng = np.random.default_rng(5)
     means = [rng.exponential(result.params["scale"], size=60).mean() for _ in range(400)]
     np.testing.assert_allclose(found.draws[:, 0], means, rtol=1e-8)
-    with pytest.raises(ValueError, match=r"must return a dict of arrays for data=, not a ndarray"):
-        bootstrap(result, 10, kind="parametric", simulate=lambda params, rng: WAITS)
+    for bad, name in ((WAITS, "ndarray"), (None, "NoneType")):
+        with pytest.raises(ValueError, match=f"must return a dict of arrays for data=, not a {name}"):
+            bootstrap(result, 10, kind="parametric", simulate=lambda params, rng, bad=bad: bad)
+        with pytest.raises(ValueError, match=f"must return a dict of arrays for data=, not a {name}"):
+            result.coverage(lambda params, rng, bad=bad: bad)
+    with pytest.raises(ValueError, match="scale came out the same from all simulated data"):
+        bootstrap(result, 10, kind="parametric", simulate=lambda params, rng: {"waits": WAITS})
     # One number for all observations will do, but has no influences.
     whole = fit(lambda scale, waits: loglik(scale, waits).sum(), {"scale": 1.0}, data={"waits": WAITS})
     summed = bootstrap(whole, 400, kind="parametric", simulate=simulate, seed=5)
@@ -179,10 +192,40 @@ def test_fixed_parameters_stay() -> None:
         assert found.conf_int(method=method)[1].tolist() == [0.0, 0.0]
 
 
-def test_the_same_seed_gives_the_same_draws() -> None:
-    a, b, c = (bootstrap(exponential(), 20, seed=seed).draws for seed in (1, 1, 2))
+def test_data_are_replaced_without_a_new_trace() -> None:
+    calls = 0
+
+    def loglik(scale: Any, waits: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return expon.logpdf(waits, scale=scale)
+
+    result = fit(loglik, {"scale": 1.0}, data={"waits": WAITS}, transforms={"scale": positive})
+    simulate = lambda params, rng: {"waits": rng.exponential(params["scale"], size=60)}  # noqa: E731
+    cross_validate(result, 5)  # traces once more, with the weights as parameters
+    calls = 0
+    for kind in ("case", "wild"):
+        bootstrap(result, 20, kind=kind)
+    bootstrap(result, 20, kind="parametric", simulate=simulate)
+    jackknife(result)
+    cross_validate(result, 10)
+    result.coverage(simulate, 20)
+    assert calls == 0
+
+
+def simulated_waits(params: Any, rng: np.random.Generator) -> dict[str, Any]:
+    params["scale"] *= 2.0  # what it does with its parameters is its own business
+    return {"waits": rng.exponential(0.5 * params["scale"], size=60)}
+
+
+@pytest.mark.parametrize("kind", ["case", "wild", "parametric"])
+def test_the_same_seed_gives_the_same_draws(kind: str) -> None:
+    result = fit(lambda scale, waits: expon.logpdf(waits, scale=scale), {"scale": 1.0}, data={"waits": WAITS})
+    simulate = simulated_waits if kind == "parametric" else None
+    a, b, c = (bootstrap(result, 20, kind=kind, simulate=simulate, seed=seed).draws for seed in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
+    assert 1.0 < a.min() < a.max() < 4.0
 
 
 def test_refits_that_fail_are_counted() -> None:
@@ -190,8 +233,11 @@ def test_refits_that_fail_are_counted() -> None:
     x = np.array([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0])
     y = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     result = fit(lambda slope: bernoulli.logpmf(y, 1.0 / (1.0 + np.exp(-slope * x))), {"slope": 0.0})
-    with pytest.warns(ConvergenceWarning, match=r"of 100 refits have not converged, and are left out"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"of 100 refits have not converged, and are left out"
+    ) as caught:
         found = bootstrap(result, 100, seed=3)
+    assert caught[0].filename == __file__
     assert 0 < found.failed < 50
     assert len(found.draws) == 100 - found.failed
     assert np.isfinite(found.draws).all()

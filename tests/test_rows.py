@@ -160,6 +160,21 @@ def test_weights_that_are_none(weights: Any, message: str) -> None:
         fit(poisson_rows, START, weights=weights)
 
 
+def test_weights_are_numbers_of_observations_in_outer_products_too() -> None:
+    counts = RNG.integers(1, 4, size=N)
+    repeated = np.repeat(np.arange(N), counts)
+    weighted = fit(poisson_rows, START, weights=counts, cov_type="opg")
+    plain = fit(
+        lambda beta: poisson.logpmf(COUNTS[repeated], np.exp(DESIGN[repeated] @ beta)), START, cov_type="opg"
+    )
+    np.testing.assert_allclose(weighted.bse, plain.bse, rtol=1e-8)
+    np.testing.assert_allclose(weighted.expected_info(), plain.expected_info(), rtol=1e-8)
+    null = {"beta[1]": 0.3}
+    np.testing.assert_allclose(
+        weighted.score_test(null, "opg").statistic, plain.score_test(null, "opg").statistic, rtol=1e-7
+    )
+
+
 # Influence --------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +217,32 @@ def test_results_observation_by_observation() -> None:
         mle.pointwise(result, result.x)
     with pytest.raises(ValueError, match="sigma must be greater than 0"):
         mle.pointwise(result, [[0.0, 0.0, 0.0, -1.0]])
+    held = fit(normal_rows, {**START, "sigma": 1.0}, fixed={"sigma": 2.0})
+    draw = np.append(held.x[:3] + 0.1, 2.0)
+    np.testing.assert_allclose(mle.pointwise(held, [draw])[0], normal_rows(draw[:3], 2.0), rtol=1e-12)
+    with pytest.raises(ValueError, match="sigma is 3 in draw 1, but fixed at, or tied to, 2 in the fit"):
+        mle.pointwise(held, [draw, np.append(draw[:3], 3.0)])
+
+
+def test_waic_and_leaving_one_out_from_pointwise_values() -> None:
+    # A normal mean, known variance, flat prior: all of it has a closed form (A. Gelman, J. Hwang and A.
+    # Vehtari, "Understanding predictive information criteria for Bayesian models", Statistics and Computing
+    # 24, 2014, section 4).
+    x = np.random.default_rng(3).normal(1.0, 1.0, size=25)
+    n, mean = x.size, x.mean()
+    result = fit(lambda mu: norm.logpdf(x, mu, 1.0), {"mu": 0.0})
+    levels = (np.arange(20_000) + 0.5) / 20_000  # the posterior as quantiles, without chance
+    draws = scipy_stats.norm.ppf(levels, mean, 1.0 / np.sqrt(n))
+    values = mle.pointwise(result, draws[:, None])
+    assert values.shape == (20_000, n)
+    lppd = np.log(np.exp(values).mean(axis=0))
+    np.testing.assert_allclose(lppd, scipy_stats.norm.logpdf(x, mean, np.sqrt(1.0 + 1.0 / n)), atol=1e-4)
+    p_waic = values.var(axis=0)
+    np.testing.assert_allclose(p_waic, 0.5 / n**2 + (x - mean) ** 2 / n, rtol=2e-3)
+    by_importance = -np.log(np.exp(-values).mean(axis=0))
+    without = (x.sum() - x) / (n - 1)
+    exactly = scipy_stats.norm.logpdf(x, without, np.sqrt(1.0 + 1.0 / (n - 1)))
+    np.testing.assert_allclose(by_importance, exactly, atol=1e-3)
 
 
 def test_influences_are_close_to_leaving_out() -> None:
@@ -220,6 +261,9 @@ def test_vuongs_test_by_its_formula() -> None:
         z = (m.sum() - penalty) / (np.sqrt(N) * m.std())
         np.testing.assert_allclose(found.statistic, z, rtol=1e-9)
         np.testing.assert_allclose(found.pvalue, 2.0 * scipy_stats.norm.sf(abs(z)), rtol=1e-9)
+        # The same by SciPy's t, whose standard deviation has n - 1 for a divisor.
+        t = scipy_stats.ttest_1samp(m, penalty / N).statistic
+        np.testing.assert_allclose(found.statistic, t * np.sqrt(N / (N - 1)), rtol=1e-9)
         turned = mle.vuong_test(other, poisson_fit, correction)
         np.testing.assert_allclose(turned.statistic, -found.statistic)
     assert "in favour of the first model" in str(mle.vuong_test(poisson_fit, other))
@@ -233,6 +277,9 @@ def test_vuongs_test_of_what_cannot_be_compared() -> None:
         mle.vuong_test(poisson_fit, fit(lambda mu: norm.logpdf(np.array([1.0, 2.0]), mu), {"mu": 0.0}))
     with pytest.raises(ValueError, match="not defined for weighted observations"):
         mle.vuong_test(poisson_fit, fit(poisson_rows, START, weights=np.ones(N)))
+    with_prior = fit(poisson_rows, START, logprior=lambda beta: norm.logpdf(beta, 0.0, 1.0).sum())
+    with pytest.raises(ValueError, match="poisson_rows has a logprior"):
+        mle.vuong_test(poisson_fit, with_prior)
     with pytest.raises(ValueError, match="no correction 'hq': choose one of none, aic, bic"):
         mle.vuong_test(poisson_fit, poisson_fit, "hq")
 
@@ -253,8 +300,13 @@ def test_wrong_kinds_and_keywords() -> None:
         kind_of("HC0", maxlags=3)
     with pytest.raises(ValueError, match="one label for each of the 200 observations"):
         kind_of("cluster", groups=[1, 2])
-    with pytest.raises(ValueError, match="at least two clusters"):
+    with pytest.raises(ValueError, match="at least two groups"):
         kind_of("cluster", groups=np.ones(N))
+    missing: Any = ["a", "b"] * (N // 2)
+    for label in (None, np.nan):
+        missing[7] = label
+        with pytest.raises(ValueError, match="groups has no label for observation 7"):
+            kind_of("cluster", groups=np.array(missing, dtype=object))
     with pytest.raises(ValueError, match="whole number from 0 to 199"):
         kind_of("HAC", maxlags=-1)
 

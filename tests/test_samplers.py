@@ -1,6 +1,7 @@
 """Log-densities for samplers; with nutpie where it is installed."""
 
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ def test_value_and_gradient() -> None:
         np.testing.assert_allclose(value, -0.125 + np.log(2.0) - 2.0 - 1.0)
         np.testing.assert_allclose(gradient, [0.5, -0.5, -2.0])
         assert density.unravel([0.5, 2.0, 1.0])["a"] == 0.5
+        variables = density.variables([0.5, 2.0, 1.0])
+        assert list(variables) == ["a", "b"]
+        assert variables["a"].shape == ()
+        np.testing.assert_array_equal(variables["b"], [2.0, 1.0])
 
 
 def test_a_sampler_is_turned_back_where_there_is_no_density() -> None:
@@ -37,7 +42,7 @@ def test_a_sampler_is_turned_back_where_there_is_no_density() -> None:
 
 
 def test_without_nutpie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "nutpie.compiled_pyfunc", None)
+    monkeypatch.setitem(sys.modules, "nutpie.compiled_pyfunc", None)
     with pytest.raises(ImportError, match=r"tapegrad\[samplers\]"):
         nutpie_model(LogDensity(log_density, START))
 
@@ -56,3 +61,23 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
         _, _, mode, error, _, mean, sd = line.replace("(", "").replace(")", "").split()
         assert abs(float(mean) - float(mode)) < 0.3 * float(error)
         assert float(sd) == pytest.approx(float(error), rel=0.15)
+
+
+@pytest.mark.filterwarnings("ignore")  # those of the libraries behind nutpie
+def test_draws_have_the_shapes_and_the_moments_of_the_parameters() -> None:
+    nutpie = pytest.importorskip("nutpie")
+    cov = np.array([[1.0, 0.6], [0.6, 2.0]])
+    inverse = np.linalg.inv(cov)
+
+    def normal(a: Any, b: Any) -> Any:
+        return -0.5 * (a - 3.0) ** 2 / 0.25 - 0.5 * b @ inverse @ b
+
+    model = nutpie_model(LogDensity(normal, {"a": 0.0, "b": np.zeros(2)}))
+    draws = nutpie.sample(model, draws=1500, tune=500, chains=2, seed=2, progress_bar=False).posterior
+    assert draws["a"].shape == (2, 1500)
+    assert draws["b"].shape == (2, 1500, 2)
+    a, b = np.asarray(draws["a"]).ravel(), np.asarray(draws["b"]).reshape(-1, 2)
+    # Some 1000 effective draws: a mean is right to 0.03 standard deviations, 5 of them are allowed.
+    np.testing.assert_allclose([a.mean(), a.std()], [3.0, 0.5], atol=0.08)
+    np.testing.assert_allclose(b.mean(axis=0), 0.0, atol=0.22)
+    np.testing.assert_allclose(np.cov(b.T), cov, atol=0.35)

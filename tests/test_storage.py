@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from benchmarks.contestants import plain
 from benchmarks.models import MODELS
+from tapegrad.backends.executable import Executable
 from tapegrad.backends.replay import evaluate
 from tapegrad.mle import FitResult, StorageError, fit, load, save
-from tapegrad.mle.storage import _decode, _encode
+from tapegrad.mle.storage import _encode, _entry
 from tapegrad.mle.transforms import positive
 from tapegrad.ops.registry import OPS
 from tapegrad.stats import norm
-from tapegrad.tape import Tape
+from tapegrad.tape import Tape, aval_of
 
 X = np.array([4.2, 5.9, 3.1, 6.4, 5.0, 7.3, 4.8, 5.5, 2.7, 6.1])
 
@@ -100,11 +102,21 @@ def test_tapes_come_back(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_the_attributes_of_every_op_come_back(op: Any) -> None:
-    for _, attrs in op.samples:
-        for value in attrs.values():
-            copy = _decode(json.loads(json.dumps(_encode(value), allow_nan=False)))
-            assert type(copy) is type(value)
-            assert repr(copy) == repr(value)
+    for args, attrs in op.samples:
+        avals = [aval_of(np.asarray(arg)) for arg in args]
+        content = {
+            "op": op.name,
+            "inputs": list(range(len(args))),
+            "output": len(args),
+            "attrs": [[name, _encode(value)] for name, value in attrs.items()],
+            "source": None,
+        }
+        copy = _entry(json.loads(json.dumps(content, allow_nan=False)), avals, 0)
+        assert copy.op is op
+        assert [name for name, _ in copy.attrs] == list(attrs)
+        for name, value in copy.attrs:
+            assert type(value) is type(attrs[name])
+            assert repr(value) == repr(attrs[name])
 
 
 def test_guards_and_sources_come_back(tmp_path: Path) -> None:
@@ -127,6 +139,12 @@ def test_what_cannot_be_stored(result: FitResult, tmp_path: Path) -> None:
         save(replace(result, params=object()), tmp_path / "fit.json")
     with pytest.raises(TypeError, match="cannot store an array of complex"):
         save(replace(result, params=np.ones(2, complex)), tmp_path / "fit.json")
+    for item in (tg.trace(lambda mu: -(mu**2), {"mu": 1.0}), result.params):
+        with pytest.raises(
+            TypeError, match=r"save takes a fit or a tape \(of what trace returns, its .tape\)"
+        ):
+            save(item, tmp_path / "fit.json")  # type: ignore[arg-type]
+    assert not (tmp_path / "fit.json").exists()
 
 
 # Strangers --------------------------------------------------------------------------------------------------
@@ -151,6 +169,10 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     assert "not a file that save wrote" in damaged(tmp_path, "[1, 2]")
     assert "version 2" in damaged(tmp_path, {"format": "tapegrad fit", "version": 2})
     assert "holds 'csv'" in damaged(tmp_path, {"format": "csv", "version": 1})
+    assert "two entries of one name" in damaged(tmp_path, '{"format": "tapegrad fit", "format": "x"}')
+    assert "NaN is no number of JSON" in damaged(tmp_path, '{"format": NaN}')
+    assert "not a file that save wrote" in damaged(tmp_path, "[" * 100_000)
+    assert "not a file that save wrote" in damaged(tmp_path, '{"format": 1' + "0" * 5000 + "}")
     (tmp_path / "binary").write_bytes(b"\x80\x04\x95")
     with pytest.raises(StorageError):
         load(tmp_path / "binary")
@@ -165,15 +187,29 @@ def test_damaged_fits(result: FitResult, tmp_path: Path) -> None:
         return {**content, "fit": {**content["fit"], name: value}}
 
     assert "llf is no float" in damaged(tmp_path, with_field("llf", "high"))
-    assert "names are not texts" in damaged(tmp_path, with_field("names", {":tuple": [1, 2]}))
+    assert "neither true nor false" in damaged(tmp_path, with_field("converged", 1))
+    assert "1 is no line of text" in damaged(tmp_path, with_field("names", {":tuple": [1, 2]}))
+    assert "no tuple of different texts" in damaged(tmp_path, with_field("names", {":tuple": ["mu", "mu"]}))
+    assert "no tuple of different texts" in damaged(tmp_path, with_field("names", ["mu", "sigma"]))
+    assert "message is no text" in damaged(tmp_path, with_field("message", "\x1b]0;all well\x07"))
+    assert "no line of text" in damaged(tmp_path, with_field("model", "f\n\\input{/etc/passwd}"))
+    assert "-3 is no count" in damaged(tmp_path, with_field("nit", -3))
+    assert "no count" in damaged(tmp_path, with_field("nhev", 2.5))
+    assert "not the same numbers" in damaged(
+        tmp_path, with_field("params", {":dict": [["mu", 0.0], ["sigma", 1.0]]})
+    )
+    assert "is no parameter" in damaged(
+        tmp_path, with_field("params", {":dict": [["mu", "5.1"], ["sigma", 1]]})
+    )
+    assert "free and jacobian go together" in damaged(tmp_path, with_field("jacobian", None))
     assert "x is no array" in damaged(
         tmp_path,
         with_field(
             "x", {":array": {"dtype": "float64", "shape": [1], "base64": base64.b64encode(bytes(8)).decode()}}
         ),
     )
-    assert "path is no vector" in damaged(tmp_path, with_field("path", 1.0))
-    assert "nobs is no count" in damaged(tmp_path, with_field("nobs", "many"))
+    assert "path is no array of float64 of shape (1,)" in damaged(tmp_path, with_field("path", 1.0))
+    assert "'many' is no count" in damaged(tmp_path, with_field("nobs", "many"))
     assert "unknown tag ':code'" in damaged(tmp_path, with_field("params", {":code": "import os"}))
     assert "'_model' is no field" in damaged(tmp_path, with_field("_model", 1))
     nest: Any = 1.0
@@ -190,19 +226,86 @@ def test_damaged_fits(result: FitResult, tmp_path: Path) -> None:
         damaged(tmp_path, with_field("x", {":array": array}))
 
 
+def test_truncated_files(result: FitResult, tmp_path: Path) -> None:
+    for item in (result, a_tape()):
+        save(item, tmp_path / "whole.json")
+        text = (tmp_path / "whole.json").read_text()
+        for length in range(0, len(text) - 2, 37):
+            damaged(tmp_path, text[:length])
+
+
+def with_entry(content: dict[str, Any], named: str, **changes: Any) -> dict[str, Any]:
+    """A stored tape with another first entry of this op."""
+    tape = json.loads(json.dumps(content["tape"]))
+    next(entry for entry in tape["entries"] if entry["op"] == named).update(changes)
+    return {**content, "tape": tape}
+
+
 def test_damaged_tapes(tmp_path: Path) -> None:
     content = stored(a_tape(), tmp_path)
-
-    def with_entry(**changes: Any) -> dict[str, Any]:
-        tape = json.loads(json.dumps(content["tape"]))
-        tape["entries"][0].update(changes)
-        return {**content, "tape": tape}
-
-    assert "unknown op 'system'" in damaged(tmp_path, with_entry(op="system"))
-    damaged(tmp_path, with_entry(inputs=[99, 98]))
-    damaged(tmp_path, with_entry(output=0))
-    damaged(tmp_path, with_entry(attrs=[["shape", 3]]))
+    first = content["tape"]["entries"][0]["op"]
+    assert "unknown op 'system'" in damaged(tmp_path, with_entry(content, first, op="system"))
+    damaged(tmp_path, with_entry(content, first, inputs=[99, 98]))
+    damaged(tmp_path, with_entry(content, first, output=0))
+    damaged(tmp_path, with_entry(content, first, attrs=[["shape", 3]]))
+    damaged(tmp_path, with_entry(content, "mul", attrs=[["casting", "unsafe"]]))
+    for index in (3, {":tuple": ["code"]}, {":tuple": [{":tuple": [0, 1]}]}, {":tuple": [1.0]}):
+        damaged(tmp_path, with_entry(content, "getitem", attrs=[["index", index]]))
     damaged(tmp_path, {**content, "tape": {**content["tape"], "outputs": [12345]}})
+    labels = [[slot, "\x1b[31m"] for slot, _ in content["tape"]["labels"]]
+    assert "no line of text" in damaged(tmp_path, {**content, "tape": {**content["tape"], "labels": labels}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        # What would leave the comment that names the line, in the source that backends print and run.
+        ({"source": ["m\n        open('ran', 'w')\n        #", 1]}, "no line of text"),
+        # What would be printed as the name of an argument; elementwise ops take none.
+        ({"attrs": [["x=open('ran', 'w'), y", 1]]}, "unexpected keyword argument"),
+        ({"source": ["/etc/passwd", 1]}, "no name of a file without its folder"),
+        ({"source": ["../model.py", 1]}, "no name of a file without its folder"),
+    ],
+)
+def test_a_tape_cannot_smuggle_in_code(
+    changes: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = np.arange(5.0)
+    content = stored(tg.trace(lambda mu: np.exp(mu * x).sum(), {"mu": 1.0}).tape, tmp_path)
+    (tmp_path / "evil.json").write_text(json.dumps(with_entry(content, "exp", **changes)))
+    with pytest.raises(StorageError, match=message):
+        Executable("numpy", load(tmp_path / "evil.json"), {}).run(np.ones(1), tuple)  # type: ignore[arg-type]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("shape", [[10**12], [10**6, 10**6], [10**30], [2**27 + 1]])
+def test_a_small_file_asks_for_little_room(shape: list[int], tmp_path: Path) -> None:
+    place = tg.trace(lambda mu, i: (mu * np.ones(3))[i].sum(), {"mu": 1.0}, data={"i": np.array([0, 1])})
+    for item in (place.tape, a_tape()):
+        content = stored(item, tmp_path)
+        for slot in range(len(content["tape"]["avals"])):
+            avals = json.loads(json.dumps(content["tape"]["avals"]))
+            avals[slot][0] = shape
+            tracemalloc.start()
+            try:
+                damaged(tmp_path, {**content, "tape": {**content["tape"], "avals": avals}})
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert peak < 2**20
+    array = {":array": {"dtype": "float64", "shape": shape, "base64": ""}}
+    content = stored(fit(lambda mu: -(mu**2), {"mu": 1.0}), tmp_path)
+    assert "has 0 bytes" in damaged(tmp_path, {**content, "fit": {**content["fit"], "x": array}})
+
+
+def test_what_a_stranger_wrote_is_not_shown_as_code_elsewhere(tmp_path: Path) -> None:
+    fitted = fit(lambda **p: -(p["<b>\\x"] ** 2), {"<b>\\x": 1.0})
+    save(fitted, tmp_path / "fit.json")
+    copy = load(tmp_path / "fit.json")
+    assert isinstance(copy, FitResult)
+    assert "<b>" not in copy._repr_html_()
+    assert r"$<$b$>$\textbackslash{}x &" in copy.summary().as_latex()
 
 
 FIT_TEXT: dict[str, str] = {}
@@ -228,15 +331,26 @@ def test_a_changed_file_loads_checked_or_not_at_all(
     length = data.draw(st.integers(0, 8))
     new = data.draw(st.text(st.sampled_from('0123456789-.eE"[]{}:,nultrasfx '), max_size=6))
     file.write_text(text[:place] + new + text[place + length :])
+    assert_refused_or_sound(file)
+
+
+def assert_refused_or_sound(file: Path) -> None:
+    """A file is either no fit and no tape, or all that one from a file is for goes through."""
     try:
         item = load(file)
     except StorageError:
         return
     if isinstance(item, Tape):
         tg.verify(item)
-        str(item)
-    else:
-        assert len(item.names) == item.x.size
+        assert len(str(item).encode()) > 0
+        return
+    assert len(item.names) == item.x.size
+    assert len(str(item).encode()) > 0
+    assert item.summary().as_html() == item._repr_html_()
+    assert item.summary().as_latex().count("tabular") == 2
+    json.dumps(item.to_dict(), allow_nan=False)
+    assert item.diagnose().kinds == tuple(finding.kind for finding in item.diagnose().findings)
+    assert item.labelled.table().shape == (item.x.size, 6)
 
 
 JSON = st.recursive(
@@ -266,10 +380,4 @@ def test_a_value_of_another_kind_is_refused_or_checked(
             break
         node = node[key]
     file.write_text(json.dumps(content))
-    try:
-        item = load(file)
-    except StorageError:
-        return
-    if isinstance(item, Tape):
-        tg.verify(item)
-        str(item)
+    assert_refused_or_sound(file)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tapegrad.mle.inference import covariance
 from tapegrad.mle.model import Model
-from tapegrad.mle.rows import scores
+from tapegrad.mle.rows import outer_products, scores, sums_by_group
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -35,7 +35,8 @@ def free_covariance(
     With A the information, s_i the scores of the n observations (times their weights) and q free coordinates:
 
     - "nonrobust": ``A^-1``.
-    - "opg": ``(sum s_i s_i')^-1``, the outer product of the gradients.
+    - "opg": ``(sum s_i s_i')^-1``, the outer product of the gradients; weights are numbers of observations
+      in it, as in A.
     - "HC0": ``A^-1 (sum s_i s_i') A^-1``, the sandwich (H. White 1982).
     - "HC1": that times ``n / (n - q)``.
     - "cluster": the sandwich with the scores first added up in each of G groups, ``groups=`` one label for
@@ -70,11 +71,10 @@ def free_covariance(
     keywords = check_cov_type(cov_type, cov_kwds)
     if cov_type == "nonrobust":
         return covariance(information)
-    found = scores(model, free)
     if cov_type == "opg":
-        return covariance(found.T @ found)
+        return covariance(outer_products(model, free))
     bread = covariance(information)
-    meat = _meat(found, cov_type, keywords)
+    meat = _meat(scores(model, free), cov_type, keywords)
     result: Array = bread @ meat @ bread
     return result
 
@@ -115,15 +115,8 @@ def _small_sample(n: int, q: int) -> float:
 
 def _clustered(found: Array, groups: Any, correct: bool) -> Array:
     n, q = found.shape
-    labels = np.asarray(groups)
-    if labels.shape != (n,):
-        raise ValueError(f"groups must have one label for each of the {n} observations, not {labels.shape}")
-    _, index = np.unique(labels, return_inverse=True)
-    count = int(index.max()) + 1
-    if count < 2:
-        raise ValueError("groups must name at least two clusters")
-    sums = np.zeros((count, q))
-    np.add.at(sums, index, found)
+    sums = sums_by_group(found, groups)
+    count = len(sums)
     factor = count / (count - 1.0) * (n - 1.0) / n * _small_sample(n, q) if correct else 1.0
     result: Array = sums.T @ sums * factor
     return result

@@ -2,41 +2,33 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from html import escape
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.inference import combination, covariance, is_definite, is_reliable, solve, to_unit_diagonal
+from tapegrad.mle.curvature import SINGULAR, Finding, Place, collapse, curvature
+from tapegrad.mle.inference import covariance, to_unit_diagonal
+from tapegrad.mle.transforms import identity
 
 if TYPE_CHECKING:
-    from tapegrad.function import TracedFunction
     from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
-# How far out a direction is followed, in units of the curvature along each parameter.
-_DISTANCES: Final = 4.0 ** np.arange(8)
-_UNITS_APART: Final = 1e8
+# The ratio of standard errors that may be why a fit has not converged.
+_UNITS_APART: Final = 1e4
+# A free coordinate has run to the end of its parameter's range if it is further out than this, and the
+# log-likelihood so flat there that its standard error would be more than that and its slope less.
+_FAR_OUT: Final = 8.0
+_FLAT_ERROR: Final = 3.0
+_FLAT_SLOPE: Final = 1e-2
+# Exponentials of more than this are at the end of any range.
+_OVERFLOWING: Final = 100.0
 
 
-class Finding(NamedTuple):
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    kind : str
-        "not converged", "few data", "not finite", "idle", "flat", "rising", "not a maximum", "edge", "bound",
-        "scaling", "nearly flat" or "not quadratic".
-    message : str
-        What was found, and what may help.
-    """
-
-    kind: str
-    message: str
-
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
     """What is wrong with a fit; print it.
 
@@ -44,9 +36,24 @@ class Diagnosis:
     ----------
     findings : tuple of Finding
         Nothing was found wrong if there are none.
+    eigenvalues : ndarray of shape (q,)
+        Of the observed information in units in which its diagonal is 1 (or -1), the smallest first: what is
+        near 0 is a direction that the data do not determine. NaN where the information is not finite.
     """
 
     findings: tuple[Finding, ...]
+    eigenvalues: Array
+
+    @property
+    def condition(self) -> float:
+        """The largest eigenvalue over the smallest one; infinite where the information is not definite."""
+        smallest, largest = self.eigenvalues[0], self.eigenvalues[-1]
+        return float(largest / smallest) if smallest > 0.0 else np.inf
+
+    @property
+    def rank(self) -> int:
+        """The number of directions that the data determine."""
+        return int(np.sum(self.eigenvalues > SINGULAR))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -65,6 +72,12 @@ class Diagnosis:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        if self.is_fine:
+            return f"<div>{self}</div>"
+        items = (f"<li><b>{escape(kind)}</b>: {escape(message)}</li>" for kind, message in self.findings)
+        return f"<ul>{''.join(items)}</ul>"
+
 
 def diagnose(result: "FitResult") -> Diagnosis:
     """Look for what makes a fit or its standard errors untrustworthy.
@@ -73,199 +86,119 @@ def diagnose(result: "FitResult") -> Diagnosis:
     ----------
     result : FitResult
         Of one that was read from a file, only what its numbers show is found.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.stats import norm
+    >>> x = np.array([3.1, 4.4, 2.5, 3.8, 4.0])
+    >>> fit(lambda mu: norm.logpdf(x, mu, 1.0).sum(), dict(mu=0.0)).diagnose()
+    nothing found wrong with this fit
     """
+    place = None if result._model is None else Place(result, result._model)
     findings = list(_convergence(result))
-    findings += _curvature(result)
-    findings += _bounds(result)
-    findings += _scaling(result)
-    if result.converged:
-        findings += _shape(result)
-    return Diagnosis(tuple(findings))
+    ends = {} if place is None else _ends(place)
+    findings += ends.values()
+    findings += curvature(result, place, set(ends))
+    if place is not None and not result.converged:
+        findings += collapse(place)
+    if [finding.kind for finding in findings] == ["not converged"]:
+        findings += _scaling(result)
+    if place is not None and result.converged:
+        findings += _shape(place)
+    return Diagnosis(tuple(findings), _eigenvalues(result.observed_info))
 
 
-def _free_names(result: "FitResult") -> tuple[str, ...]:
-    if result.free is None:
-        return result.names
-    if result._model is not None:
-        return result._model.space.free_names
-    return tuple(f"free[{i}]" for i in range(result.free.size))
-
-
-def _free(result: "FitResult") -> Array:
-    return result.x if result.free is None else result.free
+def _eigenvalues(information: Array) -> Array:
+    if not np.isfinite(information).all():
+        return np.full(len(information), np.nan)
+    return np.asarray(np.linalg.eigvalsh(to_unit_diagonal(information)[0]))
 
 
 def _convergence(result: "FitResult") -> Iterator[Finding]:
     if not result.converged:
-        yield Finding("not converged", result.message)
+        yield Finding("not converged", result.message.removeprefix("not converged: "))
     if result.nobs is not None and result.nobs < result.df_model:
-        yield Finding(
-            "few data", f"{result.nobs} observations cannot determine {result.df_model} parameters: use fewer"
-        )
-    if not result.converged and result._model is not None:
-        yield from _edge(result, result._model.tape)
+        count = f"{result.nobs} observation{'s' * (result.nobs != 1)}"
+        yield Finding("few data", f"{count} cannot determine {result.df_model} parameters: use fewer")
 
 
-def _edge(result: "FitResult", tape: "TracedFunction") -> Iterator[Finding]:
-    """Whether the log-likelihood rises towards a place where it stops being finite."""
-    x, names = _free(result), _free_names(result)
-    gradient = tape.value_and_grad_flat(x)[1]
-    for name, slope, place in zip(names, gradient, range(x.size), strict=True):
-        beyond = x.copy()
-        beyond[place] += 1e-4 * (1.0 + abs(x[place])) * np.sign(slope)
-        if slope != 0.0 and np.isfinite(slope) and not np.isfinite(tape.value_flat(beyond)):
-            yield Finding(
-                "edge",
-                f"the log-likelihood rises in {name} up to where it stops being finite, near {x[place]:.6g}: "
-                "the maximum is at the edge of the parameter's range, if there is one; fix the parameter "
-                "there",
-            )
+# The ends of ranges -----------------------------------------------------------------------------------------
 
 
-# The Hessian ------------------------------------------------------------------------------------------------
+def _ends(place: Place) -> dict[int, Finding]:
+    """The free coordinates that are at an end, with what to say of each."""
+    return _bounds(place) if place.result.converged else _edges(place) | _bounds(place)
 
 
-def _curvature(result: "FitResult") -> Iterator[Finding]:
-    information, names = result.observed_info, _free_names(result)
-    broken = [name for name, row in zip(names, information, strict=True) if not np.isfinite(row).all()]
-    if broken:
-        yield Finding(
-            "not finite",
-            f"the Hessian is not finite in {', '.join(broken)}: the log-likelihood has no second derivative "
-            "there",
-        )
-        return
-    idle = [name for name, row in zip(names, information, strict=True) if not row.any()]
-    if idle:
-        yield Finding(
-            "idle",
-            f"the log-likelihood does not bend with {', '.join(idle)}: it may not depend on it at all; fix "
-            "it, or leave it out",
-        )
-    if is_definite(information):
-        yield from _definite(result)
-        return
-    used = information.any(axis=1)
-    scaled, scale = to_unit_diagonal(information)
-    eigenvalues, vectors = np.linalg.eigh(scaled)
-    for eigenvalue, vector in zip(eigenvalues, vectors.T, strict=True):
-        if eigenvalue < 1e-10 and vector[used].any() and np.abs(vector[~used]).sum() < 1e-6:
-            yield _direction(result, eigenvalue, vector, scale)
-
-
-def _definite(result: "FitResult") -> Iterator[Finding]:
-    """Of a definite Hessian: whether it is nearly singular, and whether the fit runs away."""
-    information, names = result.observed_info, _free_names(result)
-    scaled, scale = to_unit_diagonal(information)
-    if not is_reliable(information):
-        vector = np.linalg.eigh(scaled)[1][:, 0]
-        yield Finding(
-            "nearly flat",
-            f"the data hardly determine {combination(vector, scale, names)}: the standard errors have few "
-            "right digits; center or rescale what belongs to these parameters, or leave one out",
-        )
-    if result._model is not None and not result.converged:
-        tape = result._model.tape
-        step = solve(information, tape.value_and_grad_flat(_free(result))[1])
-        found = _followed(tape, _free(result), step, least=0.0)
-        if found is not None:
-            yield _rising(combination(step / scale, scale, names), found)
-
-
-def _direction(result: "FitResult", eigenvalue: float, vector: Array, scale: Array) -> Finding:
-    """A direction in which the log-likelihood does not fall."""
-    names = _free_names(result)
-    text = combination(vector, scale, names)
-    if result._model is not None:
-        tape = result._model.tape
-        for sign in (1.0, -1.0):
-            found = _followed(tape, _free(result), sign * vector * scale, least=1e3)
-            if found is not None:
-                return _rising(combination(sign * vector, scale, names), found)
-    if eigenvalue < -1e-10:
-        return Finding(
-            "not a maximum",
-            f"the log-likelihood curves upwards along {text}: start elsewhere, or with n_starts=",
-        )
-    return Finding(
-        "flat",
-        f"the log-likelihood is flat along {text}: these parameters are not determined one by one (collinear "
-        "columns, or one parameter too many); leave one out, fix it, or tie them",
-    )
-
-
-def _rising(direction: str, gain: float) -> Finding:
-    return Finding(
-        "rising",
-        f"the log-likelihood keeps rising along {direction}, by {gain:.3g} and more: there is no maximum "
-        "(separated classes, or a component that collapses onto one observation); bound the parameters, or "
-        "add a prior",
-    )
-
-
-def _followed(tape: "TracedFunction", x: Array, step: Array, least: float) -> float | None:
-    """How much the log-likelihood has risen far along `step`, if it never falls on the way.
-
-    None if that is not more than `least` times its rounding errors.
-    """
-    start = tape.value_flat(x)
-    heights = np.array([start, *(tape.value_flat(x + distance * step) for distance in _DISTANCES)])
-    finite = np.isfinite(heights)
-    heights = heights[: len(heights) if finite.all() else int(np.argmin(finite))]
-    noise = 1e-12 * (1.0 + abs(start))
-    if len(heights) < 4 or (np.diff(heights) < -noise).any() or heights[-1] - start <= least * noise:
-        return None
-    return float(heights[-1] - start)
-
-
-# Bounds, units, shape ---------------------------------------------------------------------------------------
-
-
-def _bounds(result: "FitResult") -> Iterator[Finding]:
-    """Parameters whose transform has run to its end."""
-    if result.jacobian is None or result._model is None:
-        return
-    space = result._model.space
-    for place, (name, coordinate) in enumerate(zip(space.names, space.coordinate, strict=True)):
-        if coordinate < 0 or result.free is None:
+def _bounds(place: Place) -> dict[int, Finding]:
+    """Where the log-likelihood does not keep a parameter away from the end of its range."""
+    space, x = place.model.space, place.x
+    with np.errstate(invalid="ignore"):
+        flat = ~(np.diag(place.information) > _FLAT_ERROR**-2) & (np.abs(place.gradient) < _FLAT_SLOPE)
+    found = {}
+    for block in space.blocks:
+        # Those of whole vectors and matrices have free coordinates in the parameters' units, too.
+        if block.transform == identity or not block.transform.elementwise:
             continue
-        slope = abs(result.jacobian[place, coordinate])
-        if abs(result.free[coordinate]) > 12.0 and slope < 1e-5 * max(1.0, abs(result.x[place])):
-            yield Finding(
-                "bound",
-                f"{name} = {result.x[place]:.6g} is at the end of its range ({space.free_names[coordinate]} "
-                f"= {result.free[coordinate]:.4g}): Wald's theory does not hold there; fix it at the end",
+        for i in space.coordinate[block.own].tolist():
+            if (flat[i] and abs(x[i]) > _FAR_OUT) or abs(x[i]) > _OVERFLOWING:
+                here = np.flatnonzero(space.coordinate == i)
+                values = ", ".join(f"{place.result.names[k]} = {place.result.x[k]:.6g}" for k in here)
+                found[i] = Finding(
+                    "bound",
+                    f"{values} is at the end of its range ({place.names[i]} = {x[i]:.4g}), and the data do "
+                    "not keep it away: Wald's theory does not hold there; fix it, or fit the model without "
+                    "it",
+                )
+    return found
+
+
+def _edges(place: Place) -> dict[int, Finding]:
+    """Where the log-likelihood rises up to where it stops being finite."""
+    found = {}
+    for i, (name, slope) in enumerate(zip(place.names, place.gradient, strict=True)):
+        beyond = place.x.copy()
+        beyond[i] += 1e-4 * (1.0 + abs(place.x[i])) * np.sign(slope)
+        if slope != 0.0 and np.isfinite(slope) and not np.isfinite(place.tape.value_flat(beyond)):
+            found[i] = Finding(
+                "edge",
+                f"the log-likelihood rises as {name} {'grows' if slope > 0.0 else 'falls'}, up to where it "
+                f"stops being finite, near {place.x[i]:.6g}: the maximum is at the edge of the parameter's "
+                "range, if there is one; fix the parameter there",
             )
+    return found
+
+
+# Units and shape --------------------------------------------------------------------------------------------
 
 
 def _scaling(result: "FitResult") -> Iterator[Finding]:
+    """Whether standard errors are of very different sizes."""
     diagonal = np.abs(np.diag(result.observed_info))
     diagonal = np.where(np.isfinite(diagonal) & (diagonal > 0.0), diagonal, np.nan)
     if np.isnan(diagonal).all():
         return
     widths = 1.0 / np.sqrt(diagonal)
     smallest, largest = int(np.nanargmin(widths)), int(np.nanargmax(widths))
-    names = _free_names(result)
+    names = result.free_names
     if widths[largest] > _UNITS_APART * widths[smallest]:
         yield Finding(
             "scaling",
-            f"{names[largest]} moves in steps of {widths[largest]:.1g}, {names[smallest]} in steps of "
-            f"{widths[smallest]:.1g}: use units in which they are nearer to each other",
+            f"{names[largest]} has a standard error of about {widths[largest]:.1g}, {names[smallest]} one of "
+            f"{widths[smallest]:.1g}: use units in which they are nearer to each other, or method='newton'",
         )
 
 
-def _shape(result: "FitResult") -> Iterator[Finding]:
+def _shape(place: Place) -> Iterator[Finding]:
     """Whether the log-likelihood two standard errors away is what Wald's parabola says."""
-    if result._model is None:
-        return
-    tape, x, names = result._model.tape, _free(result), _free_names(result)
-    top = tape.value_flat(x)
-    cov = covariance(result.observed_info)
+    cov = covariance(place.information)
     bent = []
-    for i, name in enumerate(names):
+    for i, name in enumerate(place.names):
         # Along this direction the others follow as the parabola says; the drop there is 2.
         step = 2.0 * cov[:, i] / np.sqrt(cov[i, i])
-        drops = np.array([top - tape.value_flat(x + sign * step) for sign in (1.0, -1.0)])
+        drops = np.array([place.value - place.tape.value_flat(place.x + sign * step) for sign in (1.0, -1.0)])
         if not ((drops > 1.4) & (drops < 2.8)).all():
             bent.append(name)
     if bent:

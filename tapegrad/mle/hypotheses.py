@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from tapegrad.mle.delta import dense_jacobian, trace_quietly
-from tapegrad.mle.inference import is_definite, solve
-from tapegrad.mle.rows import scores
+from tapegrad.mle.inference import free_estimates, is_definite, solve
+from tapegrad.mle.rows import outer_products
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -247,7 +247,8 @@ def lr_test(result: "FitResult", restricted: "FitResult | Mapping[str, float]") 
     ------
     ValueError
         If the smaller model has as many free parameters, another number of observations, or a larger
-        log-likelihood; if one of the fits has not converged; or if a prior took part.
+        log-likelihood; if one of the fits has not converged; or if a prior took part (which is not known of
+        a fit that was read from a file).
     """
     if isinstance(restricted, Mapping):
         _, llf, held = _refitted(result, restricted)
@@ -261,13 +262,22 @@ def lr_test(result: "FitResult", restricted: "FitResult | Mapping[str, float]") 
     if None not in (result.nobs, restricted.nobs) and result.nobs != restricted.nobs:
         raise ValueError(f"the fits have {result.nobs} and {restricted.nobs} observations: fit the same data")
     for fit in (result, restricted):
-        if not fit.converged:
-            raise ValueError(
-                f"{fit.model} has not converged, and its log-likelihood is no maximum: {fit.message}"
-            )
+        require_maximum(fit)
     return _outcome(
         "likelihood ratio", f"{restricted.model} in {result.model}", _ratio(result.llf, restricted.llf), df
     )
+
+
+def require_maximum(result: "FitResult") -> None:
+    """Raise ValueError if a fit has not converged, or has a prior: its log-likelihood is no maximum then."""
+    if not result.converged:
+        raise ValueError(
+            f"{result.model} has not converged, and its log-likelihood is no maximum: {result.message}"
+        )
+    if result._model is not None and result._model.prior is not None:
+        raise ValueError(
+            f"a test of the likelihood needs a maximum-likelihood fit, and {result.model} has a logprior"
+        )
 
 
 def _ratio(llf: float, restricted: float) -> float:
@@ -314,11 +324,7 @@ def score_test(
     model = result.require_model("a score test")
     score = model.tape.value_and_grad_flat(free)[1]
     score[[i for i in range(score.size) if i not in held]] = 0.0  # exact there
-    if information == "opg":
-        by_row = scores(model, free)
-        matrix = np.asarray(by_row.T @ by_row)
-    else:
-        matrix = -model.tape.hessian(free)
+    matrix = outer_products(model, free) if information == "opg" else -model.tape.hessian(free)
     if not is_definite(matrix):
         raise ValueError(
             f"the {information} information is not positive definite where {_equations(restricted)}: use "
@@ -336,15 +342,9 @@ def _refitted(result: "FitResult", values: Mapping[str, float]) -> tuple[Array, 
     from tapegrad.mle.fit import refit
 
     model = result.require_model("this test")
-    if model.prior is not None:
-        raise ValueError(
-            "a test of the likelihood needs a maximum-likelihood fit, and this one has a logprior"
-        )
-    if not result.converged:
-        raise ValueError(f"the fit has not converged, and its log-likelihood is no maximum: {result.message}")
+    require_maximum(result)
     held = _held(result, values)
-    start = result.x if result.free is None else result.free
-    found = refit(model, start, held)
+    found = refit(model, free_estimates(result), held)
     if not found.converged:
         raise ValueError(f"no maximum was found where {_equations(values)}")
     return found.free, found.llf, held

@@ -1,12 +1,17 @@
 """Standard errors from the exact Hessian, and what to say when there are none."""
 
+import sys
+import warnings
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtri
+
+if TYPE_CHECKING:
+    from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -23,6 +28,19 @@ class StandardErrorWarning(RuntimeWarning):
 
 class ConvergenceWarning(RuntimeWarning):
     """A fit has stopped where the log-likelihood can still be raised."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's that led here, however deep in the package the reason was found."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def free_estimates(result: "FitResult") -> Array:
+    """The estimates in free coordinates, shape (q,); without transforms they are the parameters."""
+    return result.x if result.free is None else result.free
 
 
 def covariance(information: Array) -> Array:
@@ -42,6 +60,13 @@ def covariance(information: Array) -> Array:
     if not is_definite(information):
         return np.full_like(information, np.nan)
     return solve(information, np.eye(len(information)))
+
+
+def covariance_factor(information: Array) -> Array:
+    """A factor C of the inverse, ``C C' = information^-1``, of a definite `information`, shape (q, q)."""
+    scaled, scale = to_unit_diagonal(information)
+    factor = solve_triangular(np.linalg.cholesky(scaled), np.eye(scale.size), lower=True)
+    return np.asarray(factor.T * scale[:, None])
 
 
 def is_definite(information: Array) -> bool:

@@ -30,9 +30,10 @@ def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **o
         - "transformed": the same in the free coordinates of the fit, with the ends transformed, so that they
           keep the parameters' constraints.
         - "profile": where the profile likelihood falls by half a chi-squared quantile.
-        - "bootstrap": percentiles of estimates from resampled data.
+        - "bootstrap": from estimates on resampled data.
     **options
-        For "bootstrap" only, the arguments of `tapegrad.bootstrap`.
+        For "bootstrap" only: ``interval``, which is "percentile" (where not given), "bca", "basic" or
+        "normal", see `tapegrad.mle.Bootstrap.conf_int`; and the arguments of `tapegrad.mle.bootstrap`.
 
     Returns
     -------
@@ -43,7 +44,19 @@ def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **o
     ------
     ValueError
         If `alpha` is not between 0 and 1, if there is no such method, or if a parameter has no interval of
-        the kind: "transformed" and "profile" need a free coordinate for each.
+        the kind: "transformed" needs a free coordinate for each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.stats import expon
+    >>> waits = np.array([0.8, 2.9, 0.3, 1.6, 4.4])
+    >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale), {"scale": 1.0})
+    >>> result.conf_int(method="profile").round(3)
+    array([[0.931, 5.577]])
+    >>> bool((result.conf_int(method="bootstrap", interval="bca", n=200, seed=1) > 0.0).all())
+    True
     """
     checked_alpha(alpha)
     if method not in METHODS:
@@ -51,12 +64,17 @@ def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **o
     if options and method != "bootstrap":
         raise ValueError(f"method {method!r} takes no {', '.join(options)}; those are for method='bootstrap'")
     if method == "bootstrap":
-        from tapegrad.mle.resampling import bootstrap
-
-        return bootstrap(result, **options).conf_int(alpha)
+        return _bootstrapped(result, alpha, **options)
     if method == "wald":
         return normal_intervals(result.x, result.bse, alpha)
     return _transformed(result, alpha) if method == "transformed" else _profiled(result, alpha)
+
+
+def _bootstrapped(result: "FitResult", alpha: float, interval: str = "percentile", **options: Any) -> Array:
+    from tapegrad.mle.resampling import bootstrap, checked_interval
+
+    kind = checked_interval(interval)  # before the refits
+    return bootstrap(result, **options).conf_int(alpha, kind)
 
 
 def _transformed(result: "FitResult", alpha: float) -> Array:
@@ -70,7 +88,8 @@ def _transformed(result: "FitResult", alpha: float) -> Array:
     ]
     if whole:
         raise ValueError(
-            f"{', '.join(whole)} have no free coordinates of their own: use method='wald' or 'bootstrap'"
+            f"{', '.join(whole)} have no free coordinates of their own: use method='wald', 'profile' or "
+            "'bootstrap'"
         )
     cov = covariance(result.observed_info) if result.cov_free is None else result.cov_free
     half = -ndtri(alpha / 2.0) * np.sqrt(np.diag(cov))
@@ -80,14 +99,13 @@ def _transformed(result: "FitResult", alpha: float) -> Array:
 
 
 def _profiled(result: "FitResult", alpha: float) -> Array:
-    model = result.require_model("a profile interval")
-    space = model.space
-    names = [name for name, held in zip(result.names, space.fixed, strict=True) if not held]
-    # Elements that are tied have one profile.
-    first = {int(space.coordinate[result.names.index(name)]): name for name in reversed(names)}
-    found = dict(zip(first.values(), profiles(result, list(first.values()), alpha), strict=True))
+    space = result.require_model("a profile interval").space
     ends = np.column_stack([result.x, result.x])
-    for i, name in enumerate(result.names):
-        if name in names:
-            ends[i] = found[first[int(space.coordinate[i])]].interval
+    # The ones on the diagonal of a correlation matrix are as good as fixed: their errors are rounding.
+    constant = space.fixed | (result.bse <= 1e-14 * np.abs(result.x))
+    # What is tied to another has the same profile.
+    owners = [int(owner) for owner in dict.fromkeys(space.owner[~constant])]
+    found = profiles(result, [result.names[owner] for owner in owners], alpha)
+    for owner, curve in zip(owners, found, strict=True):
+        ends[space.owner == owner] = curve.interval
     return ends

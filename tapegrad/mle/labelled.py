@@ -1,5 +1,6 @@
 """Results under the parameters' names, as pandas objects."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,15 @@ class Labelled:
     Parameters
     ----------
     result : FitResult
+
+    Examples
+    --------
+    >>> from tapegrad import fit
+    >>> result = fit(lambda a, b: -((a - 2.0) ** 2) - 2.0 * (b - a) ** 2, dict(a=0.0, b=0.0))
+    >>> print(result.labelled.bse.round(3))
+    a    0.707
+    b    0.866
+    dtype: float64
     """
 
     def __init__(self, result: "FitResult") -> None:
@@ -30,6 +40,10 @@ class Labelled:
         pandas, names = _pandas(), list(self._result.names)
         return values if pandas is None else pandas.DataFrame(values, index=names, columns=names)
 
+    def _rows(self, values: Any, names: tuple[str, ...]) -> Any:
+        pandas = _pandas()
+        return values if pandas is None else pandas.DataFrame(values, columns=list(names))
+
     @property
     def params(self) -> Any:
         """The estimates."""
@@ -39,6 +53,8 @@ class Labelled:
     def bse(self) -> Any:
         """Standard errors."""
         return self._series(self._result.bse)
+
+    std_errors = bse
 
     @property
     def zvalues(self) -> Any:
@@ -68,6 +84,24 @@ class Labelled:
             return values
         ends = [f"{alpha / 2:.4g}", f"{1 - alpha / 2:.4g}"]
         return pandas.DataFrame(values, index=list(self._result.names), columns=ends)
+
+    def scores(self) -> Any:
+        """Each observation's score, a column for each free coordinate; see `tapegrad.mle.scores`."""
+        from tapegrad.mle.observations import scores
+
+        return self._rows(scores(self._result), self._result.free_names)
+
+    def influence(self) -> Any:
+        """How far each observation moves each parameter; see `tapegrad.mle.influence`."""
+        from tapegrad.mle.observations import influence
+
+        return self._rows(influence(self._result), self._result.names)
+
+    def profile(self, name: str | Callable[..., Any], alpha: float = 0.05) -> Any:
+        """The points of a profile, a row each: all parameters there, the log-likelihood, and its root."""
+        curve = self._result.profile(name, alpha)
+        values = np.column_stack([curve.params, curve.llf, curve.roots])
+        return self._rows(values, (*self._result.names, "llf", "root"))
 
     def table(self) -> Any:
         """The summary's numbers: estimates, errors, z and p values, and 95 % intervals, a column each."""

@@ -12,13 +12,12 @@ from tapegrad.mle.refits import (
     Reweighted,
     base_weights,
     estimates,
-    group_index,
     natural_rows,
     refits,
     warn_of_failures,
 )
 from tapegrad.mle.result import FitResult
-from tapegrad.mle.rows import pointwise
+from tapegrad.mle.rows import group_index, pointwise
 
 Array: TypeAlias = npt.NDArray[np.float64]
 

@@ -8,15 +8,13 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from tapegrad.mle import rows
+from tapegrad.mle.hypotheses import require_maximum
+from tapegrad.mle.inference import free_estimates
 from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 CORRECTIONS: Final = ("none", "aic", "bic")
-
-
-def _free(result: FitResult) -> Array:
-    return result.x if result.free is None else result.free
 
 
 def pointwise(result: FitResult, draws: Any = None) -> Array:
@@ -37,7 +35,8 @@ def pointwise(result: FitResult, draws: Any = None) -> Array:
     Raises
     ------
     ValueError
-        If the log-likelihood is one number, if a draw breaks a constraint, or if `draws` has another shape.
+        If the log-likelihood is one number, if a draw breaks a constraint or moves a parameter that the fit
+        held fixed or tied, or if `draws` has another shape.
 
     Examples
     --------
@@ -54,11 +53,24 @@ def pointwise(result: FitResult, draws: Any = None) -> Array:
     """
     model = result.require_model("pointwise log-likelihoods")
     if draws is None:
-        return rows.pointwise(model, _free(result))
+        return rows.pointwise(model, free_estimates(result))
     vectors = np.asarray(draws, dtype=np.float64)
     if vectors.ndim != 2 or vectors.shape[1] != result.x.size:
         raise ValueError(f"draws must have shape (s, {result.x.size}), not {vectors.shape}")
-    return np.array([rows.pointwise(model, model.space.free(vector)) for vector in vectors])
+    free = [model.space.free(vector) for vector in vectors]
+    _check_ties(result, vectors, np.array([model.space.natural(one) for one in free]))
+    return np.array([rows.pointwise(model, one) for one in free])
+
+
+def _check_ties(result: FitResult, draws: Array, back: Array) -> None:
+    """Whether draws survive the way through free coordinates, which fixed and tied parameters do not have."""
+    apart = np.abs(back - draws) > 1e-6 * (1.0 + np.abs(draws))
+    if apart.any():
+        draw, place = np.argwhere(apart)[0]
+        raise ValueError(
+            f"{result.names[place]} is {draws[draw, place]:.6g} in draw {draw}, but fixed at, or tied to, "
+            f"{back[draw, place]:.6g} in the fit"
+        )
 
 
 def scores(result: FitResult) -> Array:
@@ -71,7 +83,7 @@ def scores(result: FitResult) -> Array:
     ValueError
         If the log-likelihood is one number.
     """
-    return rows.scores(result.require_model("scores"), _free(result))
+    return rows.scores(result.require_model("scores"), free_estimates(result))
 
 
 def influence(result: FitResult) -> Array:
@@ -86,7 +98,7 @@ def influence(result: FitResult) -> Array:
         If the log-likelihood is one number.
     """
     model = result.require_model("influences")
-    return rows.influence(model, _free(result), result.observed_info)
+    return rows.influence(model, free_estimates(result), result.observed_info)
 
 
 @dataclass(frozen=True)
@@ -130,14 +142,13 @@ def vuong_test(first: FitResult, second: FitResult, correction: str = "none") ->
     Raises
     ------
     ValueError
-        If a fit has not converged, has weights or no rows, if their numbers of observations differ, or if the
-        log-likelihoods do not differ from one observation to the next.
+        If a fit has not converged, has weights, a prior or no rows, if their numbers of observations differ,
+        or if the log-likelihoods do not differ from one observation to the next.
     """
     if correction not in CORRECTIONS:
         raise ValueError(f"no correction {correction!r}: choose one of {', '.join(CORRECTIONS)}")
     for result in (first, second):
-        if not result.converged:
-            raise ValueError(f"{result.model} has not converged: {result.message}")
+        require_maximum(result)
         if result.require_model("Vuong's test").weights is not None:
             raise ValueError("Vuong's test is not defined for weighted observations")
     values, others = pointwise(first), pointwise(second)
@@ -150,7 +161,7 @@ def vuong_test(first: FitResult, second: FitResult, correction: str = "none") ->
     spread = float(differences.std())
     if not spread > 1e-12 * (1.0 + float(np.abs(values).max())):
         raise ValueError("the models give all observations the same log-likelihood: there is nothing to test")
-    extra = _free(first).size - _free(second).size
+    extra = free_estimates(first).size - free_estimates(second).size
     penalty = {"none": 0.0, "aic": extra, "bic": 0.5 * extra * np.log(n)}[correction]
     statistic = float((differences.sum() - penalty) / (np.sqrt(n) * spread))
     return VuongTest(statistic, float(2.0 * ndtr(-abs(statistic))), correction)

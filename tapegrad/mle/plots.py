@@ -4,13 +4,14 @@ Each function draws into the axes given, or into those of a new figure, and retu
 saved: call ``axes.figure.savefig("profile.png")``, or let Jupyter show it.
 """
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
-from tapegrad.mle.profile import profile, profiles
+from tapegrad.mle.profile import profiles
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -18,24 +19,34 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-def _axes(axes: Any, width: float = 5.0, height: float = 4.0) -> Any:
-    if axes is not None:
-        return axes
+# How many values of each parameter a contour is drawn from.
+_POINTS: Final = 31
+# How far down a profile is drawn, in units of the drop at its interval's ends.
+_DEPTH: Final = 1.8
+
+
+def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need matplotlib: python -m pip install matplotlib") from error
-    return Figure(figsize=(width, height), layout="constrained").subplots()
+        raise ImportError('pictures need matplotlib: python -m pip install "tapegrad[plots]"') from error
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def plot_profile(result: "FitResult", name: str, alpha: float = 0.05, *, axes: Any = None) -> Any:
-    """The profile likelihood of a parameter, Wald's parabola, and both intervals.
+def _axes(axes: Any, width: float = 5.0, height: float = 4.0) -> Any:
+    return _figure(width, height).subplots() if axes is None else axes
+
+
+def plot_profile(
+    result: "FitResult", name: str | Callable[..., Any], alpha: float = 0.05, *, axes: Any = None
+) -> Any:
+    """The profile likelihood of a parameter and Wald's parabola, each with its interval.
 
     Parameters
     ----------
     result : FitResult
-    name : str
-        The parameter.
+    name : str or callable
+        What to profile, see `FitResult.profile`.
     alpha : float
         One minus the confidence level.
     axes : matplotlib axes, optional
@@ -43,30 +54,43 @@ def plot_profile(result: "FitResult", name: str, alpha: float = 0.05, *, axes: A
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        As `FitResult.profile` does.
     """
     axes = _axes(axes)
-    curve = profile(result, name, alpha)
-    place = result.names.index(name)
-    error = result.bse[place]
+    curve = result.profile(name, alpha)
+    error = result.delta(name).bse[0] if callable(name) else result.bse[result.names.index(name)]
     drop = 0.5 * ndtri(alpha / 2.0) ** 2
     fine = np.linspace(curve.values[0], curve.values[-1], 201)
     axes.plot(fine, _smooth(curve.values, curve.roots, fine), color="C0", label="profile")
     axes.plot(curve.values, curve.llf - curve.llf.max(), "o", color="C0", markersize=3)
+    _ends(axes, curve.interval, drop, "C0")
     if np.isfinite(error):
-        parabola = -0.5 * ((fine - curve.estimate) / error) ** 2
-        axes.plot(fine, np.where(parabola > -3.0 * drop, parabola, np.nan), "--", color="C1", label="Wald")
+        across = np.linspace(-1.0, 1.0, 201) * np.sqrt(2.0 * _DEPTH * drop)
+        axes.plot(curve.estimate + error * across, -0.5 * across**2, "--", color="C1", label="Wald")
+        half = error * np.sqrt(2.0 * drop)
+        _ends(axes, (curve.estimate - half, curve.estimate + half), drop, "C1", linestyle="--")
     axes.axhline(-drop, color="grey", linewidth=0.8)
-    for end in curve.interval:
-        if np.isfinite(end):
-            axes.plot([end, end], [-drop, -1.8 * drop], color="C0", linewidth=0.8)
-    axes.set_ylim(-1.8 * drop, 0.08 * drop)
-    axes.set_xlabel(name)
+    axes.set_ylim(-_DEPTH * drop, 0.08 * drop)
+    axes.set_xlabel(curve.name)
     axes.set_ylabel("log-likelihood, less its maximum")
     axes.set_title(
         f"{100 * (1 - alpha):g}% interval {curve.interval[0]:.4g} to {curve.interval[1]:.4g}", fontsize=10
     )
     axes.legend(frameon=False)
     return axes
+
+
+def _ends(axes: Any, interval: tuple[float, float], drop: float, color: str, linestyle: str = "-") -> None:
+    """The ends of an interval, from the limit down to the axis."""
+    for end in interval:
+        if np.isfinite(end):
+            axes.plot([end, end], [-drop, -_DEPTH * drop], linestyle, color=color, linewidth=0.8)
 
 
 def _smooth(values: Array, roots: Array, fine: Array) -> Array:
@@ -90,35 +114,43 @@ def plot_contour(
     first, second : str
         The parameters, across and up.
     levels : tuple of float
-        Confidence levels.
+        Confidence levels, between 0 and 1.
     axes : matplotlib axes, optional
 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If there are no two such parameters, if one is fixed or constrained together with others, if the fit
+        has not converged, or if a level is not between 0 and 1.
     """
     axes = _axes(axes)
-    places = [result.names.index(first), result.names.index(second)]
+    places = _pair(result, first, second)
+    if not (levels and all(0.0 < level < 1.0 for level in levels)):
+        raise ValueError(f"levels are confidence levels between 0 and 1, such as (0.5, 0.95), not {levels}")
     drops = 0.5 * chdtri(2, 1.0 - np.sort(levels))
     # One parameter's profile interval at this alpha spans the joint region's width.
     alpha = float(1.0 - np.max(levels)) ** 1.5
     curves = profiles(result, [first, second], alpha)
     grids = [_grid(curve.values, curve.interval) for curve in curves]
-    heights = _surface(result, places, grids)
     top = max(curve.llf.max() for curve in curves)
-    # The roots of the likelihood ratio are smoother between the points than the ratio itself.
-    roots = np.sqrt(2.0 * np.maximum(top - heights, 0.0))
-    limits = np.sqrt(2.0 * drops)
-    lines = axes.contour(*grids, roots, levels=limits, colors="C0")
-    names = {limit: f"{100 * level:g}%" for limit, level in zip(limits, np.sort(levels), strict=True)}
-    axes.clabel(lines, fmt=names, fontsize=8)
-    cov = result.cov_params()[np.ix_(places, places)]
-    if np.isfinite(cov).all():
-        circle = np.linspace(0.0, 2.0 * np.pi, 201)
-        ellipse = np.linalg.cholesky(cov) @ np.array([np.cos(circle), np.sin(circle)])
-        for drop in drops:
-            across, up = result.x[places, None] + np.sqrt(2.0 * drop) * ellipse
-            axes.plot(across, up, "--", color="C1", linewidth=1.0)
+    below = np.clip(top - _surface(result, places, grids), 0.0, 4.0 * drops[-1])
+    roots = np.sqrt(2.0 * below)  # which is smoother between the points than the likelihood ratio itself
+    lines = axes.contour(*grids, roots, levels=np.sqrt(2.0 * drops), colors="C0")
+    texts = [f"{100 * level:g}%" for level in np.sort(levels)]
+    axes.clabel(lines, fmt=dict(zip(lines.levels, texts, strict=True)), fontsize=8)
+    circle = np.linspace(0.0, 2.0 * np.pi, 201)
+    ellipse = np.linalg.cholesky(result.cov_params()[np.ix_(places, places)]) @ [
+        np.cos(circle),
+        np.sin(circle),
+    ]
+    for drop in drops:
+        axes.plot(*(result.x[places, None] + np.sqrt(2.0 * drop) * ellipse), "--", color="C1", linewidth=1.0)
     axes.plot(*result.x[places], "+", color="black")
     axes.plot([], [], color="C0", label="likelihood")
     axes.plot([], [], "--", color="C1", label="Wald")
@@ -128,29 +160,98 @@ def plot_contour(
     return axes
 
 
+def _pair(result: "FitResult", first: str, second: str) -> list[int]:
+    """The places of two parameters of which a contour can be drawn."""
+    space = result.require_model("a contour plot").space
+    places = _places(result, [first, second])
+    if first == second or len(set(space.coordinate[places])) < 2:
+        raise ValueError(f"a contour takes two different parameters, not {first} and {second}")
+    for name, place in zip((first, second), places, strict=True):
+        if space.coordinate[place] < 0:
+            raise ValueError(f"{name} is fixed, or constrained together with others: it has no contours")
+    if not result.converged:
+        raise ValueError(f"the fit has not converged: {result.message}")
+    return places
+
+
+def _places(result: "FitResult", names: Sequence[str]) -> list[int]:
+    unknown = [name for name in names if name not in result.names]
+    if unknown:
+        raise ValueError(f"no parameter {unknown[0]!r}; the parameters are {', '.join(result.names)}")
+    return [result.names.index(name) for name in names]
+
+
+def plot_pairs(
+    result: "FitResult", names: Sequence[str] | None = None, levels: tuple[float, ...] = (0.5, 0.95)
+) -> Any:
+    """Every pair of parameters: contours below the diagonal, and on it the profiles.
+
+    Parameters
+    ----------
+    result : FitResult
+    names : sequence of str, optional
+        Which parameters, two or more; by default all that are not fixed.
+    levels : tuple of float
+        Confidence levels, see `plot_contour`; the profiles' is the highest.
+
+    Returns
+    -------
+    ndarray of matplotlib axes, of shape (k, k)
+        None above the diagonal.
+
+    Raises
+    ------
+    ImportError, ValueError
+        As `plot_contour` does.
+    """
+    if names is None:
+        names = [name for name, held in zip(result.names, result.is_fixed, strict=True) if not held]
+    k = len(names)
+    if k < 2:
+        raise ValueError(f"pairs are of two parameters or more, not of {', '.join(names) or 'none'}")
+    grid = np.full((k, k), None)
+    figure = _figure(2.6 * k, 2.4 * k)
+    for i, up in enumerate(names):
+        for j, across in enumerate(names[: i + 1]):
+            axes = grid[i, j] = figure.add_subplot(k, k, i * k + j + 1)
+            if i == j:
+                plot_profile(result, up, 1.0 - max(levels), axes=axes).set_ylabel("")
+            else:
+                plot_contour(result, across, up, levels, axes=axes)
+            if (i, j) != (0, 0):
+                axes.get_legend().remove()
+    return grid
+
+
 def _grid(values: Array, interval: tuple[float, float]) -> Array:
     low = interval[0] if np.isfinite(interval[0]) else values[0]
     high = interval[1] if np.isfinite(interval[1]) else values[-1]
-    return np.linspace(low, high, 31)
+    return np.linspace(low, high, _POINTS)
 
 
 def _surface(result: "FitResult", places: list[int], grids: list[Array]) -> Array:
-    """What is maximised, with two parameters held at each point of a grid and all others fitted."""
+    """What is maximised, with two parameters held at each point of a grid and all others fitted.
+
+    Minus infinity where there is no likelihood, NaN where the others have no maximum.
+    """
     from tapegrad.mle.fit import refit
 
     model = result.require_model("a contour plot")
-    heights = np.empty((31, 31))
+    top = result.x if result.free is None else result.free
+    heights = np.empty((_POINTS, _POINTS))
+    near = [top] * _POINTS  # the last fits in each column
     for i, up in enumerate(grids[1]):
-        start = result.x if result.free is None else result.free
-        # Along each row the last fit is a good start for the next one.
         for j, across in enumerate(grids[0]):
             natural = result.x.copy()
             natural[places] = across, up
             wanted = model.space.free(natural)
             held = {int(c): float(wanted[c]) for c in model.space.coordinate[places]}
-            found = refit(model, start, held)
-            heights[i, j] = found.llf
-            start = found.free if np.isfinite(found.llf) else start
+            for start in (near[j], near[j - 1], top):
+                found = refit(model, start, held)
+                if found.converged:
+                    near[j] = found.free
+                    break
+            heights[i, j] = found.llf if found.converged else -np.inf if np.isneginf(found.llf) else np.nan
     return heights
 
 
@@ -166,10 +267,12 @@ def plot_convergence(result: "FitResult", *, axes: Any = None) -> Any:
     -------
     matplotlib axes
     """
-    if result.path is None or result.path.size == 0:
+    if result.path is None or result.path.size < 2:
         raise ValueError("this fit has no path: the optimiser has not improved on its start")
     axes = _axes(axes)
-    best = max(float(result.path.max()), result.llf)
+    best = result.path.max()
+    if result._model is not None:  # Newton's last steps are not on the path
+        best = max(best, result._model.tape.value_flat(result.x if result.free is None else result.free))
     missing = best - result.path
     # What is equal to the last digit is not on a log scale.
     axes.semilogy(np.where(missing > 0.0, missing, np.nan), "o-", markersize=3)
@@ -181,7 +284,7 @@ def plot_convergence(result: "FitResult", *, axes: Any = None) -> Any:
 
 def plot_coefficients(
     result: "FitResult",
-    names: list[str] | None = None,
+    names: Sequence[str] | None = None,
     alpha: float = 0.05,
     method: str = "wald",
     *,
@@ -192,7 +295,7 @@ def plot_coefficients(
     Parameters
     ----------
     result : FitResult
-    names : list of str, optional
+    names : sequence of str, optional
         Which parameters; by default all.
     alpha : float
         One minus the confidence level.
@@ -204,12 +307,9 @@ def plot_coefficients(
     -------
     matplotlib axes
     """
-    names = list(result.names) if names is None else names
-    unknown = [name for name in names if name not in result.names]
-    if unknown:
-        raise ValueError(f"no parameter {unknown[0]!r}; the parameters are {', '.join(result.names)}")
+    names = list(result.names) if names is None else list(names)
+    places = _places(result, names)
     axes = _axes(axes, 5.0, 1.0 + 0.3 * len(names))
-    places = [result.names.index(name) for name in names]
     low, high = result.conf_int(alpha, method)[places].T
     lines = np.arange(len(names))[::-1]
     axes.hlines(lines, low, high, color="C0")
@@ -217,5 +317,5 @@ def plot_coefficients(
     axes.axvline(0.0, color="grey", linewidth=0.8)
     axes.set_yticks(lines, names)
     axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.set_xlabel(f"estimate, {100 * (1 - alpha):g}% {method} interval")
+    axes.set_xlabel(f"estimate, {100 * (1 - alpha):g}% {method.replace('wald', 'Wald')} interval")
     return axes

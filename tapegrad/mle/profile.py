@@ -1,15 +1,15 @@
-"""Profile likelihoods: the best log-likelihood for each value of one parameter, and the intervals from it."""
+"""Profile likelihoods: the best log-likelihood for each value of a parameter, or of a function of them."""
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from tapegrad.mle.inference import checked_alpha, covariance
+from tapegrad.mle.held import Held, hold
+from tapegrad.mle.inference import checked_alpha, free_estimates, warn
 
 if TYPE_CHECKING:
     from tapegrad.mle.model import Model
@@ -31,16 +31,16 @@ class ProfileWarning(RuntimeWarning):
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """The profile likelihood of one parameter.
+    """The profile likelihood of one parameter, or of one function of them.
 
     Attributes
     ----------
     name : str
-        The parameter's.
+        The parameter's, or the function's.
     values : ndarray of shape (k,)
         Its values, in increasing order; the estimate is one of them.
     llf : ndarray of shape (k,)
-        The maximum of the log-likelihood over all other parameters at each value.
+        The maximum of the log-likelihood over everything else at each value.
     roots : ndarray of shape (k,)
         Signed roots of the likelihood ratio, ``sign(value - estimate) sqrt(2 (max - llf))``: a straight line
         where Wald's interval is right.
@@ -75,11 +75,12 @@ class Profile:
 
 
 class _Point(NamedTuple):
-    """A value of the free coordinate held, the free vector that is best there, and what is maximised."""
+    """A value of what is held, the free vector that is best there, and what is maximised."""
 
     value: float
     free: Array
     height: float
+    converged: bool
 
 
 class _Better(Exception):
@@ -90,8 +91,8 @@ class _Better(Exception):
         self.free = free
 
 
-def profile(result: "FitResult", name: str, alpha: float = 0.05) -> Profile:
-    """Profile one parameter, out to beyond its confidence interval.
+def profile(result: "FitResult", name: str | Callable[..., Any], alpha: float = 0.05) -> Profile:
+    """Profile one parameter, or one function of them, out to beyond its confidence interval.
 
     From the estimate the parameter is moved in steps, all others are fitted again at each, and the ends of
     the interval are then found between the points where the signed root of the likelihood ratio passes the
@@ -101,8 +102,9 @@ def profile(result: "FitResult", name: str, alpha: float = 0.05) -> Profile:
     Parameters
     ----------
     result : FitResult
-    name : str
-        A parameter, such as "mu" or "beta[2]".
+    name : str or callable
+        A parameter, such as "mu" or "beta[2]"; or a function of the parameters in plain NumPy, as `delta`
+        takes it, that returns one number.
     alpha : float
         One minus the confidence level of the interval.
 
@@ -113,13 +115,14 @@ def profile(result: "FitResult", name: str, alpha: float = 0.05) -> Profile:
     Raises
     ------
     ValueError
-        If there is no such parameter, if it was fixed, or if it is part of a vector or matrix that is
-        constrained as a whole; if the result was read from a file; if `alpha` is not between 0 and 1.
+        If there is no such parameter, if it was fixed, or if the function does not depend on what is
+        estimated; if the result was read from a file; if `alpha` is not between 0 and 1.
 
     Warns
     -----
     ProfileWarning
-        If a better maximum was met, or if values beyond the interval are as likely as those within.
+        If a better maximum was met, if values beyond the interval are as likely as those within, or if the
+        other parameters have no maximum at some values.
 
     Examples
     --------
@@ -127,44 +130,32 @@ def profile(result: "FitResult", name: str, alpha: float = 0.05) -> Profile:
     >>> from tapegrad import fit
     >>> from tapegrad.stats import expon
     >>> waits = np.array([0.8, 2.9, 0.3, 1.6, 4.4])
-    >>> print(fit(lambda scale: expon.logpdf(waits, scale=scale).sum(), {"scale": 1.0}).profile("scale"))
+    >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale).sum(), {"scale": 1.0})
+    >>> print(result.profile("scale"))
     scale = 2, 95% profile interval 0.930545 to 5.57723
+    >>> def beyond_3(scale):
+    ...     return np.exp(-3.0 / scale)
+    >>> print(result.profile(beyond_3))
+    beyond_3 = 0.22313, 95% profile interval 0.0397989 to 0.583972
     """
     return profiles(result, [name], alpha)[0]
 
 
-def profiles(result: "FitResult", names: list[str], alpha: float) -> list[Profile]:
-    """Profiles of several parameters, all of them about the same maximum."""
+def profiles(result: "FitResult", names: Sequence[str | Callable[..., Any]], alpha: float) -> list[Profile]:
+    """Profiles of several parameters or functions, all of them about the same maximum."""
     model = result.require_model("a profile likelihood")
     limit = -float(ndtri(checked_alpha(alpha) / 2.0))
-    places = [_place(result, model, name) for name in names]
-    free = model.space.start * 0.0 + (result.x if result.free is None else result.free)
+    free = free_estimates(result)
     for _ in range(_RESTARTS):
+        # What is wrong with a name is said before any work is done.
+        held = [hold(model, result.names, name, free) for name in names]
         try:
-            return [
-                _profile(model, free, place, name, limit, alpha)
-                for place, name in zip(places, names, strict=True)
-            ]
+            return [_profile(model, free, one, limit, alpha) for one in held]
         except _Better as better:
             free = _announced(result, model, better.free)
     raise RuntimeError(
         f"profiles keep meeting better maxima: fit {result.model} again, with several starts (n_starts=)"
     )
-
-
-def _place(result: "FitResult", model: "Model", name: str) -> int:
-    """The place of a parameter in the natural vector, where it has a free coordinate of its own."""
-    if name not in result.names:
-        raise ValueError(f"no parameter {name!r}; the parameters are {', '.join(result.names)}")
-    place = result.names.index(name)
-    if model.space.fixed[place]:
-        raise ValueError(f"{name} is fixed: there is nothing to profile")
-    if model.space.coordinate[place] < 0:
-        raise ValueError(
-            f"{name} is part of a parameter that is constrained as a whole, and has no profile of its own: "
-            "write the constraint with free parameters in the log-likelihood"
-        )
-    return place
 
 
 def _announced(result: "FitResult", model: "Model", free: Array) -> Array:
@@ -174,51 +165,50 @@ def _announced(result: "FitResult", model: "Model", free: Array) -> Array:
     found = refit(model, free)
     params = dict(zip(result.names, map(float, model.space.natural(found.free)), strict=True))
     at = ", ".join(f"{name}={value:.6g}" for name, value in params.items())
-    warnings.warn(
+    warn(
         f"the profile met a better maximum, {found.llf:.6g} at {at}: it is now about that one; fit again "
         "from there",
         ProfileWarning,
-        stacklevel=5,
     )
     return found.free
 
 
-def _profile(model: "Model", free: Array, place: int, name: str, limit: float, alpha: float) -> Profile:
-    coordinate = int(model.space.coordinate[place])
-    top = _Point(float(free[coordinate]), free, model.tape.value_flat(free))
-    sides = [_Side(model, coordinate, top, sign, limit) for sign in (-1, 1)]
+def _profile(model: "Model", free: Array, held: Held, limit: float, alpha: float) -> Profile:
+    top = _Point(held.at(free), free, model.tape.value_flat(free), converged=True)
+    sides = [_Side(held, top, sign, limit) for sign in (-1, 1)]
     ends = [side.walk() for side in sides]
     points = [*reversed(sides[0].points[1:]), *sides[1].points]
-    natural = np.array([model.space.natural(point.free) for point in points])
     heights = np.array([point.height for point in points])
-    values = natural[:, place]
-    estimate = float(model.space.natural(free)[place])
+    values = np.array([held.shown(point.free, point.value) for point in points])
+    estimate = held.shown(free, top.value)
+    _warn(held.name, sides)
+    roots = np.sign(values - estimate) * np.sqrt(np.maximum(2.0 * (top.height - heights), 0.0))
+    low, high = (held.shown(free, end) for end in ends)
+    params = np.array([model.space.natural(point.free) for point in points])
+    return Profile(held.name, values, heights, roots, params, estimate, (low, high), alpha)
+
+
+def _warn(name: str, sides: "Sequence[_Side]") -> None:
     if not all(side.is_simple for side in sides):
-        warnings.warn(
+        warn(
             f"the profile of {name} rises again beyond its interval: the values there are as likely as those "
             "within; look at the profile",
             ProfileWarning,
-            stacklevel=5,
         )
-    roots = np.sign(values - estimate) * np.sqrt(np.maximum(2.0 * (top.height - heights), 0.0))
-    low, high = (_natural_end(model, free, coordinate, place, end) for end in ends)
-    return Profile(name, values, heights, roots, natural, estimate, (low, high), alpha)
-
-
-def _natural_end(model: "Model", free: Array, coordinate: int, place: int, end: float) -> float:
-    """An end in the free coordinate as a value of the parameter."""
-    point = free.copy()
-    point[coordinate] = end
-    with np.errstate(all="ignore"):
-        return float(model.space.natural(point)[place])
+    failed = sum(not point.converged for side in sides for point in side.points)
+    if failed:
+        warn(
+            f"at {failed} of the values of {name} no maximum was found in the other parameters: the profile "
+            "may lie too low there, and the interval be too short",
+            ProfileWarning,
+        )
 
 
 class _Side:
     """One side of a profile: the points from the maximum outwards."""
 
-    def __init__(self, model: "Model", coordinate: int, top: _Point, sign: int, limit: float) -> None:
-        self.model = model
-        self.coordinate = coordinate
+    def __init__(self, held: Held, top: _Point, sign: int, limit: float) -> None:
+        self.held = held
         self.top = top
         self.sign = sign
         self.limit = limit
@@ -245,6 +235,7 @@ class _Side:
     def _steps(self) -> Iterator[tuple[_Point, _Point]]:
         """Neighbouring points, further and further out; the last one may have no likelihood."""
         step, flat = self._first_step(), 0
+        smallest = 1e-9 * step
         point = self.top
         for _ in range(_MAX_STEPS):
             value = point.value + self.sign * step
@@ -252,7 +243,7 @@ class _Side:
                 return
             new = self._fitted(value, [point])
             rise = abs(self.root(new.height) - self.root(point.height))
-            if rise > 2.0 * _STEP and step > 1e-9 * (1.0 + abs(point.value)):
+            if rise > 2.0 * _STEP and step > smallest + 1e-14 * abs(value):
                 step *= 0.5
                 continue
             if np.isfinite(new.height):
@@ -265,8 +256,7 @@ class _Side:
             step *= 2.0 if rise < 0.5 * _STEP else 1.0
 
     def _first_step(self) -> float:
-        variance = covariance(-self.model.tape.hessian(self.top.free))[self.coordinate, self.coordinate]
-        usual = _STEP * float(np.sqrt(variance))
+        usual = _STEP * self.held.error
         return usual if np.isfinite(usual) and usual > 0.0 else 1e-2 * (1.0 + abs(self.top.value))
 
     def _crossing(self, inner: _Point, outer: _Point) -> float:
@@ -284,15 +274,13 @@ class _Side:
         return inner.value
 
     def _fitted(self, value: float, near: list[_Point]) -> _Point:
-        """All other coordinates fitted with this one held, from the neighbours and, if need be, the
-        maximum."""
-        from tapegrad.mle.fit import refit
-
-        best = _Point(value, self.top.free, -np.inf)
+        """The best fit with this value, from the neighbours and, if need be, the maximum."""
+        best = _Point(value, self.top.free, -np.inf, converged=False)
         for start in [*near, self.top]:
-            found = refit(self.model, start.free, {self.coordinate: value})
+            with np.errstate(all="ignore"):  # a fit that runs away may overflow on its way
+                found = self.held.fitted(start.free, value)
             if np.isfinite(found.llf) and found.llf > best.height:
-                best = _Point(value, found.free, found.llf)
+                best = _Point(value, found.free, found.llf, found.converged)
             if found.converged:
                 break
         if best.height > self.top.height + 1e-6 * (1.0 + abs(self.top.height)):

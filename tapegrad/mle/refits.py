@@ -1,14 +1,13 @@
 """Many refits of one model: on other weights, which share one tape, or on other data."""
 
-import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.climbing import climb
-from tapegrad.mle.inference import ConvergenceWarning
+from tapegrad.mle.inference import ConvergenceWarning, free_estimates, warn
 from tapegrad.mle.model import Model
 from tapegrad.mle.optimizers import Surface
 from tapegrad.mle.progress import Progress
@@ -66,7 +65,7 @@ def estimates(result: FitResult) -> tuple[Model, Array]:
     model = result.require_model("a refit")
     if not result.converged:
         raise ValueError(f"refits start from a maximum, and this fit has none: {result.message}")
-    return model, result.x if result.free is None else result.free
+    return model, free_estimates(result)
 
 
 def refits(
@@ -83,7 +82,8 @@ def refits(
     converged = np.zeros(total, dtype=bool)
     with Progress(label, total, progress) as shown:
         for i, surface in enumerate(surfaces):
-            end = climb(surface, start)
+            with np.errstate(all="ignore"):  # a refit that runs away may overflow on its way
+                end = climb(surface, start)
             ends[i], converged[i] = end.x, end.converged
             shown.step()
     return ends, converged
@@ -98,27 +98,9 @@ def warn_of_failures(converged: npt.NDArray[np.bool_], what: str, then: str) -> 
     """Warn with the number of refits that have not converged, if any, and of what becomes of them."""
     failed = int(np.sum(~converged))
     if failed:
-        message = f"{failed} of {converged.size} {what} have not converged, and {then}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        warn(f"{failed} of {converged.size} {what} have not converged, and {then}", ConvergenceWarning)
 
 
 def base_weights(model: Model) -> Array:
     """The weights of a fit, shape (n,)."""
     return np.ones(model.n_rows) if model.weights is None else model.weights
-
-
-def group_index(groups: Any, n: int) -> tuple[npt.NDArray[np.intp], int]:
-    """For each observation the number of its group, and how many groups there are; each its own for None."""
-    if groups is None:
-        return np.arange(n), n
-    labels = np.asarray(groups)
-    if labels.shape != (n,):
-        raise ValueError(f"groups must have one label for each of the {n} observations, not {labels.shape}")
-    _, index = np.unique(labels, return_inverse=True)
-    count = int(index.max()) + 1
-    if count < 2:
-        raise ValueError("groups must name at least two groups")
-    return index, count
-
-
-Simulate: TypeAlias = Callable[[Any, np.random.Generator], Any]

@@ -8,26 +8,32 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from tapegrad.mle.inference import normal_intervals
+from tapegrad.mle.inference import checked_alpha, normal_intervals
 from tapegrad.mle.model import Model
 from tapegrad.mle.optimizers import Surface
 from tapegrad.mle.refits import (
     Reweighted,
-    Simulate,
     base_weights,
     estimates,
-    group_index,
     natural_rows,
     refits,
     warn_of_failures,
 )
 from tapegrad.mle.result import FitResult
-from tapegrad.mle.rows import influence
+from tapegrad.mle.rows import group_index, influence, sums_by_group
+from tapegrad.mle.simulation import Simulate, simulated
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 KINDS = ("case", "wild", "parametric")
 INTERVALS = ("percentile", "bca", "basic", "normal")
+
+
+def checked_interval(method: str) -> str:
+    """`method`, if it is a kind of interval from draws."""
+    if method not in INTERVALS:
+        raise ValueError(f"no interval {method!r}: choose one of {', '.join(INTERVALS)}")
+    return method
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +88,10 @@ class Bootstrap:
         Raises
         ------
         ValueError
-            If `alpha` or `method` is none of these, if "bca" has no influences to go by, or if there are
-            fewer than two draws.
+            If `alpha` or `method` is none of these, or if "bca" has no influences to go by.
         """
-        if not 0.0 < alpha < 1.0:
-            raise ValueError(f"alpha is one minus the confidence level, between 0 and 1, not {alpha}")
-        if method not in INTERVALS:
-            raise ValueError(f"no interval {method!r}: choose one of {', '.join(INTERVALS)}")
-        levels = np.array([alpha / 2.0, 1.0 - alpha / 2.0])
-        if method == "normal":
+        levels = np.array([checked_alpha(alpha) / 2.0, 1.0 - alpha / 2.0])
+        if checked_interval(method) == "normal":
             return normal_intervals(self.x - self.bias, self.bse, alpha)
         if method == "bca":
             return self._bca(levels)
@@ -106,16 +107,17 @@ class Bootstrap:
             )
         ends = np.empty((self.x.size, 2))
         for i, (draws, moved) in enumerate(zip(self.draws.T, self.influence.T, strict=True)):
-            if draws.min() == draws.max():  # a fixed parameter
+            if np.ptp(draws) <= 1e-14 * abs(self.x[i]):  # fixed, or the one in a correlation matrix
                 ends[i] = self.x[i]
                 continue
             # Draws equal to the estimate count half, as in SciPy.
             below = 0.5 * (np.mean(draws < self.x[i]) + np.mean(draws <= self.x[i]))
-            skewness = np.sum(moved**3) / (6.0 * np.sum(moved**2) ** 1.5)
+            acceleration = np.sum(moved**3) / (6.0 * np.sum(moved**2) ** 1.5)
             z = ndtri(below) + ndtri(levels)
             ends[i] = np.nan
-            if 0.0 < below < 1.0:  # elsewhere the draws say nothing of the bias but its sign
-                ends[i] = np.quantile(draws, ndtr(ndtri(below) + z / (1.0 - skewness * z)))
+            # With all draws on one side they say nothing of the bias but its sign.
+            if 0.0 < below < 1.0 and (acceleration * z < 1.0).all():
+                ends[i] = np.quantile(draws, ndtr(ndtri(below) + z / (1.0 - acceleration * z)))
         return ends
 
     def __str__(self) -> str:
@@ -174,7 +176,8 @@ def bootstrap(
     ------
     ValueError
         If the fit has not converged or does not return one log-likelihood for each observation, if `kind`
-        and the other arguments do not fit together, or if fewer than two refits have converged.
+        and the other arguments do not fit together, if fewer than two refits have converged, or if
+        simulated data always give the same estimate of a parameter.
 
     Warns
     -----
@@ -203,7 +206,7 @@ def bootstrap(
     model, start = estimates(result)
     rng = np.random.default_rng(seed)
     if simulate is not None:
-        surfaces = _simulated(model, result.params, simulate, n, rng)
+        surfaces: Iterator[Surface] = (drawn.tape for drawn in simulated(model, start, simulate, n, rng))
     else:
         model.require_rows("the case and the wild bootstrap")
         surfaces = _reweighted(model, kind, groups, n, rng)
@@ -212,7 +215,11 @@ def bootstrap(
         raise ValueError(f"{n - converged.sum()} of {n} refits have not converged: there is nothing to go by")
     warn_of_failures(converged, "refits", "are left out")
     draws = natural_rows(model, ends[converged])
-    moved = None if model.rows is None else _influences(result, model, start, groups)
+    if kind == "parametric":
+        _check_spread(draws, result)
+    moved = None
+    if model.rows is not None:
+        moved = sums_by_group(influence(model, start, result.observed_info), groups)
     return Bootstrap(result.x, result.names, draws, int(np.sum(~converged)), moved)
 
 
@@ -234,21 +241,11 @@ def _mammen(count: int, rng: np.random.Generator) -> Array:
     return np.asarray(np.where(low, (3.0 - root) / 2.0, (3.0 + root) / 2.0))
 
 
-def _simulated(
-    model: Model, params: Any, simulate: Simulate, n: int, rng: np.random.Generator
-) -> Iterator[Surface]:
-    for _ in range(n):
-        data = simulate(params, rng)
-        if not isinstance(data, dict):
-            raise ValueError(
-                f"simulate(params, rng) must return a dict of arrays for data=, not a {type(data).__name__}"
-            )
-        yield model.with_data(**data).tape
-
-
-def _influences(result: FitResult, model: Model, free: Array, groups: Any) -> Array:
-    found = influence(model, free, result.observed_info)
-    index, count = group_index(groups, len(found))
-    sums = np.zeros((count, found.shape[1]))
-    np.add.at(sums, index, found)
-    return sums
+def _check_spread(draws: Array, result: FitResult) -> None:
+    still = (draws == draws[0]).all(axis=0) & ~result.is_fixed
+    if still.any():
+        names = ", ".join(np.array(result.names)[still])
+        raise ValueError(
+            f"{names} came out the same from all simulated data: let simulate(params, rng) draw all data "
+            "that depend on the parameters, with rng"
+        )

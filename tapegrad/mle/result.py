@@ -1,9 +1,9 @@
 """What a fit returns."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,22 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
+# What `to_dict` holds besides the parameters.
+_REPORTED: Final = (
+    *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
+    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
+)
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
     """A maximum-likelihood fit, under statsmodels' names.
 
-    Every array over the parameters is flat, in the order of `names`. Where the Hessian is not negative
-    definite, standard errors and all that follows from them are NaN; `message` says why, and `diagnose()` at
-    length. The fit itself takes place in free coordinates: without transforms, fixed or tied parameters these
-    are the parameters. There are p parameters and q free coordinates.
+    Every array over the parameters is flat, in the order of `names`; `labelled` has the same as pandas
+    objects, and `tapegrad.mle.plots` draws them. Where the Hessian is not negative definite, standard errors
+    and all that follows from them are NaN; `message` says why, and `diagnose()` at length. The fit itself
+    takes place in free coordinates: without transforms, fixed or tied parameters these are the parameters.
+    There are p parameters and q free coordinates.
 
     Attributes
     ----------
@@ -97,6 +104,8 @@ class FitResult:
     def __str__(self) -> str:
         return str(self.summary())
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return self.summary().as_html()
 
@@ -118,6 +127,22 @@ class FitResult:
                 "these params"
             )
         return self._model
+
+    @property
+    def free_names(self) -> tuple[str, ...]:
+        """What the free coordinates are called, such as "log(sigma)"; of a fit from a file "free[0]" and so
+        on, where they are not the parameters."""
+        if self.free is None:
+            return self.names
+        if self._model is None:
+            return tuple(f"free[{i}]" for i in range(self.free.size))
+        space = self._model.space
+        names = list(space.free_names)
+        for place, owner in enumerate(space.owner):
+            if owner == place and space.coordinate[place] >= 0:  # under the name that it has now
+                coordinate = space.coordinate[place]
+                names[coordinate] = names[coordinate].replace(space.names[place], self.names[place])
+        return tuple(names)
 
     @property
     def success(self) -> bool:
@@ -169,7 +194,7 @@ class FitResult:
     @property
     def zvalues(self) -> Array:
         """Estimates over their standard errors, of shape (p,); NaN for fixed ones."""
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.is_fixed, np.nan, self.x / self.bse)
 
     @property
@@ -206,8 +231,8 @@ class FitResult:
         """
         return conf_int(self, alpha, method, **options)
 
-    def profile(self, name: str, alpha: float = 0.05) -> Profile:
-        """The profile likelihood of one parameter, out to its `alpha` interval and beyond; see `profile`."""
+    def profile(self, name: str | Callable[..., Any], alpha: float = 0.05) -> Profile:
+        """The profile likelihood of a parameter, out to beyond its interval at `alpha`; see `profile`."""
         return profile(self, name, alpha)
 
     def expected_info(
@@ -295,15 +320,54 @@ class FitResult:
 
     @property
     def labelled(self) -> Labelled:
-        """The same arrays under the parameters' names, as pandas objects."""
+        """The same under the parameters' names: pandas objects, or plain arrays where pandas is missing."""
         return Labelled(self)
 
+    def renamed(self, **names: str | Sequence[str]) -> "FitResult":
+        """The same fit under other names, for tables and tests.
+
+        Parameters
+        ----------
+        **names : str or sequence of str
+            For a parameter by its name, or for all elements of one by what stands before their brackets, what
+            to call them: ``renamed(beta=X.columns)``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, if the names are not as many as the elements, or if two parameters
+            would have one name.
+
+        Examples
+        --------
+        >>> from tapegrad import fit
+        >>> result = fit(lambda b: -((b[0] - 2.0) ** 2) - b[1] ** 2, dict(b=[0.0, 1.0]))
+        >>> result.renamed(b=["const", "dose"]).names
+        ('const', 'dose')
+        """
+        new = list(self.names)
+        for label, given in names.items():
+            texts = [given] if isinstance(given, str) else list(map(str, given))
+            places = [i for i, name in enumerate(self.names) if name == label or name.startswith(f"{label}[")]
+            if len(places) != len(texts):
+                known = ", ".join(self.names)
+                raise ValueError(f"{label} has {len(places)} elements, not {len(texts)}; there are {known}")
+            for i, text in zip(places, texts, strict=True):
+                new[i] = text
+        if len(set(new)) < len(new):
+            raise ValueError(f"two parameters cannot have one name: {', '.join(new)}")
+        return replace(self, names=tuple(new))
+
     def summary(self) -> Summary:
-        """The table of coefficients, and how the fit went; `print` it."""
+        """The table of coefficients, and how the fit went: `print` it, or take its HTML or LaTeX."""
         return summarize(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers of the fit as lists, numbers and texts, ready for `json.dumps`; None stands for NaN."""
+        """The numbers of the fit as lists, numbers and texts, ready for `json.dumps`.
+
+        Under "params", the estimate, errors and 95 % Wald interval of each; `None` stands for what is not
+        finite.
+        """
         low, high = self.conf_int().T
         columns = {
             "estimate": self.x,
@@ -312,16 +376,18 @@ class FitResult:
             "p": self.pvalues,
             "low": low,
             "high": high,
+            "fixed": self.is_fixed,
         }
         coefficients = {
             name: {key: _plain(values[i]) for key, values in columns.items()}
             for i, name in enumerate(self.names)
         }
-        scalars = ("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "message")
-        rest = ("nit", "nfev", "method", "model", "cov_type")
         cov = [[_plain(value) for value in row] for row in self.cov_params()]
-        numbers = {name: _plain(getattr(self, name)) for name in (*scalars, *rest)}
-        return {"params": coefficients, "cov_params": cov, **numbers}
+        return {
+            "params": coefficients,
+            "cov_params": cov,
+            **{name: _plain(getattr(self, name)) for name in _REPORTED},
+        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that `tapegrad.load` reads, without pickle; see `tapegrad.mle.storage`."""
@@ -329,6 +395,5 @@ class FitResult:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,8 +1,10 @@
 """Fits and tapes as files, without pickle: reading a file from a stranger runs no code of theirs.
 
 A file is JSON. Numbers keep every bit: arrays are stored as base64 of their little-endian bytes, floats by
-their shortest exact digits. Everything that is read is checked: types, sizes, op names, and for a tape all
-that `verify` checks. Whatever is wrong is a `StorageError`.
+their shortest exact digits. Everything that is read is checked: types, sizes, texts, op names and attributes,
+for a fit that its parts belong together, and for a tape all that `verify` checks. Whatever is wrong is a
+`StorageError`. Texts that later stand in listings or in generated code are of one line, and the room that a
+tape asks for is limited, however small its file.
 """
 
 import base64
@@ -10,12 +12,14 @@ import binascii
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tapegrad.ops.indexing import ARRAY
 from tapegrad.ops.registry import OPS, Aval
 from tapegrad.tape import Constant, Entry, Guard, Source, Tape, verify
 
@@ -27,6 +31,8 @@ _DTYPES: Final = {"float64": "<f8", "int64": "<i8", "bool": "|b1"}
 _SPECIAL: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 # Deeper nests are not made by any trace or fit; reading them would exhaust the stack.
 _DEPTH: Final = 50
+# A slot of a tape may have this many elements: 1 GiB of float64.
+_ELEMENTS: Final = 2**27
 
 
 class StorageError(ValueError):
@@ -43,13 +49,25 @@ def save(item: "FitResult | Tape", path: str | os.PathLike[str]) -> None:
         resampled. Of a tape's source lines the file's name and the line's number are kept.
     path : path-like
         Where; an existing file is overwritten.
+
+    Raises
+    ------
+    TypeError
+        If `item` is neither, or holds something that is no number, text or array.
+    OSError
+        If the file cannot be written.
     """
+    from tapegrad.mle.result import FitResult
+
     if isinstance(item, Tape):
         content = {"format": "tapegrad tape", "version": VERSION, "tape": _tape_to_json(item)}
-    else:
+    elif isinstance(item, FitResult):
         names = [field.name for field in fields(item) if field.name != "_model"]
         values = {name: _encode(getattr(item, name)) for name in names}
         content = {"format": "tapegrad fit", "version": VERSION, "fit": values}
+    else:
+        kind = type(item).__name__
+        raise TypeError(f"save takes a fit or a tape (of what trace returns, its .tape), not a {kind}")
     Path(path).write_text(json.dumps(content, allow_nan=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -69,7 +87,7 @@ def load(path: str | os.PathLike[str]) -> "FitResult | Tape":
     """
     raw = Path(path).read_bytes()
     try:
-        content = json.loads(raw.decode("utf-8"))
+        content = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
         kind, version = content["format"], content["version"]
         if version != VERSION:
             raise StorageError(f"{path} has version {version!r} of the format, expected {VERSION}")
@@ -81,7 +99,18 @@ def load(path: str | os.PathLike[str]) -> "FitResult | Tape":
         raise
     except Exception as error:  # whatever damaged content leads to
         raise StorageError(f"{path} is not a file that save wrote, or is damaged: {error!r:.200}") from error
-    raise StorageError(f"{path} holds {kind!r:.40}, expected a tapegrad fit or tape")
+    raise StorageError(f"{path} holds {kind!a:.40}, expected a tapegrad fit or tape")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise StorageError("an object has two entries of one name")
+    return found
+
+
+def _constant(text: str) -> Any:
+    raise StorageError(f"{text} is no number of JSON")  # what is not finite is stored by name
 
 
 # Values -----------------------------------------------------------------------------------------------------
@@ -137,7 +166,7 @@ def _decode(value: Any, depth: int = 0) -> Any:
         return {_decode(key, depth + 1): _decode(item, depth + 1) for key, item in content}
     if tag == ":dtype":
         return np.dtype(_known_dtype(content))
-    raise StorageError(f"unknown tag {tag!r:.40}")
+    raise StorageError(f"unknown tag {tag!a:.40}")
 
 
 def _array_to_json(array: Any) -> dict[str, Any]:
@@ -164,19 +193,20 @@ def _array_from_json(content: dict[str, Any]) -> Any:
 
 def _known_dtype(name: Any) -> str:
     if not (isinstance(name, str) and name in _DTYPES):
-        raise StorageError(f"unknown dtype {name!r:.40}")
+        raise StorageError(f"unknown dtype {name!a:.40}")
     return name
 
 
 def _count(n: Any) -> int:
     if type(n) is not int or n < 0:
-        raise StorageError(f"{n!r:.40} is no count")
+        raise StorageError(f"{n!a:.40} is no count")
     return n
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise StorageError(f"{value!r:.40} is no text")
+def _line(value: Any) -> str:
+    """A text of one line, without control characters: it may stand in a listing, or in generated code."""
+    if not (isinstance(value, str) and value.isprintable()):
+        raise StorageError(f"{value!a:.40} is no line of text")
     return value
 
 
@@ -189,7 +219,7 @@ def _fit_from_json(content: dict[str, Any]) -> "FitResult":
     known = {field.name for field in fields(FitResult)} - {"_model"}
     unknown = sorted(set(content) - known)
     if unknown:
-        raise StorageError(f"{unknown[0]!r:.40} is no field of a fit")
+        raise StorageError(f"{unknown[0]!a:.40} is no field of a fit")
     values = {name: _decode(value) for name, value in content.items()}
     result = FitResult(**values)
     _check_fit(result)
@@ -197,28 +227,46 @@ def _fit_from_json(content: dict[str, Any]) -> "FitResult":
 
 
 def _check_fit(result: "FitResult") -> None:
-    if not (isinstance(result.names, tuple) and all(isinstance(name, str) for name in result.names)):
-        raise StorageError("the parameters' names are not texts")
+    if not isinstance(result.names, tuple) or len(set(map(_line, result.names))) < len(result.names):
+        raise StorageError("the parameters' names are no tuple of different texts")
+    for name in ("method", "model", "cov_type"):
+        _line(getattr(result, name))
+    if not (isinstance(result.message, str) and result.message.replace("\n", " ").isprintable()):
+        raise StorageError("message is no text")
+    for name in ("nit", "nfev", "njev", "nhev"):
+        _count(getattr(result, name))
+    if result.nobs is not None:
+        _count(result.nobs)
+    if type(result.llf) is not float or type(result.converged) is not bool:
+        raise StorageError("llf is no float, or converged neither true nor false")
+    _check_arrays(result)
+    if not np.array_equal(np.array(_numbers(result.params), dtype=np.float64), result.x, equal_nan=True):
+        raise StorageError("params and x are not the same numbers")
+
+
+def _numbers(nest: Any) -> list[Any]:
+    if isinstance(nest, dict | list | tuple):
+        items = nest.values() if isinstance(nest, dict) else nest
+        return [number for item in items for number in _numbers(item)]
+    if type(nest) not in (int, float, np.float64, np.ndarray):
+        raise StorageError(f"{nest!a:.40} is no parameter")
+    return list(np.ravel(nest))
+
+
+def _check_arrays(result: "FitResult") -> None:
+    if (result.free is None) != (result.jacobian is None):
+        raise StorageError("free and jacobian go together")
     p = len(result.names)
-    q = p if result.free is None else len(result.free)
+    q = p if result.free is None else np.size(result.free)
     shapes = {"x": (p,), "observed_info": (q, q), "free": (q,), "cov_free": (q, q), "jacobian": (p, q)}
-    optional = ("free", "cov_free", "jacobian")
+    if result.path is not None:
+        shapes["path"] = (np.size(result.path),)
     for name, shape in shapes.items():
         array = getattr(result, name)
-        if array is None and name in optional:
+        if array is None and name in ("free", "cov_free", "jacobian"):
             continue
         if not (isinstance(array, np.ndarray) and array.dtype == np.float64 and array.shape == shape):
             raise StorageError(f"{name} is no array of float64 of shape {shape}")
-    path = result.path
-    if not (path is None or (isinstance(path, np.ndarray) and path.dtype == np.float64 and path.ndim == 1)):
-        raise StorageError("path is no vector of float64")
-    types = {"llf": float, "converged": bool, "message": str, "method": str, "model": str, "cov_type": str}
-    counts = dict.fromkeys(("nit", "nfev", "njev", "nhev"), int)
-    for name, kind in (types | counts).items():
-        if type(getattr(result, name)) is not kind:
-            raise StorageError(f"{name} is no {kind.__name__}")
-    if not (result.nobs is None or type(result.nobs) is int):
-        raise StorageError("nobs is no count")
 
 
 # Tapes ------------------------------------------------------------------------------------------------------
@@ -248,7 +296,7 @@ def _tape_to_json(tape: Tape) -> dict[str, Any]:
 
 
 def _source_to_json(source: Source | None) -> list[Any] | None:
-    # The folder is nobody else's business, and a listing must not open any file that a stranger names.
+    # The folder is nobody else's business.
     return None if source is None else [os.path.basename(source.file), source.line]
 
 
@@ -256,49 +304,63 @@ def _source_from_json(content: Any) -> Source | None:
     if content is None:
         return None
     file, line = content
-    return Source(os.path.basename(_text(file)), _count(line))
+    if os.path.basename(_line(file)) != file:  # a listing shows lines of no file that a stranger names
+        raise StorageError(f"{file!a:.40} is no name of a file without its folder")
+    return Source(file, _count(line))
 
 
 def _tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
+    avals = tuple(_aval(*aval) for aval in content["avals"])
     tape = Tape(
-        name=_text(content["name"]),
-        avals=tuple(_aval(*aval) for aval in content["avals"]),
+        name=_line(content["name"]),
+        avals=avals,
         parameters=tuple(map(_count, content["parameters"])),
         data=tuple(map(_count, content["data"])),
         constants=tuple(
             Constant(_count(slot), _frozen(_decode(v, depth))) for slot, v in content["constants"]
         ),
-        entries=tuple(_entry(entry, depth) for entry in content["entries"]),
+        entries=tuple(_entry(entry, avals, depth) for entry in content["entries"]),
         outputs=tuple(map(_count, content["outputs"])),
         guards=tuple(
             Guard(_count(slot), _frozen(_decode(outcome, depth)), _source_from_json(source))
             for slot, outcome, source in content["guards"]
         ),
-        labels=tuple((_count(slot), _text(label)) for slot, label in content["labels"]),
+        labels=tuple((_count(slot), _line(label)) for slot, label in content["labels"]),
     )
     verify(tape)
     return tape
 
 
 def _aval(shape: list[int], dtype: str) -> Aval:
-    return Aval(tuple(map(_count, shape)), np.dtype(_known_dtype(dtype)))
+    counts = tuple(map(_count, shape))
+    if math.prod(counts) > _ELEMENTS:
+        raise StorageError(f"a slot has more than {_ELEMENTS} elements")
+    return Aval(counts, np.dtype(_known_dtype(dtype)))
 
 
-def _entry(content: dict[str, Any], depth: int) -> Entry:
+def _entry(content: dict[str, Any], avals: Sequence[Aval], depth: int) -> Entry:
     if content["op"] not in OPS:
-        raise StorageError(f"unknown op {content['op']!r:.40}")
-    return Entry(
-        OPS[content["op"]],
-        tuple(map(_count, content["inputs"])),
-        _count(content["output"]),
-        tuple((_text(name), _decode(value, depth)) for name, value in content["attrs"]),
-        _source_from_json(content["source"]),
-    )
+        raise StorageError(f"unknown op {content['op']!a:.40}")
+    op, inputs = OPS[content["op"]], tuple(map(_count, content["inputs"]))
+    attrs = tuple((_line(name), _decode(value, depth)) for name, value in content["attrs"])
+    # Printed as they stand, so that none may be there that the op does not take; it tells by its shape rule.
+    op.shape(*(avals[slot].shape for slot in inputs), **dict(attrs))
+    for name, value in attrs:
+        if name == "index" and not (isinstance(value, tuple) and all(map(_is_index, value))):
+            raise StorageError(f"{value!a:.40} is no index")
+    return Entry(op, inputs, _count(content["output"]), attrs, _source_from_json(content["source"]))
+
+
+def _is_index(item: Any) -> bool:
+    """Whether this is an element of an index as tapes hold them, see `tapegrad.ops.indexing`."""
+    if isinstance(item, tuple):
+        return len(item) == 3 and all(part is None or type(part) is int for part in item)
+    return item is None or item is Ellipsis or item == ARRAY or type(item) is int
 
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
     elif not isinstance(value, bool | int | float | np.generic):
-        raise StorageError(f"{value!r:.40} is no number and no array")
+        raise StorageError(f"{value!a:.40} is no number and no array")
     return value

@@ -1,5 +1,7 @@
 """The table of a fit, as text, HTML and LaTeX."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -46,28 +48,32 @@ class Summary:
         lines = text_table([_HEADER, *(row[:5] for row in self.rows)])
         stars = ("", *(row[5] for row in self.rows))
         table = [f"{line} {mark}".rstrip() for line, mark in zip(lines, stars, strict=True)]
-        return "\n".join((self.title, *table, "---", _LEGEND, *self.notes))
+        return "\n".join((self.title, *table, "---", *self.notes))
 
     __repr__ = __str__
 
     def as_html(self) -> str:
-        """The table as HTML."""
-        notes = "".join(f"<p>{escape(note)}</p>" for note in (_LEGEND, *self.notes))
-        return f"<p>{escape(self.title)}</p>{html_table([(*_HEADER, ''), *self.rows])}{notes}"
+        """The table as HTML, which Jupyter shows by itself."""
+        notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
+        return f"<div>{escape(self.title)}</div>{html_table([(*_HEADER, ''), *self.rows])}{notes}"
 
-    _repr_html_ = as_html  # what Jupyter shows
+    _repr_html_ = as_html
 
     def as_latex(self) -> str:
-        """The table as LaTeX, a ``tabular`` with its title and notes as comments."""
-        comments = [f"% {line}" for line in (self.title, *self.notes)]
-        rows = [" & ".join(map(_tex, cells)) + r" \\" for cells in ((*_HEADER, ""), *self.rows)]
-        begin, end = r"\begin{tabular}{lrrrrl}", r"\end{tabular}"
-        rule = r"\hline"
-        return "\n".join([*comments, begin, rule, rows[0], rule, *rows[1:], rule, end])
+        """The table as LaTeX: a ``tabular``, which needs no package, with the title as a comment above it."""
+        lines = [" & ".join(map(_tex, cells)) for cells in self.rows]
+        short = [line for note in self.notes for line in textwrap.wrap(note, 100)]
+        notes = [rf"\multicolumn{{6}}{{l}}{{\footnotesize {_tex(line)}}}" for line in short]
+        parts = ([" & ".join(map(_tex, (*_HEADER, "")))], lines, notes)
+        body = "\\hline\n".join("".join(f"{line} \\\\\n" for line in part) for part in parts)
+        title = " ".join(self.title.split())  # whatever its name: no line of it leaves the comment
+        return f"% {title}\n\\begin{{tabular}}{{lrrrrl}}\n\\hline\n{body}\\end{{tabular}}"
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    # A minus is no hyphen, and TeX would make one space of several.
+    return re.sub(r"-(?=\d)", "$-$", escaped).replace("    ", r"\quad ")
 
 
 def text_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -81,10 +87,13 @@ def text_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def html_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows of cells as an HTML table, the first row as its head."""
+    """Rows of cells as an HTML table, the first row as its head, the first column to the left."""
 
     def line(cells: tuple[str, ...], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        sides = ("left", *("right" for _ in cells[1:]))
+        pairs = zip(cells, sides, strict=True)
+        inner = (f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in pairs)
+        return f"<tr>{''.join(inner)}</tr>"
 
     body = "".join(line(cells, "td") for cells in rows[1:])
     return f"<table><thead>{line(rows[0], 'th')}</thead><tbody>{body}</tbody></table>"
@@ -93,33 +102,63 @@ def html_table(rows: Sequence[tuple[str, ...]]) -> str:
 def summarize(result: "FitResult") -> Summary:
     """The table of a fit."""
     columns = zip(result.names, result.x, result.bse, result.zvalues, result.pvalues, strict=True)
-    bic = "nan (pass nobs=)" if result.nobs is None else criterion(result.bic)
-    observations = "unknown" if result.nobs is None else str(result.nobs)
     robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
-    fixed = result.is_fixed
+    rows = [
+        fixed_row(name, x) if held else row(name, x, *rest)
+        for (name, x, *rest), held in zip(columns, result.is_fixed, strict=True)
+    ]
+    if not result.converged:  # what is no maximum has no significant coefficients
+        rows = [(*cells[:5], "") for cells in rows]
     return Summary(
         title=f"Maximum likelihood fit: {result.model}    method: {result.method}{robust}",
-        rows=tuple(
-            fixed_row(name, x) if held else row(name, x, *rest)
-            for (name, x, *rest), held in zip(columns, fixed, strict=True)
-        ),
-        notes=(
-            f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
-            f"No. observations: {observations}",
-            f"Converged in {result.nit} iteration{'s' * (result.nit != 1)}"
-            if result.converged
-            else f"NOT CONVERGED after {result.nit} iterations: {result.message}",
-        ),
+        rows=tuple(rows),
+        notes=(*((_LEGEND,) if result.converged else ()), _criteria(result), *_ending(result)),
     )
+
+
+def _criteria(result: "FitResult") -> str:
+    bic = "nan (pass nobs=)" if result.nobs is None else criterion(result.bic)
+    observations = "unknown" if result.nobs is None else str(result.nobs)
+    return (
+        f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
+        f"No. observations: {observations}"
+    )
+
+
+def _ending(result: "FitResult") -> tuple[str, ...]:
+    """How the fit ended, and whether there is more to be said about it."""
+    iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
+    if not result.converged:
+        why = result.message.removeprefix("not converged: ")
+        return (f"NOT CONVERGED after {iterations}: {why}", "diagnose() says more")
+    if not result.se_reliable:
+        return (
+            f"Converged in {iterations}",
+            "The standard errors have few right digits: diagnose() says why",
+        )
+    return (f"Converged in {iterations}",)
 
 
 def row(name: str, estimate: float, error: float, z: float, p: float) -> tuple[str, ...]:
     """One line of the table, as text; the stars come last."""
     # Six decimals in general; six significant digits where they would show too few of them, or too many.
-    plain = abs(estimate) < 1e7 and not (error < 1e-3 or error >= 1e7)
+    size = error if np.isfinite(error) else abs(estimate) or 1.0
+    plain = abs(estimate) < 1e7 and 1e-3 <= size < 1e7
     number = "{:.6f}" if plain else "{:.5e}"
     stars = next((stars for limit, stars in _STARS if p < limit), "")
-    return (name, number.format(estimate), number.format(error), f"{z:.3f}", _p_value(p), stars)
+    return (
+        name,
+        _unsigned_zero(number.format(estimate)),
+        number.format(error),
+        _unsigned_zero(f"{z:.3f}"),
+        _p_value(p),
+        stars,
+    )
+
+
+def _unsigned_zero(text: str) -> str:
+    """Without the minus of what has been rounded to zero."""
+    return text.removeprefix("-") if float(text) == 0.0 else text
 
 
 def fixed_row(name: str, value: float) -> tuple[str, ...]:
