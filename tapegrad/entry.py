@@ -45,8 +45,8 @@ def trace(
         Threads that share the blocks of a row loop. More than one pay from some 100,000 rows on; the result
         does not depend on their number.
     sufficient_statistics : bool
-        Put sums over rows that are polynomials in the data together from sums computed once, so that a
-        replay's cost does not depend on the number of rows.
+        Compute sums over rows that are polynomials in the data, and least squares, on a few rows found once,
+        so that a replay's cost does not depend on the number of rows.
 
     Returns
     -------

@@ -80,7 +80,8 @@ class TracedFunction:
     def plan(self) -> Plan:
         """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
         tapes = self._router.current.tapes
-        return plan(lowered(tapes.gradient if self.outputs.is_scalar else tapes.value, BLOCK))
+        _, tape = tapes.finished("gradient" if self.outputs.is_scalar else "value")
+        return plan(lowered(tape, BLOCK))
 
     def source(self) -> str:
         """The NumPy code of value and gradient on the current path; of the value, if it is not a scalar."""

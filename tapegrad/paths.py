@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.executable import BACKENDS, Executable, Program
+from tapegrad.backends.replay import evaluate
 from tapegrad.derive.continuation import waist
 from tapegrad.derive.forward import jacobian_by_columns, pushforward
 from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
-from tapegrad.passes import Pass, dce, tidy
+from tapegrad.passes import FINISHING, Pass, dce, once, tidy
 from tapegrad.stages import BLOCK, row_axis
 from tapegrad.tape import Tape, size_of
 
@@ -49,6 +50,7 @@ class Tapes:
     def __init__(self, recorded: Tape, running: Running) -> None:
         self.recorded = recorded
         self._running = running
+        self._finished: dict[str, tuple[Tape, Tape]] = {}
         self._programs: dict[str, Program] = {}
 
     def _tidy(self, tape: Tape) -> Tape:
@@ -142,10 +144,16 @@ class Tapes:
         pattern = jacobian_pattern(self.value)
         return colour_columns(pattern), colour_columns(pattern.T)
 
+    def finished(self, kind: str) -> tuple[Tape, Tape]:
+        """One of these tapes, by its name, as it is run: what depends on data alone, and the rest."""
+        if kind not in self._finished:
+            self._finished[kind] = once(tidy(getattr(self, kind), FINISHING))
+        return self._finished[kind]
+
     def program(self, kind: str) -> Program:
         """One of these tapes, by its name, made ready to run; its last direction comes late."""
         if kind not in self._programs:
-            tape: Tape = getattr(self, kind)
+            _, tape = self.finished(kind)
             given = len(self.recorded.parameters) * (2 if kind == "third" else 1)
             make = BACKENDS[self._running.backend]
             self._programs[kind] = make(tape, tape.parameters[given:], self._running.threads)
@@ -170,10 +178,11 @@ class Path:
         """One of the tapes, by its name, ready to run."""
         known = self._executables.get(kind)
         if known is None:
-            tape: Tape = getattr(self.tapes, kind)
+            early, rest = self.tapes.finished(kind)
             # Directions stand before the data, whose slots are then no longer those of the recorded tape.
-            data = dict(zip(tape.data, self.data.values(), strict=True))
-            known = Executable(self.tapes.program(kind), data, bool(tape.guards))
+            values = evaluate(early, np.empty(0), dict(zip(early.data, self.data.values(), strict=True)))
+            data = {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
+            known = Executable(self.tapes.program(kind), data, bool(rest.guards))
             self._executables[kind] = known
         return known
 

@@ -137,6 +137,7 @@ MEANING: dict[str, Callable[..., Any]] = {
     "rad2deg": lambda x: x * 180 / mp.pi,
     "reciprocal": lambda x: 1 / x,
     "relu": _of_sign(lambda x: max(x, 0)),
+    "share": lambda x, y: 1 / (1 + mp.exp(y - x)),
     "sin": mp.sin,
     "sinh": mp.sinh,
     "softplus": lambda x: _logaddexp(0, x),

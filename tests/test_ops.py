@@ -136,7 +136,9 @@ def test_value_traced_and_replayed(sample, backend):
     tg.verify(tidy(tape.tape))
     for theta in (program.params, program.elsewhere()):
         expected = sample.op.kernel(*program.merged(theta), **sample.attrs)
-        np.testing.assert_array_equal(tape([*theta, 0.0]), expected)
+        # An array over a scalar is run as times its reciprocal, which is rounded once more.
+        tolerance = 3e-16 if sample.op.name == "div" else 0.0
+        np.testing.assert_allclose(tape([*theta, 0.0]), expected, rtol=tolerance, atol=0.0)
 
 
 @pytest.mark.parametrize("sample", SAMPLES)

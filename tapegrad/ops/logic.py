@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.broadcasting import unbroadcast
+from tapegrad.ops.broadcasting import unbroadcast, write_where
 from tapegrad.ops.registry import BOOL, FLOAT, Linear, Op, broadcast, elementwise, implements, register
 from tapegrad.ops.shaping import shape_of
 
@@ -65,9 +65,7 @@ logical_not = elementwise(
 def _where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
     if out is None:
         return np.where(c, x, y)
-    np.copyto(out, y)
-    np.copyto(out, x, where=c)
-    return out
+    return write_where(c, x, y, out)
 
 
 def _where_transpose(i: int, ct: Any, c: Any, x: Any, y: Any) -> Any:

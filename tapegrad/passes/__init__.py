@@ -1,16 +1,24 @@
-"""Tape -> Tape: each pass is a function in a file of its own, and the order is this tuple."""
+"""Tape -> Tape: each pass is a function in a file of its own, and the order is these tuples.
+
+`PASSES` tidy a tape that is to be read, differentiated and run. `FINISHING` make it ready to run, with forms
+of which no derivative is taken any more.
+"""
 
 from collections.abc import Callable, Sequence
 
 from tapegrad.passes.cse import cse
 from tapegrad.passes.dce import dce
+from tapegrad.passes.exponentials import exponentials
 from tapegrad.passes.fold import fold
+from tapegrad.passes.once import once
 from tapegrad.passes.simplify import simplify
 from tapegrad.passes.statistics import statistics
+from tapegrad.passes.strength import strength
 from tapegrad.passes.sums import sums
 from tapegrad.tape import Tape
 
 PASSES = (fold, simplify, statistics, cse, dce, sums)
+FINISHING = (exponentials, strength, dce)
 
 
 Pass = Callable[[Tape], Tape]
@@ -23,4 +31,17 @@ def tidy(tape: Tape, passes: Sequence[Pass] = PASSES) -> Tape:
     return tape
 
 
-__all__ = ["PASSES", "cse", "dce", "fold", "simplify", "statistics", "sums", "tidy"]
+__all__ = [
+    "FINISHING",
+    "PASSES",
+    "cse",
+    "dce",
+    "exponentials",
+    "fold",
+    "once",
+    "simplify",
+    "statistics",
+    "strength",
+    "sums",
+    "tidy",
+]

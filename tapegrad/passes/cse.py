@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.elementwise import add, mul
 from tapegrad.ops.registry import Attrs, Op
@@ -16,14 +18,11 @@ def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:
 
 
 def cse(tape: Tape) -> Tape:
-    """Let equal entries and equal scalar constants share one slot."""
+    """Let equal entries and equal constants share one slot."""
     builder = Builder(tape.name)
+    first = _equal_constants(tape)
     seen: dict[Any, int] = {}
-    first: dict[int, int] = {}
-    for slot, value in tape.constants:
-        key: Any = ("float", value.hex()) if isinstance(value, float) else ("array", id(value))
-        first[slot] = seen.setdefault(key, slot)
-    new = copy_leaves(tape, builder, set(seen.values()))
+    new = copy_leaves(tape, builder, set(first.values()))
     new.update({slot: new[kept] for slot, kept in first.items()})
     for entry in tape.entries:
         inputs = tuple([new[slot] for slot in entry.inputs])
@@ -35,3 +34,33 @@ def cse(tape: Tape) -> Tape:
         new[entry.output] = known
     copy_guards(tape, builder, new)
     return builder.finish(new[slot] for slot in tape.outputs)
+
+
+def _equal_constants(tape: Tape) -> dict[int, int]:
+    """For each constant slot the one that is kept for all with its bits: one with a name, if there is."""
+    names = dict(tape.labels)
+    kept: dict[Any, list[tuple[int, Any]]] = {}
+    first: dict[int, int] = {}
+    for slot, value in sorted(tape.constants, key=lambda constant: constant.slot not in names):
+        alike = kept.setdefault(_outline(value), [])
+        same = (known for known, other in alike if other is value or _same_bits(other, value))
+        first[slot] = next(same, slot)
+        if first[slot] == slot:
+            alike.append((slot, value))
+    return first
+
+
+def _outline(value: Any) -> Any:
+    """What equal constants have in common, and few others."""
+    if isinstance(value, float):
+        return value.hex()
+    ends = value.flat[[0, -1]].tobytes() if value.size else b""
+    return value.shape, value.dtype.str, ends
+
+
+def _same_bits(x: Any, y: Any) -> bool:
+    if isinstance(x, float):
+        return True
+    if x.dtype.kind == "f":  # in which zeros of both signs are equal, and NaNs are not
+        x, y = np.ascontiguousarray(x).view(np.int64), np.ascontiguousarray(y).view(np.int64)
+    return bool(np.array_equal(x, y))

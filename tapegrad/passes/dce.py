@@ -9,6 +9,9 @@ from tapegrad.tape import Tape, needed_for
 def dce(tape: Tape) -> Tape:
     """Keep only what leads to an output or to a guard."""
     needed = needed_for(tape, (*tape.outputs, *(guard.slot for guard in tape.guards)))
+    written = (*(entry.output for entry in tape.entries), *(slot for slot, _ in tape.constants))
+    if needed.issuperset(written):
+        return tape
     builder = Builder(tape.name)
     new = copy_leaves(tape, builder, needed)
     for entry in tape.entries:

@@ -1,0 +1,58 @@
+"""Rules of what chooses: `where`, `maximum`, shares, and gates, which keep out what was not chosen.
+
+All are exact but for the sign of a zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapegrad.ops.elementwise import mul, neg, share
+from tapegrad.ops.registry import broadcast
+from tapegrad.passes.writer import Writer
+from tapegrad.tape import Entry
+
+
+def decided(w: Writer, entry: Entry) -> int | None:
+    """`where` takes one side if its condition is constant, and the same everywhere."""
+    condition = w.known.get(entry.inputs[0])
+    if condition is None or np.all(condition) != np.any(condition):
+        return None
+    chosen = entry.inputs[1 if np.all(condition) else 2]
+    return w.stretch(entry, chosen, broadcast(*map(w.shape, entry.inputs)))
+
+
+def same_either_way(w: Writer, entry: Entry) -> int | None:
+    """`where`, `maximum` and `minimum` of x and x are x."""
+    *_, x, y = entry.inputs
+    return w.stretch(entry, x, broadcast(*map(w.shape, entry.inputs))) if x == y else None
+
+
+def open_gate(w: Writer, entry: Entry) -> int | None:
+    """A constant gate without a zero lets everything through."""
+    gate = w.known.get(entry.inputs[0])
+    return w.apply(entry, mul, *entry.inputs) if gate is not None and np.all(gate) else None
+
+
+def closed_gate(w: Writer, entry: Entry) -> int | None:
+    """A constant gate of zeros lets nothing through."""
+    gate = w.known.get(entry.inputs[0])
+    if gate is None or np.any(gate):
+        return None
+    return w.stretch(entry, w.number(0.0), broadcast(*map(w.shape, entry.inputs)))
+
+
+def needless_gate(w: Writer, entry: Entry) -> int | None:
+    """A constant factor that is finite gives 0 times 0 by itself."""
+    factor = w.known.get(entry.inputs[1])
+    return w.apply(entry, mul, *entry.inputs) if factor is not None and np.all(np.isfinite(factor)) else None
+
+
+def share_of_a_negative(w: Writer, entry: Entry) -> int | None:
+    """The share of -x beside 0 is that of 0 beside x."""
+    x, y = entry.inputs
+    if w.is_number(y, 0.0) and w.is_made(x, neg):
+        return w.apply(entry, share, y, w.made[x].inputs[0])
+    if w.is_number(x, 0.0) and w.is_made(y, neg):
+        return w.apply(entry, share, w.made[y].inputs[0], x)
+    return None

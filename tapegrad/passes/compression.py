@@ -1,0 +1,197 @@
+"""A few rows in the place of many: they have the same sums, sums of squares and sums of products.
+
+Let B be an n x K matrix of data, and R the triangular factor in ``[1, B - centre] = Q R``. Q is orthogonal:
+what is linear in the columns has the same sum of squares over the rows of B as over those of R and, n times,
+at the centre. R keeps what the products B'B lose, columns that nearly depend on each other (A. Bjorck,
+Numerical Methods for Least Squares Problems, 1996, section 2.4), and the centre keeps a spread that is small
+against the mean (T. F. Chan, G. H. Golub and R. J. LeVeque, 1983).
+
+R is found block by block and from the factors of the blocks (J. Demmel, L. Grigori, M. Hoemmen and J. Langou,
+2012), so that nothing else as large as the data is ever held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+# Columns, shape (K, m), and the weights of these m rows, or None where all are 1.
+Block = tuple[Array, Array | None]
+Blocks = Callable[[], Iterator[Block]]  # the blocks of rows, each time from the beginning
+
+BLOCK = 1 << 16  # numbers in a block, so that it stays in the cache
+CANCELS = 100.0  # of how many times the residuals the parts of a fit may be before it is taken out
+_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """The rows that stand for all rows of K columns.
+
+    Attributes
+    ----------
+    weight : float
+        The sum of the weights: without weights, the number of rows.
+    centre : ndarray of shape (K,)
+        A row next to the weighted mean.
+    excess : ndarray of shape (K,)
+        The weighted sum of all rows less the centre: what rounding leaves of it.
+    factor : ndarray of shape (r, K)
+        The triangular factor of the rows less their mean, times the square roots of the weights; r <= K.
+    fit : ndarray of shape (K,) or None
+        If one column holds the residuals of a fit to the others, its coefficients, and 0 for itself.
+    intercept : float
+        The intercept of that fit.
+    """
+
+    weight: float
+    centre: Array
+    excess: Array
+    factor: Array
+    fit: Array | None = None
+    intercept: float = 0.0
+
+
+def compress(blocks: Blocks, gated: Sequence[bool], squares: bool = True) -> Compressed | None:
+    """The rows that stand for all; None where data or weights are not finite, or nothing has weight.
+
+    Parameters
+    ----------
+    blocks : callable
+        Gives the rows; no weight is negative.
+    gated : sequence of K bool
+        In which columns a zero counts for nothing, see `_signed`.
+    squares : bool
+        Whether the factor is wanted; without it, it has no rows.
+    """
+    weight, sums, low, high = _summed(blocks, len(gated))
+    if not (0.0 < weight < np.inf and np.isfinite(low).all() and np.isfinite(high).all()):
+        return None
+    centre = np.where(low < high, sums / weight, low)
+    excess, factor = _deviations(blocks, lambda columns: columns - centre[:, None], low < high, squares)
+    if not (np.isfinite(excess).all() and np.isfinite(factor).all()):
+        return None
+    for j in range(len(gated)):
+        has_one_sign = low[j] > 0.0 or high[j] < 0.0
+        has_one_sign |= gated[j] and (low[j] >= 0.0 or high[j] <= 0.0)
+        centre[j], excess[j] = _signed(float(centre[j]), float(excess[j]), weight, has_one_sign)
+    return Compressed(weight, centre, excess, factor)
+
+
+def _summed(blocks: Blocks, width: int) -> tuple[float, Array, Array, Array]:
+    """The sum of the weights, the weighted sums of the columns, and their smallest and largest elements."""
+    counts, sums = [0.0], [np.zeros(width)]
+    low, high = np.full(width, np.inf), np.full(width, -np.inf)
+    for columns, weights in blocks():
+        counts.append(columns.shape[1] if weights is None else float(np.add.reduce(weights)))
+        sums.append(np.add.reduce(columns if weights is None else columns * weights, axis=1))
+        low = np.minimum(low, columns.min(axis=1))
+        high = np.maximum(high, columns.max(axis=1))
+    return float(np.add.reduce(counts)), _added(sums), low, high
+
+
+def _deviations(
+    blocks: Blocks, centred: Callable[[Array], Array], varies: Array, squares: bool
+) -> tuple[Array, Array]:
+    """The sums of the centred columns, and the factor of those that vary, but for its row of the mean."""
+    excesses, parts = [], [np.zeros((1, 1 + int(varies.sum())))]
+    most = max(4, BLOCK // varies.size**2) if varies.size else 4
+    for columns, weights in blocks():
+        rows = centred(columns)
+        excesses.append(np.add.reduce(rows if weights is None else rows * weights, axis=1))
+        if squares:
+            rows = np.concatenate([np.ones((1, rows.shape[1])), rows[varies]])
+            parts.append(_factor((rows if weights is None else rows * np.sqrt(weights)).T))
+        if len(parts) == most:
+            parts = [_factor(np.concatenate(parts))]
+    found = _factor(np.concatenate(parts))[1:, 1:]
+    factor = np.zeros((len(found), varies.size))
+    factor[:, varies] = found
+    return _added(excesses), factor[np.any(factor != 0.0, axis=1)]
+
+
+def _factor(rows: Array) -> Array:
+    """The triangular factor of a matrix, its diagonal not negative."""
+    factor: Array = np.asarray(np.linalg.qr(rows, mode="r"))
+    return factor * np.where(np.diagonal(factor) < 0.0, -1.0, 1.0)[:, None]
+
+
+def _added(parts: list[Array]) -> Array:
+    """The sum of the blocks' sums, pairwise."""
+    total: Array = np.add.reduce(np.ascontiguousarray(np.transpose(parts)), axis=1)
+    return total
+
+
+def _signed(centre: float, excess: float, weight: float, has_one_sign: bool) -> tuple[float, float]:
+    """Move the centre of a column by some last bits, so that infinity times the column adds up as it should.
+
+    Where all elements have one sign, infinity times each of them adds up to infinity: the excess takes the
+    centre's sign. Where signs are mixed or zeros are there, it adds up to NaN: the excess takes the other.
+    """
+    way = 1.0 if (centre < 0.0) == has_one_sign else -1.0  # where to move, against the excess that is wanted
+    for step in range(_STEPS):
+        if centre == 0.0 or excess * way < 0.0 or (excess == 0.0 and has_one_sign):
+            break
+        moved = centre + excess / weight if step == 0 else float(np.nextafter(centre, way * np.inf))
+        excess += weight * (centre - moved)
+        centre = moved
+    return centre, excess
+
+
+def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool) -> Compressed:
+    """The same rows with the residuals of a least-squares fit in the place of the response.
+
+    Where a design is ill-conditioned, the parts of a fit cancel, and ``y - X b`` loses the digits that they
+    share. With ``e = y - X b0`` for a b0 next to the optimum, found once in long doubles, ``e - X (b - b0)``
+    does not lose them there. Where little cancels, `found` itself is given back.
+
+    Parameters
+    ----------
+    found : Compressed
+    blocks : callable
+        The rows that `found` stands for.
+    response : int
+        The place of the response among the columns.
+    has_intercept : bool
+        Whether an intercept can be taken out that is no coefficient of a column.
+    """
+    fit = _worthwhile_fit(found, response)
+    if fit is None:
+        return found
+    others = np.arange(fit.size) != response
+    varies = np.any(found.factor != 0.0, axis=0)
+    precise, centre = fit.astype(np.longdouble), found.centre.astype(np.longdouble)
+    mean = centre[response] - np.add.reduce((centre * precise)[others])
+    constants = np.flatnonzero(others & ~varies & (found.centre != 0.0))[:1]
+    intercept = float(mean) if has_intercept and not constants.size else 0.0
+    fit[constants] = mean / centre[constants]
+    mean -= intercept + np.add.reduce(centre[constants] * fit[constants])
+    new_centre = found.centre.copy()
+    new_centre[response] = mean
+
+    def centred(columns: Array) -> Array:
+        rows = columns - centre[:, None]
+        rows[response] += (mean - new_centre[response]) - np.add.reduce(rows * precise[:, None])
+        return rows.astype(np.float64)
+
+    excess, factor = _deviations(blocks, centred, varies, squares=True)
+    if not (np.isfinite(excess).all() and np.isfinite(factor).all()):
+        return found
+    return replace(found, centre=new_centre, excess=excess, factor=factor, fit=fit, intercept=intercept)
+
+
+def _worthwhile_fit(found: Compressed, response: int) -> Array | None:
+    """The coefficients of the other columns, and 0 for the response, if the parts of the fit cancel much."""
+    sizes = np.sqrt(np.add.reduce(found.factor**2))
+    units = np.where(sizes > 0.0, sizes, 1.0)
+    others = np.arange(sizes.size) != response
+    fit = np.zeros(sizes.size)
+    scaled = found.factor[:, others] / units[others]
+    fit[others] = np.linalg.lstsq(scaled, found.factor[:, response])[0] / units[others]
+    residual = np.linalg.norm(found.factor[:, response] - found.factor @ fit)
+    parts = np.where(others, np.abs(fit), 1.0) * (sizes + np.sqrt(found.weight) * np.abs(found.centre))
+    return fit if parts.sum() > CANCELS * residual else None
