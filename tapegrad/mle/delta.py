@@ -16,7 +16,7 @@ from tapegrad.mle.inference import normal_intervals
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Derived:
     """A function of the estimates with its uncertainty.
 
@@ -63,6 +63,8 @@ class Derived:
             for name, value, error, (low, high) in zip(self.names, self.x, self.bse, intervals, strict=True)
         ]
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def derive(function: Callable[..., Any], params: Any, cov: Array) -> Derived:

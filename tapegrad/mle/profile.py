@@ -29,7 +29,7 @@ class ProfileWarning(RuntimeWarning):
     """A profile likelihood is not what an interval by itself would make one believe."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Profile:
     """The profile likelihood of one parameter, or of one function of them.
 
@@ -72,6 +72,8 @@ class Profile:
         low, high = self.interval
         level = f"{100 * (1 - self.alpha):g}%"
         return f"{self.name} = {self.estimate:.6g}, {level} profile interval {low:.6g} to {high:.6g}"
+
+    __repr__ = __str__
 
 
 class _Point(NamedTuple):

@@ -36,7 +36,7 @@ def checked_interval(method: str) -> str:
     return method
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap:
     """The estimates of many refits.
 
@@ -130,6 +130,8 @@ class Bootstrap:
             lines.append(f"{name:<{width}}  {x:12.6g}  {bias:12.4g}  {error:12.4g}  {low:.6g} to {high:.6g}")
         failed = f", {self.failed} more have failed" if self.failed else ""
         return "\n".join([*lines, f"{len(self.draws)} refits{failed}"])
+
+    __repr__ = __str__
 
 
 def bootstrap(

@@ -204,7 +204,7 @@ def _score(model: "Model", free: Array) -> Array:
     return gradient if model.prior is None else gradient - model.prior.value_and_grad_flat(free)[1]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """Fits of simulated data; print it.
 
@@ -258,6 +258,8 @@ class Study:
         ]
         count = f"{len(self.estimates)} fits of simulated data, {self.failed} more did not converge"
         return "\n".join([f"{count}; {100 * (1 - self.alpha):g}% Wald intervals", *text_table(rows)])
+
+    __repr__ = __str__
 
 
 def coverage(
