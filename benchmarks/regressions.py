@@ -104,6 +104,11 @@ def counts() -> Iterator[Check]:
             {"beta": start, "log_alpha": 0.0},
         )
         yield from against(name, *with_exp(result, p), result.llf, needed)
+        if name == "nb2":  # Stata's errors of the coefficients are those of the expected information
+            mu = np.exp(x @ result.x[:p])
+            information = x.T @ ((mu / (1.0 + np.exp(result.x[p]) * mu))[:, None] * x)
+            errors = np.sqrt(np.diag(np.linalg.inv(information)))
+            yield Check(name, "errors, expected", log_relative_error(errors, STORED[name]["bse"][:p]), 8.0)
 
 
 def _truncated(logpmf: Callable[..., Any], y: Array, limit: int) -> Callable[..., Any]:
@@ -287,12 +292,20 @@ def beta() -> Iterator[Check]:
     x = np.column_stack([np.ones(food["food"].size), food["income"], food["persons"]])
     y = food["food"] / food["income"]
     result = fit(
-        lambda beta, log_phi: _beta_rows(y, expit(x @ beta), np.exp(log_phi)).sum(),
+        lambda beta, log_phi, y: _beta_rows(y, expit(x @ beta), np.exp(log_phi)),
         {"beta": np.zeros(3), "log_phi": 0.0},
+        data={"y": y},
     )
-    yield from against(
-        "beta_food", *with_exp(result, 3), None, (7.0, 1.5, 0.0)
-    )  # theirs: expected information
+    estimates, observed = with_exp(result, 3)
+    yield from against("beta_food", estimates, observed, None, (7.0, 1.5, 0.0))
+    # R's errors are those of the expected information.
+    points, widths = np.polynomial.legendre.leggauss(100)
+    outcomes = {"y": 0.5 * (points + 1.0)}
+    information = result.expected_info(outcomes=outcomes, widths=0.5 * widths)
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))
+    errors[3] *= estimates[3]
+    digits = log_relative_error(errors, STORED["beta_food"]["bse"])
+    yield Check("beta_food", "errors, expected", digits, 6.5)
 
     data = load("methylation")
     steps = [(data["cpg"] == k).astype(np.float64) for k in (1.0, 2.0)]

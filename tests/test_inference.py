@@ -18,7 +18,7 @@ from tapegrad.mle import (
     wald_test,
 )
 from tapegrad.mle.simulation import expected_information
-from tapegrad.mle.transforms import unit
+from tapegrad.mle.transforms import correlation, unit
 from tapegrad.stats import bernoulli, expon, norm, poisson
 
 
@@ -104,6 +104,20 @@ def test_fixed_parameters_stay_in_the_table() -> None:
     correlation = held.corr_params()
     assert np.isnan(correlation[0]).all()
     assert correlation[1, 1] == 1.0
+
+
+def test_the_ones_in_a_correlation_matrix_are_fixed() -> None:
+    z = np.random.default_rng(0).normal(size=(60, 3)) @ (np.eye(3) + 0.5)
+    z = z / z.std(axis=0)
+
+    def loglik(R: Any) -> Any:
+        return -0.5 * np.log(np.linalg.det(R)) - 0.5 * ((z @ np.linalg.inv(R)) * z).sum(axis=1)
+
+    fitted = fit(loglik, {"R": np.eye(3)}, transforms={"R": correlation})
+    np.testing.assert_array_equal(fitted.is_fixed, np.eye(3, dtype=bool).ravel())
+    assert (fitted.bse[[0, 4, 8]] == 0.0).all()
+    assert str(fitted).count("fixed") == 3
+    assert np.isnan(fitted.corr_params()[4]).all()
 
 
 def test_correlations_and_names_of_others() -> None:

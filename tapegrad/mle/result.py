@@ -158,7 +158,8 @@ class FitResult:
             return free
         if np.isnan(free).any():  # 0 for the fixed ones would then be 0 times nan
             return np.full((self.x.size, self.x.size), np.nan)
-        return self.jacobian @ free @ self.jacobian.T
+        jacobian = np.where(self.is_fixed[:, None], 0.0, self.jacobian)
+        return np.asarray(jacobian @ free @ jacobian.T)
 
     def corr_params(self) -> Array:
         """Correlation matrix of the estimates, of shape (p, p); NaN in the rows of fixed ones."""
@@ -181,7 +182,9 @@ class FitResult:
         """Which parameters were held at their values, of shape (p,)."""
         if self.jacobian is None:
             return np.zeros(self.x.size, dtype=np.bool_)
-        return np.asarray(~self.jacobian.any(axis=1))
+        # The ones in a correlation matrix come out of their transform with slopes that are rounding.
+        slopes = np.abs(self.jacobian).max(axis=1)
+        return np.asarray(slopes <= 1e-14 * np.minimum(np.abs(self.x), 1.0))
 
     @property
     def se_reliable(self) -> bool:
@@ -217,7 +220,8 @@ class FitResult:
         method : str
             "wald": estimate plus and minus a normal quantile times the standard error. "transformed": Wald's
             in free coordinates, with the ends transformed. "profile": where the profile likelihood falls by
-            half a chi-squared quantile. "bootstrap": by `bootstrap`, whose arguments `options` are.
+            half a chi-squared quantile. "bootstrap": by `bootstrap`, whose arguments `options` are, with
+            ``interval="percentile"``, "bca", "basic" or "normal".
 
         Returns
         -------
@@ -240,9 +244,13 @@ class FitResult:
         simulate: Callable[..., Mapping[str, Any]] | None = None,
         draws: int = 200,
         seed: int | None = None,
+        *,
+        outcomes: Mapping[str, npt.ArrayLike] | None = None,
+        widths: npt.ArrayLike = 1.0,
     ) -> Array:
-        """The expected information of the free coordinates, of shape (q, q); see `expected_information`."""
-        return expected_information(self, simulate, draws, seed)
+        """The expected information of the free coordinates, of shape (q, q): over all outcomes,
+        by simulation, or from the scores at the data; see `expected_information`."""
+        return expected_information(self, simulate, draws, seed, outcomes=outcomes, widths=widths)
 
     # Criteria -----------------------------------------------------------------------------------------------
 
