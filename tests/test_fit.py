@@ -1,6 +1,7 @@
 """Fits against published numbers, closed forms and statsmodels; and what happens when there is no maximum."""
 
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
@@ -8,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import expit, gammaln
 
-from tapegrad import TracedFunction, UnusedParameterWarning, trace
+from tapegrad import TracedFunction, trace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
 from tapegrad.mle.inference import combination, covariance, is_definite
-from tapegrad.mle.optimizers import Objective
+from tapegrad.mle.optimizers import Counted, Objective, resolve
+from tapegrad.mle.transforms import positive, unit
 from tapegrad.stats import bernoulli, expon, norm, poisson
 
 OWN_METHODS = ("bfgs", "lbfgs", "newton", "trust", "gradient_ascent")
@@ -57,6 +60,13 @@ def test_the_published_normal_fit_by_every_method(method: str) -> None:
     np.testing.assert_allclose(result.conf_int()[0], [4.65887, 5.47119], atol=5e-6)
     np.testing.assert_allclose(result.conf_int()[1], [0.590056, 0.867237], atol=5e-7)
     np.testing.assert_allclose(result.bic, 433.517036 - 4.0 + 2.0 * np.log(100), atol=1e-5)
+
+
+def test_all_of_scipys_methods_are_there() -> None:
+    listed = re.findall(r"^\s+- '([\w-]+)'\s*:ref:", minimize.__doc__ or "", re.MULTILINE)
+    assert len(listed) > 10
+    for method in listed:
+        assert resolve(method) == method.lower()
 
 
 def test_dogleg_which_wants_a_concave_start() -> None:
@@ -271,7 +281,11 @@ ROUGH: list[tuple[Callable[..., Any], dict[str, float]]] = [
 ]
 
 
-@pytest.mark.parametrize("method", [*OWN_METHODS, "tnc"])
+# SLSQP and dogleg, which wants a concave start, stop on some of these, and say so.
+BACKING_OFF = [*OWN_METHODS, *(set(SCIPY_METHODS) - {"SLSQP", "BFGS", "L-BFGS-B", "trust-exact"})]
+
+
+@pytest.mark.parametrize("method", sorted(BACKING_OFF))
 @pytest.mark.parametrize(("loglik", "start"), ROUGH)
 def test_steps_out_of_the_support_are_taken_back(
     loglik: Callable[..., Any], start: dict[str, float], method: str
@@ -285,19 +299,19 @@ def test_steps_out_of_the_support_are_taken_back(
 
 def test_newton_steps_finish_what_the_optimiser_left() -> None:
     result = fit(normal, {"mu": 4.5, "log_sigma": 1.0}, "lbfgs", maxiter=2)
-    assert result.nfev < 6
-    assert result.nit > 2
+    assert 2 < result.nit <= result.nfev <= 8
     np.testing.assert_allclose(result.x, [5.065030, 0.72864665], rtol=1e-9)
 
 
 def test_the_best_point_seen_is_kept_whatever_becomes_of_the_array() -> None:
-    objective = Objective(trace(normal, START), np.zeros(2), normal(0.0, 0.0))
+    surface = Counted(trace(normal, START))
+    objective = Objective(surface, np.zeros(2), normal(0.0, 0.0))
     for x in ([4.0, 1.0], [5.0, 0.7], [6.0, 2.0], [np.nan, 0.0]):
         array = np.array(x)
         objective.value_and_grad(array)
         array[:] = 0.0  # an optimiser may reuse it
     assert objective.best_x.tolist() == [5.0, 0.7]
-    assert objective.nfev == 4
+    assert surface.nfev == 4
 
 
 def test_maxiter_is_a_limit_and_a_fit_cut_short_says_so() -> None:
@@ -336,6 +350,23 @@ def test_newton_goes_far_in_few_steps() -> None:
     assert result.nit < 100
 
 
+# Five parameters in units that are up to twelve orders of magnitude apart, as they come in practice.
+@pytest.mark.parametrize("method", [*OWN_METHODS, "cg", "slsqp", "cobyqa"])
+def test_units_that_are_far_apart(method: str) -> None:
+    rng = np.random.default_rng(6)
+    x = np.column_stack([np.ones(60), 1e4 * rng.normal(size=60), 1e-5 * rng.normal(size=60)])
+    y = x @ [3.0, 2e-4, 4e5] + rng.normal(size=60)
+
+    def loglik(beta: Any, log_variance: Any) -> Any:
+        return norm.logpdf(y, x @ beta, np.exp(0.5 * log_variance)).sum()
+
+    result = fit(loglik, {"beta": np.zeros(3), "log_variance": 1.0}, method)
+    assert result.converged, result.message
+    beta, (ssr,), *_ = np.linalg.lstsq(x, y)
+    np.testing.assert_allclose(result.params["beta"], beta, rtol=1e-8)
+    np.testing.assert_allclose(result.params["log_variance"], np.log(ssr / 60), rtol=1e-8)
+
+
 # No maximum -------------------------------------------------------------------------------------------------
 
 
@@ -361,11 +392,10 @@ def test_a_parameter_that_does_nothing() -> None:
 
 
 def test_a_parameter_that_is_not_used() -> None:
-    with (
-        pytest.warns(UnusedParameterWarning, match="unused"),
-        pytest.warns(StandardErrorWarning, match="in unused"),
-    ):
-        assert_no_errors(fit(lambda mu, unused: -((mu - 1.0) ** 2), {"mu": 0.0, "unused": 1.0}))
+    with pytest.warns(StandardErrorWarning, match="in unused") as told:
+        result = fit(lambda mu, unused: -((mu - 1.0) ** 2), {"mu": 0.0, "unused": 1.0})
+    assert_no_errors(result)
+    assert [warning.filename for warning in told] == [__file__]  # once, at the line above
 
 
 @pytest.mark.parametrize("method", OWN_METHODS)
@@ -414,6 +444,70 @@ def test_a_kink_is_not_a_maximum_with_errors() -> None:
     assert_no_errors(result)
 
 
+@pytest.mark.parametrize("transforms", [{}, {"share": unit, "sigma": positive}])
+def test_a_component_that_collapses_onto_one_observation(transforms: dict[str, Any]) -> None:
+    def mixture(share: Any, mu: Any, sigma: Any) -> Any:
+        first = np.log(share) + norm.logpdf(X, mu[0], sigma[0])
+        return np.logaddexp(first, np.log1p(-share) + norm.logpdf(X, mu[1], sigma[1]))
+
+    trap = {"share": 0.01, "mu": np.array([X[0], 5.0]), "sigma": np.array([1e-3, 2.0])}
+    with pytest.warns(StandardErrorWarning, match="no standard errors"):
+        result = fit(mixture, trap, transforms=transforms)
+    assert_no_errors(result)
+    assert "collapse" in result.diagnose().kinds
+
+
+@pytest.mark.parametrize("transforms", [{}, {"sigma": positive}])
+def test_data_that_do_not_vary(transforms: dict[str, Any]) -> None:
+    same = np.full(50, 3.0)
+    with pytest.warns(StandardErrorWarning, match="curves upwards|straight line"):
+        result = fit(
+            lambda mu, sigma: norm.logpdf(same, mu, sigma).sum(),
+            {"mu": 0.0, "sigma": 1.0},
+            transforms=transforms,
+        )
+    assert_no_errors(result)
+    assert "rising" in result.diagnose().kinds
+
+
+def test_fewer_observations_than_parameters() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(5, 8)), rng.normal(size=5)
+    with pytest.warns(StandardErrorWarning, match="flat along"):
+        result = fit(lambda beta: norm.logpdf(y, x @ beta, 1.0).sum(), {"beta": np.zeros(8)})
+    assert_no_errors(result)
+    assert {"few data", "flat"} <= set(result.diagnose().kinds)
+
+
+def test_a_ridge_without_end_is_not_taken_for_a_maximum() -> None:
+    # Towards infinity it is ever closer to a maximum, by the parabola, and never there.
+    def ridge(a: Any, b: Any) -> Any:
+        return -1.0 / b - 0.5 * (a - 10.0 * (b / 1e8) ** 2) ** 2
+
+    with pytest.warns(ConvergenceWarning, match="still 5e-05 standard errors from a maximum"):
+        assert not fit(ridge, {"a": 40.0, "b": 2e8}, "newton", maxiter=0).converged
+
+
+@pytest.mark.parametrize("method", ["bfgs", "newton"])
+@pytest.mark.parametrize(("sd", "is_close"), [(0.1, True), (1e-5, False)])
+def test_rounding_may_keep_a_fit_from_its_maximum(method: str, sd: float, is_close: bool) -> None:
+    # Numbers near 1e9 are 1e-7 apart. The standard error is a tenth of sd: 1e-5 of it are lost, or a tenth.
+    y = 1e9 + scaled_draws(0.0, sd)
+
+    def fitted() -> FitResult:
+        return fit(
+            lambda mu: -0.5 * (np.abs(y - (1e9 + mu)) ** 1.5 / sd**1.5).sum(), {"mu": 3.0 * sd}, method
+        )
+
+    if is_close:
+        assert fitted().converged
+    else:
+        with pytest.warns(
+            ConvergenceWarning, match="rounding in the log-likelihood lets no step come closer"
+        ):
+            assert not fitted().converged
+
+
 # Bad input --------------------------------------------------------------------------------------------------
 
 
@@ -435,6 +529,26 @@ def test_nan_in_the_data() -> None:
         fit(lambda mu: norm.logpdf(data, mu).sum(), {"mu": 1.0})
 
 
+def test_a_start_that_breaks_its_constraint() -> None:
+    with pytest.raises(ValueError, match=r"sigma must be greater than 0 \(positive\), not -1"):
+        fit(raw_normal, {"mu": 1.0, "sigma": -1.0}, transforms={"sigma": positive})
+
+
+def test_no_rows() -> None:
+    nothing = X[:0]
+    with pytest.raises(ValueError, match="no data: the arrays that f uses have no rows"):
+        fit(lambda mu: norm.logpdf(nothing, mu).sum(), {"mu": 1.0})
+    with pytest.raises(ValueError, match="Check that there are data"):
+        fit(lambda mu: norm.logpdf(X[:0], mu).sum(), {"mu": 1.0})
+
+
+def test_a_start_that_is_no_number() -> None:
+    with pytest.raises(ValueError, match="start values must be finite; these are not: mu"):
+        fit(normal, {"mu": np.nan, "log_sigma": 0.0})
+    with pytest.raises(ValueError, match="start values must be finite; these are not: log_sigma"):
+        fit(trace(normal, START), {"mu": 0.0, "log_sigma": np.inf})
+
+
 def test_a_constant() -> None:
     with pytest.raises(ValueError, match=r"constant around the start \(a=1\)"):
         fit(lambda a: X.sum() + 0.0 * a, {"a": 1.0})
@@ -454,6 +568,8 @@ def test_what_is_neither_a_number_nor_one_for_each_observation() -> None:
 def test_an_unknown_method() -> None:
     with pytest.raises(ValueError, match=r"no method 'adam': choose one of bfgs, .*nelder-mead"):
         fit(normal, START, "adam")
+    with pytest.raises(ValueError, match="no method 3: choose one of"):
+        fit(normal, START, 3)  # type: ignore[arg-type]
 
 
 # Inference --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The optimisers and what surrounds them: several starts, callbacks, interrupts, phases, priors, data."""
 
 import importlib
+import signal
 import sys
 import types
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, fit
+from tapegrad import TracedFunction, trace
+from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, bootstrap, fit, search
 from tapegrad.mle.fit import Iteration, refit
-from tapegrad.mle.transforms import positive, unit
+from tapegrad.mle.transforms import interval, positive, unit
 from tapegrad.stats import bernoulli, norm, poisson
 
 RNG = np.random.default_rng(8)
@@ -57,13 +59,64 @@ def test_newton_converges_in_few_steps_from_a_start_where_the_hessian_is_indefin
     np.testing.assert_allclose(away.x, result.x, rtol=1e-8)
 
 
-def test_evaluations_are_counted() -> None:
-    result = fit(rows, START, "newton")
-    assert result.nfev == result.njev > 0
-    assert 0 < result.nhev <= result.nit + 2
-    assert fit(rows, START, "nelder-mead").njev == 0
-    assert result.path is not None
-    assert np.all(np.diff(result.path) > 0.0)
+COUNTED: list[dict[str, Any]] = [
+    {"method": "bfgs"},
+    {"method": "newton"},
+    {"method": "nelder-mead"},
+    {"method": "trust", "n_starts": 4, "seed": 1},
+    {"method": "bfgs", "phases": {"log_sigma": 2}, "n_starts": 2, "seed": 1},
+]
+
+
+@pytest.mark.parametrize("options", COUNTED)
+def test_all_evaluations_are_counted(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    tape = trace(lambda mu, log_sigma: rows(mu, log_sigma).sum(), START)
+    counts = dict.fromkeys(("value_flat", "value_and_grad_flat", "hessian"), 0)
+    for name in counts:
+        plain = getattr(TracedFunction, name)
+
+        def counting(self: Any, x: Any, plain: Any = plain, name: str = name) -> Any:
+            counts[name] += 1
+            return plain(self, x)
+
+        monkeypatch.setattr(TracedFunction, name, counting)
+    result = fit(tape, START, **options)
+    assert result.converged
+    assert result.nfev == counts["value_flat"] + counts["value_and_grad_flat"]
+    assert result.njev == counts["value_and_grad_flat"]
+    assert result.nhev == counts["hessian"]
+
+
+def test_iterations_of_all_starts_and_phases_are_counted() -> None:
+    one, many = fit(rows, START), fit(rows, START, n_starts=3, seed=1)
+    assert many.nit > 2 * one.nit
+    seen: list[Iteration] = []
+    phased = fit(rows, START, phases={"log_sigma": 2}, callback=seen.append)
+    assert seen[0].params["log_sigma"] == 0.0
+    assert phased.nit >= len(seen) > sum(state.params["log_sigma"] == 0.0 for state in seen)
+    for result in (one, many, phased):
+        assert result.path is not None
+        assert np.all(np.diff(result.path) > 0.0)
+        np.testing.assert_allclose(result.path[-1], result.llf, rtol=1e-9)
+    assert phased.path is not None
+    np.testing.assert_allclose(phased.path[0], rows(0.0, 0.0).sum(), rtol=1e-12)
+
+
+def test_bhhh_counts_weights_as_observations_and_knows_the_prior() -> None:
+    # In units of another curvature, its steps would be too long or too short by as much.
+    heavy = fit(poisson_rows, {"beta": np.zeros(3)}, "bhhh", weights=np.full(N, 1000.0))
+    plain = fit(poisson_rows, {"beta": np.zeros(3)}, "bhhh")
+    np.testing.assert_allclose(heavy.x, plain.x, rtol=1e-8)
+    assert heavy.nit <= plain.nit + 2
+    tight = fit(poisson_rows, {"beta": np.zeros(3)}, "bhhh", logprior=lambda beta: -0.5e4 * (beta @ beta))
+    assert tight.converged
+    assert tight.nit <= plain.nit + 2
+
+
+def test_bhhh_takes_no_second_derivatives_in_its_phases_either() -> None:
+    result = fit(rows, START, "bhhh", phases={"log_sigma": 2})
+    np.testing.assert_allclose(result.x, [X.mean(), np.log(X.std())], rtol=1e-8)
+    assert result.nhev <= 4
 
 
 # Several starts ---------------------------------------------------------------------------------------------
@@ -90,9 +143,16 @@ def test_random_starts_keep_to_where_the_log_likelihood_is_finite() -> None:
     assert "of 5 starts" in result.message
 
 
-def test_the_number_of_starts() -> None:
-    with pytest.raises(ValueError, match="n_starts is a number of starts, 1 or more, not 0"):
-        fit(rows, START, n_starts=0)
+@pytest.mark.parametrize("count", [0, -1, 2.5, "3", None])
+def test_the_number_of_starts(count: Any) -> None:
+    with pytest.raises(ValueError, match=f"n_starts is a whole number, 1 or more, not {count!r}"):
+        fit(rows, START, n_starts=count)
+
+
+@pytest.mark.parametrize("limit", [-1, 2.5, "3"])
+def test_the_limit_on_iterations(limit: Any) -> None:
+    with pytest.raises(ValueError, match=f"maxiter is a whole number, 0 or more, not {limit!r}"):
+        fit(rows, START, maxiter=limit)
 
 
 # Watching and stopping --------------------------------------------------------------------------------------
@@ -154,31 +214,96 @@ def test_an_interrupt_returns_the_best_so_far(method: str) -> None:
     assert "NOT CONVERGED" in str(result)
 
 
-def test_an_interrupt_in_a_later_start_keeps_what_was_found() -> None:
+class LaterStart:
+    """A callback that raises in the third of several starts."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+        self.numbers: list[int] = []
+        self.starts = 1
+        self.best = -np.inf
+
+    def __call__(self, state: Iteration) -> None:
+        self.numbers.append(state.nit)
+        self.starts += state.llf < self.best  # begun anew
+        self.best = state.llf
+        if self.starts == 3:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StopIteration])
+def test_who_stops_a_later_start_gets_the_best_so_far_marked_as_not_converged(
+    error: type[BaseException],
+) -> None:
+    callback = LaterStart(error)
+    with pytest.warns(ConvergenceWarning, match="not converged: stopped early") as caught:
+        result = fit(rows, START, callback=callback, n_starts=6, seed=1)
+    assert not result.converged
+    assert "2 of 3 starts ended at this maximum; 3 more were not run" in str(caught[0].message)
+    np.testing.assert_allclose(result.x, fit(rows, START).x, rtol=1e-8)
+    assert np.isfinite(result.bse).all()
+    assert callback.numbers == list(range(1, len(callback.numbers) + 1))
+    assert len(callback.numbers) < result.nit <= len(callback.numbers) + 20
+
+
+def test_an_interrupt_between_two_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(surface: Any, first: Any, value: float, count: int, seed: int | None) -> Any:
+        yield first, value
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "starts", interrupted)
+    with pytest.warns(ConvergenceWarning, match=r"stopped early .* interrupted\); 1 of 1 starts"):
+        result = fit(rows, START, n_starts=3)
+    assert not result.converged
+    np.testing.assert_allclose(result.x, [X.mean(), np.log(X.std())], rtol=1e-8)
+
+
+def test_a_true_ctrl_c() -> None:
+    def callback(state: Iteration) -> None:
+        if state.nit == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.warns((ConvergenceWarning, StandardErrorWarning), match="stopped early .* interrupted"):
+        result = fit(rows, {"mu": 0.0, "log_sigma": 2.0}, callback=callback)
+    assert not result.converged
+    assert result.nit == 2
+
+
+@pytest.mark.parametrize("method", ["bfgs", "newton", "nelder-mead", "cobyla", "trust"])
+def test_an_interrupt_in_the_middle_of_an_evaluation(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 0
 
-    def callback(state: Iteration) -> None:
-        nonlocal count
-        count += state.nit == 1
-        if count == 3:
-            raise KeyboardInterrupt
+    def interrupting(plain: Any) -> Any:
+        def method(self: Any, x: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == 8:
+                raise KeyboardInterrupt
+            return plain(self, x)
 
-    result = fit(rows, START, callback=callback, n_starts=6, seed=1)
-    assert result.converged
-    assert "2 of 3 starts ended at this maximum; 3 more were not run" in result.message
-    np.testing.assert_allclose(result.x, fit(rows, START).x, rtol=1e-8)
+        return method
+
+    monkeypatch.setattr(TracedFunction, "value_flat", interrupting(TracedFunction.value_flat))
+    monkeypatch.setattr(
+        TracedFunction, "value_and_grad_flat", interrupting(TracedFunction.value_and_grad_flat)
+    )
+    with pytest.warns((ConvergenceWarning, StandardErrorWarning), match="stopped early .* interrupted"):
+        result = fit(rows, {"mu": 0.0, "log_sigma": 2.0}, method)
+    assert not result.converged
+    assert result.path is not None
+    assert result.llf == result.path.max() > rows(0.0, 2.0).sum() - 1e-9
+    assert 0 < result.nit < 8
 
 
 def test_an_interrupt_of_the_last_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("tapegrad.mle.fit")
-    polish = module.polish
+    polish = search.polish
 
     def interrupted(surface: Any, x: Any, limit: int) -> Any:
         if limit:
             raise KeyboardInterrupt
         return polish(surface, x, limit)
 
-    monkeypatch.setattr(module, "polish", interrupted)
+    monkeypatch.setattr(search, "polish", interrupted)
     with pytest.warns(ConvergenceWarning, match="stopped early .* interrupted"):
         result = fit(rows, START)
     assert not result.converged
@@ -237,6 +362,15 @@ def test_progress_with_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen[1].startswith("log-likelihood -")
     assert seen[2] == "update"
     assert seen[-1] == "close"
+
+
+def test_progress_with_the_real_tqdm(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    result = fit(rows, START, progress=True)
+    shown = capsys.readouterr().err
+    assert "fit rows" in shown
+    assert "log-likelihood -" in shown
+    assert result.converged
 
 
 # Phases -----------------------------------------------------------------------------------------------------
@@ -351,10 +485,67 @@ def test_data_that_is_not_there() -> None:
         result._model.with_data(y=X)
     with pytest.raises(ValueError, match="no data: y has no elements"):
         fit(with_data, START, data={"y": X[:0]})
+    with pytest.raises(TypeError, match=r"data is a dict of arrays by name, such as dict\(x=x\), not a list"):
+        fit(with_data, START, data=[X])  # type: ignore[arg-type]
     bound = fit(with_data, START, data={"y": X})
     assert bound._model is not None
     with pytest.raises(ValueError, match="trace anew for data of another size"):
         bound._model.with_data(y=X[:3])
+
+
+@pytest.mark.parametrize("by_rows", [True, False])
+@pytest.mark.parametrize("transforms", [{}, {"sigma": positive}])
+def test_a_traced_function_keeps_its_data_replaceable(by_rows: bool, transforms: dict[str, Any]) -> None:
+    def loglik(mu: Any, sigma: Any, y: Any) -> Any:
+        values = norm.logpdf(y, mu, sigma)
+        return values if by_rows else values.sum()
+
+    start = {"mu": 0.0, "sigma": 1.0}
+    traced = trace(loglik, start, data={"y": X})
+    result = fit(traced, start, transforms=transforms)
+    np.testing.assert_allclose(result.x, [X.mean(), X.std()], rtol=1e-9)
+    other = RNG.normal(size=N)
+    again = fit(traced, start, transforms=transforms, data={"y": other})
+    np.testing.assert_allclose(again.x, [other.mean(), other.std()], rtol=1e-9)
+    assert result._model is not None
+    np.testing.assert_allclose(
+        refit(result._model.with_data(y=other), result._model.space.start).llf, again.llf, rtol=1e-12
+    )
+    plain = fit(loglik, start, transforms=transforms, data={"y": X})
+
+    def simulate(params: Any, rng: np.random.Generator) -> dict[str, Any]:
+        return {"y": rng.normal(params["mu"], params["sigma"], size=N)}
+
+    draws = [bootstrap(r, 20, kind="parametric", simulate=simulate, seed=2).draws for r in (result, plain)]
+    np.testing.assert_allclose(*draws, rtol=1e-8)
+    if by_rows:
+        draws = [bootstrap(r, 20, seed=2).draws for r in (result, plain)]
+        np.testing.assert_allclose(*draws, rtol=1e-8)
+
+
+def test_a_traced_function_with_data_takes_its_branches_anew() -> None:
+    y = np.array([-3.0, 0.1, 0.2, 0.4, 0.9, 7.0])
+
+    def huber(mu: Any, y: Any) -> Any:
+        total = 0.0
+        for i in range(6):
+            r = y[i] - mu
+            total = total - (0.5 * r * r if abs(r) < 1.0 else abs(r) - 0.5)
+        return total
+
+    traced = trace(huber, {"mu": 4.0}, data={"y": y})
+    result = fit(traced, {"mu": 4.0}, transforms={"mu": positive})
+    np.testing.assert_allclose(result.x, 0.4, rtol=1e-8)
+    assert result._model is not None
+    moved = result._model.with_data(y=3.0 * y[::-1])
+    for mu in (0.1, 1.0, 5.0):
+        np.testing.assert_allclose(moved.tape.value_flat(np.log([mu])), huber(mu, 3.0 * y[::-1]), rtol=1e-12)
+
+
+def test_data_that_a_traced_function_does_not_have() -> None:
+    traced = trace(with_data, START, data={"y": X})
+    with pytest.raises(ValueError, match=r"\['x'\] is not data of this function; its data are \['y'\]"):
+        fit(traced, START, data={"x": X})
 
 
 # Refits -----------------------------------------------------------------------------------------------------
@@ -398,6 +589,23 @@ def test_a_start_that_is_not_finite_is_explained() -> None:
         fit(lambda mu, sigma: norm.logpdf(X, mu, np.log(sigma)), {"mu": 0.0, "sigma": -1.0})
     assert "log(sigma) at" in str(told.value)
     assert "test_fit_options.py" in str(told.value)
-    with pytest.raises(ValueError, match=r"gradient .* not finite at the start \(v=0\) in v") as told:
-        fit(lambda v: norm.logpdf(X, np.sqrt(v), 1.0).sum(), {"v": 0.0})
-    assert "sqrt(v)" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"transforms": {"mu": interval(-1.0, 1.0)}}, {"fixed": "mu"}, {"logprior": lambda mu, v: -(mu**2)}],
+)
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_a_gradient_that_is_not_finite_at_the_start_is_explained(
+    by_rows: bool, options: dict[str, Any]
+) -> None:
+    def loglik(mu: Any, v: Any) -> Any:
+        shift = np.sqrt(v)  # this line
+        values = norm.logpdf(X, mu + shift, 1.0)
+        return values if by_rows else values.sum()
+
+    with pytest.raises(ValueError, match=r"gradient .* not finite at the start \(mu=0, v=0\) in v:") as told:
+        fit(loglik, {"mu": 0.0, "v": 0.0}, **options)
+    assert "carried back through sqrt(v) at" in str(told.value)
+    assert "test_fit_options.py" in str(told.value)
+    assert "shift = np.sqrt(v)  # this line" in str(told.value)

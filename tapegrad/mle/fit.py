@@ -1,9 +1,7 @@
 """Maximum-likelihood fits."""
 
-import warnings
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,21 +9,18 @@ import numpy.typing as npt
 
 from tapegrad.function import TracedFunction
 from tapegrad.mle import optimizers
-from tapegrad.mle.climbing import NEWTON_STEPS, End, climb, polish, verdict
+from tapegrad.mle.climbing import climb, verdict
 from tapegrad.mle.covariance import check_cov_type, free_covariance
-from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning
+from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn
 from tapegrad.mle.model import Model, make_model
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
-from tapegrad.mle.rows import scores
+from tapegrad.mle.search import Search, Watch
 from tapegrad.mle.space import Names
-from tapegrad.mle.starts import moving_by_phase, starts
+from tapegrad.mle.starts import value_at_start
 from tapegrad.mle.transforms import Transform
 
 Array: TypeAlias = npt.NDArray[np.float64]
-
-# Ends whose values differ by less than this share are the same maximum.
-_SAME_VALUE = 1e-8
 
 
 class Iteration(NamedTuple):
@@ -172,8 +167,9 @@ def fit(
     """
     optimizer = optimizers.resolve(method)
     check_cov_type(cov_type, cov_kwds)
-    if n_starts < 1:
-        raise ValueError(f"n_starts is a number of starts, 1 or more, not {n_starts}")
+    _check_whole("n_starts", n_starts, 1)
+    if maxiter is not None:
+        _check_whole("maxiter", maxiter, 0)
     model = make_model(
         loglik,
         params,
@@ -185,15 +181,40 @@ def fit(
         logprior=logprior,
         nobs=nobs,
     )
-    value = _value_at_start(model)
+    surface = optimizers.Counted(model.tape)
+    value = value_at_start(model, surface)
     with Progress(f"fit {model.name}", None, progress) as shown:
-        plan = _Plan(model, optimizer, maxiter, _watcher(model, callback, shown, progress))
-        best, note = plan.best_of(phases or {}, value, n_starts, seed)
-    message = verdict(best.end, best.run, model.space.free_names) + note
-    if not best.converged:
-        category = ConvergenceWarning if best.end.definite else StandardErrorWarning
-        warnings.warn(message, category, stacklevel=2)
-    return _result(model, best, message, method, cov_type, cov_kwds)
+        search = Search(model, surface, optimizer, maxiter, _watcher(model, callback, shown, progress))
+        found = search.best(value, phases or {}, n_starts, seed)
+    message = verdict(found.end, found.run, model.space.free_names) + found.note
+    if not found.converged:
+        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+    cov_free = None
+    if cov_type != "nonrobust":
+        cov_free = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds)
+    space, free = model.space, found.end.x
+    return FitResult(
+        params=model.natural_params(free),
+        x=space.natural(free),
+        names=space.names,
+        llf=model.llf(free, found.end.value),
+        observed_info=found.end.information,
+        nobs=model.nobs,
+        converged=found.converged,
+        message=message,
+        nit=found.nit,
+        nfev=surface.nfev,
+        method=method,
+        model=model.name,
+        njev=surface.njev,
+        nhev=surface.nhev,
+        cov_type=cov_type,
+        free=None if space.is_identity else free,
+        cov_free=cov_free,
+        jacobian=None if space.is_identity else space.jacobian(free),
+        path=np.array(found.path),
+        _model=model,
+    )
 
 
 def refit(model: Model, start_free: Array, fixed: Mapping[int, float] | None = None) -> Refit:
@@ -226,34 +247,9 @@ def refit(model: Model, start_free: Array, fixed: Mapping[int, float] | None = N
     return Refit(surface.whole(end.x), end.value, end.converged)
 
 
-def _value_at_start(model: Model) -> float:
-    """The value at the start, where it must be finite, differentiable and not constant."""
-    tape, start = model.tape, model.space.start
-    value, gradient = tape.value_and_grad_flat(start)
-    natural = zip(model.space.names, model.space.values, strict=True)
-    at = ", ".join(f"{name}={x:.6g}" for name, x in natural)
-    what = "log-likelihood" if model.prior is None else "log-likelihood plus log-prior"
-    if not np.isfinite(value):
-        raise ValueError(
-            f"the {what} is {value} at the start ({at}): start where it is finite, inside the "
-            f"support of the data and of the parameters\n{tape.explain(start)}"
-        )
-    slopes = zip(model.space.free_names, gradient, strict=True)
-    bad = [name for name, slope in slopes if not np.isfinite(slope)]
-    if bad:
-        raise ValueError(
-            f"the gradient of the {what} is not finite at the start ({at}) in {', '.join(bad)}: "
-            f"start elsewhere, or check that it has a derivative there\n{tape.explain(start)}"
-        )
-    if not gradient.any() and not tape.hessian(start).any():
-        raise ValueError(
-            f"the {what} is constant around the start ({at}): gradient and Hessian are zero there. "
-            "Check that what it returns depends on the parameters, or start elsewhere"
-        )
-    return value
-
-
-Watch: TypeAlias = Callable[[int, Array, float], None]
+def _check_whole(name: str, number: Any, least: int) -> None:
+    if not isinstance(number, int | np.integer) or number < least:
+        raise ValueError(f"{name} is a whole number, {least} or more, not {number!r}")
 
 
 def _watcher(
@@ -262,127 +258,11 @@ def _watcher(
     if callback is None and not progress:
         return None
 
-    def watch(nit: int, free: Array, value: float) -> None:
+    numbers = itertools.count(1)
+
+    def watch(free: Array, value: float) -> None:
         shown.step(f"log-likelihood {value:.6g}")
         if callback is not None:
-            callback(Iteration(nit, model.natural_params(free), value))
+            callback(Iteration(next(numbers), model.natural_params(free), value))
 
     return watch
-
-
-def _watch_whole(watch: Watch, surface: optimizers.Slice, nit: int, moving: Array, value: float) -> None:
-    watch(nit, surface.whole(moving), value)
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """One start's run and end."""
-
-    run: optimizers.Run
-    end: End
-    objective: optimizers.Objective
-
-    @property
-    def converged(self) -> bool:
-        return self.end.converged and not self.run.stopped
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How each start is to be run."""
-
-    model: Model
-    optimizer: str
-    maxiter: int | None
-    watch: Watch | None
-
-    def attempt(self, start: Array, value: float) -> _Attempt:
-        """The optimiser from one start, and Newton's steps."""
-        tape = self.model.tape
-        outer = None if self.model.rows is None else self._outer_products
-        objective = optimizers.Objective(tape, start, value, outer, self.watch)
-        run = optimizers.run(objective, self.optimizer, self.maxiter)
-        try:
-            # Who stops a run wants no more steps, but may see how far it came.
-            end = polish(tape, objective.best_x, 0 if run.stopped else NEWTON_STEPS)
-        except KeyboardInterrupt:
-            run = optimizers.Run(run.nit, "interrupted", stopped=True)
-            end = polish(tape, objective.best_x, 0)
-        return _Attempt(run, end, objective)
-
-    def _outer_products(self, free: Array) -> Array:
-        found = scores(self.model, free)
-        outer: Array = found.T @ found
-        return outer if np.isfinite(outer).all() else np.eye(free.size)
-
-    def by_phases(
-        self, phases: Mapping[str, int], value: float
-    ) -> tuple[Array, float, optimizers.Run | None]:
-        """Where the last phase starts, its value, and the run that was stopped on the way there, if one was.
-
-        Each phase begins where the one before it ended.
-        """
-        point = self.model.space.start
-        for moving in moving_by_phase(self.model.space, phases):
-            surface = optimizers.Slice(self.model.tape, point, moving)
-            watch = None if self.watch is None else partial(_watch_whole, self.watch, surface)
-            objective = optimizers.Objective(surface, point[moving], value, None, watch)
-            # Scores for BHHH are those of all coordinates; Newton's method serves as well for a part of them.
-            method = self.optimizer if self.optimizer != optimizers.BHHH else optimizers.NEWTON
-            run = optimizers.run(objective, method, self.maxiter)
-            point, value = surface.whole(objective.best_x), objective.path[-1]
-            if run.stopped:
-                return point, value, run
-        return point, value, None
-
-    def best_of(
-        self, phases: Mapping[str, int], value: float, count: int, seed: int | None
-    ) -> tuple[_Attempt, str]:
-        """The best end of so many starts, and what to say about the others."""
-        tape = self.model.tape
-        first, value, stopped = self.by_phases(phases, value)
-        if stopped is not None:
-            return _Attempt(stopped, polish(tape, first, 0), optimizers.Objective(tape, first, value)), ""
-        attempts = []
-        for start, start_value in starts(tape, first, value, count, seed):
-            attempts.append(self.attempt(start, start_value))
-            if attempts[-1].run.stopped:
-                break
-        best = max(attempts, key=lambda attempt: (attempt.converged, attempt.end.value))
-        if count == 1:
-            return best, ""
-        reach = _SAME_VALUE * (1.0 + abs(best.end.value))
-        same = sum(attempt.converged and attempt.end.value >= best.end.value - reach for attempt in attempts)
-        missing = f"; {count - len(attempts)} more were not run" if len(attempts) < count else ""
-        return best, f"; {same} of {len(attempts)} starts ended at this maximum{missing}"
-
-
-def _result(
-    model: Model, best: _Attempt, message: str, method: str, cov_type: str, cov_kwds: Mapping[str, Any] | None
-) -> FitResult:
-    end, space = best.end, model.space
-    robust = None
-    if cov_type != "nonrobust":
-        robust = free_covariance(model, end.x, end.information, cov_type, cov_kwds)
-    return FitResult(
-        params=model.natural_params(end.x),
-        x=space.natural(end.x),
-        names=space.names,
-        llf=model.llf(end.x, end.value),
-        observed_info=end.information,
-        nobs=model.nobs,
-        converged=best.converged,
-        message=message,
-        nit=best.run.nit + end.steps,
-        nfev=best.objective.nfev,
-        method=method,
-        model=model.name,
-        njev=best.objective.njev,
-        nhev=best.objective.nhev + end.steps + 1,
-        cov_type=cov_type,
-        free=None if space.is_identity else end.x,
-        cov_free=robust,
-        jacobian=None if space.is_identity else space.jacobian(end.x),
-        path=np.array(best.objective.path),
-        _model=model,
-    )

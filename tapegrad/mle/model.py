@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.derive.inline import inline
 from tapegrad.entry import trace
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function import TracedFunction
 from tapegrad.mle.space import Names, Space, make_space
 from tapegrad.mle.transforms import Transform
-from tapegrad.tracing.params import Leaf, argument_name, call
+from tapegrad.ops.registry import Recordable
+from tapegrad.tracing.params import Leaf, argument_name, call, has_traced, structure_of
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -171,11 +173,9 @@ class Source:
     def values(self, pieces: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
         """What the user's log-likelihood returns."""
         params = self.space.params(pieces)
-        return (
-            self.loglik(params)
-            if isinstance(self.loglik, TracedFunction)
-            else call(self.loglik, params, data)
-        )
+        if isinstance(self.loglik, TracedFunction):
+            return _applied(self.loglik, params, data)
+        return call(self.loglik, params, data)
 
     def prior(self, pieces: Mapping[str, Any]) -> Any:
         """The log-prior."""
@@ -194,10 +194,7 @@ class Source:
         """Trace a function of free coordinates under the name of the user's."""
         f.__name__ = self.name
         f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
-        with warnings.catch_warnings():
-            # A row, a prior or a weight need not depend on every parameter; `fit` looks at the whole.
-            warnings.simplefilter("ignore", UnusedParameterWarning)
-            return trace(f, start, data=data)
+        return _trace(f, start, data)
 
 
 def make_model(
@@ -219,19 +216,21 @@ def make_model(
     ValueError, TypeError
         If the arguments do not fit together; each message says what was expected.
     """
-    label = "theta"
-    if isinstance(loglik, TracedFunction):
-        if data:
-            raise ValueError("data= goes with a plain function; a traced one has its data already")
-        params = loglik.unravel(loglik.ravel(params))
-        label = loglik.structure.leaves[0].label if isinstance(loglik.structure.root, Leaf) else label
-    else:
-        label = argument_name(loglik)
-    space = make_space(params, label, transforms, fixed, tie)
-    source = Source(loglik, logprior, space)
+    if not isinstance(data, Mapping | None):
+        raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
     data = dict(data or {})
+    if isinstance(loglik, TracedFunction):
+        loglik = loglik.with_data(**data) if data else loglik
+        structure, values = loglik.structure, _finite(loglik, params)
+        data = _data_of(loglik, values)
+    else:
+        structure, values = structure_of(params, argument_name(loglik))
+    space = make_space(structure, values, transforms, fixed, tie)
+    source = Source(loglik, logprior, space)
     _check_data(space, data)
     plain = _traced(source, params, data)
+    if plain.nobs == 0:
+        raise ValueError(f"no data: the arrays that {source.name} uses have no rows")
     rows = _rows(plain, source.name)
     checked = None if weights is None else _checked_weights(weights, rows, source.name)
     prior = None if logprior is None else _traced_prior(source)
@@ -244,7 +243,41 @@ def make_model(
     return Model(source, tape, rows, prior, data, checked, nobs)
 
 
+def _finite(traced: TracedFunction, params: Any) -> Array:
+    """The start of a traced function as a flat vector."""
+    vector: Array = traced.ravel(params)
+    if not np.isfinite(vector).all():
+        structure_of(traced.unravel(vector), traced.names[0])  # says which are not
+    return vector
+
+
+def _data_of(traced: TracedFunction, vector: Array) -> dict[str, Any]:
+    """The arrays that a traced function was given as `data`."""
+    if not traced.tape.data:
+        return {}
+    seen = traced.values(vector)
+    return {label: seen.values[slot] for slot, label in seen.tape.labels if slot in seen.tape.data}
+
+
+def _applied(traced: TracedFunction, params: Any, data: Mapping[str, Any]) -> Any:
+    """What a traced function returns at parameters and data that may be traced."""
+    if not has_traced(data):
+        return (traced.with_data(**data) if data else traced)(params)
+    operands = traced.structure.operands(params)
+    vector = traced.structure.join([np.asarray(_plain(operand)) for operand in operands])
+    # The path that they take, which the outer trace guards as its own.
+    tape = traced.with_data(**{name: _plain(value) for name, value in data.items()}).values(vector).tape
+    bound = {slot: data[label] for slot, label in tape.labels if slot in tape.data}
+    return traced.outputs.build(inline(tape, operands, bound))
+
+
+def _plain(operand: Any) -> Any:
+    return operand.plain() if isinstance(operand, Recordable) else operand
+
+
 def _check_data(space: Space, data: Mapping[str, Any]) -> None:
+    if not data:
+        return
     labels = (
         leaf.label for structure in (space.structure, space.free_structure) for leaf in structure.leaves
     )
@@ -260,9 +293,17 @@ def _traced(source: Source, params: Any, data: Mapping[str, Any]) -> TracedFunct
     """What the user's function returns, as a function of the free coordinates."""
     if source.space.is_identity:
         loglik = source.loglik
-        return loglik if isinstance(loglik, TracedFunction) else trace(loglik, params, data=data)
+        return loglik if isinstance(loglik, TracedFunction) else _trace(loglik, params, data)
     start = source.space.free_structure.unravel(source.space.start)
     return source.trace(lambda **a: source.values(*source.split(a)), start, data)
+
+
+def _trace(f: Callable[..., Any], params: Any, data: Mapping[str, Any]) -> TracedFunction:
+    """`trace`, without a word on parameters that do nothing: a row or a prior need not depend on all, and
+    where the whole does not, the fit says that it is flat there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedParameterWarning)
+        return trace(f, params, data=data)
 
 
 def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:

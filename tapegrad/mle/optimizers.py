@@ -1,4 +1,4 @@
-"""The optimisers: SciPy's under one roof, gradient ascent, Newton-Raphson and BHHH.
+"""The optimisers: SciPy's and our own under one roof.
 
 All of them see one `Objective`, the log-likelihood with its sign turned (SciPy minimises), and none of them
 is believed: `fit` takes the best point the objective has seen, finishes with Newton steps and judges for
@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+
+from tapegrad.mle import ascent
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -32,13 +34,13 @@ SHORT_NAMES: Final = {
 WITHOUT: Final = ("nelder-mead", "powell", "cobyla", "cobyqa")
 WITH_GRADIENT: Final = ("cg", "bfgs", "l-bfgs-b", "tnc", "slsqp")
 WITH_HESSIAN: Final = ("newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr")
+_WITH_RADIUS: Final = ("dogleg", "trust-ncg", "trust-krylov", "trust-exact")
+# Those that stop where no element of the gradient, or its length, exceeds the option `gtol`.
+_WITH_TOLERANCE: Final = ("cg", "bfgs", "l-bfgs-b", *_WITH_RADIUS)
+# Those that go the same way whatever the units of the parameters are.
+INVARIANT: Final = (NEWTON, BHHH)
 
 _GRADIENT_TOLERANCE = 1e-5  # SciPy's own for BFGS
-_DECREMENT_TOLERANCE = 1e-6  # in standard errors; Newton's steps at the end do the rest
-_ASCENT_STEPS = 10_000
-_NEWTON_STEPS = 200
-_HALVINGS = 100
-_SMALLEST_EIGENVALUE = 1e-8
 
 
 class Surface(Protocol):
@@ -77,6 +79,10 @@ class Slice:
         point[self._moving] = vector
         return point
 
+    def block(self, matrix: Array) -> Array:
+        """The part of a matrix (q, q) that belongs to the moving coordinates."""
+        return matrix[np.ix_(self._moving, self._moving)]
+
     def value_flat(self, vector: Array) -> float:
         """The value at a flat vector."""
         return self._surface.value_flat(self.whole(vector))
@@ -88,8 +94,45 @@ class Slice:
 
     def hessian(self, theta: Array) -> Array:
         """The Hessian at a flat vector."""
-        hessian: Array = self._surface.hessian(self.whole(theta))
-        return hessian[np.ix_(self._moving, self._moving)]
+        return self.block(self._surface.hessian(self.whole(theta)))
+
+
+class Counted:
+    """A surface that counts its evaluations, and does not repeat the latest.
+
+    Attributes
+    ----------
+    nfev, njev, nhev : int
+        Evaluations of the value, of the gradient (which come with a value), and of the Hessian.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self.nfev = self.njev = self.nhev = 0
+        self._latest: tuple[bytes, tuple[float, Array]] | None = None
+        self._latest_hessian: tuple[bytes, Array] | None = None
+
+    def value_flat(self, vector: Array) -> float:
+        """The value at a flat vector."""
+        self.nfev += 1
+        return self._surface.value_flat(vector)
+
+    def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
+        """Value and gradient at a flat vector."""
+        key = vector.tobytes()
+        if self._latest is None or self._latest[0] != key:
+            self.nfev += 1
+            self.njev += 1
+            self._latest = key, self._surface.value_and_grad_flat(vector)
+        return self._latest[1]
+
+    def hessian(self, theta: Array) -> Array:
+        """The Hessian at a flat vector."""
+        key = theta.tobytes()
+        if self._latest_hessian is None or self._latest_hessian[0] != key:
+            self.nhev += 1
+            self._latest_hessian = key, self._surface.hessian(theta)
+        return self._latest_hessian[1]
 
 
 def is_finite(value: float, gradient: Array) -> bool:
@@ -102,7 +145,17 @@ def is_finite(value: float, gradient: Array) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """How an optimiser ended: in its own words, after so many iterations; `stopped` if from outside."""
+    """How an optimiser ended.
+
+    Attributes
+    ----------
+    nit : int
+        Its iterations; of one that is interrupted while nobody watches, how often the best value has risen.
+    message : str
+        Why it stopped, in its own words.
+    stopped : bool
+        Whether it was stopped from outside.
+    """
 
     nit: int
     message: str
@@ -132,8 +185,18 @@ class Objective:
     outer_products : callable, optional
         The sum of the outer products of the observations' scores at a point, shape (q, q); BHHH wants it.
     watch : callable, optional
-        Called after each iteration with its number, the best point and the best log-likelihood so far.
-        StopIteration ends the run.
+        Called after each iteration with the best point and the best log-likelihood so far. StopIteration ends
+        the run.
+
+    Attributes
+    ----------
+    best_x : ndarray of shape (q,)
+        The best point seen, in the surface's coordinates.
+    path : list of float
+        The best log-likelihood so far, each time that it rises.
+    nit : int
+        The iterations that have been told to `end_iteration`.
+    is_watched : bool
     """
 
     def __init__(
@@ -142,48 +205,88 @@ class Objective:
         x: Array,
         value: float,
         outer_products: Callable[[Array], Array] | None = None,
-        watch: Callable[[int, Array, float], None] | None = None,
+        watch: Callable[[Array, float], None] | None = None,
     ) -> None:
         self._surface = surface
         self._watch = watch
+        self.is_watched = watch is not None
+        self._origin = x
+        self._units: Array | None = None  # the surface's own
+        self._latest: tuple[bytes, tuple[float, Array]] | None = None
         self.outer_products = outer_products
         self.best_x = x
         self._best = -value
-        self.path = [value]  # the best log-likelihood, each time that it rises
-        self.nfev = 0
-        self.njev = 0
-        self.nhev = 0
+        self.path = [value]
         self.nit = 0
 
-    def value(self, x: Array) -> float:
-        self.nfev += 1
+    def take_units(self) -> float:
+        """Count from the best point, in units in which the optimiser's first step has the right length.
+
+        The curvature there gives each coordinate a unit, about a standard error. Many methods begin with a
+        step of length 1, or trust their model that far. So all units are multiplied by the length of Newton's
+        step in them (with the diagonal alone), if it is longer.
+
+        Returns
+        -------
+        float
+            By what they were multiplied.
+        """
+        x = self.best_x
+        value, gradient = self._surface.value_and_grad_flat(x)
+        curvature = np.abs(np.diag(self._surface.hessian(x)))
+        # Near a point of inflection a parabola reaches too far: none is to gain more than the value itself.
+        curvature = np.fmax(curvature, gradient * gradient / (2.0 * (1.0 + abs(value))))
+        units = np.where(curvature > 0.0, 1.0 / np.sqrt(np.where(curvature > 0.0, curvature, 1.0)), 1.0)
+        length = max(1.0, float(np.linalg.norm(units * gradient)))
+        self._origin, self._units, self._latest = x, length * units, None
+        return length
+
+    @property
+    def start(self) -> Array:
+        """The best point in the coordinates that `value` and the others take."""
+        return self.best_x if self._units is None else (self.best_x - self._origin) / self._units
+
+    def _place(self, z: Array) -> Array:
+        return z if self._units is None else self._origin + self._units * z
+
+    def value(self, z: Array) -> float:
+        """The value alone."""
+        x = self._place(z)
         value = -self._surface.value_flat(x)
         if not math.isfinite(value):
             return self._bowl(x)[0]
         self._note(x, value)
         return value
 
-    def value_and_grad(self, x: Array) -> tuple[float, Array]:
-        self.nfev += 1
-        self.njev += 1
+    def value_and_grad(self, z: Array) -> tuple[float, Array]:
+        """Value and gradient; SciPy asks for them one after the other, and gets the same."""
+        key = z.tobytes()
+        if self._latest is None or self._latest[0] != key:
+            value, gradient = self._evaluated(self._place(z))
+            self._latest = key, (value, gradient if self._units is None else gradient * self._units)
+        return self._latest[1]
+
+    def _evaluated(self, x: Array) -> tuple[float, Array]:
         value, gradient = self._surface.value_and_grad_flat(x)
         if not is_finite(value, gradient):
             return self._bowl(x)
         self._note(x, -value)
         return -value, -gradient
 
-    def hessian(self, x: Array) -> Array:
-        self.nhev += 1
-        hessian: Array = -self._surface.hessian(x)
+    def hessian(self, z: Array) -> Array:
+        """The Hessian."""
+        hessian: Array = -self._surface.hessian(self._place(z))
         # Asked for at a point that has not been accepted yet, and then thrown away: any finite one will do.
-        return hessian if np.isfinite(hessian).all() else np.eye(x.size)
+        if not np.isfinite(hessian).all():
+            return np.eye(z.size)
+        return hessian if self._units is None else hessian * np.outer(self._units, self._units)
 
     def end_iteration(self) -> None:
         """Count an iteration, and show it to who watches."""
         self.nit += 1
         if self._watch is not None:
             try:
-                self._watch(self.nit, self.best_x, -self._best)
+                self._watch(self.best_x, -self._best)
             except StopIteration as stop:
                 raise _StopError(str(stop) or "the callback") from None
 
@@ -206,7 +309,7 @@ def resolve(method: str) -> str:
     ValueError
         If there is none of that name; the message lists them all.
     """
-    name = method.lower()
+    name = str(method).lower()
     name = SHORT_NAMES.get(name, name)
     if name not in (*OURS, *WITHOUT, *WITH_GRADIENT, *WITH_HESSIAN):
         ours = ", ".join((*SHORT_NAMES, *OURS))
@@ -215,119 +318,63 @@ def resolve(method: str) -> str:
     return name
 
 
-def run(objective: Objective, method: str, maxiter: int | None) -> Run:
-    """Run the optimiser named by `resolve` from the best point of `objective`, which keeps what it finds.
+# The objective is quiet by itself; SciPy's line searches may still overflow on their way.
+@np.errstate(all="ignore")
+def run(objective: Objective, method: str, maxiter: int | None, scaled: bool = False) -> Run:
+    """Run an optimiser from the best point of an objective, which keeps what it finds.
 
     An interrupt (Ctrl-C) ends the run, not the program.
+
+    Parameters
+    ----------
+    objective : Objective
+    method : str
+        As `resolve` gives it.
+    maxiter : int or None
+    scaled : bool
+        Whether to take the units of the curvature at the start; those in `INVARIANT` need none.
     """
-    # The objective is quiet by itself; SciPy's line searches may still overflow on their way.
-    with np.errstate(all="ignore"):
-        try:
-            if method == GRADIENT_ASCENT:
-                return _gradient_ascent(objective, _ASCENT_STEPS if maxiter is None else maxiter)
-            if method in (NEWTON, BHHH):
-                return _scoring(objective, method, _NEWTON_STEPS if maxiter is None else maxiter)
-            return _scipy(objective, method, maxiter)
-        except KeyboardInterrupt:
-            return Run(objective.nit, "interrupted", stopped=True)
-        except _StopError as stop:
-            return Run(objective.nit, f"stopped by {stop}", stopped=True)
+    try:
+        return _run(objective, method, maxiter, scaled)
+    except KeyboardInterrupt:
+        message = "interrupted"
+    except _StopError as stop:
+        message = f"stopped by {stop}"
+    exact = objective.is_watched or method in OURS
+    return Run(objective.nit if exact else len(objective.path) - 1, message, stopped=True)
 
 
-def _scipy(objective: Objective, method: str, maxiter: int | None) -> Run:
-    function: Callable[[Array], Any] = objective.value if method in WITHOUT else objective.value_and_grad
-    options: dict[str, float] = {}
+def _run(objective: Objective, method: str, maxiter: int | None, scaled: bool) -> Run:
+    if method in INVARIANT:
+        message = (ascent.newton if method == NEWTON else ascent.bhhh)(objective, maxiter)
+        return Run(objective.nit, message)
+    length = objective.take_units() if scaled else 1.0
+    # In standard errors, as far as the curvature at the start tells, whose word is not good for many digits.
+    tolerance = _GRADIENT_TOLERANCE * min(length, 1e3)
+    if method == GRADIENT_ASCENT:
+        message = ascent.gradient_ascent(objective, maxiter, tolerance)
+        return Run(objective.nit, message)
+    return _scipy(objective, method, maxiter, length, tolerance)
+
+
+def _scipy(objective: Objective, method: str, maxiter: int | None, length: float, tolerance: float) -> Run:
+    options: dict[str, Any] = {"gtol": tolerance} if method in _WITH_TOLERANCE else {}
     if maxiter is not None:
         options["maxfun" if method == "tnc" else "maxiter"] = maxiter  # TNC counts nothing else
-    if method == "trust-exact":
+    if method == "bfgs" and length > 1.0:
+        options["hess_inv0"] = np.eye(objective.start.size) / length**2
+    elif method == "l-bfgs-b":
+        options["ftol"] = 1e-13  # SciPy's 2e-9 of the value may be many standard errors
+    elif method in _WITH_RADIUS:
         options["max_trust_radius"] = np.inf  # SciPy's 1000 is too near for a parameter in the millions
+    gradient = None if method in WITHOUT else lambda z: objective.value_and_grad(z)[1]
     result = minimize(
-        function,
-        objective.best_x.copy(),
+        objective.value if gradient is None else lambda z: objective.value_and_grad(z)[0],
+        objective.start,
         method=method,
-        jac=method not in WITHOUT,
+        jac=gradient,
         hess=objective.hessian if method in WITH_HESSIAN else None,
-        callback=lambda *_: objective.end_iteration(),
+        callback=(lambda *_: objective.end_iteration()) if objective.is_watched else None,
         options=options,
     )
     return Run(int(result.get("nit", result.nfev)), str(result.message))  # COBYLA has no iterations
-
-
-def _gradient_ascent(objective: Objective, maxiter: int) -> Run:
-    """Steepest ascent with the step length of Barzilai and Borwein, halved until Armijo's rule holds.
-
-    J. Barzilai and J. M. Borwein, "Two-point step size gradient methods", IMA Journal of Numerical Analysis 8
-    (1988). Their length is 1 / curvature along the last step; where the curvature has the wrong sign there is
-    none, and the last length is doubled.
-    """
-    x = objective.best_x
-    value, gradient = objective.value_and_grad(x)
-    length = 1.0 / max(float(np.linalg.norm(gradient)), _GRADIENT_TOLERANCE)
-    for iteration in range(maxiter):
-        if np.abs(gradient).max() <= _GRADIENT_TOLERANCE:
-            return Run(iteration, "the gradient is small")
-        found = _backtrack(objective, x, value, gradient, -length * gradient)
-        if found is None:
-            return Run(iteration, "no step along the gradient raises the log-likelihood")
-        new_x, new_value, new_gradient = found
-        step, change = new_x - x, new_gradient - gradient
-        curvature = float(step @ change)
-        taken = float(np.linalg.norm(step) / np.linalg.norm(gradient))
-        length = float(step @ step) / curvature if curvature > 0.0 else 2.0 * taken
-        x, value, gradient = new_x, new_value, new_gradient
-        objective.end_iteration()
-    return Run(maxiter, f"{maxiter} iterations were not enough")
-
-
-def _scoring(objective: Objective, method: str, maxiter: int) -> Run:
-    """Newton-Raphson, and the method of Berndt, Hall, Hall and Hausman: steps halved until Armijo's rule
-    holds.
-
-    The step is the gradient divided by a curvature: the exact Hessian, or the outer products of the scores,
-    which estimate the information without second derivatives (E. K. Berndt et al., Annals of Economic and
-    Social Measurement 3, 1974). Where the curvature is not positive its eigenvalues are taken by their size,
-    so that every step goes upwards.
-    """
-    curvature = objective.hessian if method == NEWTON else objective.outer_products
-    if curvature is None:
-        raise ValueError(
-            "bhhh (Fisher scoring) needs the scores of each observation: let the log-likelihood return an "
-            "array of shape (n,), without the .sum() at its end"
-        )
-    x = objective.best_x
-    value, gradient = objective.value_and_grad(x)
-    for iteration in range(maxiter):
-        step = -_solve_by_size(curvature(x), gradient)
-        if np.sqrt(-gradient @ step) <= _DECREMENT_TOLERANCE:
-            return Run(iteration, "the step is small")
-        found = _backtrack(objective, x, value, gradient, step)
-        if found is None:
-            return Run(iteration, "no step raises the log-likelihood")
-        x, value, gradient = found
-        objective.end_iteration()
-    return Run(maxiter, f"{maxiter} iterations were not enough")
-
-
-def _solve_by_size(curvature: Array, gradient: Array) -> Array:
-    """The gradient divided by the curvature, with eigenvalues by their size, in units of the diagonal."""
-    diagonal = np.abs(np.diag(curvature))
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    eigenvalues, vectors = np.linalg.eigh(curvature * np.outer(scale, scale))
-    sizes = np.maximum(np.abs(eigenvalues), _SMALLEST_EIGENVALUE)
-    step: Array = scale * (vectors @ ((vectors.T @ (scale * gradient)) / sizes))
-    return step
-
-
-def _backtrack(
-    objective: Objective, x: Array, value: float, gradient: Array, step: Array
-) -> tuple[Array, float, Array] | None:
-    """The first of the step and its halves that satisfies Armijo's rule, or None."""
-    slope = float(gradient @ step)
-    length = 1.0
-    for _ in range(_HALVINGS):
-        new_x = x + length * step
-        new_value, new_gradient = objective.value_and_grad(new_x)
-        if new_value < value + 1e-4 * length * slope:
-            return new_x, new_value, new_gradient
-        length *= 0.5
-    return None

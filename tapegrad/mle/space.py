@@ -42,6 +42,16 @@ class Block:
         """Whether all its elements come from its own free coordinates."""
         return bool(self.own.size == self.leaf.place.stop - self.leaf.place.start)
 
+    @property
+    def free_shape(self) -> tuple[int, ...]:
+        """The shape of its free coordinates."""
+        return self.transform.free_shape(self.leaf.shape if self.is_whole else self.own.shape)
+
+    def to_free(self, natural: Array) -> Array:
+        """Its free coordinates, out of a natural vector."""
+        own = natural[self.leaf.place].reshape(self.leaf.shape) if self.is_whole else natural[self.own]
+        return self.transform.to_free(own, self.leaf.label)
+
 
 @dataclass(frozen=True, eq=False)
 class Space:
@@ -51,10 +61,8 @@ class Space:
     ----------
     structure : Structure
         The natural parameters': `ravel` and `unravel` go between the user's nest and the natural vector.
-    free_structure : Structure
-        The free coordinates': a dict of one array per block that has any.
-    names, free_names : tuple of str
-        Labels of the elements of the natural vector (p,) and of the free vector (q,).
+    free_names : tuple of str
+        Labels of the elements of the free vector (q,).
     blocks : tuple of Block
     owner : ndarray of int, shape (p,)
         For each natural element the one whose value it takes: itself, the first of those it is tied to, or -1
@@ -69,7 +77,6 @@ class Space:
     """
 
     structure: Structure
-    free_structure: Structure
     free_names: tuple[str, ...]
     blocks: tuple[Block, ...]
     owner: npt.NDArray[np.intp]
@@ -79,8 +86,14 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Labels of the elements of the natural vector."""
+        """Labels of the elements of the natural vector (p,)."""
         return self.structure.names
+
+    @cached_property
+    def free_structure(self) -> Structure:
+        """The free coordinates': a dict of one array per block that has any."""
+        pieces = {block.label: np.zeros(block.free_shape) for block in self.blocks if block.label is not None}
+        return structure_of(pieces, "theta")[0]
 
     @property
     def fixed(self) -> npt.NDArray[np.bool_]:
@@ -159,12 +172,7 @@ class Space:
         ValueError
             If the natural vector breaks a constraint; the message names the parameter.
         """
-        pieces = [
-            block.transform.to_free(_own_values(block, natural), block.leaf.label)
-            for block in self.blocks
-            if block.label is not None
-        ]
-        return self.free_structure.join(pieces) if pieces else np.empty(0)
+        return _joined([block.to_free(natural) for block in self.blocks if block.label is not None])
 
     def jacobian(self, free: Array) -> Array:
         """Derivative of the natural vector with respect to the free one, shape (p, q), exact."""
@@ -178,7 +186,8 @@ class Space:
         def natural(**pieces: Any) -> list[Any]:
             return self.leaves(pieces)
 
-        return trace(natural, self.free_structure.unravel(self.start))
+        # It runs a few times in all: not worth a source.
+        return trace(natural, self.free_structure.unravel(self.start), backend="replay")
 
     def interval(self, low: Array, high: Array) -> Array:
         """Ends of intervals on the natural scale from ends in free coordinates.
@@ -201,16 +210,16 @@ class Space:
         return ends
 
 
-def _own_values(block: Block, natural: Array) -> Array:
-    return natural[block.leaf.place].reshape(block.leaf.shape) if block.is_whole else natural[block.own]
+def _joined(pieces: Sequence[Array]) -> Array:
+    return np.concatenate([np.empty(0), *pieces], axis=None)
 
 
 # Making one -------------------------------------------------------------------------------------------------
 
 
 def make_space(
-    params: Any,
-    root_label: str,
+    structure: Structure,
+    values: Array,
     transforms: Mapping[str, Transform] | Transform | None = None,
     fixed: Names | Mapping[str, Any] = (),
     tie: Sequence[Names] = (),
@@ -219,10 +228,10 @@ def make_space(
 
     Parameters
     ----------
-    params : float, array_like, or a nest of them
+    structure : Structure
+        The natural parameters'.
+    values : ndarray, shape (p,)
         The natural start.
-    root_label : str
-        What a parameter that is alone is called.
     transforms : mapping of str to Transform, or a Transform, optional
         By the parameters' labels ("sigma", "group.sigma"); one alone is for the only parameter.
     fixed : str, sequence of str, or mapping of str to values
@@ -238,8 +247,8 @@ def make_space(
     TypeError
         If a transform is none.
     """
-    structure, values = structure_of(params, root_label)
     _check_unique(structure)
+    values = values.copy()  # fixed ones may get others
     by_label = _transforms_by_label(structure, transforms)
     owner: npt.NDArray[np.intp] = np.arange(structure.size)
     _tie(structure, by_label, owner, values, tie)
@@ -250,8 +259,8 @@ def make_space(
 
 
 def _check_unique(structure: Structure) -> None:
-    twice = sorted({name for name in structure.names if structure.names.count(name) > 1})
-    if twice:
+    if len(set(structure.names)) < len(structure.names):
+        twice = sorted({name for name in structure.names if structure.names.count(name) > 1})
         raise ValueError(
             f"two parameters are called {', '.join(twice)}: rename one, or nest them differently"
         )
@@ -351,19 +360,29 @@ def _fix(
     fixed: Names | Mapping[str, Any],
 ) -> None:
     names = [fixed] if isinstance(fixed, str) else list(fixed)
+    if not names:
+        return
     all_places: list[int] = []
     for name in names:
         places = _places(structure, name, "fixed")
         all_places += places
         if isinstance(fixed, Mapping):
-            given = np.asarray(fixed[name], dtype=np.float64)
-            if given.size not in (1, len(places)) or not np.isfinite(given).all():
-                raise ValueError(f"fixed: {name} needs {len(places)} finite numbers, not {fixed[name]!r:.60}")
-            values[places] = given.ravel()
+            values[places] = _fixed_values(name, fixed[name], len(places))
     _check_parts(structure, by_label, all_places, "fixed")
     for place in all_places:  # what is tied to a fixed element is fixed with it
         values[owner == owner[place]] = values[place]
     owner[np.isin(owner, owner[all_places])] = -1
+
+
+def _fixed_values(name: str, given: Any, count: int) -> Array:
+    try:
+        array = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.array([np.nan])
+    if array.size not in (1, count) or not np.isfinite(array).all():
+        needs = "a finite number" if count == 1 else f"{count} finite numbers"
+        raise ValueError(f"fixed: {name} needs {needs}, not {given!r:.60}")
+    return array.ravel()
 
 
 def _assemble(
@@ -384,14 +403,12 @@ def _assemble(
             continue
         if label in pieces:
             raise ValueError(f"two free coordinates are called {label}: rename the parameter {leaf.label}")
-        pieces[label] = transform.to_free(_own_values(block, values), leaf.label)
+        pieces[label] = block.to_free(values)
         if transform.elementwise:
             coordinate[own] = len(free_names) + np.arange(own.size)
             free_names += [transform.label.format(structure.names[i]) for i in own]
         else:
             free_names += [f"{label}[{i}]" for i in range(pieces[label].size)]
     coordinate = np.where(owner >= 0, coordinate[owner], -1)
-    free_structure, start = structure_of(pieces, "theta")
-    return Space(
-        structure, free_structure, tuple(free_names), tuple(blocks), owner, values, coordinate, start
-    )
+    start = _joined(list(pieces.values()))
+    return Space(structure, tuple(free_names), tuple(blocks), owner, values, coordinate, start)

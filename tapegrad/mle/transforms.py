@@ -61,6 +61,8 @@ class Transform:
         ValueError
             If `value` is not among the allowed values; the message names `parameter`.
         """
+        if self is identity:
+            return value
         shape = self._checked_shape(value.shape, parameter)
         with np.errstate(all="ignore"):
             try:
@@ -273,7 +275,8 @@ def _correlation(z: Any) -> Any:
     n = _order(prod(np.shape(z)), diagonal=False)
     factor = _lower_triangle(z, n, -1) + np.eye(n)
     factor = factor / np.sqrt(np.sum(factor * factor, axis=1, keepdims=True))
-    return np.matmul(factor, np.transpose(factor))
+    # Exactly 1 on the diagonal, and with no derivative there: it is not estimated.
+    return np.where(np.eye(n, dtype=bool), 1.0, np.matmul(factor, np.transpose(factor)))
 
 
 def _from_correlation(x: Array) -> Array:

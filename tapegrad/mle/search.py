@@ -1,0 +1,185 @@
+"""How a fit looks for the maximum: the optimiser in phases and from several starts, and Newton's steps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle import optimizers
+from tapegrad.mle.climbing import NEWTON_STEPS, End, polish
+from tapegrad.mle.model import Model
+from tapegrad.mle.optimizers import INVARIANT, Counted, Objective, Run, Slice
+from tapegrad.mle.rows import outer_products
+from tapegrad.mle.starts import moving_by_phase, starts
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Watch: TypeAlias = Callable[[Array, float], None]
+
+# Ends whose values differ by less than this share are the same maximum.
+_SAME_VALUE = 1e-8
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    Attributes
+    ----------
+    end : End
+        The best end.
+    run : Run
+        The optimiser's run that led there, or the one that was stopped, after which no other was begun.
+    nit : int
+        Iterations of all runs, Newton's steps included.
+    path : list of float
+        The best value so far, each time that it rose on the way to that end.
+    note : str
+        What to say about the other starts.
+    """
+
+    end: End
+    run: Run
+    nit: int
+    path: list[float]
+    note: str = ""
+
+    @property
+    def converged(self) -> bool:
+        """Whether the end is a maximum, and the search was allowed to end."""
+        return self.end.converged and not self.run.stopped
+
+
+@dataclass(frozen=True)
+class Search:
+    """How each start is to be run.
+
+    Attributes
+    ----------
+    model : Model
+    surface : Counted
+        The model's tape.
+    optimizer : str
+        As `optimizers.resolve` gives it.
+    maxiter : int or None
+    watch : callable or None
+        Called after each iteration, see `Objective`.
+    """
+
+    model: Model
+    surface: Counted
+    optimizer: str
+    maxiter: int | None
+    watch: Watch | None
+
+    def best(self, value: float, phases: Mapping[str, int], count: int, seed: int | None) -> Found:
+        """The best end of so many starts, the first of them where the phases have led.
+
+        Parameters
+        ----------
+        value : float
+            That at the model's start.
+        phases : mapping of str to int
+            The phase in which a parameter begins to be estimated.
+        count : int
+            Number of starts.
+        seed : int or None
+            Of the random ones.
+        """
+        first, path, run = self._through(phases, [value])
+        nit = run.nit
+        if run.stopped:
+            return Found(polish(self.surface, first, 0), run, nit, path)
+        found: list[Found] = []
+        try:
+            for start, start_value in starts(self.surface, first, path[-1], count, seed):
+                found.append(self._from(start, start_value))
+                run = found[-1].run
+                if run.stopped:
+                    break
+        except KeyboardInterrupt:  # between two runs, which look after themselves
+            if not found:
+                raise
+            run = Run(0, "interrupted", stopped=True)
+        best = max(found, key=_height)
+        return Found(
+            best.end,
+            run if run.stopped else best.run,
+            nit + sum(one.nit for one in found),
+            path[:-1] + best.path if best is found[0] else best.path,
+            _note(found, best, count),
+        )
+
+    def _from(self, start: Array, value: float) -> Found:
+        """The end from one start.
+
+        Where an optimiser does not arrive, the units of the parameters are to blame more often than not: it
+        begins anew in others.
+        """
+        first = self._once(start, value, self.maxiter, scaled=False)
+        left = None if self.maxiter is None else self.maxiter - first.run.nit
+        arrived = first.end.converged or first.end.blurred
+        if arrived or first.run.stopped or self.optimizer in INVARIANT or (left is not None and left <= 0):
+            return first
+        second = self._once(start, value, left, scaled=True)
+        best = max(first, second, key=_height)
+        return replace(best, run=second.run if second.run.stopped else best.run, nit=first.nit + second.nit)
+
+    def _once(self, start: Array, value: float, maxiter: int | None, scaled: bool) -> Found:
+        """The optimiser's run from one start, and Newton's steps."""
+        outer = None if self.model.rows is None else self._outer_products
+        objective = Objective(self.surface, start, value, outer, self.watch)
+        run = optimizers.run(objective, self.optimizer, maxiter, scaled)
+        try:
+            # Who stops a run wants no more steps, but may see how far it came.
+            end = polish(self.surface, objective.best_x, 0 if run.stopped else NEWTON_STEPS)
+        except KeyboardInterrupt:
+            run = Run(run.nit, "interrupted", stopped=True)
+            end = polish(self.surface, objective.best_x, 0)
+        return Found(end, run, run.nit + end.steps, objective.path)
+
+    def _through(self, phases: Mapping[str, int], path: list[float]) -> tuple[Array, list[float], Run]:
+        """All phases but the last: the point where they end, and the last run, or that which was stopped."""
+        point, nit = self.model.space.start, 0
+        for moving in moving_by_phase(self.model.space, phases):
+            piece = Slice(self.surface, point, moving)
+            watch = None if self.watch is None else partial(_watch_whole, self.watch, piece)
+            outer = None if self.model.rows is None else partial(self._outer_products_of, piece)
+            objective = Objective(piece, point[moving], path[-1], outer, watch)
+            run = optimizers.run(objective, self.optimizer, self.maxiter)
+            nit += run.nit
+            point, path = piece.whole(objective.best_x), path[:-1] + objective.path
+            if run.stopped:
+                return point, path, Run(nit, run.message, stopped=True)
+        return point, path, Run(nit, "")
+
+    def _outer_products(self, free: Array) -> Array:
+        """The information as BHHH estimates it, with the prior's own where there is one."""
+        found = outer_products(self.model, free)
+        if self.model.prior is not None:
+            found = found - self.model.prior.hessian(free)
+        return found if np.isfinite(found).all() else np.eye(free.size)
+
+    def _outer_products_of(self, piece: Slice, moving: Array) -> Array:
+        return piece.block(self._outer_products(piece.whole(moving)))
+
+
+def _watch_whole(watch: Watch, piece: Slice, moving: Array, value: float) -> None:
+    watch(piece.whole(moving), value)
+
+
+def _height(found: Found) -> tuple[bool, float]:
+    """A maximum is better than what is none, whatever its value: that may be on its way to infinity."""
+    return found.end.converged, found.end.value
+
+
+def _note(found: list[Found], best: Found, count: int) -> str:
+    """How many of several starts have ended at the best end."""
+    if count == 1:
+        return ""
+    reach = _SAME_VALUE * (1.0 + abs(best.end.value))
+    same = sum(one.converged and one.end.value >= best.end.value - reach for one in found)
+    missing = f"; {count - len(found)} more were not run" if len(found) < count else ""
+    return f"; {same} of {len(found)} starts ended at this maximum{missing}"
