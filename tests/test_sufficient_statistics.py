@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -510,6 +511,15 @@ def test_an_intercept_of_its_own_keeps_the_digits_too() -> None:
     value, gradient = errors_of_squares(traced, y, x, b)
     assert value < 1e-14
     assert gradient < 1e-14
+
+
+def test_a_slope_without_an_intercept_keeps_its_digits_where_the_mean_is_large() -> None:
+    x = 1e8 + RNG.normal(size=50)
+    early, late = x[:-1], x[1:]
+    traced = tg.trace(lambda a: -0.5 * ((late - a * early) ** 2).sum(), 0.9)
+    exact = sum(Fraction(u) * (Fraction(v) - Fraction(u)) for u, v in zip(early, late, strict=True))
+    # The terms are some 40 times as large as their sum; a fit with an intercept is 4e-8 off.
+    assert traced.grad(1.0) == pytest.approx(float(exact), rel=1e-9)
 
 
 def test_many_rows_are_added_as_exactly_as_few() -> None:

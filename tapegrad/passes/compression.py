@@ -159,7 +159,7 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
     has_intercept : bool
         Whether an intercept can be taken out that is no coefficient of a column.
     """
-    fit = _worthwhile_fit(found, response)
+    fit = _worthwhile_fit(found, response, has_intercept)
     if fit is None:
         return found
     others = np.arange(fit.size) != response
@@ -184,14 +184,20 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
     return replace(found, centre=new_centre, excess=excess, factor=factor, fit=fit, intercept=intercept)
 
 
-def _worthwhile_fit(found: Compressed, response: int) -> Array | None:
+def _worthwhile_fit(found: Compressed, response: int, has_intercept: bool) -> Array | None:
     """The coefficients of the other columns, and 0 for the response, if the parts of the fit cancel much."""
-    sizes = np.sqrt(np.add.reduce(found.factor**2))
+    rows = found.factor
+    constants = ~np.any(rows != 0.0, axis=0) & (found.centre != 0.0)
+    constants[response] = False
+    if not has_intercept and not constants.any():
+        # Nothing takes out the mean: the residuals at the centre count as well.
+        rows = np.concatenate([np.sqrt(found.weight) * found.centre[None], rows])
+    sizes = np.sqrt(np.add.reduce(rows**2))
     units = np.where(sizes > 0.0, sizes, 1.0)
     others = np.arange(sizes.size) != response
     fit = np.zeros(sizes.size)
-    scaled = found.factor[:, others] / units[others]
-    fit[others] = np.linalg.lstsq(scaled, found.factor[:, response])[0] / units[others]
-    residual = np.linalg.norm(found.factor[:, response] - found.factor @ fit)
+    scaled = rows[:, others] / units[others]
+    fit[others] = np.linalg.lstsq(scaled, rows[:, response])[0] / units[others]
+    residual = np.linalg.norm(rows[:, response] - rows @ fit)
     parts = np.where(others, np.abs(fit), 1.0) * (sizes + np.sqrt(found.weight) * np.abs(found.centre))
     return fit if parts.sum() > CANCELS * residual else None
