@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -299,6 +299,26 @@ class TracedFunction:
         path = self._router.path_at(vector)
         return inspection.explain(path.tape, evaluate(path.tape, vector, path.data))
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The arrays that were given as `data`, by their names."""
+        return dict(self._router.data)
+
+    def on(self, theta: Any, data: Mapping[str, Any]) -> Any:
+        """The value at `theta` on other data, where both may be traced: for use in a function under trace.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        data : mapping of str to array_like
+            As in `with_data`.
+        """
+        plain = {name: _plain_value(value) for name, value in data.items()}
+        twin = self.with_data(**plain) if data else self
+        if not has_traced(data):
+            return twin(theta)
+        return self.outputs.build(twin._inline(lambda tapes: tapes.value, theta, data=data))
+
     def with_data(self, **data: Any) -> TracedFunction:
         """The same function on other data, without a new trace as long as its guards hold.
 
@@ -339,14 +359,22 @@ class TracedFunction:
                 return None
             raise
 
-    def _inline(self, tape_of: Callable[[Tapes], Tape], theta: Any, further: Sequence[Any] = ()) -> list[Any]:
-        """The outputs of one of the tapes of the path that traced parameters take."""
+    def _inline(
+        self,
+        tape_of: Callable[[Tapes], Tape],
+        theta: Any,
+        further: Sequence[Any] = (),
+        data: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """The outputs of one of the tapes of the path that traced parameters (and `data`) take."""
         operands = self.structure.operands(theta)
         vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
         path = self._router.path_at(vector)
         tape = tape_of(path.tapes)
+        labels = dict(path.tape.labels)
+        bound = [(data or {}).get(labels[slot], value) for slot, value in path.data.items()]
         # Further parameters shift the slots of the data, but not their order.
-        return inline(tape, [*operands, *further], dict(zip(tape.data, path.data.values(), strict=True)))
+        return inline(tape, [*operands, *further], dict(zip(tape.data, bound, strict=True)))
 
     def _require_scalar(self, what: str) -> None:
         if not self.outputs.is_scalar:

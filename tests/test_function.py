@@ -133,6 +133,18 @@ def test_data_can_be_rebound_without_a_trace():
     assert tape.nobs == 4
 
 
+def test_data_may_be_traced_where_another_function_gives_them():
+    inner = tg.trace(lambda mu, y: -((y - mu) ** 2).sum(), dict(mu=0.0), data=dict(y=X))
+    np.testing.assert_array_equal(inner.data["y"], X)
+    outer = tg.trace(lambda a, b, y: inner.on(dict(mu=a), dict(y=b * y)), dict(a=0.0, b=1.0), data=dict(y=X))
+    for y in (X, X**2):
+        gradient = outer.with_data(y=y).grad(dict(a=0.5, b=2.0))
+        assert gradient["a"] == pytest.approx(2.0 * (2.0 * y - 0.5).sum())
+        assert gradient["b"] == pytest.approx(-2.0 * (y * (2.0 * y - 0.5)).sum())
+    assert inner.on(dict(mu=1.0), dict(y=2.0 * X)) == inner.with_data(y=2.0 * X)(dict(mu=1.0))
+    assert inner.on(dict(mu=1.0), {}) == inner(dict(mu=1.0))
+
+
 def test_a_branch_on_data_is_guarded_when_data_can_change():
     def f(mu, y):
         return mu * y.sum() if y.sum() > 0.0 else -mu

@@ -9,14 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.derive.inline import inline
 from tapegrad.entry import trace
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function import TracedFunction
 from tapegrad.mle.space import Names, Space, make_space
 from tapegrad.mle.transforms import Transform
-from tapegrad.ops.registry import Recordable
-from tapegrad.tracing.params import Leaf, argument_name, call, has_traced, structure_of
+from tapegrad.tracing.params import Leaf, argument_name, call, structure_of
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -174,7 +172,7 @@ class Source:
         """What the user's log-likelihood returns."""
         params = self.space.params(pieces)
         if isinstance(self.loglik, TracedFunction):
-            return _applied(self.loglik, params, data)
+            return self.loglik.on(params, data)
         return call(self.loglik, params, data)
 
     def prior(self, pieces: Mapping[str, Any]) -> Any:
@@ -222,7 +220,7 @@ def make_model(
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
-        data = _data_of(loglik, values)
+        data = loglik.data
     else:
         structure, values = structure_of(params, argument_name(loglik))
     space = make_space(structure, values, transforms, fixed, tie)
@@ -249,30 +247,6 @@ def _finite(traced: TracedFunction, params: Any) -> Array:
     if not np.isfinite(vector).all():
         structure_of(traced.unravel(vector), traced.names[0])  # says which are not
     return vector
-
-
-def _data_of(traced: TracedFunction, vector: Array) -> dict[str, Any]:
-    """The arrays that a traced function was given as `data`."""
-    if not traced.tape.data:
-        return {}
-    seen = traced.values(vector)
-    return {label: seen.values[slot] for slot, label in seen.tape.labels if slot in seen.tape.data}
-
-
-def _applied(traced: TracedFunction, params: Any, data: Mapping[str, Any]) -> Any:
-    """What a traced function returns at parameters and data that may be traced."""
-    if not has_traced(data):
-        return (traced.with_data(**data) if data else traced)(params)
-    operands = traced.structure.operands(params)
-    vector = traced.structure.join([np.asarray(_plain(operand)) for operand in operands])
-    # The path that they take, which the outer trace guards as its own.
-    tape = traced.with_data(**{name: _plain(value) for name, value in data.items()}).values(vector).tape
-    bound = {slot: data[label] for slot, label in tape.labels if slot in tape.data}
-    return traced.outputs.build(inline(tape, operands, bound))
-
-
-def _plain(operand: Any) -> Any:
-    return operand.plain() if isinstance(operand, Recordable) else operand
 
 
 def _check_data(space: Space, data: Mapping[str, Any]) -> None:
