@@ -42,8 +42,8 @@ def trace(
     backend : {"numpy", "replay"}
         What runs the tapes: generated NumPy code, or the reference loop over the entries.
     threads : int
-        Threads that share the blocks of a row loop. More than one pay from some 100,000 rows on; the result
-        does not depend on their number.
+        Threads that share the blocks of a row loop. More than one pay on long data of which a row costs
+        much; the result does not depend on their number.
     sufficient_statistics : bool
         Compute sums over rows that are polynomials in the data, and least squares, on a few rows found once,
         so that a replay's cost does not depend on the number of rows.

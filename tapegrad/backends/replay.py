@@ -55,18 +55,24 @@ def evaluate(
     with np.errstate(all="ignore"):
         for op, inputs, output, attrs, _ in tape.entries:
             values[output] = apply(op, [values[slot] for slot in inputs], attrs)
-            for slot in dead.get(output, ()):
-                values[slot] = None
+            if output in dead:
+                for slot in dead[output]:
+                    values[slot] = None
     return values
 
 
 def _dead_after(tape: Tape, wanted: Iterable[int]) -> dict[int, list[int]]:
-    """For each entry's output, the slots that nothing needs any more once it is computed."""
-    alive = set(wanted)
+    """For an entry's output, the arrays that nothing needs any more once it is computed."""
+    arrays = {slot for slot, aval in enumerate(tape.avals) if aval.shape}
     dead: dict[int, list[int]] = {}
+    if not arrays:
+        return dead
+    arrays.difference_update(wanted)
     for entry in reversed(tape.entries):
-        dead[entry.output] = [slot for slot in (*entry.inputs, entry.output) if slot not in alive]
-        alive.update(entry.inputs)
+        last = [slot for slot in (*entry.inputs, entry.output) if slot in arrays]
+        if last:
+            dead[entry.output] = last
+            arrays.difference_update(last)
     return dead
 
 
