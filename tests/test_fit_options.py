@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from tapegrad import TracedFunction, trace
 from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, bootstrap, fit, search
-from tapegrad.mle.fit import Iteration, refit
+from tapegrad.mle.fit import Iteration
+from tapegrad.mle.refit import refit
 from tapegrad.mle.transforms import interval, positive, unit
 from tapegrad.stats import bernoulli, norm, poisson
 

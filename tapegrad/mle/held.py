@@ -7,7 +7,7 @@ the log-likelihood is a function of the shift alone, with exact derivatives, and
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,8 @@ from tapegrad.mle.climbing import climb
 from tapegrad.mle.delta import trace_quietly
 from tapegrad.mle.inference import covariance, covariance_factor, is_definite
 from tapegrad.mle.model import Model
+from tapegrad.mle.refit import Refit, refit
 from tapegrad.tracing.params import Leaf, call
-
-if TYPE_CHECKING:
-    from tapegrad.mle.fit import Refit
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -54,7 +52,7 @@ class Held(Protocol):
     def shown(self, free: Array, value: float) -> float:
         """A value as the user sees it; `free` has the other coordinates."""
 
-    def fitted(self, start: Array, value: float) -> "Refit":
+    def fitted(self, start: Array, value: float) -> Refit:
         """The best fit with this value, from a fit with one near it."""
 
 
@@ -91,10 +89,8 @@ class HeldCoordinate:
         with np.errstate(all="ignore"):
             return float(self._model.space.natural(point)[self._place])
 
-    def fitted(self, start: Array, value: float) -> "Refit":
+    def fitted(self, start: Array, value: float) -> Refit:
         """The best fit with this value."""
-        from tapegrad.mle.fit import refit
-
         return refit(self._model, start, {self._coordinate: value})
 
 
@@ -128,7 +124,7 @@ class HeldFunction:
         """The value itself."""
         return value
 
-    def fitted(self, start: Array, value: float) -> "Refit":
+    def fitted(self, start: Array, value: float) -> Refit:
         """The best fit with this value; minus infinity where no point near `start` has it."""
         found = self._climbed(start, value)
         if np.isfinite(found.llf):
@@ -138,9 +134,7 @@ class HeldFunction:
         others = [self._climbed(beside, value) for beside in self._beside(start, value)]
         return max(others, key=lambda other: other.llf)
 
-    def _climbed(self, start: Array, value: float) -> "Refit":
-        from tapegrad.mle.fit import Refit
-
+    def _climbed(self, start: Array, value: float) -> Refit:
         point, height = start, -np.inf
         for _ in range(_CHARTS):
             chart = _Chart(self._tape, self._function, point, value, self._factor)

@@ -13,6 +13,7 @@ from scipy.special import chdtrc
 
 from tapegrad.mle.delta import dense_jacobian, trace_quietly
 from tapegrad.mle.inference import free_estimates, is_definite, solve
+from tapegrad.mle.refit import refit
 from tapegrad.mle.rows import outer_products
 
 if TYPE_CHECKING:
@@ -339,8 +340,6 @@ def _equations(values: Mapping[str, float]) -> str:
 
 def _refitted(result: "FitResult", values: Mapping[str, float]) -> tuple[Array, float, dict[int, float]]:
     """The free vector and the log-likelihood where some parameters are held at `values`."""
-    from tapegrad.mle.fit import refit
-
     model = result.require_model("this test")
     require_maximum(result)
     held = _held(result, values)

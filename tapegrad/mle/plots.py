@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
 from tapegrad.mle.profile import profiles
+from tapegrad.mle.refit import refit
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -234,8 +235,6 @@ def _surface(result: "FitResult", places: list[int], grids: list[Array]) -> Arra
 
     Minus infinity where there is no likelihood, NaN where the others have no maximum.
     """
-    from tapegrad.mle.fit import refit
-
     model = result.require_model("a contour plot")
     top = result.x if result.free is None else result.free
     heights = np.empty((_POINTS, _POINTS))

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from tapegrad.mle.held import Held, hold
 from tapegrad.mle.inference import checked_alpha, free_estimates, warn
+from tapegrad.mle.refit import refit
 
 if TYPE_CHECKING:
     from tapegrad.mle.model import Model
@@ -162,8 +163,6 @@ def profiles(result: "FitResult", names: Sequence[str | Callable[..., Any]], alp
 
 def _announced(result: "FitResult", model: "Model", free: Array) -> Array:
     """The better maximum near `free`, after a warning that there is one."""
-    from tapegrad.mle.fit import refit
-
     found = refit(model, free)
     params = dict(zip(result.names, map(float, model.space.natural(found.free)), strict=True))
     at = ", ".join(f"{name}={value:.6g}" for name, value in params.items())

@@ -17,6 +17,7 @@ from tapegrad.mle.inference import (
     normal_intervals,
     solve,
 )
+from tapegrad.mle.refit import refit
 from tapegrad.mle.rows import outer_products, pointwise, scores
 
 if TYPE_CHECKING:
@@ -287,8 +288,6 @@ def coverage(
     ValueError
         If fewer than two of the fits converge.
     """
-    from tapegrad.mle.fit import refit
-
     checked_alpha(alpha)
     free = free_estimates(result)
     estimates, errors = [], []
