@@ -148,7 +148,8 @@ def _exp_gap(x: Any, y: Any, out: Any = None) -> Any:
 
 def _at_equal_infinities(out: Any, x: Any, y: Any, value: float) -> Any:
     # The difference of two infinities is NaN, and so is the sum of the squares then, which is quick.
-    if np.isnan(np.vdot(out, out)):
+    total = np.vdot(out, out)
+    if total != total:
         equal_infinities = np.isnan(out) & np.equal(x, y)
         np.copyto(out, np.where(np.greater(x, 0.0), value, 0.0), where=equal_infinities)
     return out
