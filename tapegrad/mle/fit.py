@@ -15,7 +15,7 @@ from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, war
 from tapegrad.mle.model import Model, make_model
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
-from tapegrad.mle.search import Search, Watch
+from tapegrad.mle.search import Found, Search, Watch
 from tapegrad.mle.space import Names
 from tapegrad.mle.starts import value_at_start
 from tapegrad.mle.transforms import Transform
@@ -29,9 +29,9 @@ class Iteration(NamedTuple):
     Attributes
     ----------
     nit : int
-        Its number.
+        Its number, counted through all phases and starts.
     params : Any
-        The best parameters so far, in the user's structure.
+        The best parameters so far of this start, in the user's structure.
     llf : float
         Their log-likelihood, plus the log-prior where there is one.
     """
@@ -67,7 +67,8 @@ def fit(
     The optimiser uses exact derivatives. Whatever it says, the fit then takes Newton steps with the exact
     Hessian as long as they come closer to the maximum, and calls itself converged only if they end at one:
     the gradient small relative to the curvature, and the Hessian negative definite. Standard errors come from
-    that same Hessian.
+    that same Hessian. An optimiser that does not arrive at a maximum begins once more from the same start, in
+    units that the curvature there gives.
 
     Parameters
     ----------
@@ -78,11 +79,13 @@ def fit(
         Where to start, in the structure that `trace` takes: a dict is passed as keyword arguments.
     method : str
         "bfgs", "lbfgs", "newton" (Newton-Raphson with step control), "trust" (SciPy's trust-exact), "bhhh"
-        (or "fisher_scoring": the information from the scores of each observation), "gradient_ascent" (or
-        "gradient_descent", of minus the log-likelihood), or any method of `scipy.optimize.minimize`. Upper
-        and lower case are the same.
+        (or "fisher_scoring", which is the same here: the expected information is not known for a
+        log-likelihood in general, and is estimated by the outer products of the scores of each
+        observation), "gradient_ascent" (or "gradient_descent", of minus the log-likelihood), or any method
+        of `scipy.optimize.minimize`. Upper and lower case are the same.
     data : mapping of str to array_like, optional
-        Arrays passed to `loglik` as further keyword arguments, that the bootstrap and others can replace.
+        Arrays passed to `loglik` as further keyword arguments, that the bootstrap and others can replace. A
+        traced function has its data already; what is given here takes their place.
     weights : array_like, shape (n,), optional
         What each observation's log-likelihood is multiplied by. Standard errors from the Hessian take them
         for numbers of observations, those of the robust kinds for the weights of single observations.
@@ -110,26 +113,29 @@ def fit(
         Of the random starts.
     callback : callable, optional
         Called with an `Iteration` after each of the optimiser's iterations; raising StopIteration ends the
-        fit with the best parameters so far, marked as not converged, as Ctrl-C does.
+        fit with the best parameters so far, marked as not converged, as Ctrl-C does: with those of an
+        earlier start, if they are better.
     progress : bool
         Whether to show the iterations on standard error, with tqdm's bar where it is installed.
     nobs : int, optional
         Number of observations, for BIC. Where it is not given, it is the number of rows, or the common length
         of the data, if they have one.
     maxiter : int, optional
-        Limit on the optimiser's iterations, in its own count; its own default where not given.
+        Limit on the optimiser's iterations from each start and in each phase, in its own count; its own
+        default where not given.
 
     Returns
     -------
     FitResult
-        Estimates, standard errors, tests and intervals, and `summary()`.
+        Estimates, standard errors, tests and intervals, and `summary()`. Its counts `nit`, `nfev`, `njev` and
+        `nhev` are those of all phases and starts together.
 
     Raises
     ------
     ValueError
         If there is no such method, if the log-likelihood or its gradient is not finite at the start (the
-        message names the step where that arises), if it is constant there, or if an argument does not fit
-        the others.
+        message names the step where that arises), if it is constant there, if there are no data, or if an
+        argument does not fit the others.
 
     Warns
     -----
@@ -173,9 +179,13 @@ def fit(
     message = verdict(found.end, found.run, model.space.free_names) + found.note
     if not found.converged:
         warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
-    cov_free = None
+    robust = None
     if cov_type != "nonrobust":
-        cov_free = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds)
+        robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds)
+    return _result(model, surface, found, message=message, method=method, cov_type=cov_type, cov_free=robust)
+
+
+def _result(model: Model, surface: optimizers.Counted, found: Found, **told: Any) -> FitResult:
     space, free = model.space, found.end.x
     return FitResult(
         params=model.natural_params(free),
@@ -185,19 +195,16 @@ def fit(
         observed_info=found.end.information,
         nobs=model.nobs,
         converged=found.converged,
-        message=message,
         nit=found.nit,
         nfev=surface.nfev,
-        method=method,
         model=model.name,
         njev=surface.njev,
         nhev=surface.nhev,
-        cov_type=cov_type,
         free=None if space.is_identity else free,
-        cov_free=cov_free,
         jacobian=None if space.is_identity else space.jacobian(free),
         path=np.array(found.path),
         _model=model,
+        **told,
     )
 
 
@@ -211,7 +218,6 @@ def _watcher(
 ) -> Watch | None:
     if callback is None and not progress:
         return None
-
     numbers = itertools.count(1)
 
     def watch(free: Array, value: float) -> None:
