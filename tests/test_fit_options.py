@@ -13,6 +13,7 @@ from scipy.special import expit
 from tapegrad import TracedFunction, trace
 from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, bootstrap, fit, search
 from tapegrad.mle.fit import Iteration
+from tapegrad.mle.optimizers import Objective
 from tapegrad.mle.refit import refit
 from tapegrad.mle.transforms import interval, positive, unit
 from tapegrad.stats import bernoulli, norm, poisson
@@ -120,6 +121,25 @@ def test_bhhh_takes_no_second_derivatives_in_its_phases_either() -> None:
     assert result.nhev <= 4
 
 
+def test_units_come_from_the_curvature_at_the_start() -> None:
+    # Of a parabola, of a straight line, and of what does nothing.
+    tape = trace(lambda theta: -2.0 * theta[0] ** 2 + 3.0 * theta[1] + 0.0 * theta[2], np.zeros(3))
+    start = np.array([1.0, 0.0, 5.0])
+    objective = Objective(tape, start, -2.0)
+    length = objective.take_units()
+    units = np.array([0.5, np.sqrt(2.0 / 3.0), 1.0])  # 1 / sqrt(4), and a gain of 3 = 1 + 2 at the most
+    np.testing.assert_allclose(length, np.hypot(0.5 * 4.0, 3.0 * units[1]), rtol=1e-12)
+    np.testing.assert_array_equal(objective.start, np.zeros(3))
+    z = np.array([0.1, -0.2, 0.3])
+    value, gradient = objective.value_and_grad(z)
+    theirs = tape.value_and_grad_flat(start + length * units * z)
+    np.testing.assert_allclose(value, -theirs[0], rtol=1e-12)
+    np.testing.assert_allclose(gradient, -theirs[1] * length * units, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.diag(objective.hessian(z)), [4.0 * (0.5 * length) ** 2, 0.0, 0.0], rtol=1e-12
+    )
+
+
 # Several starts ---------------------------------------------------------------------------------------------
 
 
@@ -142,6 +162,21 @@ def test_random_starts_keep_to_where_the_log_likelihood_is_finite() -> None:
     result = fit(lambda s: norm.logpdf(X, 1.0, s).sum(), {"s": 0.01}, n_starts=5, seed=3)
     assert result.converged
     assert "of 5 starts" in result.message
+
+
+def test_random_starts_keep_to_the_constraints() -> None:
+    seen: list[Iteration] = []
+    result = fit(
+        lambda mu, sigma: norm.logpdf(X, mu, sigma),
+        {"mu": 0.0, "sigma": 0.1},
+        transforms={"sigma": positive, "mu": interval(-3.0, 4.0)},
+        n_starts=6,
+        seed=4,
+        callback=seen.append,
+    )
+    assert "6 of 6 starts ended at this maximum" in result.message
+    np.testing.assert_allclose(result.x, [X.mean(), X.std()], rtol=1e-8)
+    assert all(state.params["sigma"] > 0.0 and -3.0 <= state.params["mu"] <= 4.0 for state in seen)
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, "3", None])
