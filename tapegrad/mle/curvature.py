@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.mle.inference import combination, is_definite, is_reliable, solve, to_unit_diagonal
+from tapegrad.mle.inference import (
+    combination,
+    free_estimates,
+    is_definite,
+    is_reliable,
+    solve,
+    to_unit_diagonal,
+)
 from tapegrad.mle.rows import pointwise
 
 if TYPE_CHECKING:
@@ -62,7 +69,7 @@ class Place:
         self.tape = model.tape
         self.names = result.free_names
         self.information = result.observed_info
-        self.x = result.x if result.free is None else result.free
+        self.x = free_estimates(result)
         self.value, self.gradient = model.tape.value_and_grad_flat(self.x)
 
     def observations(self) -> Array:

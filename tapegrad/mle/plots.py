@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
+from tapegrad.mle.inference import free_estimates
 from tapegrad.mle.profile import profiles
 from tapegrad.mle.refit import refit
 
@@ -236,7 +237,7 @@ def _surface(result: "FitResult", places: list[int], grids: list[Array]) -> Arra
     Minus infinity where there is no likelihood, NaN where the others have no maximum.
     """
     model = result.require_model("a contour plot")
-    top = result.x if result.free is None else result.free
+    top = free_estimates(result)
     heights = np.empty((_POINTS, _POINTS))
     near = [top] * _POINTS  # the last fits in each column
     for i, up in enumerate(grids[1]):
@@ -271,7 +272,7 @@ def plot_convergence(result: "FitResult", *, axes: Any = None) -> Any:
     axes = _axes(axes)
     best = result.path.max()
     if result._model is not None:  # Newton's last steps are not on the path
-        best = max(best, result._model.tape.value_flat(result.x if result.free is None else result.free))
+        best = max(best, result._model.tape.value_flat(free_estimates(result)))
     missing = best - result.path
     # What is equal to the last digit is not on a log scale.
     axes.semilogy(np.where(missing > 0.0, missing, np.nan), "o-", markersize=3)

@@ -16,7 +16,7 @@ from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape
 from tapegrad.ops.special import xlog1py, xlogy
 from tapegrad.passes.columns import Column, Columns, Leaf, Masks
-from tapegrad.passes.simplify import Rewriter, rewrite
+from tapegrad.passes.simplify import Rewriter
 from tapegrad.tape import Entry
 
 # Where each column of some rows stands on the tape that is written; None for zeros.
@@ -107,7 +107,7 @@ class Cell:
 
     def emit(self, op: Op, *inputs: int, **attrs: Any) -> int:
         """One step on the tape that is written."""
-        return rewrite(self.w, Entry(op, inputs, -1, tuple(attrs.items()), self.entry.source))
+        return self.w.rewrite(Entry(op, inputs, -1, tuple(attrs.items()), self.entry.source))
 
     # Polynomials of one line --------------------------------------------------------------------------------
 

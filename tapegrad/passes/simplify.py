@@ -111,11 +111,6 @@ class Rewriter(Writer):
         return self.stretch(entry, self.rewrite(entry._replace(inputs=inputs)), shape)
 
 
-def rewrite(w: Rewriter, entry: Entry) -> int:
-    """The slot that replaces an entry: see `Writer.rewrite`."""
-    return w.rewrite(entry)
-
-
 def simplify(tape: Tape) -> Tape:
     """Apply the local rules of the table above, and fold what they make constant, in one walk."""
     return Rewriter(tape).run()

@@ -31,7 +31,7 @@ from tapegrad.passes.compression import Block, compress, fitted
 from tapegrad.passes.few_rows import FewRows, are_scalars
 from tapegrad.passes.lines import Cell, Regression, Shifts, Term
 from tapegrad.passes.polynomials import Polynomials
-from tapegrad.passes.simplify import Rewriter, rewrite
+from tapegrad.passes.simplify import Rewriter
 from tapegrad.tape import Entry, Tape, deciding_slots
 
 COLUMNS = 100  # for squares: the factor costs as much as twice as many products with all rows
@@ -83,7 +83,7 @@ class _Writer:
         if None in totals:
             return None
         inputs = (self.w.new[made.inputs[0]], *[total for total in totals if total is not None])
-        return rewrite(self.w, made._replace(inputs=inputs))
+        return self.w.rewrite(made._replace(inputs=inputs))
 
     def _few_rows(self, cell: Cell, product: Product) -> FewRows | None:
         """The rows that stand for the cell's; None where they would not be few, or data are not finite."""
