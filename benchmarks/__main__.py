@@ -39,6 +39,10 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.references import print_references  # reads the tests' data
 
         return print_references()
+    elif options.accuracy:
+        from benchmarks.accuracy import print_accuracy  # needs mpmath
+
+        return print_accuracy()
     elif options.costs:
         costs.print_costs(options.json)
     else:
@@ -92,6 +96,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trace-cost", action="store_true", help="only print the cost of tracing a loop")
     parser.add_argument(
         "--references", action="store_true", help="only print how many digits agree with published results"
+    )
+    parser.add_argument(
+        "--accuracy", action="store_true", help="only print the worst error of each op and density"
     )
     parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)
