@@ -6,15 +6,17 @@ handed in when it runs, so that one tape serves many threads, and pickles.
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Attrs, Aval, Op, Shape
+from tapegrad.ops.registry import BOOL, FLOAT, INT, OPS, Attrs, Aval, Op, Shape, broadcast
 
 SCALAR = Aval((), FLOAT)
 LISTED = 200
@@ -165,24 +167,26 @@ def verify(tape: Tape) -> None:
     ------
     TapeError
         If a slot is read before it is written, written twice or never, or has another shape or dtype than its
-        op gives; if an op is not in the registry; if a constant disagrees with its slot or can be written to.
+        op gives; if an op is not in the registry, or an attribute is none that its record declares; if the op
+        does not take what an entry hands to it; if a constant disagrees with its slot or can be written to.
     """
     written: set[int] = set()
     _verify_leaves(tape, written)
+    constants = dict(tape.constants)
     for entry in tape.entries:
-        _verify_entry(tape, entry, written)
+        _verify_entry(tape, entry, written, constants)
     missing = set(range(len(tape.avals))) - written
     if missing:
         raise TapeError(f"slots {sorted(missing)[:5]} are never written")
     for slot in (*tape.outputs, *(guard.slot for guard in tape.guards), *(slot for slot, _ in tape.labels)):
-        if slot not in written:
+        if type(slot) is not int or slot not in written:
             raise TapeError(f"%{slot} is an output, a guard or a label, but no slot")
 
 
 def _verify_leaves(tape: Tape, written: set[int]) -> None:
     leaves: Sequence[int] = (*tape.parameters, *tape.data, *(constant.slot for constant in tape.constants))
     for slot in leaves:
-        if slot in written or not 0 <= slot < len(tape.avals):
+        if type(slot) is not int or slot in written or not 0 <= slot < len(tape.avals):
             raise TapeError(f"leaf %{slot} is written twice or has no aval")
         written.add(slot)
     for slot in tape.parameters:
@@ -195,22 +199,56 @@ def _verify_leaves(tape: Tape, written: set[int]) -> None:
             raise TapeError(f"constant %{slot} can be written to")
 
 
-def _verify_entry(tape: Tape, entry: Entry, written: set[int]) -> None:
-    where = f"%{entry.output} = {entry.op.name}{entry.inputs}"
+def _verify_entry(tape: Tape, entry: Entry, written: set[int], constants: Mapping[int, Any]) -> None:
+    op = entry.op
+    if OPS.get(op.name) is not op:
+        raise TapeError(f"{op!r:.60} is not in the registry")
+    where = f"%{entry.output} = {op.name}{entry.inputs}"
     if any(slot not in written for slot in entry.inputs):
         raise TapeError(f"{where} reads a slot before it is written")
-    if entry.output in written or not 0 <= entry.output < len(tape.avals):
+    if type(entry.output) is not int or entry.output in written or not 0 <= entry.output < len(tape.avals):
         raise TapeError(f"{where} writes a slot twice, or one without an aval")
     avals = [tape.avals[slot] for slot in entry.inputs]
-    for i, aval in enumerate(avals):
-        takes = entry.op.takes_at(i)
-        if takes is not None and takes != aval.dtype:
-            raise TapeError(f"{where}: input {i} is {aval.dtype}, the op takes {takes}")
-    if entry.op.aval(avals, dict(entry.attrs)) != tape.avals[entry.output]:
+    try:
+        _verify_call(op, avals, entry.attrs, [constants.get(slot) for slot in entry.inputs])
+        given = op.aval(avals, dict(entry.attrs))
+    except Exception as error:  # the op's own, about what it was given
+        raise TapeError(f"{where}: {error}") from error
+    if given != tape.avals[entry.output]:
         raise TapeError(f"{where}: the op gives another shape or dtype than {tape.avals[entry.output]}")
     if tape.avals[entry.output].dtype not in (FLOAT, BOOL, INT):
         raise TapeError(f"{where}: {tape.avals[entry.output].dtype} cannot stand on a tape")
     written.add(entry.output)
+
+
+def _verify_call(op: Op, avals: Sequence[Aval], attrs: Attrs, values: Sequence[Any]) -> None:
+    """Check that an op takes such inputs and such attributes; `values` has those of constants, else None."""
+    if not avals or (op.shape is broadcast and _arity(op) not in (None, len(avals))):
+        raise TapeError(f"the op does not take {len(avals)} inputs")
+    for i, aval in enumerate(avals):
+        takes = op.takes_at(i)
+        if takes is not None and takes != aval.dtype:
+            raise TapeError(f"input {i} is {aval.dtype}, the op takes {takes}")
+    names = [name for name, _ in attrs]
+    if sorted(map(str, names)) != sorted(op.attrs):
+        raise TapeError(f"the op takes the attributes {sorted(op.attrs)}, not {names!a:.80}")
+    for name, value in attrs:
+        if not op.attrs[name](value, avals[0].shape):
+            raise TapeError(f"{value!a:.40} is no {name} for this op")
+    shapes = [aval.shape for aval in avals]
+    if op.fits is not None and not op.fits(shapes, values, **dict(attrs)):
+        raise TapeError(f"the op does not take shapes {shapes}")
+
+
+@cache
+def _arity(op: Op) -> int | None:
+    """How many inputs the kernel of an elementwise op takes; None is any number."""
+    if isinstance(op.kernel, np.ufunc):
+        return op.kernel.nin
+    parameters = inspect.signature(op.kernel).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return None
+    return len([p for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD and p.name != "out"])
 
 
 # The listing ------------------------------------------------------------------------------------------------

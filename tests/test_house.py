@@ -78,6 +78,28 @@ def test_files_stay_small(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
 
 
+def calls(path: Path) -> list[str]:
+    """The functions that a file calls by a bare name, and `!r` for each such conversion, errors aside."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    errors = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Raise) for part in ast.walk(node)}
+    nodes = [node for node in ast.walk(tree) if id(node) not in errors]
+    converted = [
+        "!r" for node in nodes if isinstance(node, ast.FormattedValue) and node.conversion == ord("r")
+    ]
+    return converted + [
+        node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_what_is_run_is_written_by_one_function(path):
+    """Source is run in one place, and values get into it by `written` alone, which admits literals only."""
+    name, found = str(path.relative_to(PACKAGE)), set(calls(path))
+    assert not found & {"exec", "eval", "compile"} or name == "backends/numpy_.py"
+    if path.parent.name == "backends" and path.name != "written.py":
+        assert not found & {"repr", "ascii", "!r"}
+
+
 def test_importing_needs_numpy_and_scipy_alone():
     code = (
         "import sys, tapegrad, tapegrad.mle, tapegrad.cli\n"

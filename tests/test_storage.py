@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from benchmarks.contestants import plain
 from benchmarks.models import MODELS
-from tapegrad.backends.executable import Executable
 from tapegrad.backends.replay import evaluate
 from tapegrad.mle import FitResult, StorageError, fit, load, save
 from tapegrad.mle.storage import _encode, _entry
 from tapegrad.mle.transforms import positive
 from tapegrad.ops.registry import OPS
 from tapegrad.stats import norm
-from tapegrad.tape import Tape, aval_of
+from tapegrad.tape import Tape
 
 X = np.array([4.2, 5.9, 3.1, 6.4, 5.0, 7.3, 4.8, 5.5, 2.7, 6.1])
 
@@ -103,7 +102,6 @@ def test_tapes_come_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_the_attributes_of_every_op_come_back(op: Any) -> None:
     for args, attrs in op.samples:
-        avals = [aval_of(np.asarray(arg)) for arg in args]
         content = {
             "op": op.name,
             "inputs": list(range(len(args))),
@@ -111,7 +109,7 @@ def test_the_attributes_of_every_op_come_back(op: Any) -> None:
             "attrs": [[name, _encode(value)] for name, value in attrs.items()],
             "source": None,
         }
-        copy = _entry(json.loads(json.dumps(content, allow_nan=False)), avals, 0)
+        copy = _entry(json.loads(json.dumps(content, allow_nan=False)), 0)
         assert copy.op is op
         assert [name for name, _ in copy.attrs] == list(attrs)
         for name, value in copy.attrs:
@@ -262,7 +260,7 @@ def test_damaged_tapes(tmp_path: Path) -> None:
         # What would leave the comment that names the line, in the source that backends print and run.
         ({"source": ["m\n        open('ran', 'w')\n        #", 1]}, "no line of text"),
         # What would be printed as the name of an argument; elementwise ops take none.
-        ({"attrs": [["x=open('ran', 'w'), y", 1]]}, "unexpected keyword argument"),
+        ({"attrs": [["x=open('ran', 'w'), y", 1]]}, "no attribute of exp"),
         ({"source": ["/etc/passwd", 1]}, "no name of a file without its folder"),
         ({"source": ["../model.py", 1]}, "no name of a file without its folder"),
     ],
@@ -275,7 +273,7 @@ def test_a_tape_cannot_smuggle_in_code(
     content = stored(tg.trace(lambda mu: np.exp(mu * x).sum(), {"mu": 1.0}).tape, tmp_path)
     (tmp_path / "evil.json").write_text(json.dumps(with_entry(content, "exp", **changes)))
     with pytest.raises(StorageError, match=message):
-        Executable("numpy", load(tmp_path / "evil.json"), {}).run(np.ones(1), tuple)  # type: ignore[arg-type]
+        load(tmp_path / "evil.json")
     assert not (tmp_path / "ran").exists()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tapegrad.backends.lowering import dot, lowered
 from tapegrad.backends.printer import Source, print_plan
 from tapegrad.backends.replay import Broken, Workspace, holds
+from tapegrad.backends.written import one_line
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import Aval
 from tapegrad.places import ALIGNED, cut
@@ -36,7 +37,7 @@ class Compiled:
         self.plan: Plan = plan(lowered(tape, block), late, block)
         self.source: Source = print_plan(self.plan)
         namespace = dict(self.source.namespace)
-        exec(compile(self.source.text, f"<tape {tape.name}>", "exec"), namespace)
+        exec(compile(self.source.text, one_line(f"<tape {tape.name}>"), "exec"), namespace)
         self.bind: Callable[..., Any] = namespace["bind"]
         self._matrix_blocks: dict[int, list[Array]] = {}
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.written import Name, comment, written
 from tapegrad.ops.registry import BOOL, FLOAT, INT
 from tapegrad.stages import Plan, RowLoop, Stage
 from tapegrad.tape import Entry, deciding_slots, size_of
@@ -57,6 +58,21 @@ def _slots_named(letter: str, lines: Iterable[str]) -> tuple[int, ...]:
     return tuple(sorted({int(number) for line in code for number in pattern.findall(line)}))
 
 
+def name(letters: str, of: int | str) -> str:
+    """The name of a slot's variable, or of an op's kernel."""
+    return written(Name(f"{letters}{of}"))
+
+
+def _argument(key: str, value: Any) -> str:
+    """An attribute as an argument by its name."""
+    return f"{written(Name(key))}={written(value)}"
+
+
+def _boxed(slot: int) -> str:
+    """The statement that puts a number into its array."""
+    return f"{name('a', slot)}[()] = {name('v', slot)}"
+
+
 def print_plan(plan: Plan) -> Source:
     """The source of a plan."""
     return _Printer(plan).source()
@@ -93,13 +109,13 @@ class _Printer:
     def number(self, slot: int) -> str:
         """A scalar as a Python number."""
         if slot in self.numbers:
-            text = repr(self.numbers[slot])
+            text = written(self.numbers[slot])
             return f"({text})" if text.startswith("-") else text
-        return f"v{slot}"
+        return name("v", slot)
 
     def array(self, slot: int) -> str:
         """Any slot as an array, or within a loop as the block of one."""
-        return f"{'b' if slot in self.blocks else 'a'}{slot}"
+        return name("b" if slot in self.blocks else "a", slot)
 
     def result(self, slot: int) -> str:
         return self.number(slot) if self.is_scalar(slot) else self.array(slot)
@@ -108,11 +124,12 @@ class _Printer:
 
     def call(self, entry: Entry, *further: str, attrs: str = "") -> str:
         """The kernel on an entry's inputs."""
-        self.namespace[f"np_{entry.op.name}"] = entry.op.kernel
+        kernel = name("np_", entry.op.name)
+        self.namespace[kernel] = entry.op.kernel
         only_scalars = self.is_scalar(entry.output) and all(map(self.is_scalar, entry.inputs))
         operands = map(self.number if only_scalars else self.array, entry.inputs)
-        written = attrs or ", ".join(f"{key}={value!r}" for key, value in entry.attrs)
-        return f"np_{entry.op.name}({', '.join((*operands, *filter(None, (written,)), *further))})"
+        attrs = attrs or ", ".join(_argument(*attr) for attr in entry.attrs)
+        return f"{kernel}({', '.join((*operands, *filter(None, (attrs,)), *further))})"
 
     def total(self, entry: Entry) -> str:
         """A sum, in the short form where everything is summed."""
@@ -125,8 +142,8 @@ class _Printer:
         slot = entry.output
         if self.is_scalar(slot):
             is_number_only = slot not in self.plan.layout.aliases and slot in self.boxed
-            box = [f"a{slot}[()] = v{slot}"] if is_number_only else []
-            return [f"v{slot} = {self.scalar(entry)}", *box]
+            box = [_boxed(slot)] if is_number_only else []
+            return [f"{name('v', slot)} = {self.scalar(entry)}", *box]
         if slot in self.plan.layout.aliases:
             return []
         out = self.array(slot)
@@ -135,15 +152,15 @@ class _Printer:
         if entry.op.name == "broadcast_to" or self.is_scalar(entry.inputs[0]):
             return [f"copyto({out}, {self.array(entry.inputs[0])})"]
         # A reshape of a block is a block.
-        attrs = [f"{key}={out}.shape" if key == "shape" else f"{key}={value!r}" for key, value in entry.attrs]
+        attrs = [f"{key}={out}.shape" if key == "shape" else _argument(key, v) for key, v in entry.attrs]
         return [f"copyto({out}, {self.call(entry, attrs=', '.join(attrs))})"]
 
     def scalar(self, entry: Entry) -> str:
         op, inputs = entry.op, entry.inputs
         if entry.output in self.plan.layout.aliases:
-            return f"a{entry.output}.item()"
-        written = op.python and all(map(self.is_scalar, inputs))
-        if written and not (entry.output in self.exact and op.python[0].isalpha()):
+            return f"{name('a', entry.output)}.item()"
+        has_text = op.python and all(map(self.is_scalar, inputs))
+        if has_text and not (entry.output in self.exact and op.python[0].isalpha()):
             names = map(self.number, inputs)
             return op.python.format(*names) if "{" in op.python else op.python.join(names)
         return f"{_CASTS[self.tape.avals[entry.output].dtype]}({self.total(entry)})"
@@ -153,10 +170,14 @@ class _Printer:
         source = None
         for entry in entries:
             is_sum = entry.output in sums
-            lines = [f"parts{entry.output}.append({self.total(entry)})"] if is_sum else self.lines(entry)
+            lines = (
+                [f"{name('parts', entry.output)}.append({self.total(entry)})"]
+                if is_sum
+                else self.lines(entry)
+            )
             if lines and entry.source is not None and entry.source != source:
                 source = entry.source
-                yield f"# {source}  {source.text}"
+                yield comment(f"{source}  {source.text}")
             yield from lines
 
     # Stages -------------------------------------------------------------------------------------------------
@@ -171,9 +192,9 @@ class _Printer:
         self.blocks = frozenset()
         used, loop = _slots_named("b", body), len(self.columns)
         self.columns.append(used)
-        parts = "".join(f"parts{slot}, " for slot in sorted(stage.sums))
+        parts = "".join(f"{name('parts', slot)}, " for slot in sorted(stage.sums))
         self.loops.append(f"def loop{loop}(blocks):")
-        self.loops += [f"{INDENT}parts{slot} = []" for slot in sorted(stage.sums)]
+        self.loops += [f"{INDENT}{name('parts', slot)} = []" for slot in sorted(stage.sums)]
         variables = "".join(f"b{slot}, " for slot in used)
         self.loops.append(f"{INDENT}for {variables}in blocks:  # {stage.rows:,} rows by {self.plan.block:,}")
         self.loops += [f"{INDENT * 2}{line}" for line in body]
@@ -181,11 +202,11 @@ class _Printer:
         yield f"{f'{parts}= ' if parts else ''}run(loop{loop}, rows[{loop}])"
         for slot in sorted(stage.sums):
             if not self.is_scalar(slot):
-                yield f"add_parts(parts{slot}, a{slot})"
+                yield f"add_parts({name('parts', slot)}, {name('a', slot)})"
                 continue
-            yield f"v{slot} = float(add_reduce(parts{slot}))"
+            yield f"{name('v', slot)} = float(add_reduce({name('parts', slot)}))"
             if slot in self.boxed:
-                yield f"a{slot}[()] = v{slot}"
+                yield _boxed(slot)
 
     # The whole ----------------------------------------------------------------------------------------------
 
@@ -207,20 +228,21 @@ class _Printer:
         place = 0
         for slot in self.tape.parameters:
             if self.is_scalar(slot) and (slot in self.plan.late_leaves) == late:
-                yield f"v{slot} = item({place})"
+                yield f"{name('v', slot)} = item({place})"
             place += size_of(self.tape.avals[slot].shape)
         if not late:
-            yield from (f"v{slot} = a{slot}.item()" for slot in self.tape.data if self.is_scalar(slot))
+            scalars = filter(self.is_scalar, self.tape.data)
+            yield from (f"{name('v', slot)} = {name('a', slot)}.item()" for slot in scalars)
 
     def function(self, early: list[str], late: list[str]) -> Iterator[str]:
         yield "def bind(a, rows, item, run):"
         for slot in _slots_named("a", [*self.loops, *early, *late]):
-            comment = f"  # {self.numbers[slot]}" if slot in self.numbers else ""
-            yield f"{INDENT}a{slot} = a[{slot}]{comment}"
+            note = f"  {comment(written(self.numbers[slot]))}" if slot in self.numbers else ""
+            yield f"{INDENT}a{slot} = a[{slot}]{note}"
         yield from (f"{INDENT}{line}" for line in self.loops)
         assigned = {int(match[1]) for line in early if (match := re.match(r"v(\d+) = ", line))}
         shared = [f"v{slot}" for slot in _slots_named("v", late) if slot in assigned]
-        yield from (f"{INDENT}{name} = 0.0" for name in shared)
+        yield from (f"{INDENT}{variable} = 0.0" for variable in shared)
         for title, body in (("early", early), ("late", late)):
             yield f"{INDENT}def {title}():"
             if shared and title == "early":

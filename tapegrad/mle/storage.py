@@ -12,16 +12,14 @@ import binascii
 import json
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tapegrad.ops.indexing import ARRAY
 from tapegrad.ops.registry import OPS, Aval
-from tapegrad.tape import Constant, Entry, Guard, Source, Tape, verify
+from tapegrad.tape import Constant, Entry, Guard, Source, Tape, TapeError, verify
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -33,6 +31,9 @@ _SPECIAL: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _DEPTH: Final = 50
 # A slot of a tape may have this many elements: 1 GiB of float64.
 _ELEMENTS: Final = 2**27
+_AXES: Final = 64  # NumPy's own limit
+_TAPE: Final = tuple(field.name for field in fields(Tape))
+_ENTRY: Final = Entry._fields
 
 
 class StorageError(ValueError):
@@ -92,8 +93,10 @@ def load(path: str | os.PathLike[str]) -> "FitResult | Tape":
         if version != VERSION:
             raise StorageError(f"{path} has version {version!r} of the format, expected {VERSION}")
         if kind == "tapegrad tape":
+            _only(content, ("format", "version", "tape"))
             return _tape_from_json(content["tape"])
         if kind == "tapegrad fit":
+            _only(content, ("format", "version", "fit"))
             return _fit_from_json(content["fit"])
     except StorageError:
         raise
@@ -310,6 +313,7 @@ def _source_from_json(content: Any) -> Source | None:
 
 
 def _tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
+    _only(content, _TAPE)
     avals = tuple(_aval(*aval) for aval in content["avals"])
     tape = Tape(
         name=_line(content["name"]),
@@ -319,7 +323,7 @@ def _tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
         constants=tuple(
             Constant(_count(slot), _frozen(_decode(v, depth))) for slot, v in content["constants"]
         ),
-        entries=tuple(_entry(entry, avals, depth) for entry in content["entries"]),
+        entries=tuple(_entry(entry, depth) for entry in content["entries"]),
         outputs=tuple(map(_count, content["outputs"])),
         guards=tuple(
             Guard(_count(slot), _frozen(_decode(outcome, depth)), _source_from_json(source))
@@ -327,35 +331,39 @@ def _tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
         ),
         labels=tuple((_count(slot), _line(label)) for slot, label in content["labels"]),
     )
-    verify(tape)
+    try:
+        verify(tape)
+    except TapeError as error:
+        raise StorageError(f"the tape is damaged: {error}") from error
     return tape
 
 
 def _aval(shape: list[int], dtype: str) -> Aval:
     counts = tuple(map(_count, shape))
+    if len(counts) > _AXES:
+        raise StorageError(f"a slot has more than {_AXES} axes")
     if math.prod(counts) > _ELEMENTS:
         raise StorageError(f"a slot has more than {_ELEMENTS} elements")
     return Aval(counts, np.dtype(_known_dtype(dtype)))
 
 
-def _entry(content: dict[str, Any], avals: Sequence[Aval], depth: int) -> Entry:
+def _entry(content: dict[str, Any], depth: int) -> Entry:
+    _only(content, _ENTRY)
     if content["op"] not in OPS:
         raise StorageError(f"unknown op {content['op']!a:.40}")
-    op, inputs = OPS[content["op"]], tuple(map(_count, content["inputs"]))
-    attrs = tuple((_line(name), _decode(value, depth)) for name, value in content["attrs"])
-    # Printed as they stand, so that none may be there that the op does not take; it tells by its shape rule.
-    op.shape(*(avals[slot].shape for slot in inputs), **dict(attrs))
-    for name, value in attrs:
-        if name == "index" and not (isinstance(value, tuple) and all(map(_is_index, value))):
-            raise StorageError(f"{value!a:.40} is no index")
+    op = OPS[content["op"]]
+    for name, _ in content["attrs"]:
+        if name not in op.attrs:
+            raise StorageError(f"{name!a:.40} is no attribute of {op.name}")
+    attrs = tuple((name, _decode(value, depth)) for name, value in content["attrs"])
+    inputs = tuple(map(_count, content["inputs"]))
     return Entry(op, inputs, _count(content["output"]), attrs, _source_from_json(content["source"]))
 
 
-def _is_index(item: Any) -> bool:
-    """Whether this is an element of an index as tapes hold them, see `tapegrad.ops.indexing`."""
-    if isinstance(item, tuple):
-        return len(item) == 3 and all(part is None or type(part) is int for part in item)
-    return item is None or item is Ellipsis or item == ARRAY or type(item) is int
+def _only(content: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Refuse what has not these names, and all of them."""
+    if not isinstance(content, dict) or set(content) != set(names):
+        raise StorageError(f"expected {', '.join(names)}, found {list(content)!a:.80}")
 
 
 def _frozen(value: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from scipy import sparse
 
+from tapegrad.ops.attributes import Kind, is_axes, is_flag, is_shape
 from tapegrad.ops.registry import (
     Linear,
     Op,
@@ -30,6 +31,7 @@ _ROW = np.array([0.5, -1.0, 2.0])
 _TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
 _CUBE = np.linspace(-1.0, 1.3, 12).reshape(2, 3, 2)
 
+REDUCTION_ATTRS: dict[str, Kind] = {"axis": is_axes, "keepdims": is_flag}
 REDUCTION_SAMPLES: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
     ((1.3,), {"axis": (), "keepdims": False}),
     ((_ROW,), {"axis": (0,), "keepdims": False}),
@@ -102,6 +104,7 @@ sum_ = register(
         Linear(_sum_transpose),
         links=reduction_links,
         rows=_sum_rows,
+        attrs=REDUCTION_ATTRS,
         samples=REDUCTION_SAMPLES,
     )
 )
@@ -129,6 +132,8 @@ broadcast_to = register(
         view=True,
         links=moves(np.broadcast_to),
         rows=_broadcast_rows,
+        attrs={"shape": is_shape},
+        fits=lambda shapes, values, shape: np.broadcast_shapes(shapes[0], shape) == shape,
         samples=(
             ((1.5,), {"shape": (2, 3)}),
             ((_ROW,), {"shape": (2, 3)}),

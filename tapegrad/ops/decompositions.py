@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.attributes import Kind, one_of
 from tapegrad.ops.broadcasting import sum_, unbroadcast
 from tapegrad.ops.elementwise import absolute, reciprocal
 from tapegrad.ops.linalg import matmul
@@ -251,6 +252,7 @@ def _eigenvalues_vjp(i: int, ct: Any, out: Any, a: Any, uplo: str) -> Any:
     return _to_triangle(matmul(vectors * _over_columns(ct), _transposed(vectors)), uplo)
 
 
+_TRIANGLE: dict[str, Kind] = {"uplo": one_of("L", "U")}
 _EIGEN: _Samples = tuple((args, {"uplo": uplo}) for args, _ in _SYMMETRIC for uplo in "LU")
 eigenvalues = register(
     Op(
@@ -258,6 +260,7 @@ eigenvalues = register(
         _kernel(np.linalg.eigvalsh, _vector),
         _vector,
         Products(_eigenvalues_jvp, _eigenvalues_vjp),
+        attrs=_TRIANGLE,
         samples=_EIGEN,
     )
 )
@@ -292,6 +295,7 @@ eigenvectors: Op = register(
         _kernel(lambda a, uplo: np.linalg.eigh(a, uplo)[1], _matrix),
         _matrix,
         Products(_eigenvectors_jvp, _eigenvectors_vjp),
+        attrs=_TRIANGLE,
         samples=_EIGEN,
     )
 )

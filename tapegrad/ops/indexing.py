@@ -14,13 +14,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import sparse
 
+from tapegrad.ops.attributes import ARRAY as ARRAY
+from tapegrad.ops.attributes import is_axis, is_index, is_shape
 from tapegrad.ops.broadcasting import broadcast_to, unbroadcast
 from tapegrad.ops.elementwise import sub
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Recordable, Shape, implements, positions, register
 from tapegrad.ops.shaping import ravel, reshape, reshape_, shape_of
 
-ARRAY = "array"
 Index = tuple[Any, ...]
 
 _ROW = np.array([0.5, -1.0, 2.0])
@@ -113,6 +114,21 @@ def _concatenate_rows(axes: Any, row: int | None, shapes: Any, out: Shape, axis:
     return "rows" if axis != row and all(a == row for a in axes) else None
 
 
+def _takes(shape: Shape, index: Index, shapes: Sequence[Shape], values: Sequence[Any]) -> Shape:
+    """What indexing gives, with the places that are known; NumPy raises where they do not exist."""
+    places = [np.zeros(s, dtype=INT) if v is None else v for s, v in zip(shapes, values, strict=True)]
+    if index.count(ARRAY) != len(places):
+        raise IndexError(f"{len(places)} arrays for {index.count(ARRAY)} places in an index")
+    found: Shape = np.broadcast_to(np.int8(0), shape)[decode(index, places)].shape
+    return found
+
+
+def _is_assigned(value: Shape, target: Shape) -> bool:
+    """Whether NumPy assigns a value to a target; it drops leading axes of length one."""
+    extra = max(len(value) - len(target), 0)
+    return set(value[:extra]) <= {1} and np.broadcast_shapes(value[extra:], target) == target
+
+
 getitem = register(
     Op(
         "getitem",
@@ -128,6 +144,8 @@ getitem = register(
         masks=True,
         links=_getitem_links,
         rows=_getitem_rows,
+        attrs={"index": is_index},
+        fits=lambda shapes, values, index: _takes(shapes[0], index, shapes[1:], values[1:]) is not None,
         samples=(
             ((_ROW,), {"index": (1,)}),
             ((_TABLE,), {"index": ((None, None, -1), None, (0, 2, None))}),
@@ -147,6 +165,10 @@ scatter: Op = register(
         takes=(FLOAT, INT),
         links=_scatter_links,
         rows=_scatter_rows,
+        attrs={"index": is_index, "shape": is_shape},
+        fits=lambda shapes, values, index, shape: _is_assigned(
+            shapes[0], _takes(shape, index, shapes[1:], values[1:])
+        ),
         samples=(
             ((1.5,), {"index": (1,), "shape": (3,)}),
             ((_ROW,), {"index": ((None, None, -1),), "shape": (3,)}),
@@ -180,6 +202,10 @@ update = register(
         takes=(FLOAT, FLOAT, INT),
         masks=True,
         links=_update_links,
+        attrs={"index": is_index},
+        fits=lambda shapes, values, index: _is_assigned(
+            shapes[1], _takes(shapes[0], index, shapes[2:], values[2:])
+        ),
         samples=(
             ((_ROW, 7.0), {"index": (1,)}),
             ((_TABLE, _ROW), {"index": ((None, None, None),)}),
@@ -277,6 +303,10 @@ concatenate = register(
         Linear(_concatenate_transpose),
         links=_concatenate_links,
         rows=_concatenate_rows,
+        attrs={"axis": is_axis},
+        fits=lambda shapes, values, axis: all(
+            s[:axis] == shapes[0][:axis] and s[axis + 1 :] == shapes[0][axis + 1 :] for s in shapes
+        ),
         samples=(
             ((_ROW, np.array([7.0])), {"axis": 0}),
             ((_TABLE, _TABLE[:, :1], _TABLE), {"axis": 1}),

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
+from tapegrad.ops.attributes import Kind, is_axis
 from tapegrad.ops.broadcasting import (
+    REDUCTION_ATTRS,
     REDUCTION_SAMPLES,
     Axis,
     axes_of,
@@ -28,6 +30,8 @@ from tapegrad.ops.indexing import concatenate, flip, getitem
 from tapegrad.ops.logic import equal, isfinite, minimum, where
 from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, to_float
+
+_ALONG: dict[str, Kind] = {"axis": is_axis}
 
 # Sums and means ---------------------------------------------------------------------------------------------
 
@@ -89,6 +93,7 @@ cumsum_ = register(
         _cumsum,
         lambda shape, axis: shape,
         Linear(_cumsum_transpose),
+        attrs=_ALONG,
         samples=(
             ((np.array([0.5, -1.0, 2.0]),), {"axis": 0}),
             ((np.linspace(-1.0, 1.3, 12).reshape(2, 3, 2),), {"axis": 1}),
@@ -145,6 +150,7 @@ prod_ = register(
             jvp=lambda i, t, out, x, axis: sum(t * _others(x, axis), axis),
             vjp=lambda i, ct, out, x, axis: expand(ct, x, (axis,)) * _others(x, axis),
         ),
+        attrs=_ALONG,
         samples=(
             ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
             ((np.array([0.5, 0.0, 2.0]),), {"axis": 0}),
@@ -204,6 +210,7 @@ cumprod_ = register(
         _cumprod,
         lambda shape, axis: shape,
         Products(_cumprod_jvp, _cumprod_vjp),
+        attrs=_ALONG,
         samples=(
             ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
             ((np.array([0.5, 0.0, 2.0, 0.0, 3.0]),), {"axis": 0}),
@@ -238,6 +245,12 @@ def _extreme_vjp(i: int, ct: Any, out: Any, x: Any, axis: tuple[int, ...], keepd
     return where(chosen, expand(ct, x, axis) / count, 0.0)
 
 
+def _has_extreme(shapes: Any, values: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> bool:
+    """Whether there is no extreme of nothing to give, at which NumPy raises."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return 0 not in [shapes[0][i] for i in axes] or 0 in reduced(shapes[0], axes, False)
+
+
 _EXTREME = Products(_extreme_jvp, _extreme_vjp)
 max_ = register(
     Op(
@@ -248,6 +261,8 @@ max_ = register(
         masks=True,
         links=reduction_links,
         rows=reduction_rows,
+        attrs=REDUCTION_ATTRS,
+        fits=_has_extreme,
         samples=REDUCTION_SAMPLES,
     )
 )
@@ -260,6 +275,8 @@ min_ = register(
         masks=True,
         links=reduction_links,
         rows=reduction_rows,
+        attrs=REDUCTION_ATTRS,
+        fits=_has_extreme,
         samples=REDUCTION_SAMPLES,
     )
 )
@@ -293,8 +310,12 @@ def _without(shape: Shape, axis: int) -> Shape:
     return reduced(shape, (axis,), False)
 
 
-argmax_ = register(Op("argmax", np.argmax, _without, None, gives=INT, samples=_ARG_SAMPLES))
-argmin_ = register(Op("argmin", np.argmin, _without, None, gives=INT, samples=_ARG_SAMPLES))
+argmax_ = register(
+    Op("argmax", np.argmax, _without, None, gives=INT, attrs=_ALONG, fits=_has_extreme, samples=_ARG_SAMPLES)
+)
+argmin_ = register(
+    Op("argmin", np.argmin, _without, None, gives=INT, attrs=_ALONG, fits=_has_extreme, samples=_ARG_SAMPLES)
+)
 
 
 @implements(np.argmax)
@@ -315,8 +336,30 @@ _TRUTH = (
     ((np.array([True, False]),), {"axis": (0,), "keepdims": False}),
     ((np.array([[True, False], [True, True]]),), {"axis": (1,), "keepdims": True}),
 )
-all_ = register(Op("all", np.logical_and.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH))
-any_ = register(Op("any", np.logical_or.reduce, reduced, None, takes=(BOOL,), gives=BOOL, samples=_TRUTH))
+all_ = register(
+    Op(
+        "all",
+        np.logical_and.reduce,
+        reduced,
+        None,
+        takes=(BOOL,),
+        gives=BOOL,
+        attrs=REDUCTION_ATTRS,
+        samples=_TRUTH,
+    )
+)
+any_ = register(
+    Op(
+        "any",
+        np.logical_or.reduce,
+        reduced,
+        None,
+        takes=(BOOL,),
+        gives=BOOL,
+        attrs=REDUCTION_ATTRS,
+        samples=_TRUTH,
+    )
+)
 
 
 @implements(np.all, np.logical_and.reduce)
@@ -362,6 +405,7 @@ logsumexp_ = register(
         ),
         links=reduction_links,
         rows=reduction_rows,
+        attrs=REDUCTION_ATTRS,
         samples=REDUCTION_SAMPLES,
     )
 )

@@ -8,11 +8,13 @@ other ops, so the same rule works on numbers, on arrays, and on anything `Record
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tapegrad.ops.attributes import Kind
 
 FLOAT: np.dtype[Any] = np.dtype(np.float64)
 BOOL: np.dtype[Any] = np.dtype(np.bool_)
@@ -108,6 +110,12 @@ class Op:
         ``kernel(*inputs, out=array, **attrs)`` with NumPy's meaning; `view` ops take no `out`.
     shape : callable
         ``shape(*input_shapes, **attrs)`` gives the output's shape.
+    attrs : mapping of str to callable
+        The attributes that the op takes, each with what it may be, see `tapegrad.ops.attributes`.
+    fits : callable or None
+        ``fits(shapes, values, **attrs)``: whether the kernel takes inputs of these shapes and, where they
+        are constants, values (None elsewhere). For `verify`, where the shape rule trusts that its caller has
+        asked NumPy. It may raise instead of giving False.
     rule : Elementwise, Linear, Products or None
         The derivative; None where it is zero everywhere (comparisons, rounding).
     takes : tuple of dtype or None
@@ -154,6 +162,8 @@ class Op:
     rows: Callable[..., str | None] | None = None
     python: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()
+    attrs: Mapping[str, Kind] = field(default_factory=dict, repr=False)
+    fits: Callable[..., bool] | None = None
     samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = field(default=(), repr=False)
     domain: tuple[tuple[float, float], ...] = ()
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from tapegrad.ops.attributes import is_order, is_shape
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, broadcast, implements, moves, register
 
 _ROW = np.array([0.5, -1.0, 2.0])
@@ -63,6 +64,8 @@ reshape: Op = register(
         view=True,
         links=moves(_reshape),
         rows=_reshape_rows,
+        attrs={"shape": is_shape},
+        fits=lambda shapes, values, shape: math.prod(shapes[0]) == math.prod(shape),
         samples=(((_TABLE,), {"shape": (3, 2)}), ((1.5,), {"shape": (1, 1)}), ((_ROW,), {"shape": (3,)})),
     )
 )
@@ -138,6 +141,7 @@ transpose: Op = register(
         view=True,
         links=moves(np.transpose),
         rows=_transpose_rows,
+        attrs={"axes": is_order},
         numpy=(),
         samples=(
             ((_TABLE,), {"axes": (1, 0)}),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from tapegrad.ops.attributes import is_axis, one_of
 from tapegrad.ops.broadcasting import Axis, axes_of, reduced
 from tapegrad.ops.indexing import ARRAY, getitem
 from tapegrad.ops.logic import (
@@ -41,6 +42,7 @@ argsort_ = register(
         lambda shape, axis, kind: shape,
         None,
         gives=INT,
+        attrs={"axis": is_axis, "kind": one_of(None, "quicksort", "mergesort", "heapsort", "stable")},
         samples=(
             ((np.array([0.5, -1.0, 2.0]),), {"axis": 0, "kind": None}),
             ((np.array([[0.5, -1.0, 2.0], [1.5, 1.5, -0.7]]),), {"axis": 1, "kind": "stable"}),
@@ -135,6 +137,8 @@ searchsorted_ = register(
         lambda a, v, side: v,
         None,
         gives=INT,
+        attrs={"side": one_of("left", "right")},
+        fits=lambda shapes, values, side: len(shapes[0]) == 1,
         samples=(
             ((np.array([-1.0, 0.5, 2.0]), np.array([[0.4, 0.5], [-3.0, 7.0]])), {"side": "left"}),
             ((np.array([-1.0, 0.5, 2.0]), 0.5), {"side": "right"}),
