@@ -5,6 +5,7 @@ nutpie's ``sample`` takes (an optional extra: ``pip install "tapegrad[samplers]"
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from tapegrad.entry import trace
 from tapegrad.function import TracedFunction
+from tapegrad.tracing.frames import location_of_error
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -66,6 +68,60 @@ class LogDensity:
         return {leaf.label: vector[leaf.place].reshape(leaf.shape) for leaf in leaves}
 
 
+class _Watched:
+    """A log-density that keeps the first error it meets, and ends the run by having no density from then on.
+
+    In nutpie an error late in a run becomes a panic that is no `Exception`, without the user's line.
+    """
+
+    def __init__(self, density: LogDensity) -> None:
+        self._density = density
+        self.error: Exception | None = None
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        if self.error is None:
+            try:
+                return self._density(x)
+            except Exception as error:
+                self.error = error
+        return -np.inf, np.zeros(x.size)
+
+    def check(self) -> None:
+        """Raise what went wrong in one of the threads."""
+        if self.error is not None:
+            kind, where = type(self.error).__name__, location_of_error(self.error)
+            raise RuntimeError(f"the log-density raised {kind}: {self.error}{where}") from self.error
+
+
+class _Reporting:
+    """A sampler of nutpie whose results are an error where the log-density raised one."""
+
+    def __init__(self, sampler: Any, watched: _Watched) -> None:
+        self._sampler, self._watched = sampler, watched
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sampler, name)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the end of the run."""
+        try:
+            self._sampler.wait(timeout)
+        except Exception:  # no start was found, say, because the log-density raised at each
+            self._watched.check()
+            raise
+
+    def take_results(self) -> Any:
+        """The draws, if they were drawn from the density."""
+        results = self._sampler.take_results()
+        self._watched.check()
+        return results
+
+    def inspect(self) -> Any:
+        """The draws until now."""
+        self._watched.check()
+        return self._sampler.inspect()
+
+
 def nutpie_model(density: LogDensity) -> Any:
     """A model for ``nutpie.sample``, with a variable for each parameter, in its shape.
 
@@ -84,22 +140,34 @@ def nutpie_model(density: LogDensity) -> Any:
     ------
     ImportError
         If nutpie is not installed.
+
+    Notes
+    -----
+    If the log-density raises an error during the run, ``nutpie.sample`` raises a RuntimeError that names your
+    line. (nutpie 0.16 hands the seeds (0, 0, 0) to every ``make_expand_fn``; nothing here depends on them.)
     """
     try:
-        from nutpie.compiled_pyfunc import from_pyfunc
+        from nutpie.compiled_pyfunc import PyFuncModel, from_pyfunc
     except ImportError as error:
         raise ImportError('this needs nutpie: python -m pip install "tapegrad[samplers]"') from error
 
     def near_start(seed: int) -> Array:
         return density.start + 0.1 * np.random.default_rng(seed).standard_normal(density.start.size)
 
-    variables = density.variables(density.start)
-    return from_pyfunc(
+    variables, watched = density.variables(density.start), _Watched(density)
+
+    class Model(PyFuncModel):  # type: ignore[misc]
+        def _make_sampler(self, *args: Any, **options: Any) -> Any:
+            watched.error = None
+            return _Reporting(super()._make_sampler(*args, **options), watched)
+
+    model = from_pyfunc(
         ndim=density.start.size,
-        make_logp_fn=lambda: density,
+        make_logp_fn=lambda: watched,
         make_expand_fn=lambda *_: density.variables,
         expanded_dtypes=[np.dtype(np.float64)] * len(variables),
         expanded_shapes=[value.shape for value in variables.values()],
         expanded_names=list(variables),
         make_initial_point_fn=near_start,
     )
+    return Model(**{field.name: getattr(model, field.name) for field in fields(model)})

@@ -2,7 +2,9 @@
 
 import runpy
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,92 @@ def test_without_nutpie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nutpie.compiled_pyfunc", None)
     with pytest.raises(ImportError, match=r"tapegrad\[samplers\]"):
         nutpie_model(LogDensity(log_density, START))
+
+
+def far_out(a: Any) -> Any:
+    if a > 1.5:
+        raise KeyError("far out")
+    return -0.5 * a**2
+
+
+class Sampler:
+    """What is used of nutpie's: it walks outwards through the log-density in its `wait`."""
+
+    def __init__(self, density: Any) -> None:
+        self.density, self.is_finished = density, False
+
+    def wait(self, timeout: float | None) -> None:
+        self.values = [self.density(np.array([a]))[0] for a in np.linspace(0.0, 3.0, 7)]
+        self.is_finished = True
+
+    def take_results(self) -> Any:
+        return self.values
+
+    inspect = take_results
+
+
+@dataclass(frozen=True)
+class PyFuncModel:
+    make_logp_fn: Any
+    make_expand_fn: Any
+    make_initial_point_fn: Any
+
+    def _make_sampler(self) -> Any:
+        return Sampler(self.make_logp_fn())
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("nutpie.compiled_pyfunc")
+    module.PyFuncModel = PyFuncModel  # type: ignore[attr-defined]
+    module.from_pyfunc = lambda **named: PyFuncModel(  # type: ignore[attr-defined]
+        *(named[name] for name in ("make_logp_fn", "make_expand_fn", "make_initial_point_fn"))
+    )
+    monkeypatch.setitem(sys.modules, "nutpie", ModuleType("nutpie"))
+    monkeypatch.setitem(sys.modules, "nutpie.compiled_pyfunc", module)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_an_error_late_in_a_run_is_one_that_names_the_line() -> None:
+    model = nutpie_model(LogDensity(far_out, {"a": 0.0}))
+    for _ in range(2):  # the first run leaves nothing behind
+        sampler = model._make_sampler()
+        assert not sampler.is_finished
+        sampler.wait()
+        assert sampler.is_finished
+        for results in (sampler.take_results, sampler.inspect):
+            with pytest.raises(
+                RuntimeError, match=r"raised KeyError: 'far out' at .*test_samplers.py:\d+: `raise KeyError"
+            ) as caught:
+                results()
+            assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_run_without_errors_gives_its_results() -> None:
+    sampler = nutpie_model(LogDensity(lambda a: -0.5 * a**2, {"a": 0.0}))._make_sampler()
+    sampler.wait()
+    np.testing.assert_allclose(sampler.take_results(), -0.5 * np.linspace(0.0, 3.0, 7) ** 2)
+    assert sampler.inspect() == sampler.take_results()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_nothing_depends_on_the_seeds_that_every_chain_is_given_alike() -> None:
+    model = nutpie_model(LogDensity(log_density, START))
+    x = np.array([0.5, 2.0, 1.0])
+    for seeds in ((0, 0, 0), (1, 2, 3)):
+        assert model.make_expand_fn(*seeds)(x)["a"] == 0.5
+    starts = np.array([model.make_initial_point_fn(seed) for seed in range(4)])
+    assert len(np.unique(starts)) == starts.size
+
+
+@pytest.mark.filterwarnings("ignore")  # those of the libraries behind nutpie
+@pytest.mark.parametrize("start", [0.0, 1.4])
+def test_nutpie_raises_what_the_log_density_raised(start: float) -> None:
+    nutpie = pytest.importorskip("nutpie")
+    model = nutpie_model(LogDensity(far_out, {"a": start}))
+    with pytest.raises(RuntimeError, match=r"raised KeyError: 'far out' at .*test_samplers.py:\d+"):
+        nutpie.sample(model, draws=300, tune=100, chains=2, seed=3, progress_bar=False)
 
 
 def test_the_example_is_about_the_model_it_says() -> None:

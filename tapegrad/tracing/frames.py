@@ -45,6 +45,16 @@ def location(source: Source | None) -> str:
     return f" at {source.file}:{source.line}" + (f": `{source.text}`" if source.text else "")
 
 
+def location_of_error(error: BaseException) -> str:
+    """The user's line that an error came from, the innermost one, as it stands in messages."""
+    found, traceback = None, error.__traceback__
+    while traceback is not None:
+        if is_user_code(traceback.tb_frame.f_code):
+            found = Source(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return location(found)
+
+
 def library_of(code: CodeType) -> str | None:
     """The library that `code` belongs to, as far as messages tell them apart: ``scipy.stats``, ``pandas``."""
     found = _LIBRARY.search(code.co_filename)
