@@ -15,7 +15,7 @@ BACKENDS = ("numpy", "replay")
 
 
 def exactly(y: Any, weights: Any, columns: Sequence[Any], b: Sequence[float]) -> tuple[Any, Any, Any]:
-    """The weighted sum of squares of ``y - sum(b * columns)`` and its slopes, and the sizes of their parts."""
+    """The weighted sum of squares of ``y - sum(b * columns)``, its slopes, and the sizes of their parts."""
     table, counts = np.unique(np.stack([y, weights, *columns]), axis=1, return_counts=True)
     total, slopes, sizes = Fraction(0), [Fraction(0) for _ in b], [Fraction(0) for _ in b]
     coefficients = [Fraction(x) for x in b]

@@ -497,7 +497,7 @@ def test_an_ill_conditioned_design_is_more_exact_than_by_rows() -> None:
 
 
 def test_a_nearly_singular_design_loses_what_the_rows_lose_and_no_more() -> None:
-    # The parts of the fit are eight million times as large as the response: taken out, they would cancel at 0.
+    # The parts of the fit are eight million times as large as the response: at 0 they would cancel.
     y, x = filip()
     b = optimum(y, x)
 

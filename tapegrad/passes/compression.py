@@ -148,9 +148,9 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
 
     Where a design is ill-conditioned, the parts of a fit cancel, and ``y - X b`` loses the digits that they
     share. With ``e = y - X b0`` for a b0 next to the optimum, found once in long doubles, ``e - X (b - b0)``
-    does not lose them there. But far from b0 the parts of the fit are what cancels, and their digits are lost:
-    so b0 need not be the optimum, and must not be large against the response. Where little cancels, or where
-    the coefficients are large, `found` itself is given back, which loses what the rows lose and no more.
+    does not lose them there. But far from b0 it is the parts of the fit that cancel: so b0 need not be the
+    optimum, and must not be large against the response. Where little cancels, or where the coefficients are
+    large, `found` itself is given back, which loses what the rows lose and no more.
 
     Parameters
     ----------
