@@ -271,7 +271,7 @@ def test_what_is_infinite_has_to_be_infinite() -> None:
     def never() -> Any:
         raise AssertionError
 
-    assert differing([np.inf, np.nan, 1.0], [np.inf, np.nan, 1.0 + 1e-10], never) is None
+    assert differing([np.inf, np.nan, 1.0], [np.inf, np.nan, 1.0 + 1e-12], never) is None
     sizes = [1.0, 1.0, 1.0]
     assert differing([1.0, np.inf], [1.0, -np.inf], lambda: sizes) == 1
     assert differing([np.nan], [1.0], lambda: [np.inf]) == 0
@@ -371,3 +371,23 @@ def test_programs_of_functions_that_lose_all_digits_pass() -> None:
 
     traced = tg.trace(cancelling, 0.1)
     traced(0.1), traced.grad(0.1), traced.hessian(0.1)
+
+
+@pytest.mark.parametrize("log_noise", [-4.0, -20.0, -27.0])
+@pytest.mark.parametrize("by_factor", [True, False])
+def test_programs_of_nearly_singular_matrices_pass(log_noise: float, by_factor: bool) -> None:
+    t = np.linspace(0.0, 1.0, 40)
+    z = np.sin(6.0 * t)
+
+    def process(log_length: Any, log_noise: Any) -> Any:
+        distance = (t[:, None] - t) / np.exp(log_length)
+        K = np.exp(-0.5 * distance**2) + np.exp(log_noise) * np.eye(40)
+        if not by_factor:
+            return -0.5 * z @ np.linalg.solve(K, z) - 0.5 * np.linalg.slogdet(K)[1]
+        L = np.linalg.cholesky(K)
+        a = np.linalg.solve(L, z)
+        return -0.5 * a @ a - np.log(np.diagonal(L)).sum()
+
+    traced = tg.trace(process, dict(log_length=0.0, log_noise=log_noise))
+    at = np.array([0.0, log_noise])
+    traced(at), traced.grad(at), traced.hessian(at), traced.hvp(at, at), traced.third(at, at)
