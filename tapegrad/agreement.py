@@ -48,13 +48,22 @@ def differing(
     suspects = [
         i
         for i, (value, wanted) in enumerate(zip(values, expected, strict=True))
-        if np.shape(value) != np.shape(wanted) or _wrong(value, wanted, 0.0, only_finite).any()
+        if not _are_near(value, wanted)
+        and (np.shape(value) != np.shape(wanted) or _wrong(value, wanted, 0.0, only_finite).any())
     ]
     if not suspects or any(np.shape(values[i]) != np.shape(expected[i]) for i in suspects):
         return suspects[0] if suspects else None
     found = sizes()
     wrong = (i for i in suspects if _wrong(values[i], expected[i], found[i], only_finite).any())
     return next(wrong, None)
+
+
+def _are_near(value: Any, expected: Any) -> bool:
+    """The short way for two numbers."""
+    if np.ndim(value) or np.ndim(expected):
+        return False
+    x, y = float(value), float(expected)
+    return abs(x - y) <= _TOLERANCE * abs(y) < np.inf
 
 
 def _wrong(value: Any, expected: Any, size: Any, only_finite: bool) -> Array:
