@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import tapegrad as tg
 from tapegrad import entry, paths
@@ -356,6 +357,13 @@ def test_a_program_is_tried_once() -> None:
     assert tapes.trial.passed == {"value", "gradient"}
 
 
+def test_long_results_of_plain_calls_are_not_kept() -> None:
+    traced = tg.trace(lambda w: X @ w, W)
+    traced(W)
+    assert [look.values for look in traced._router.current.tapes.trial.looks] == [[], []]
+    np.testing.assert_allclose(traced.jacobian(W), X)
+
+
 def test_programs_of_functions_that_lose_all_digits_pass() -> None:
     def chaotic(a: Any) -> Any:
         x = a
@@ -391,3 +399,43 @@ def test_programs_of_nearly_singular_matrices_pass(log_noise: float, by_factor: 
     traced = tg.trace(process, dict(log_length=0.0, log_noise=log_noise))
     at = np.array([0.0, log_noise])
     traced(at), traced.grad(at), traced.hessian(at), traced.hvp(at, at), traced.third(at, at)
+
+
+# Programs and their tapes meet the edges of the doubles in other forms, which is no defect of either.
+AT_THE_EDGE = {
+    "logistic": lambda x: np.log(1.0 / (1.0 + np.exp(-x))),
+    "softplus": lambda x: np.log(1.0 + np.exp(x)),
+    "mixture": lambda x: np.log(0.5 * np.exp(-0.5 * (30 - x) ** 2) + 0.5 * np.exp(-0.5 * (35 - x) ** 2)),
+    "inverse": lambda x: np.log(np.exp(x)),
+    "normal": lambda x: np.log(np.exp(-x * x)),
+    "odds": lambda x: np.log(x / (np.exp(400.0) * (1.0 + x))),
+    "quotient": lambda x: (x * 1e160) / (x**2 * 1e160),
+    "small quotient": lambda x: (x * 1e-155) / (x**2 * 1e-155),
+    "powers": lambda x: abs(x) ** 1.5 + x * np.sqrt(abs(x)),
+    "powers that meet": lambda x: (1.0 + abs(x)) ** 300.0 / (1.0 + abs(x)) ** 299.0,
+    "product": lambda x: np.exp(x) * np.exp(-x) * x,
+    "division": lambda x: (np.arange(5.0) / x).sum(),
+    "hyperbolic": lambda x: np.tanh(x) ** 2 / np.cosh(x),
+    "risk set": lambda x: 2000.0 * x - np.log(np.exp(np.array([2000.0, 2001.0, 1999.0]) * x).sum()),
+    "tail": lambda x: np.log(special.ndtr(x)) + np.log(special.erfc(x)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.NonFiniteWarning")
+@pytest.mark.filterwarnings("ignore::tapegrad.BranchWarning")
+@pytest.mark.parametrize("name", AT_THE_EDGE)
+def test_programs_at_the_edge_of_the_doubles_pass(name: str) -> None:
+    for x in (0.0, 1e-300, 1e-160, 0.3, -5.0, 38.0, -400.0, 720.0, 1e10, -1e155, 1e300):
+        traced = tg.trace(AT_THE_EDGE[name], x)
+        at, one = np.array([x]), np.ones(1)
+        traced(x), traced.grad(x), traced.hessian(x), traced.hvp(at, one), traced.third(at, one)
+
+
+def test_a_fit_that_begins_on_a_branch_that_holds_there_alone_says_so() -> None:
+    with (
+        pytest.warns(
+            tg.BranchWarning, match=r"at .*: `if lam == 0.0:`: the derivative is that of the branch"
+        ),
+        pytest.warns(tg.StandardErrorWarning, match="in lam"),
+    ):
+        tg.fit(lambda mu, lam: box_cox(lam) - mu**2, dict(mu=0.5, lam=0.0), "bfgs")
