@@ -2,6 +2,7 @@
 
 from tapegrad.entry import trace
 from tapegrad.errors import (
+    BranchWarning,
     NonFiniteWarning,
     ReplayError,
     RetraceWarning,
@@ -15,6 +16,7 @@ from tapegrad.tape import Tape, TapeError, verify
 __version__ = "0.1.0"
 
 __all__ = [
+    "BranchWarning",
     "ConvergenceWarning",
     "FitResult",
     "NonFiniteWarning",

@@ -31,7 +31,7 @@ def trace(
     ----------
     f : callable
         A plain NumPy function of the parameters. It is called three times: on tracers, and
-        plainly at two places, to compare.
+        plainly at two places, to compare. Where a branch holds at single points, more often.
     params : float, array_like, or nest of lists, tuples and dicts of them
         Start values. A dict is passed to `f` as keyword arguments, anything else as one argument. All
         numbers are taken as float64.
@@ -55,7 +55,8 @@ def trace(
     Raises
     ------
     TraceError
-        If a step of `f` cannot be recorded; the message names the line and what to write instead.
+        If a step of `f` cannot be recorded, or if `f` takes another branch wherever it is called again;
+        the message names the line and what to write instead.
     ReplayError
         If the tape does not reproduce `f`: it draws random numbers, or writes through a view.
     ValueError, TypeError

@@ -15,6 +15,10 @@ class RetraceWarning(RuntimeWarning):
     """A branch changes so often that tracing anew costs more than replaying saves."""
 
 
+class BranchWarning(RuntimeWarning):
+    """A derivative is taken on a branch that holds at single points, such as ``if x == 0.0``."""
+
+
 class UnusedParameterWarning(UserWarning):
     """The result does not depend on a parameter."""
 

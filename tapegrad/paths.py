@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,9 @@ from tapegrad.derive.reverse import pullback, reverse
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.passes import FINISHING, Pass, dce, once, tidy
 from tapegrad.stages import BLOCK, row_axis
-from tapegrad.tape import Tape, size_of
+from tapegrad.tape import Guard, Tape, size_of
+from tapegrad.tracing.params import Vector
+from tapegrad.trials import Trial, copied
 
 # Entries of a Hessian written out column by column. Deriving and printing one takes some 50 us, as long as an
 # array operation on 50,000 rows.
@@ -47,14 +49,22 @@ class Tapes:
     None of it depends on the values of the data: all data share these tapes, and the programs made of them.
     """
 
-    def __init__(self, recorded: Tape, running: Running) -> None:
+    def __init__(self, recorded: Tape, running: Running, trial: Trial) -> None:
         self.recorded = recorded
+        self.trial = trial
         self._running = running
+        self._derived: dict[str, Tape] = {}
         self._finished: dict[str, tuple[Tape, Tape]] = {}
         self._programs: dict[str, Program] = {}
 
     def _tidy(self, tape: Tape) -> Tape:
         return tidy(tape, self._running.passes)
+
+    def _made(self, kind: str, tape: Tape) -> Tape:
+        """A derived tape after the passes; as it was, it is kept until its program has been tested."""
+        if kind not in self.trial.passed:
+            self._derived[kind] = tape
+        return self._tidy(tape)
 
     @cached_property
     def value(self) -> Tape:
@@ -73,44 +83,45 @@ class Tapes:
     @cached_property
     def hessian(self) -> Tape:
         """The Hessian as a matrix: every column written out."""
-        return self._tidy(jacobian_by_columns(self._gradient_alone))
+        return self._made("hessian", jacobian_by_columns(self._gradient_alone))
 
     @cached_property
     def jacobian(self) -> Tape:
         """The Jacobian as a matrix of parameters by outputs: every row written out."""
-        return self._tidy(jacobian_by_columns(self.value))
+        return self._made("jacobian", jacobian_by_columns(self.value))
 
     # Products, whose last parameters are the directions -----------------------------------------------------
 
     @cached_property
     def jvp(self) -> Tape:
         """The Jacobian times a direction in the parameters."""
-        return self._tidy(pushforward(self.value))
+        return self._made("jvp", pushforward(self.value))
 
     @cached_property
     def vjp(self) -> Tape:
         """A cotangent of the outputs times the Jacobian."""
-        return self._tidy(pullback(self.value))
+        return self._made("vjp", pullback(self.value))
 
     @cached_property
     def hvp(self) -> Tape:
         """The Hessian times a direction: forward over reverse."""
-        return self._tidy(pushforward(self._gradient_alone))
+        return self._made("hvp", pushforward(self._gradient_alone))
 
     @cached_property
     def third(self) -> Tape:
         """The third derivative times two directions."""
-        return self._tidy(pushforward(self.hvp, moving=self.hvp.parameters[: len(self.recorded.parameters)]))
+        moving = self.hvp.parameters[: len(self.recorded.parameters)]
+        return self._made("third", pushforward(self.hvp, moving))
 
     @cached_property
     def from_waist(self) -> Tape:
         """The Jacobian of the outputs in the waist, times a direction in it."""
-        return self._tidy(pushforward(self.value, self._at_waist()))
+        return self._made("from_waist", pushforward(self.value, self._at_waist()))
 
     @cached_property
     def to_waist(self) -> Tape:
         """A cotangent of the waist times its Jacobian in the parameters."""
-        return self._tidy(pullback(self.value, self._at_waist()))
+        return self._made("to_waist", pullback(self.value, self._at_waist()))
 
     # What is known about them -------------------------------------------------------------------------------
 
@@ -154,18 +165,62 @@ class Tapes:
         """One of these tapes, by its name, made ready to run; its last direction comes late."""
         if kind not in self._programs:
             _, tape = self.finished(kind)
-            given = len(self.recorded.parameters) * (2 if kind == "third" else 1)
             make = BACKENDS[self._running.backend]
-            self._programs[kind] = make(tape, tape.parameters[given:], self._running.threads)
+            self._programs[kind] = make(tape, tape.parameters[self._given(kind) :], self._running.threads)
         return self._programs[kind]
+
+    def _given(self, kind: str) -> int:
+        """How many leaves come early: the parameters, and of two directions the first."""
+        return len(self.recorded.parameters) * (2 if kind == "third" else 1)
+
+    def executable(self, kind: str, data: Mapping[int, Any]) -> Executable:
+        """One of these tapes, by its name, on some data; the first of its kind is tested first."""
+        found = self._bound(kind, data)
+        if kind not in self.trial.passed:
+            tested = found if data is self.trial.data else self._bound(kind, self.trial.data)
+            self._test(kind, tested)
+            self._derived.pop(kind, None)
+            self.trial.passed.add(kind)
+        return found
+
+    def _bound(self, kind: str, data: Mapping[int, Any]) -> Executable:
+        early, rest = self.finished(kind)
+        # Directions stand before the data, whose slots are then no longer those of the recorded tape.
+        values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
+        bound = {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
+        return Executable(self.program(kind), bound, bool(rest.guards))
+
+    def _test(self, kind: str, executable: Executable) -> None:
+        """Hold a program against plain calls, or against what its tape was made of."""
+
+        def run(inputs: Vector) -> Sequence[Any]:
+            late = [inputs[early:]] if early < inputs.size else None
+            found: list[Any] = executable.run(inputs[:early], copied, late, check=False)
+            return found if late is None else list(found[0])
+
+        _, tape = self.finished(kind)
+        early = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters[: self._given(kind)])
+        if kind in ("value", "gradient"):
+            self.trial.hold_values(self.recorded, run)
+        if kind == "gradient":
+            self.trial.hold_gradient(self.recorded, run)
+        elif kind in self._derived:
+            self.trial.hold(kind, self._derived[kind], run)
 
 
 class Path:
-    """One path on given data, with the executables of its tapes."""
+    """One path on given data, with the executables of its tapes.
 
-    def __init__(self, tapes: Tapes, data: Mapping[int, Any]) -> None:
+    Attributes
+    ----------
+    thin : Guard or None
+        A guard that holds at single points of the path only, until somebody has been told.
+    """
+
+    def __init__(self, tapes: Tapes, data: Mapping[int, Any], thin: Guard | None = None) -> None:
         self.tapes = tapes
         self.data = data
+        self.thin = thin
         self.outcomes = tuple(outcome_key(guard.outcome) for guard in tapes.recorded.guards)
         self._executables: dict[str, Executable] = {}
 
@@ -178,12 +233,7 @@ class Path:
         """One of the tapes, by its name, ready to run."""
         known = self._executables.get(kind)
         if known is None:
-            early, rest = self.tapes.finished(kind)
-            # Directions stand before the data, whose slots are then no longer those of the recorded tape.
-            values = evaluate(early, np.empty(0), dict(zip(early.data, self.data.values(), strict=True)))
-            data = {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
-            known = Executable(self.tapes.program(kind), data, bool(rest.guards))
-            self._executables[kind] = known
+            known = self._executables[kind] = self.tapes.executable(kind, self.data)
         return known
 
 

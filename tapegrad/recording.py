@@ -1,35 +1,43 @@
-"""Running the user's function on tracers, and checking the tape against a plain call."""
+"""Running the user's function on tracers, and on plain numbers."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.backends.replay import evaluate, holds
 from tapegrad.builder import Builder
-from tapegrad.errors import ReplayError, TraceError
+from tapegrad.errors import TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Source, Tape
-from tapegrad.tracing.frames import is_user_code, library_of, location
+from tapegrad.tracing.frames import is_user_code, library_of
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
 from tapegrad.tracing.tracer import Tracer
 
-# A replay computes what the plain call computes with the same kernels; passes may move the last digits.
-RTOL, ATOL = 1e-7, 1e-10
-
 
 class Recorded(NamedTuple):
-    """A fresh tape, the value of each of its data slots, and the structure of what the function returned."""
+    """A fresh tape, with what the function returned.
+
+    Attributes
+    ----------
+    tape : Tape
+    data : dict of int to array
+        The value of each data slot.
+    outputs : Structure
+        The structure of what the function returned.
+    values : list
+        The values of the outputs, as the tracers had them.
+    """
 
     tape: Tape
     data: dict[int, Any]
     outputs: Structure
+    values: list[Any]
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
@@ -61,7 +69,8 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
-    return Recorded(builder.finish(tracer.slot for tracer in found), values, outputs)
+    tape = builder.finish(tracer.slot for tracer in found)
+    return Recorded(tape, values, outputs, [tracer.value for tracer in found])
 
 
 def data_array(label: str, given: Any) -> Any:
@@ -93,12 +102,12 @@ def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Trace
         if not fits or isinstance(result, np.ma.MaskedArray):
             what = "nothing" if result is None else f"a {type(result).__name__}"
             raise TraceError(
-                f"{_definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
+                f"{definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
             )
     return recorder.lift(result, FLOAT)
 
 
-def _definition(f: Callable[..., Any]) -> str:
+def definition(f: Callable[..., Any]) -> str:
     """A function's name and where it is written."""
     inner = inspect.unwrap(getattr(f, "func", f))  # a functools.partial holds it in `func`
     code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
@@ -136,92 +145,3 @@ def _place(error: Exception) -> tuple[Source | None, str | None]:
             library = library or library_of(code)
         traceback = traceback.tb_next
     return line, library
-
-
-def check_against_plain(
-    f: Callable[..., Any],
-    structure: Structure,
-    vector: Vector,
-    data: Mapping[str, Any],
-    recorded: Recorded,
-    values: Sequence[Any],
-) -> None:
-    """Compare the tape's replay with a plain call of `f`: at the parameters of the trace, and near them.
-
-    At the parameters of the trace alone a difference may hide: what is multiplied by a start value of zero
-    does not show.
-
-    Raises
-    ------
-    ReplayError
-        If they differ. Where a second trace differs from the first, the message names the line.
-    """
-    _compare(f, structure, vector, data, recorded, values, plain_call(f, structure, vector, data))
-    near = _near(vector)
-    tape = recorded.tape
-    wanted = (*tape.outputs, *(guard.slot for guard in tape.guards))
-    replayed = evaluate(tape, near, recorded.data, wanted)
-    if not all(holds(guard, replayed[guard.slot]) for guard in tape.guards):
-        return
-    try:
-        plain = plain_call(f, structure, near, data)
-    except Exception:  # the function does not take these parameters
-        return
-    _compare(f, structure, near, data, recorded, [replayed[slot] for slot in tape.outputs], plain)
-
-
-def _near(vector: Vector) -> Vector:
-    """Parameters close by, moved by different shares of a thousandth; what is not finite stays."""
-    shares = 0.5 + 0.5 * (np.arange(1, vector.size + 1) * 0.6180339887 % 1.0)
-    steps = 1e-3 * (1.0 + np.abs(vector)) * shares
-    return vector + np.where(np.isfinite(vector), steps, 0.0)
-
-
-def _compare(
-    f: Callable[..., Any],
-    structure: Structure,
-    vector: Vector,
-    data: Mapping[str, Any],
-    recorded: Recorded,
-    values: Sequence[Any],
-    plain: Any,
-) -> None:
-    outputs, expected = scan(plain, "output", lambda node, label: np.asarray(node, dtype=np.float64))
-    if outputs == recorded.outputs and all(map(_agree, values, expected)):
-        return
-    differing = [pair for pair in zip(values, expected, strict=False) if not _agree(*pair)]
-    value, plain = differing[0] if differing else (values[0], expected[0])
-    name = recorded.tape.name
-    told = f"replaying {name} gives {_short(value)}, calling it gives {_short(plain)}"
-    line = _first_difference(recorded.tape, record(f, structure, vector, data).tape)
-    if line is not None:
-        raise ReplayError(
-            f"{told}: the step{location(line)} differs from call to call. Draw random numbers outside the "
-            "function, once, and keep no state inside it"
-        )
-    raise ReplayError(
-        f"{told}: does {_definition(f)} test the type of its arguments, or catch the error of a traced step? "
-        "Let traced values and arrays take the same way"
-    )
-
-
-def _agree(value: Any, plain: Any) -> bool:
-    return np.shape(plain) == np.shape(value) and np.allclose(value, plain, RTOL, ATOL, equal_nan=True)
-
-
-def _short(value: Any) -> str:
-    return f"{float(value):.10g}" if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
-
-
-def _first_difference(first: Tape, second: Tape) -> Source | None:
-    """The source of the first entry that two recordings do not share."""
-    values: dict[int, Any] = dict(first.constants)
-    others: dict[int, Any] = dict(second.constants)
-    for a, b in zip(first.entries, second.entries, strict=False):
-        same = a.op is b.op and a.attrs == b.attrs and a.inputs == b.inputs
-        same = same and all(
-            s in others and np.array_equal(values[s], others[s]) for s in a.inputs if s in values
-        )
-        if not same:
-            return a.source
-    return None

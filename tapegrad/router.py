@@ -8,13 +8,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tapegrad import inspection
-from tapegrad.backends.replay import Broken, evaluate
-from tapegrad.errors import RetraceWarning, TraceError
+from tapegrad.backends.replay import Broken
+from tapegrad.errors import BranchWarning, RetraceWarning, TraceError
 from tapegrad.paths import Path, PathTree, Running, Tapes, outcome_key
-from tapegrad.recording import check_against_plain, record
 from tapegrad.tape import Guard
 from tapegrad.tracing.frames import location
 from tapegrad.tracing.params import Structure, Vector
+from tapegrad.trials import Trial
+from tapegrad.verification import witnessed
 
 RETRACES_BEFORE_WARNING = 20
 
@@ -60,7 +61,7 @@ class Router:
         twin._lock = threading.RLock()
         tape = self.current.tape
         values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
-        twin.current = Path(self.current.tapes, values)
+        twin.current = Path(self.current.tapes, values, self.current.thin)
         twin._tree.insert(twin.current)
         return twin
 
@@ -86,6 +87,8 @@ class Router:
             result = path.executable(kind).run(inputs, read, directions, check=not is_new)
             if not isinstance(result, Broken):
                 self.current = path
+                if path.thin is not None and kind != "value":
+                    _warn_of(path)
                 return result, path
             outcomes = (*path.outcomes[: result.place], outcome_key(result.value))
             known = self._tree.find(outcomes)
@@ -122,9 +125,18 @@ class Router:
             return path, True
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
-        recorded = record(self._f, self._structure, vector, self.data)
-        path = Path(Tapes(recorded.tape, self._running), recorded.data)
-        values = evaluate(recorded.tape, vector, recorded.data, recorded.tape.outputs)
-        outputs = [values[slot] for slot in recorded.tape.outputs]
-        check_against_plain(self._f, self._structure, vector, self.data, recorded, outputs)
-        return path, recorded.outputs
+        (tape, data, outputs, _), looks, thin = witnessed(self._f, self._structure, vector, self.data)
+        return Path(Tapes(tape, self._running, Trial(data, looks)), data, thin), outputs
+
+
+def _warn_of(path: Path) -> None:
+    """Say once that a derivative is that of a branch which holds at single points."""
+    assert path.thin is not None
+    guard, path.thin = path.thin, None
+    warnings.warn(
+        f"{path.tape.name} is differentiated where a branch holds at single points, or nearly"
+        f"{location(guard.source)}: the derivative is that of the branch, not of the function around it. "
+        "Begin beside it, or choose with np.where",
+        BranchWarning,
+        stacklevel=5,
+    )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from tapegrad.agreement import differing, sizes_of
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive import rules
 from tapegrad.derive.forward import pushforward
@@ -20,7 +21,7 @@ from tapegrad.entry import trace
 from tapegrad.function import TracedFunction
 from tapegrad.inspection import number_text, operands_of, step_text
 from tapegrad.ops.registry import FLOAT
-from tapegrad.recording import ATOL, RTOL, plain_call
+from tapegrad.recording import plain_call
 from tapegrad.tape import Entry, Tape, size_of
 from tapegrad.tracing.params import Leaf, Vector, scan
 
@@ -108,14 +109,17 @@ class _Function:
     def checked_value(self, x: Vector, expected: Vector, told: str) -> Vector:
         """The value by replay, which has to be what was found before."""
         value, names = self.value(x), self.tape.outputs.names
-        wrong = ~np.isclose(value, expected, RTOL, ATOL)
-        if wrong.any():
-            i = int(wrong.argmax())
+        i = differing([*value], [*expected], lambda: [*self.sizes(x)])
+        if i is not None:
             raise AssertionError(
                 f"{names[i]} of {self.name} is {value[i]:.10g} by replay and {expected[i]:.10g} "
                 f"{told}, {self.place(x)}: does the function keep a state?"
             )
         return value
+
+    def sizes(self, x: Vector) -> Vector:
+        path = self._router.path_at(x)
+        return self.tape.outputs.join(sizes_of(path.tape, x, path.data.values()))
 
     def jacobian(self, x: Vector) -> Any:
         """Outputs' elements by parameters'; of a scalar it is the gradient, which is computed otherwise."""

@@ -14,6 +14,7 @@ import tapegrad as tg
 pytestmark = [
     pytest.mark.filterwarnings("ignore::tapegrad.NonFiniteWarning"),
     pytest.mark.filterwarnings("ignore::tapegrad.RetraceWarning"),
+    pytest.mark.filterwarnings("ignore::tapegrad.BranchWarning"),
 ]
 
 TAKEN: list[object] = []

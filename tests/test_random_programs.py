@@ -149,6 +149,7 @@ def traced(program: Any, theta: np.ndarray, backend: str = "numpy") -> tg.Traced
 
 
 quiet = [
+    pytest.mark.filterwarnings("ignore::tapegrad.BranchWarning"),
     pytest.mark.filterwarnings("ignore::tapegrad.NonFiniteWarning"),
     pytest.mark.filterwarnings("ignore::tapegrad.RetraceWarning"),
 ]

@@ -25,6 +25,7 @@ Blocks = Callable[[], Iterator[Block]]  # the blocks of rows, each time from the
 
 BLOCK = 1 << 16  # numbers in a block, so that it stays in the cache
 CANCELS = 100.0  # of how many times the residuals the parts of a fit may be before it is taken out
+LARGEST = 1e3  # of how many times the response: far from the optimum, taking them out loses these digits
 _STEPS = 8
 
 
@@ -147,7 +148,9 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
 
     Where a design is ill-conditioned, the parts of a fit cancel, and ``y - X b`` loses the digits that they
     share. With ``e = y - X b0`` for a b0 next to the optimum, found once in long doubles, ``e - X (b - b0)``
-    does not lose them there. Where little cancels, `found` itself is given back.
+    does not lose them there. But far from b0 it is the parts of the fit that cancel: so b0 need not be the
+    optimum, and must not be large against the response. Where little cancels, or where the coefficients are
+    large, `found` itself is given back, which loses what the rows lose and no more.
 
     Parameters
     ----------
@@ -185,19 +188,30 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
 
 
 def _worthwhile_fit(found: Compressed, response: int, has_intercept: bool) -> Array | None:
-    """The coefficients of the other columns, and 0 for the response, if the parts of the fit cancel much."""
+    """The coefficients of the other columns, and 0 for the response; None where it is better left in.
+
+    It is taken out if the parts of the fit cancel much, and are not large against the response.
+    """
     rows = found.factor
     constants = ~np.any(rows != 0.0, axis=0) & (found.centre != 0.0)
     constants[response] = False
-    if not has_intercept and not constants.any():
+    takes_mean = has_intercept or bool(constants.any())
+    if not takes_mean:
         # Nothing takes out the mean: the residuals at the centre count as well.
         rows = np.concatenate([np.sqrt(found.weight) * found.centre[None], rows])
     sizes = np.sqrt(np.add.reduce(rows**2))
     units = np.where(sizes > 0.0, sizes, 1.0)
     others = np.arange(sizes.size) != response
     fit = np.zeros(sizes.size)
-    scaled = rows[:, others] / units[others]
-    fit[others] = np.linalg.lstsq(scaled, rows[:, response])[0] / units[others]
+    # Along directions in which the columns differ by less than this, no coefficient is small: they stay out,
+    # and with them those in which the columns depend on each other but for rounding.
+    fit[others] = np.linalg.lstsq(rows[:, others] / units[others], rows[:, response], 1.0 / LARGEST)[0]
+    fit /= units
     residual = np.linalg.norm(rows[:, response] - rows @ fit)
-    parts = np.where(others, np.abs(fit), 1.0) * (sizes + np.sqrt(found.weight) * np.abs(found.centre))
-    return fit if parts.sum() > CANCELS * residual else None
+    means = np.sqrt(found.weight) * np.abs(found.centre)
+    parts = np.abs(fit) * (sizes + means)
+    if takes_mean:
+        parts[response] = np.abs(np.sqrt(found.weight) * (found.centre[response] - found.centre @ fit))
+    whole = sizes[response] + means[response]
+    is_bounded = parts.sum() <= LARGEST * whole
+    return fit if is_bounded and whole + parts.sum() > CANCELS * residual else None
