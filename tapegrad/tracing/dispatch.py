@@ -69,8 +69,11 @@ def call_ufunc(
     }
     _check_taken(recorder, name, rule, named)
     operands = [_gathered(recorder, x) for x in inputs]
-    result = settled(getattr(ufunc, method), (*operands,), rule(*operands, **named), named)
-    return result if out is None else _into(recorder, out, result)
+    call = getattr(ufunc, method)
+    result = settled(call, (*operands,), rule(*operands, **named), named)
+    if out is not None:
+        return _into(recorder, out, result)
+    return recorder.share(call, inputs, {}, result, lambda: rule(*operands, **named))
 
 
 def _gathered(recorder: Recorder, x: Any) -> Any:
@@ -114,19 +117,7 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
     result = settled(func, args, rule(*positional, **named), kwargs)
     if out is not None:
         return _into(recorder, out, result)
-    if is_traced(args[0]) and func in (np.ravel, np.diagonal, np.diag):
-        return _sharing(recorder, func, args[0], result, lambda: rule(*positional, **named))
-    return result
-
-
-def _sharing(
-    recorder: Recorder, func: Callable[..., Any], owner: Tracer, result: Tracer, read: Callable[[], Tracer]
-) -> Tracer:
-    """The result as NumPy gives it: its own array, or one in the memory of its argument."""
-    if func is np.ravel:
-        is_contiguous = np.asarray(owner.plain()).flags.c_contiguous
-        return result if is_contiguous else result.copy()
-    return recorder.read_only(result, owner, read) if owner.ndim > 1 else result
+    return recorder.share(func, args, kwargs, result, lambda: rule(*positional, **named))
 
 
 def _copy_to(recorder: Recorder, target: Any, value: Any) -> None:
@@ -288,8 +279,8 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
         dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
             made = made.astype(dtype)
-        order = kwargs.get("order", "K")
-        return made if func is np.asarray and made is args[0] else made.copy(order)
+        is_shared = made is args[0] and made.shape and _gives_itself(func, made.plain(), args[1:], kwargs)
+        return made if is_shared else made.copy(kwargs.get("order", "K"))
     signature = _signature(func)
     fill = signature.bind(*args, **kwargs).arguments.get("fill_value") if signature else None
     if is_traced(fill):
@@ -298,3 +289,8 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
     maker: Any = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
     # A fresh tracer: the constant may be shared, what is written in place must not be.
     return recorder.lift(maker(*plain_of(args), **kwargs), None).copy("K")
+
+
+def _gives_itself(func: Callable[..., Any], value: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether NumPy gives a view of an array, or the array itself, where this one makes an array of it."""
+    return np.shares_memory(func(value, *args, **kwargs), value)

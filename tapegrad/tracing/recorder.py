@@ -23,6 +23,7 @@ from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
 from tapegrad.tracing.dispatch import settled
 from tapegrad.tracing.frames import is_user_code, user_frame
 from tapegrad.tracing.frames import location as location
+from tapegrad.tracing.sharing import share
 from tapegrad.tracing.tracer import Tracer
 from tapegrad.tracing.view import View, view_of
 
@@ -147,9 +148,11 @@ class Recorder:
         """Record an elementwise op of two operands."""
         return self.apply(op, (left, right), {})
 
-    def read_only(self, made: Tracer, owner: Tracer, read: Callable[[], Tracer]) -> Tracer:
-        """What was computed from an array, as a view that follows it and cannot be written to."""
-        return View(made, owner, read)
+    def share(
+        self, func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]
+    ) -> Any:
+        """A NumPy function's result: nothing that is written to is known by its shape alone."""
+        return result
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on."""
@@ -212,12 +215,18 @@ class LiveRecorder(Recorder):
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         result: Tracer = super().apply(op, args, attrs)
-        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer) and args[0].shape != ()
+        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer)
         return view_of(args[0], result, op, attrs) if is_of_one_array else result
 
     def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         return aval_of(value), value
+
+    def share(
+        self, func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]
+    ) -> Any:
+        """A NumPy function's result, in memory of its own or in that of an argument, as NumPy has it."""
+        return share(func, args, kwargs, result, again)
 
     # Two short ways for scalars, which are what looped code is made of. `settled` is for the other operands:
     # it minds the whole numbers and truth values among them.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.indexing import getitem, update
+from tapegrad.ops.indexing import ARRAY, getitem, update
 from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape, transpose
 from tapegrad.tracing.tracer import Tracer
@@ -39,6 +39,48 @@ class View(Tracer):
 
     def _overwrite(self, result: Tracer) -> Tracer:
         raise ValueError("assignment destination is read-only")
+
+
+class Picked(View):
+    """A view that stands for the elements at `places` of its owner: what is written into it shows there.
+
+    With no `places` it cannot be written to.
+    """
+
+    __slots__ = ("look", "places")
+
+    def __init__(
+        self,
+        made: Tracer,
+        owner: Tracer,
+        read: Callable[[], Tracer],
+        look: Callable[[Any], Any],
+        places: np.ndarray[Any, Any] | None,
+    ) -> None:
+        super().__init__(made, owner, read)
+        self.look = look  # the same view of a plain array: it has the layout that NumPy gives
+        self.places = places
+        self.value = look(np.asarray(owner.value))
+
+    def refresh(self) -> None:
+        """Read the owner again if it has been written to."""
+        before = self.slot
+        super().refresh()
+        if self.slot != before:
+            self.value = self.look(np.asarray(self.owner.value))
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        if self.places is None:
+            return super()._overwrite(result)
+        Tracer._overwrite(self, result)
+        apply, owner = self.recorder.apply, self.owner
+        new = apply(reshape, (Tracer(self.recorder, self.slot, self.value),), {"shape": (self.places.size,)})
+        flat = apply(reshape, (owner,), {"shape": (owner.size,)})
+        flat = apply(update, (flat, new, self.places.ravel()), {"index": (ARRAY,)})
+        owner._overwrite(apply(reshape, (flat,), {"shape": owner.shape}))
+        self.origin = owner.slot
+        self.value = self.look(np.asarray(owner.value))
+        return self
 
 
 class Window(View):
@@ -76,6 +118,8 @@ def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Trace
     """What `op` made of `owner` alone: a view where NumPy gives one."""
     if op is broadcast_to:
         return View(made, owner, lambda: made.recorder.apply(op, (owner,), attrs))
+    if owner.shape == ():
+        return made
     is_shared = op is transpose or (
         made.shape != () or Ellipsis in attrs["index"]  # an element is a copy
         if op is getitem
