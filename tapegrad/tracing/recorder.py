@@ -23,6 +23,8 @@ from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
 from tapegrad.tracing.dispatch import settled
 from tapegrad.tracing.frames import is_user_code, user_frame
 from tapegrad.tracing.frames import location as location
+from tapegrad.tracing.handouts import Handouts, contents
+from tapegrad.tracing.messages import plain_value_wanted
 from tapegrad.tracing.sharing import share
 from tapegrad.tracing.tracer import Tracer
 from tapegrad.tracing.view import View, view_of
@@ -38,6 +40,7 @@ class Recorder:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.at: Source | None = None
+        self.handouts: Any = ()
         self._numbers: dict[float, int] = {}
 
     def tracer(self, slot: int) -> Tracer:
@@ -60,6 +63,8 @@ class Recorder:
             return self._lift_plain(operand, dtype)
         if operand.recorder is not self:
             raise self._foreign()
+        if self.handouts:
+            self.handouts.pull()
         if isinstance(operand, View):
             operand.refresh()
         if dtype is None or self.builder.avals[operand.slot].dtype == dtype:
@@ -154,6 +159,13 @@ class Recorder:
         """A NumPy function's result: nothing that is written to is known by its shape alone."""
         return result
 
+    def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
+        """The plain array that NumPy asks a tracer for."""
+        raise TraceError(f"a derivative rule asked for plain numbers{self.whereabouts()}")
+
+    def written(self) -> None:
+        """A tracer has been written to."""
+
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on."""
         raise TraceError(f"a derivative rule decided on a traced value{self.whereabouts()}")
@@ -164,6 +176,7 @@ class LiveRecorder(Recorder):
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
+        self.handouts = Handouts(self)
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
         self._lines: dict[int, dict[int, Source] | None] = {}
@@ -227,6 +240,22 @@ class LiveRecorder(Recorder):
     ) -> Any:
         """A NumPy function's result, in memory of its own or in that of an argument, as NumPy has it."""
         return share(func, args, kwargs, result, again)
+
+    def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
+        """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
+        if tracer.dtype == FLOAT and dtype not in (None, object):
+            raise plain_value_wanted(self.source())
+        is_own = bool(copy) or dtype not in (None, tracer.dtype) or not (tracer.shape or tracer.is_view)
+        if not is_own:
+            held: Array = self.handouts.give(tracer)
+            return held
+        elements = contents(tracer)
+        return elements if dtype is None else elements.astype(dtype)
+
+    def written(self) -> None:
+        """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
+        if self.handouts:
+            self.handouts.push()
 
     # Two short ways for scalars, which are what looped code is made of. `settled` is for the other operands:
     # it minds the whole numbers and truth values among them.

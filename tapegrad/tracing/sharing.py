@@ -1,7 +1,7 @@
 """Whose memory a NumPy function's result lives in: its own, or that of an argument.
 
-What is written into one array shows in another where NumPy gives a view, and only there. NumPy itself is asked,
-on plain values in the same memory layout.
+What is written into one array shows in another where NumPy gives a view, and only there. NumPy itself is
+asked, on plain values in the same memory layout.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.tracing.dispatch import is_traced
-from tapegrad.tracing.tracer import Tracer
+from tapegrad.tracing.tracer import Tracer, laid_out
 from tapegrad.tracing.view import Picked, View
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAY_SHARE: frozenset[Any] = frozenset(
     (
         *(np.reshape, np.ravel, np.squeeze, np.expand_dims, np.atleast_1d, np.atleast_2d, np.atleast_3d),
-        *(np.transpose, np.permute_dims, np.matrix_transpose, np.swapaxes, np.moveaxis, np.rollaxis),
+        *(np.transpose, np.permute_dims, np.matrix_transpose, np.swapaxes, np.moveaxis),
         *(np.broadcast_to, np.broadcast_arrays, np.meshgrid, np.diagonal, np.diag, np.einsum, np.real),
         *(np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit),
         *(np.flip, np.fliplr, np.flipud, np.rot90),
@@ -30,9 +30,11 @@ MAY_SHARE: frozenset[Any] = frozenset(
     )
 )
 
-# The layout decides which later reshapes are views. These give rows one after another; the ops that compute them
-# may not.
-ROW_BY_ROW: frozenset[Any] = frozenset((np.take, np.repeat, np.roll, np.delete, np.compress, np.linalg.cholesky))
+# The layout decides which later reshapes are views. These give rows one after another; the ops that compute
+# them may not.
+ROW_BY_ROW: frozenset[Any] = frozenset(
+    (np.take, np.repeat, np.roll, np.delete, np.compress, np.linalg.cholesky)
+)
 
 
 def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]) -> Any:
@@ -54,9 +56,11 @@ def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Call
             return whole if i is None else whole[i]
 
         plain = part(given)
+        if not is_traced(made):
+            return plain
         owner = next((x for x in owners if _is_shared(plain, values[id(x)])), None)
         if owner is None:
-            return made if _repeats(plain) else _own(made, owners)
+            return made if _repeats(plain) else _own(made, owners, np.asarray(plain))
         if made is owner or _follows(made, owner):
             return made
 
@@ -96,10 +100,14 @@ def _each(result: Any, place: Callable[[int | None, Any], Any]) -> Any:
     return type(result)(*placed) if hasattr(result, "_fields") else type(result)(placed)
 
 
-def _own(made: Any, owners: list[Tracer]) -> Any:
-    """What was made, in memory of its own."""
+def _own(made: Any, owners: list[Tracer], like: Any = None) -> Any:
+    """What was made, in memory of its own, and in the layout of `like`."""
     is_alias = is_traced(made) and (made.is_view or any(made is x for x in owners))
-    return made.copy("K") if is_alias else made
+    if not is_alias:
+        return made
+    fresh = made.copy("K")
+    fresh.value = fresh.value if like is None else laid_out(fresh.value, like)
+    return fresh
 
 
 def _is_shared(given: Any, value: Any) -> bool:

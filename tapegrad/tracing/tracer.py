@@ -131,6 +131,16 @@ class Tracer(Recordable):
         """The transpose."""
         return transpose_(self)
 
+    @property
+    def mT(self) -> Any:
+        """The matrices transposed."""
+        return call_function(self.recorder, np.matrix_transpose, (self,), {})
+
+    @property
+    def real(self) -> Any:
+        """As of an array."""
+        return call_function(self.recorder, np.real, (self,), {})
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an unsized object")
@@ -288,7 +298,8 @@ class Tracer(Recordable):
 
     def _overwrite(self, result: Tracer) -> Tracer:
         result = self.recorder.lift(result, self.dtype)
-        self.slot, self.value = result.slot, _laid_out(result.value, self.value)
+        self.slot, self.value = result.slot, laid_out(result.value, self.value)
+        self.recorder.written()
         return self
 
     def copy(self, order: Any = "C") -> Tracer:
@@ -307,14 +318,7 @@ class Tracer(Recordable):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
         """For plain arrays: an index gives guarded values, floats give an object array of traced elements."""
-        if self.dtype != FLOAT:
-            return np.array(self.decide(), dtype=dtype)
-        if dtype not in (None, object):
-            raise plain_value_wanted(self.recorder.source())
-        elements = np.empty(self.shape, dtype=object)
-        for index in np.ndindex(self.shape):
-            elements[index] = self[index] if index else self
-        return elements
+        return self.recorder.hand_out(self, dtype, copy)
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
@@ -388,7 +392,7 @@ def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
 
 
-def _laid_out(value: Any, old: Any) -> Any:
+def laid_out(value: Any, old: Any) -> Any:
     """The value in the memory layout of the old one, for the layout decides which reshapes are views."""
     if not isinstance(value, np.ndarray) or value.strides == old.strides:
         return value
@@ -405,3 +409,4 @@ def _method(ufunc: np.ufunc) -> Callable[[Tracer], Any]:
 for _ufunc in NUMPY:
     if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 1:
         setattr(Tracer, _ufunc.__name__, _method(_ufunc))
+Tracer.conjugate = Tracer.conj = lambda self: self  # type: ignore[attr-defined]  # as of a real array

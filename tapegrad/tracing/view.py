@@ -17,17 +17,20 @@ from tapegrad.tracing.tracer import Tracer
 class View(Tracer):
     """A traced array in the memory of another, its owner, which can be read and not written to.
 
-    It is read anew when its owner has been written to.
+    It is read anew when its owner has been written to. `look` takes the same view of a plain array.
     """
 
-    __slots__ = ("origin", "owner", "read")
+    __slots__ = ("look", "origin", "owner", "read")
     is_view = True
 
-    def __init__(self, made: Tracer, owner: Tracer, read: Callable[[], Tracer]) -> None:
+    def __init__(
+        self, made: Tracer, owner: Tracer, read: Callable[[], Tracer], look: Callable[[Any], Any]
+    ) -> None:
         super().__init__(made.recorder, made.slot, made.value)
         self.owner = owner
         self.origin = owner.slot
         self.read = read
+        self.look = look
 
     def refresh(self) -> None:
         """Read the owner again if it has been written to."""
@@ -47,7 +50,7 @@ class Picked(View):
     With no `places` it cannot be written to.
     """
 
-    __slots__ = ("look", "places")
+    __slots__ = ("places",)
 
     def __init__(
         self,
@@ -57,17 +60,21 @@ class Picked(View):
         look: Callable[[Any], Any],
         places: np.ndarray[Any, Any] | None,
     ) -> None:
-        super().__init__(made, owner, read)
-        self.look = look  # the same view of a plain array: it has the layout that NumPy gives
+        super().__init__(made, owner, read, look)
         self.places = places
-        self.value = look(np.asarray(owner.value))
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Hold the same numbers in the layout that NumPy gives."""
+        if self.ndim:
+            self.value = self.look(self.owner.value)
 
     def refresh(self) -> None:
         """Read the owner again if it has been written to."""
         before = self.slot
         super().refresh()
         if self.slot != before:
-            self.value = self.look(np.asarray(self.owner.value))
+            self._lay_out()
 
     def _overwrite(self, result: Tracer) -> Tracer:
         if self.places is None:
@@ -79,7 +86,7 @@ class Picked(View):
         flat = apply(update, (flat, new, self.places.ravel()), {"index": (ARRAY,)})
         owner._overwrite(apply(reshape, (flat,), {"shape": owner.shape}))
         self.origin = owner.slot
-        self.value = self.look(np.asarray(owner.value))
+        self._lay_out()
         return self
 
 
@@ -89,7 +96,9 @@ class Window(View):
     __slots__ = ("attrs", "op")
 
     def __init__(self, made: Tracer, owner: Tracer, op: Op, attrs: dict[str, Any]) -> None:
-        super().__init__(made, owner, lambda: made.recorder.apply(op, (owner,), attrs))
+        super().__init__(
+            made, owner, lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        )
         self.op = op
         self.attrs = attrs
 
@@ -117,7 +126,8 @@ class Window(View):
 def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Tracer:
     """What `op` made of `owner` alone: a view where NumPy gives one."""
     if op is broadcast_to:
-        return View(made, owner, lambda: made.recorder.apply(op, (owner,), attrs))
+        read, look = lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        return View(made, owner, read, look)
     if owner.shape == ():
         return made
     is_shared = op is transpose or (
