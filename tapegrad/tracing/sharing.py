@@ -18,16 +18,18 @@ from tapegrad.tracing.view import Picked, View
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# All others give memory of their own.
-MAY_SHARE: frozenset[Any] = frozenset(
+# Their rules consist of ops that give views where these functions do.
+BY_VIEWS: frozenset[Any] = frozenset(
     (
-        *(np.reshape, np.ravel, np.squeeze, np.expand_dims, np.atleast_1d, np.atleast_2d, np.atleast_3d),
-        *(np.transpose, np.permute_dims, np.matrix_transpose, np.swapaxes, np.moveaxis),
-        *(np.broadcast_to, np.broadcast_arrays, np.meshgrid, np.diagonal, np.diag, np.einsum, np.real),
+        *(np.reshape, np.squeeze, np.expand_dims, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.real),
+        *(np.transpose, np.permute_dims, np.matrix_transpose, np.linalg.matrix_transpose),
+        *(np.swapaxes, np.moveaxis, np.flip, np.fliplr, np.flipud, np.rot90, np.broadcast_to),
         *(np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit),
-        *(np.flip, np.fliplr, np.flipud, np.rot90),
-        *(np.linalg.diagonal, np.linalg.matrix_transpose),
     )
+)
+# Of these NumPy is asked. All others give memory of their own.
+ASKED: frozenset[Any] = frozenset(
+    (np.ravel, np.diagonal, np.linalg.diagonal, np.diag, np.einsum, np.meshgrid, np.broadcast_arrays)
 )
 
 # The layout decides which later reshapes are views. These give rows one after another; the ops that compute
@@ -39,10 +41,14 @@ ROW_BY_ROW: frozenset[Any] = frozenset(
 
 def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]) -> Any:
     """The result with the memory that NumPy gives it; `again` computes it anew."""
-    owners = [x for x in _traced((args, kwargs)) if x.shape or x.is_view]
+    if func in BY_VIEWS:
+        return result
     if func in ROW_BY_ROW and is_traced(result) and result.ndim > 1:
         return result.copy("C")
-    if func not in MAY_SHARE or (func is np.einsum and len(args) > 2):
+    if type(result) is Tracer and func not in ASKED and not any(result is x for x in args):
+        return result
+    owners = [x for x in _traced((args, kwargs)) if x.shape or x.is_view]
+    if func not in ASKED or (func is np.einsum and len(args) > 2):
         return _each(result, lambda i, made: _own(made, owners))
     values = {id(x): np.asarray(x.plain()) for x in owners}
 
