@@ -14,7 +14,7 @@ from tapegrad.builder import Builder
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Source, Tape
-from tapegrad.tracing.frames import is_user_code, library_of, location
+from tapegrad.tracing.frames import Spot, is_users, library_of, location, spot_of
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
@@ -22,6 +22,10 @@ from tapegrad.tracing.tracer import Tracer
 
 # A replay computes what the plain call computes with the same kernels; passes may move the last digits.
 RTOL, ATOL = 1e-7, 1e-10
+_NO_LIKE = (
+    "A scalar parameter is no array: write np.stack([a, b]) for np.array([a, b], like=a), and "
+    "np.block([[a, 0.5], [0.5, b]]) for nested lists."
+)
 
 
 class Recorded(NamedTuple):
@@ -81,7 +85,7 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
             return call(f, structure.build(leaves), arrays)
         except TypeError as error:
             if "`like` argument" in str(error):
-                error.add_note("A scalar parameter is no array: collect values in a list and np.stack them.")
+                error.add_note(_NO_LIKE)
             raise
 
 
@@ -123,15 +127,15 @@ def _most_telling(
     return told
 
 
-def _place(error: Exception) -> tuple[Source | None, str | None]:
+def _place(error: Exception) -> tuple[Spot | None, str | None]:
     """The innermost of the user's lines in a traceback, and the library that it called."""
-    line: Source | None = None
+    line: Spot | None = None
     library: str | None = None
     traceback = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if is_user_code(code):
-            line, library = Source(code.co_filename, traceback.tb_lineno), None
+        if is_users(traceback.tb_frame):
+            line, library = spot_of(code, traceback.tb_lasti, traceback.tb_lineno), None
         else:
             library = library or library_of(code)
         traceback = traceback.tb_next

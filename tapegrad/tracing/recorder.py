@@ -21,8 +21,7 @@ from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
 from tapegrad.tracing.dispatch import settled
-from tapegrad.tracing.frames import is_user_code, user_frame
-from tapegrad.tracing.frames import location as location
+from tapegrad.tracing.frames import is_users, location, spot_at, user_frame
 from tapegrad.tracing.handouts import Handouts, contents
 from tapegrad.tracing.messages import plain_value_wanted
 from tapegrad.tracing.sharing import share
@@ -195,7 +194,7 @@ class LiveRecorder(Recorder):
             try:
                 lines = self._lines[id(code)]
             except KeyError:
-                lines = self._lines[id(code)] = {} if is_user_code(code) else None
+                lines = self._lines[id(code)] = {} if is_users(frame) else None
                 self._codes.append(code)  # so that no other code object gets this id
             if lines is not None:
                 line = frame.f_lineno
@@ -205,6 +204,11 @@ class LiveRecorder(Recorder):
                 return source
             frame = frame.f_back
         return None
+
+    def whereabouts(self) -> str:
+        """Where the user's code stands, for messages: `` at file:line: `text` ``."""
+        frame = user_frame(sys._getframe(1))
+        return "" if frame is None else location(spot_at(frame))
 
     def close(self) -> None:
         """The trace is over: whoever still holds a tracer of it shall hear so."""

@@ -7,6 +7,7 @@ object loops call on the elements of an object array.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,15 @@ def _reflected(op: Op) -> Callable[[Tracer, Any], Any]:
 def _unary(op: Op) -> Callable[[Tracer], Any]:
     def method(self: Tracer) -> Any:
         return self.recorder.unary(op, self)
+
+    return method
+
+
+def _equality(op: Op, unlike: bool) -> Callable[[Tracer, Any], Any]:
+    def method(self: Tracer, other: Any) -> Any:
+        if other is None or isinstance(other, str):  # no number equals it
+            return np.full(self.shape, unlike) if self.shape else unlike
+        return self.recorder.binary(op, self, other)
 
     return method
 
@@ -166,7 +176,7 @@ class Tracer(Recordable):
     __matmul__, __rmatmul__ = _operator(matmul), _reflected(matmul)
     __lt__, __le__ = _operator(logic.less), _operator(logic.less_equal)
     __gt__, __ge__ = _operator(logic.greater), _operator(logic.greater_equal)
-    __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)
+    __eq__, __ne__ = _equality(logic.equal, False), _equality(logic.not_equal, True)
     __and__, __rand__ = _bitwise(np.bitwise_and), _bitwise(np.bitwise_and, swapped=True)
     __or__, __ror__ = _bitwise(np.bitwise_or), _bitwise(np.bitwise_or, swapped=True)
     __xor__, __rxor__ = _bitwise(np.bitwise_xor), _bitwise(np.bitwise_xor, swapped=True)
@@ -339,6 +349,10 @@ class Tracer(Recordable):
     ) -> Any:
         return call_function(self.recorder, func, args, kwargs)
 
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        """NumPy by the name that SciPy has for it, which asks where SCIPY_ARRAY_API is set."""
+        return _scipys_numpy()
+
     # Methods ------------------------------------------------------------------------------------------------
 
     sum, mean, prod = _function(np.sum), _function(np.mean), _function(np.prod)
@@ -383,6 +397,15 @@ class Tracer(Recordable):
         if kind == self.dtype:
             return self.copy("K") if copy else self
         return self.recorder.apply(CASTS[kind], (self,), {})
+
+
+@cache
+def _scipys_numpy() -> Any:
+    try:
+        from scipy._lib._array_api import array_namespace
+    except ImportError:
+        return np
+    return array_namespace(np.empty(0))
 
 
 _KINDS = {FLOAT: FLOAT, BOOL: BOOL, INT: INT, np.dtype(np.int32): INT}
