@@ -14,6 +14,7 @@ from tapegrad.builder import Builder
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Source, Tape
+from tapegrad.tracing.dataframes import meaning, products_defer
 from tapegrad.tracing.frames import Spot, is_users, library_of, location, spot_of
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
@@ -34,6 +35,7 @@ class Recorded(NamedTuple):
     tape: Tape
     data: dict[int, Any]
     outputs: Structure
+    dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
@@ -56,7 +58,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         bound[label] = Tracer(recorder, slot, value)
     failed: Exception | None = None
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), products_defer():
             result = call(f, structure.build(leaves), bound)
             outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
     except Exception as error:
@@ -65,7 +67,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
-    return Recorded(builder.finish(tracer.slot for tracer in found), values, outputs)
+    return Recorded(builder.finish(tracer.slot for tracer in found), values, outputs, recorder.dataframes)
 
 
 def data_array(label: str, given: Any) -> Any:
@@ -203,6 +205,8 @@ def _compare(
             f"{told}: the step{location(line)} differs from call to call. Draw random numbers outside the "
             "function, once, and keep no state inside it"
         )
+    if recorded.dataframes:
+        raise ReplayError(f"{told}: {meaning(recorded.dataframes)}")
     raise ReplayError(
         f"{told}: does {_definition(f)} test the type of its arguments, or catch the error of a traced step? "
         "Let traced values and arrays take the same way"
@@ -224,7 +228,9 @@ def _first_difference(first: Tape, second: Tape) -> Source | None:
     for a, b in zip(first.entries, second.entries, strict=False):
         same = a.op is b.op and a.attrs == b.attrs and a.inputs == b.inputs
         same = same and all(
-            s in others and np.array_equal(values[s], others[s]) for s in a.inputs if s in values
+            s in others and np.array_equal(values[s], others[s], equal_nan=True)
+            for s in a.inputs
+            if s in values
         )
         if not same:
             return a.source

@@ -68,16 +68,12 @@ def call_ufunc(
         and not _is_listed(value, _SAYS_NOTHING.get(key, ()))
     }
     _check_taken(recorder, name, rule, named)
-    operands = [_gathered(recorder, x) for x in inputs]
+    operands = [_one_array(recorder, x) for x in inputs]
     call = getattr(ufunc, method)
     result = settled(call, (*operands,), rule(*operands, **named), named)
     if out is not None:
         return _into(recorder, out, result)
     return recorder.share(call, inputs, {}, result, lambda: rule(*operands, **named))
-
-
-def _gathered(recorder: Recorder, x: Any) -> Any:
-    return recorder.lift(x, None) if isinstance(x, np.ndarray) and x.dtype == object else x
 
 
 def _dtype_of(x: Any) -> np.dtype[Any]:
@@ -111,6 +107,7 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
     name = name_of(func)
     if rule is None:
         raise no_rule(func, name, recorder.whereabouts())
+    args, kwargs = _with_arrays(recorder, func, args, kwargs)
     positional, named = _bound(func, args, kwargs)
     out = named.pop("out", None)
     _check_taken(recorder, name, rule, named)
@@ -118,6 +115,45 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
     if out is not None:
         return _into(recorder, out, result)
     return recorder.share(func, args, kwargs, result, lambda: rule(*positional, **named))
+
+
+# Functions of a sequence of arrays, and how many such sequences they take.
+_OF_SEQUENCES: dict[Any, int] = {
+    **dict.fromkeys((np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack), 1),
+    **{np.linalg.multi_dot: 1, np.select: 2},
+}
+
+
+def _with_arrays(
+    recorder: Recorder, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The arguments, with arrays for lists that hold traced values, and for object arrays."""
+    if func is np.block:  # it takes lists of lists
+        return args, kwargs
+    sequences = _OF_SEQUENCES.get(func, 0)
+    arrays = [
+        [_one_array(recorder, x) for x in arg] if i < sequences and isinstance(arg, (list, tuple)) else
+        _one_array(recorder, arg)
+        for i, arg in enumerate(args)
+    ]
+    return tuple(arrays), {key: _one_array(recorder, arg) for key, arg in kwargs.items()}
+
+
+def _one_array(recorder: Recorder, x: Any) -> Any:
+    is_object_array = isinstance(x, np.ndarray) and x.dtype == object
+    return recorder.lift(x, None) if is_object_array or holds_traced(x) else x
+
+
+def holds_traced(x: Any) -> bool:
+    """Whether this is a list, or a nest of lists, with traced floats in it."""
+    return isinstance(x, (list, tuple)) and any(
+        x.dtype == FLOAT if is_traced(x) else holds_traced(x) for x in x
+    )
+
+
+def array_of(nest: Any) -> Any:
+    """One array of a nest of lists."""
+    return NUMPY[np.stack]([array_of(x) if isinstance(x, (list, tuple)) else x for x in nest])
 
 
 def _copy_to(recorder: Recorder, target: Any, value: Any) -> None:

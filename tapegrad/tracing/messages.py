@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from tapegrad.errors import TraceError
+from tapegrad.ops.registry import Recordable
 from tapegrad.tape import Source
 from tapegrad.tracing.frames import Spot, is_users, library_of, location, parsed, spot_at, user_frame
 
@@ -31,7 +32,8 @@ _LIBRARIES = {
     "softmax, polygamma and others under the same names",
     "scipy.linalg": "scipy.linalg takes plain numbers only; np.linalg has solve, inv, det, cholesky and eigh",
     "numpy.random": "draw random numbers outside the function, once, and pass them in as data",
-    "pandas": "take the values out of the pandas object first, with .to_numpy()",
+    "pandas": "a pandas object cannot hold traced values; take its values out first, with .to_numpy(), and "
+    "write y = y * a for y *= a",
 }
 _NO_RULE: dict[Any, str] = {
     np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)",
@@ -82,7 +84,7 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
     text = str(error)
     if isinstance(error, NotImplementedError):
         return TraceError(f"this cannot be traced{location(source)}: {text}")
-    advice = _LIBRARIES.get(library or "")
+    advice = _LIBRARIES.get(library or "") or _no_attribute(error)
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
     if advice is None and any(sign in text for sign in _OF_OBJECT_ARRAYS):
@@ -93,6 +95,19 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
         f"{type(error).__name__}{location(source)}: {text}. The function runs on plain numbers, but this "
         f"step does not take traced ones: {advice}"
     )
+
+
+def _no_attribute(error: Exception) -> str | None:
+    """What to write for an attribute that traced values do not have."""
+    if not isinstance(error, AttributeError) or not isinstance(error.obj, Recordable):
+        return None
+    pandas = sys.modules.get("pandas")
+    if hasattr(getattr(pandas, "DataFrame", None), error.name) and not hasattr(np.ndarray, error.name):
+        return (
+            "a pandas object becomes an array where it meets a traced value, without index or columns; use "
+            "NumPy functions (sums by group are np.bincount(codes, weights=v)), or do this before"
+        )
+    return "use NumPy functions and slices"
 
 
 # By what is being called ------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from tapegrad.ops.indexing import join
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
-from tapegrad.tracing.dispatch import settled
+from tapegrad.tracing.dispatch import array_of, holds_traced, settled
+from tapegrad.tracing.dataframes import as_array, is_pandas
 from tapegrad.tracing.frames import is_users, location, spot_at, user_frame
 from tapegrad.tracing.handouts import Handouts, contents
 from tapegrad.tracing.messages import plain_value_wanted
@@ -84,7 +85,9 @@ class Recorder:
                 f"a {type(operand).__name__} cannot stand on a tape{self.whereabouts()}: what it adds to a "
                 "plain array would be lost; write x.compressed() or np.asarray(x) where you make it"
             )
-        array = np.asarray(operand)
+        if holds_traced(operand):
+            return self.lift(array_of(operand), dtype)
+        array = self.pandas(operand) if is_pandas(operand) else np.asarray(operand)
         if array.dtype == object:
             return self.lift(self.gather(array), dtype)
         if array.dtype.kind not in "fiub":
@@ -112,6 +115,10 @@ class Recorder:
         fixed = frozen(array, dtype)
         return Tracer(self, self.builder.constant(fixed), fixed)
 
+    def pandas(self, operand: Any) -> Array:
+        """A pandas object as an array."""
+        return as_array(operand)
+
     def gather(self, array: Array) -> Any:
         """One array out of an object array of scalars, some of them traced."""
         for item in array.flat:
@@ -125,8 +132,8 @@ class Recorder:
                     f"an object array of arrays cannot stand on a tape{self.whereabouts()}: build arrays of "
                     "traced values with np.stack or np.concatenate"
                 )
-        if array.size == 0:
-            return np.zeros(array.shape)
+        if not any(isinstance(item, Tracer) for item in array.flat):
+            return array.astype(float)
         rows = [reshape(x, shape=(1,)) if isinstance(x, Tracer) else np.array([float(x)]) for x in array.flat]
         return reshape(join(rows, 0), shape=array.shape)
 
@@ -176,6 +183,7 @@ class LiveRecorder(Recorder):
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
         self.handouts = Handouts(self)
+        self.dataframes: list[tuple[Any, str | None]] = []
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
         self._lines: dict[int, dict[int, Source] | None] = {}
@@ -228,6 +236,11 @@ class LiveRecorder(Recorder):
         if label is not None:
             self.builder.labels[tracer.slot] = label
         return tracer
+
+    def pandas(self, operand: Any) -> Array:
+        """A pandas object as an array; that it was one is remembered."""
+        self.dataframes.append((operand, _name_of(operand)))
+        return as_array(operand)
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
