@@ -2,10 +2,12 @@
 
 from tapegrad.entry import trace
 from tapegrad.errors import (
+    LongTapeWarning,
     NonFiniteWarning,
     ReplayError,
     RetraceWarning,
     TraceError,
+    UnrolledWarning,
     UnusedParameterWarning,
 )
 from tapegrad.function import TracedFunction
@@ -17,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvergenceWarning",
     "FitResult",
+    "LongTapeWarning",
     "NonFiniteWarning",
     "ReplayError",
     "RetraceWarning",
@@ -25,6 +28,7 @@ __all__ = [
     "TapeError",
     "TraceError",
     "TracedFunction",
+    "UnrolledWarning",
     "UnusedParameterWarning",
     "compare",
     "fit",

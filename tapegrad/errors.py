@@ -15,6 +15,14 @@ class RetraceWarning(RuntimeWarning):
     """A branch changes so often that tracing anew costs more than replaying saves."""
 
 
+class UnrolledWarning(RuntimeWarning):
+    """An operation on arrays is recorded number by number; the message says what to write instead."""
+
+
+class LongTapeWarning(RuntimeWarning):
+    """A tape has so many steps on single numbers that deriving it takes long."""
+
+
 class UnusedParameterWarning(UserWarning):
     """The result does not depend on a parameter."""
 

@@ -1,8 +1,8 @@
 """pandas objects that meet traced values: they are arrays from there on.
 
-In arithmetic pandas leaves the result to an operand of higher `__pandas_priority__`, which a traced value has. Only
-`@` and `dot` do not look: they ask the traced value for a plain array, of one object per number. So these two are
-replaced while a function is traced, and look first.
+In arithmetic pandas leaves the result to an operand of higher `__pandas_priority__`, which a traced value has.
+Only `@` and `dot` do not look: they ask the traced value for a plain array, of one object per number. So these
+two are replaced while a function is traced, and look first.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def as_array(operand: Any) -> np.ndarray[Any, Any]:
 
 
 def meaning(operands: Sequence[tuple[Any, str | None]]) -> str:
-    """What may be the cause where traced values do not give what pandas gives to these, known by their names."""
+    """Why traced values may not give what pandas gives, with these objects under their variables' names."""
     missing = [told for operand, name in operands for told in _missing(operand, name)]
     if missing:
         return (
@@ -77,9 +77,9 @@ def meaning(operands: Sequence[tuple[Any, str | None]]) -> str:
             "before, as in df = df.dropna(), or write np.nansum, np.nanmean and the like"
         )
     return (
-        "a pandas object becomes an array where it meets a traced value: operations go by position and not by "
-        "index, std and var divide by n, and the sum of a DataFrame is that of all its numbers. Align indices "
-        "before, write .std(ddof=1) and .sum(axis=0), or take the values out first, with .to_numpy()"
+        "a pandas object becomes an array where it meets a traced value: operations go by position and not "
+        "by index, std and var divide by n, and the sum of a DataFrame is that of all its numbers. Align "
+        "indices before, write .std(ddof=1) and .sum(axis=0), or take the values out first, with .to_numpy()"
     )
 
 

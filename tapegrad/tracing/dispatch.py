@@ -132,8 +132,9 @@ def _with_arrays(
         return args, kwargs
     sequences = _OF_SEQUENCES.get(func, 0)
     arrays = [
-        [_one_array(recorder, x) for x in arg] if i < sequences and isinstance(arg, (list, tuple)) else
-        _one_array(recorder, arg)
+        [_one_array(recorder, x) for x in arg]
+        if i < sequences and isinstance(arg, (list, tuple))
+        else _one_array(recorder, arg)
         for i, arg in enumerate(args)
     ]
     return tuple(arrays), {key: _one_array(recorder, arg) for key, arg in kwargs.items()}

@@ -17,16 +17,17 @@ import numpy as np
 from tapegrad.builder import Builder
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import join
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op, broadcast
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
-from tapegrad.tracing.dispatch import array_of, holds_traced, settled
 from tapegrad.tracing.dataframes import as_array, is_pandas
+from tapegrad.tracing.dispatch import array_of, holds_traced, settled
 from tapegrad.tracing.frames import is_users, location, spot_at, user_frame
 from tapegrad.tracing.handouts import Handouts, contents
 from tapegrad.tracing.messages import plain_value_wanted
 from tapegrad.tracing.sharing import share
 from tapegrad.tracing.tracer import Tracer
+from tapegrad.tracing.unrolling import Watch, spot_of_user
 from tapegrad.tracing.view import View, view_of
 
 Array = np.ndarray[Any, Any]
@@ -184,6 +185,7 @@ class LiveRecorder(Recorder):
         super().__init__(builder)
         self.handouts = Handouts(self)
         self.dataframes: list[tuple[Any, str | None]] = []
+        self.watch: Watch | None = None
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
         self._lines: dict[int, dict[int, Source] | None] = {}
@@ -245,6 +247,8 @@ class LiveRecorder(Recorder):
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         result: Tracer = super().apply(op, args, attrs)
+        if self.watch is not None and op.shape is broadcast and not result.shape:
+            self.watch.see(sys._getframe(1))
         is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer)
         return view_of(args[0], result, op, attrs) if is_of_one_array else result
 
@@ -262,6 +266,8 @@ class LiveRecorder(Recorder):
         """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
         if tracer.dtype == FLOAT and dtype not in (None, object):
             raise plain_value_wanted(self.source())
+        if tracer.dtype == FLOAT and self.watch is None:
+            self.watch = Watch(spot_of_user())
         is_own = bool(copy) or dtype not in (None, tracer.dtype) or not (tracer.shape or tracer.is_view)
         if not is_own:
             held: Array = self.handouts.give(tracer)
@@ -316,6 +322,8 @@ class LiveRecorder(Recorder):
         else:
             builder.avals.append(_SCALAR_BOOL)
             value = np.asarray(value)
+        if self.watch is not None:
+            self.watch.see(sys._getframe(3))
         source = self._source_at(sys._getframe(3))  # past this frame, its caller and the operator's method
         builder.entries.append(_new_entry(Entry, (op, inputs, slot, (), source)))
         return Tracer(self, slot, value)
