@@ -101,8 +101,8 @@ def _no_attribute(error: Exception) -> str | None:
     """What to write for an attribute that traced values do not have."""
     if not isinstance(error, AttributeError) or not isinstance(error.obj, Recordable):
         return None
-    pandas = sys.modules.get("pandas")
-    if hasattr(getattr(pandas, "DataFrame", None), error.name) and not hasattr(np.ndarray, error.name):
+    name, frame = str(error.name), getattr(sys.modules.get("pandas"), "DataFrame", None)
+    if hasattr(frame, name) and not hasattr(np.ndarray, name):
         return (
             "a pandas object becomes an array where it meets a traced value, without index or columns; use "
             "NumPy functions (sums by group are np.bincount(codes, weights=v)), or do this before"

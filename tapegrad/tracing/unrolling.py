@@ -24,7 +24,7 @@ _INSTEAD = {
     "r_[": "write np.concatenate or np.stack for np.r_",
     "c_[": "write np.column_stack for np.c_",
     "asarray(": "leave out np.asarray: what is traced is an array already, and np.stack makes one of a list",
-    "array(": "write np.stack([...]) for np.array([...]), np.block for nested lists, v.copy() for np.array(v)",
+    "array(": "write np.stack([...]) for np.array([...]), np.block for nested lists, v.copy() for one array",
     "assign(": "keep traced values out of pandas objects, in variables of their own",
 }
 _MAKERS = (np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.atleast_1d)
