@@ -3,10 +3,12 @@
 from tapegrad.entry import trace
 from tapegrad.errors import (
     BranchWarning,
+    LongTapeWarning,
     NonFiniteWarning,
     ReplayError,
     RetraceWarning,
     TraceError,
+    UnrolledWarning,
     UnusedParameterWarning,
 )
 from tapegrad.function import TracedFunction
@@ -19,6 +21,7 @@ __all__ = [
     "BranchWarning",
     "ConvergenceWarning",
     "FitResult",
+    "LongTapeWarning",
     "NonFiniteWarning",
     "ReplayError",
     "RetraceWarning",
@@ -27,6 +30,7 @@ __all__ = [
     "TapeError",
     "TraceError",
     "TracedFunction",
+    "UnrolledWarning",
     "UnusedParameterWarning",
     "compare",
     "fit",

@@ -19,6 +19,14 @@ class BranchWarning(RuntimeWarning):
     """A derivative is taken on a branch that holds at single points, such as ``if x == 0.0``."""
 
 
+class UnrolledWarning(RuntimeWarning):
+    """An operation on arrays is recorded number by number; the message says what to write instead."""
+
+
+class LongTapeWarning(RuntimeWarning):
+    """A tape has so many steps on single numbers that deriving it takes long."""
+
+
 class UnusedParameterWarning(UserWarning):
     """The result does not depend on a parameter."""
 

@@ -15,7 +15,7 @@ from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, broadcast
 from tapegrad.recording import data_array
 from tapegrad.tape import Entry, Tape, aligned, attr_text, header, operand_text
-from tapegrad.tracing.recorder import location
+from tapegrad.tracing.frames import location
 
 
 class SlotValue(NamedTuple):

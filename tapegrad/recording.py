@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.builder import Builder
-from tapegrad.errors import TraceError
+from tapegrad.errors import TraceError, UnrolledWarning
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
-from tapegrad.tape import Source, Tape
-from tapegrad.tracing.frames import is_user_code, library_of
+from tapegrad.tape import Tape
+from tapegrad.tracing.dataframes import products_defer
+from tapegrad.tracing.frames import Spot, is_users, library_of, spot_of
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
 from tapegrad.tracing.tracer import Tracer
+
+_NO_LIKE = (
+    "A scalar parameter is no array: write np.stack([a, b]) for np.array([a, b], like=a), and "
+    "np.block([[a, 0.5], [0.5, b]]) for nested lists."
+)
 
 
 class Recorded(NamedTuple):
@@ -38,6 +45,7 @@ class Recorded(NamedTuple):
     data: dict[int, Any]
     outputs: Structure
     values: list[Any]
+    dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
@@ -60,7 +68,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         bound[label] = Tracer(recorder, slot, value)
     failed: Exception | None = None
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), products_defer():
             result = call(f, structure.build(leaves), bound)
             outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
     except Exception as error:
@@ -69,8 +77,10 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
+    if recorder.watch is not None and recorder.watch.found is not None:
+        warnings.warn(recorder.watch.told(builder.name), UnrolledWarning, stacklevel=5)
     tape = builder.finish(tracer.slot for tracer in found)
-    return Recorded(tape, values, outputs, [tracer.value for tracer in found])
+    return Recorded(tape, values, outputs, [tracer.value for tracer in found], recorder.dataframes)
 
 
 def data_array(label: str, given: Any) -> Any:
@@ -90,7 +100,7 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
             return call(f, structure.build(leaves), arrays)
         except TypeError as error:
             if "`like` argument" in str(error):
-                error.add_note("A scalar parameter is no array: collect values in a list and np.stack them.")
+                error.add_note(_NO_LIKE)
             raise
 
 
@@ -132,15 +142,15 @@ def _most_telling(
     return told
 
 
-def _place(error: Exception) -> tuple[Source | None, str | None]:
+def _place(error: Exception) -> tuple[Spot | None, str | None]:
     """The innermost of the user's lines in a traceback, and the library that it called."""
-    line: Source | None = None
+    line: Spot | None = None
     library: str | None = None
     traceback = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if is_user_code(code):
-            line, library = Source(code.co_filename, traceback.tb_lineno), None
+        if is_users(traceback.tb_frame):
+            line, library = spot_of(code, traceback.tb_lasti, traceback.tb_lineno), None
         else:
             library = library or library_of(code)
         traceback = traceback.tb_next

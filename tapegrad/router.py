@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tapegrad import inspection
 from tapegrad.backends.replay import Broken
-from tapegrad.errors import BranchWarning, RetraceWarning, TraceError
+from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError
 from tapegrad.paths import Path, PathTree, Running, Tapes, outcome_key
-from tapegrad.tape import Guard
+from tapegrad.tape import Guard, Tape
 from tapegrad.tracing.frames import location
 from tapegrad.tracing.params import Structure, Vector
 from tapegrad.trials import Trial
 from tapegrad.verification import witnessed
 
 RETRACES_BEFORE_WARNING = 20
+SECONDS_BEFORE_WARNING = 1.0
+LONG = 20_000
+# How much longer than recording it takes to derive, print and compile: value, gradient, Hessian.
+FIRST_CALLS = (10.0, 30.0, 60.0)
+clock = time.perf_counter
 
 
 class Router:
@@ -46,6 +53,7 @@ class Router:
         self._structure = structure
         self.data = dict(data)
         self.retraces = 0
+        self._spent = 0.0
         self._tree = PathTree()
         self._lock = threading.RLock()
         self.current, self.outputs = self._record(vector)
@@ -57,6 +65,7 @@ class Router:
         twin.__dict__.update(self.__dict__)
         twin.data = {**self.data, **data}
         twin.retraces = 0
+        twin._spent = 0.0
         twin._tree = PathTree()
         twin._lock = threading.RLock()
         tape = self.current.tape
@@ -81,10 +90,15 @@ class Router:
         `inputs` begin with the parameters, which decide on the path.
         """
         path, is_new = self.current, False
+        guard: Guard | None = None  # because of which there is a new path
         tried: set[int] = set()
         while True:
+            start = clock() if is_new else 0.0
+            executable = path.executable(kind)
+            if is_new:
+                self._spend(clock() - start, guard)
             # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
-            result = path.executable(kind).run(inputs, read, directions, check=not is_new)
+            result = executable.run(inputs, read, directions, check=not is_new)
             if not isinstance(result, Broken):
                 self.current = path
                 if path.thin is not None and kind != "value":
@@ -94,7 +108,8 @@ class Router:
             known = self._tree.find(outcomes)
             if known is None:
                 vector = inputs[: self._structure.size]
-                path, is_new = self._retrace(vector, outcomes, path.tape.guards[result.place])
+                guard = path.tape.guards[result.place]
+                path, is_new = self._retrace(vector, outcomes, guard)
             else:
                 # Two paths may see one guard at a tie differently: the second time round it is taken as is.
                 path, is_new = known, id(known) in tried
@@ -107,15 +122,9 @@ class Router:
             if known is not None:
                 return known, False
             self.retraces += 1
-            if self.retraces % RETRACES_BEFORE_WARNING == 0:
-                warnings.warn(
-                    f"{self.current.tape.name} has been traced again {self.retraces} times, because a branch "
-                    f"keeps changing{location(guard.source)}; np.where, np.maximum and np.clip decide "
-                    "without a new trace",
-                    RetraceWarning,
-                    stacklevel=5,
-                )
+            start = clock()
             path, outputs = self._record(vector)
+            self._spend(clock() - start, guard, self.retraces % RETRACES_BEFORE_WARNING == 0)
             if outputs != self.outputs:
                 raise TraceError(
                     f"{path.tape.name} returns {outputs.expected()} on this branch, and "
@@ -124,9 +133,26 @@ class Router:
             self._tree.insert(path)
             return path, True
 
+    def _spend(self, seconds: float, guard: Guard | None, is_due: bool = False) -> None:
+        """Count the time that new paths take, and say so when it has come to a second."""
+        before = self._spent
+        self._spent += seconds
+        if is_due or before < SECONDS_BEFORE_WARNING <= self._spent:
+            times = "once" if self.retraces == 1 else f"{self.retraces} times"
+            warnings.warn(
+                f"{self.current.tape.name} has been traced again {times}, which took {self._spent:.1f} s, "
+                f"because a branch keeps changing{location(guard.source if guard else None)}; np.where, "
+                "np.maximum and np.clip decide without a new trace",
+                RetraceWarning,
+                stacklevel=6,
+            )
+
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
-        (tape, data, outputs, _), looks, thin = witnessed(self._f, self._structure, vector, self.data)
-        return Path(Tapes(tape, self._running, Trial(data, looks)), data, thin), outputs
+        start = clock()
+        witness = witnessed(self._f, self._structure, vector, self.data)
+        tape, data, outputs, *_ = witness.recorded
+        _tell_length(tape, clock() - start)
+        return Path(Tapes(tape, self._running, Trial(data, witness.looks)), data, witness.thin), outputs
 
 
 def _warn_of(path: Path) -> None:
@@ -140,3 +166,18 @@ def _warn_of(path: Path) -> None:
         BranchWarning,
         stacklevel=5,
     )
+
+
+def _tell_length(tape: Tape, seconds: float) -> None:
+    """Say what to expect of a tape of very many steps on single numbers, before it is derived."""
+    lines = Counter(entry.source for entry in tape.entries if tape.avals[entry.output].shape == ())
+    if lines.total() > LONG:
+        value, gradient, hessian = (factor * seconds for factor in FIRST_CALLS)
+        warnings.warn(
+            f"{tape.name} has {lines.total():,} steps on single numbers, most of them"
+            f"{location(lines.most_common(1)[0][0])}. Recording them took {seconds:.1f} s; expect about "
+            f"{value:.0f} s for the first value, {gradient:.0f} s for the first gradient and {hessian:.0f} s "
+            "for the first Hessian. An operation on whole arrays is one step",
+            LongTapeWarning,
+            stacklevel=5,
+        )

@@ -21,6 +21,7 @@ from tapegrad.errors import ReplayError, TraceError
 from tapegrad.passes import dce
 from tapegrad.recording import Recorded, definition, plain_call, record
 from tapegrad.tape import Guard, Source, Tape
+from tapegrad.tracing.dataframes import meaning
 from tapegrad.tracing.frames import location
 from tapegrad.tracing.params import Structure, Vector, scan
 
@@ -176,6 +177,8 @@ class _Witness:
                 f"{told}: the step{location(line)} differs from call to call. Draw random numbers outside "
                 "the function, once, and keep no state inside it"
             )
+        if recorded.dataframes:
+            raise ReplayError(f"{told}: {meaning(recorded.dataframes)}")
         raise ReplayError(
             f"{told}: does {definition(self.f)} test the type of its arguments, or catch the error of a "
             "traced step? Let traced values and arrays take the same way"
@@ -212,7 +215,9 @@ def _first_difference(first: Tape, second: Tape) -> Source | None:
     for a, b in zip(first.entries, second.entries, strict=False):
         same = a.op is b.op and a.attrs == b.attrs and a.inputs == b.inputs
         same = same and all(
-            s in others and np.array_equal(values[s], others[s]) for s in a.inputs if s in values
+            s in others and np.array_equal(values[s], others[s], equal_nan=True)
+            for s in a.inputs
+            if s in values
         )
         if not same:
             return a.source

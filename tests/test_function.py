@@ -214,6 +214,7 @@ def test_many_threads_share_one_traced_function():
             np.testing.assert_allclose(row[4], 2.0**doublings * doublings, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::tapegrad.LongTapeWarning")
 def test_long_chains_need_no_recursion():
     def f(a):
         total = a

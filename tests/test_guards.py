@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import warnings
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import router
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::tapegrad.NonFiniteWarning"),
@@ -392,7 +394,9 @@ def test_an_error_on_one_path_leaves_the_others_alone():
         assert tape.grad(4.0) == 0.25
 
 
-def test_many_retraces_warn_and_name_the_line():
+def test_many_retraces_warn_and_name_the_line(monkeypatch):
+    monkeypatch.setattr(router, "clock", lambda: 0.0)
+
     def f(a):
         return a * int(a)  # the line
 
@@ -408,6 +412,45 @@ def test_many_retraces_warn_and_name_the_line():
     assert "f has been traced again 20 times" in told[0]
     assert f"{__file__}:{line}: `return a * int(a)  # the line`" in told[0]
     assert "np.where" in told[0]
+
+
+def test_the_first_second_of_tracing_again_warns(monkeypatch):
+    """Once, after a second in all, with its cause; the clock says 0.2 s more each time it is asked."""
+    now = itertools.count()
+    monkeypatch.setattr(router, "clock", lambda: 0.2 * next(now))
+
+    def f(a):
+        return a * int(a)  # the line
+
+    tape = tg.trace(f, 0.5)
+    told = []
+    for k in range(1, 6):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tape(k + 0.5)
+        told += [(k, str(w.message)) for w in caught if w.category is tg.RetraceWarning]
+    ((k, message),) = told
+    assert k == 2  # 0.6 s for recording a path, 0.2 s for making its code
+    assert "f has been traced again 2 times, which took 1.4 s, because a branch keeps changing at" in message
+    assert f"{__file__}:{f.__code__.co_firstlineno + 1}: `return a * int(a)  # the line`" in message
+
+
+def test_a_long_tape_says_what_to_expect(monkeypatch):
+    now = itertools.count()
+    monkeypatch.setattr(router, "clock", lambda: float(next(now)))
+
+    def f(a):
+        for _ in range(10_001):
+            a = a * 0.5 + 1.0  # the line
+        return a
+
+    with pytest.warns(tg.LongTapeWarning) as caught:
+        tg.trace(f, 0.5)
+    (told,) = [str(w.message) for w in caught]
+    assert told.startswith("f has 20,002 steps on single numbers, most of them at ")
+    assert f"{__file__}:{f.__code__.co_firstlineno + 2}: `a = a * 0.5 + 1.0  # the line`" in told
+    assert "Recording them took 1.0 s; expect about 10 s for the first value, 30 s for the first gra" in told
+    assert caught[0].filename == __file__
 
 
 def test_where_and_its_like_never_guard():

@@ -41,6 +41,7 @@ ROWS: dict[Any, list[Any]] = {
     np.squeeze: [lambda v: np.squeeze(v[None, :, None]), lambda v: np.squeeze(v[None, :, None], axis=2)],
     np.atleast_1d: [lambda s: np.atleast_1d(s), lambda m: np.atleast_1d(m), lambda s, v: np.atleast_1d(s, v)],
     np.atleast_2d: [lambda s: np.atleast_2d(s), lambda v: np.atleast_2d(v), lambda s, m: np.atleast_2d(s, m)],
+    np.atleast_3d: [lambda s, m: np.atleast_3d(s, m), lambda v: np.atleast_3d(v), lambda c: np.atleast_3d(c)],
     np.transpose: [
         lambda m: np.transpose(m),
         lambda c: np.transpose(c, (2, 0, 1)),
@@ -48,6 +49,7 @@ ROWS: dict[Any, list[Any]] = {
     ],
     np.permute_dims: [lambda c: np.permute_dims(c, axes=(1, -1, 0))],
     np.matrix_transpose: [lambda c: np.matrix_transpose(c)],
+    np.linalg.matrix_transpose: [lambda c: np.linalg.matrix_transpose(c)],
     np.swapaxes: [lambda c: np.swapaxes(c, 0, -1)],
     np.moveaxis: [lambda c: np.moveaxis(c, 0, -1), lambda c: np.moveaxis(c, (0, 1), (-1, 0))],
     np.broadcast_to: [lambda v: np.broadcast_to(v, (2, 3)), lambda s: np.broadcast_to(s, 4)],
@@ -84,6 +86,15 @@ ROWS: dict[Any, list[Any]] = {
     np.flip: [lambda c: np.flip(c), lambda c: np.flip(c, 1), lambda c: np.flip(c, axis=(0, -1))],
     np.fliplr: [lambda m: np.fliplr(m)],
     np.flipud: [lambda m: np.flipud(m)],
+    np.rot90: [
+        *(
+            lambda m: np.rot90(m),
+            lambda m: np.rot90(m, 2),
+            lambda m: np.rot90(m, -1),
+            lambda m: np.rot90(m, 4),
+        ),
+        lambda c: np.rot90(c, axes=(-1, 1)),
+    ],
     np.roll: [lambda m: np.roll(m, 2), lambda m: np.roll(m, -1, axis=1)],
     np.repeat: [
         lambda m: np.repeat(m, 2),
@@ -104,6 +115,7 @@ ROWS: dict[Any, list[Any]] = {
         lambda c: np.diagonal(c, 0, 1, 2),
         lambda c: np.diagonal(c, offset=1, axis1=2, axis2=0),
     ],
+    np.linalg.diagonal: [lambda q: np.linalg.diagonal(q), lambda c: np.linalg.diagonal(c, offset=1)],
     np.trace: [lambda q: np.trace(q), lambda q: np.trace(q, offset=1), lambda c: np.trace(c, 0, 2, 0)],
     np.diff: [lambda u: np.diff(u), lambda u: np.diff(u, n=2), lambda m: np.diff(m, axis=0)],
     np.concatenate: [
@@ -145,6 +157,7 @@ ROWS: dict[Any, list[Any]] = {
     ],
     np.hsplit: [lambda m: np.hsplit(m, 3), lambda u: np.hsplit(u, [2])],
     np.vsplit: [lambda m: np.vsplit(m, 2)],
+    np.dsplit: [lambda c: np.dsplit(c, [1])],
     np.insert: [
         lambda v: np.insert(v, 0, 0.0),
         lambda v, s: np.insert(v, -1, s),
@@ -172,7 +185,11 @@ ROWS: dict[Any, list[Any]] = {
         lambda u: u[0] * np.bincount((u > 0.5).astype(int)),
     ],
     np.logspace: [lambda s, t: np.logspace(s, t, 4), lambda s: np.logspace(0, s, num=3, base=2.0)],
-    np.meshgrid: [lambda v, u: np.meshgrid(v, u), lambda v, w: np.meshgrid(v, w, DATA, indexing="ij")],
+    np.meshgrid: [
+        lambda v, u: np.meshgrid(v, u),
+        lambda v, w: np.meshgrid(v, w, DATA, indexing="ij"),
+        lambda v, w: np.meshgrid(v, w, copy=False),
+    ],
     np.linspace: [
         lambda s, t: np.linspace(s, t, 4),
         lambda s: np.linspace(0.0, s, num=3, endpoint=False),

@@ -401,6 +401,7 @@ def weighted_sum(n):
     return f
 
 
+@pytest.mark.filterwarnings("ignore::tapegrad.LongTapeWarning")
 def test_parameters_used_100_000_times_on_a_tape_of_200_000_entries():
     tape = tg.trace(weighted_sum(100_000), 2.0)
     assert len(tape.tape.entries) == 200_001

@@ -12,7 +12,7 @@ from tapegrad.ops.broadcasting import broadcast_to, sum_
 from tapegrad.ops.elementwise import positive
 from tapegrad.ops.indexing import ARRAY, concatenate, concatenate_, flip, getitem, scatter, take
 from tapegrad.ops.registry import Recordable, implements
-from tapegrad.ops.shaping import ravel, reshape_, shape_of, transpose_
+from tapegrad.ops.shaping import atleast_3d, ravel, reshape_, shape_of, swapaxes, transpose_
 
 # Joins ------------------------------------------------------------------------------------------------------
 
@@ -20,7 +20,7 @@ from tapegrad.ops.shaping import ravel, reshape_, shape_of, transpose_
 @implements(np.dstack)
 def dstack(tup: Sequence[Any]) -> Any:
     """NumPy's `dstack`."""
-    return concatenate_([reshape_(a, np.atleast_3d(np.broadcast_to(0.0, shape_of(a))).shape) for a in tup], 2)
+    return concatenate_([atleast_3d(a) for a in tup], 2)
 
 
 @implements(np.block)
@@ -81,6 +81,12 @@ def hsplit(ary: Any, indices_or_sections: Any) -> Any:
 def vsplit(ary: Any, indices_or_sections: Any) -> Any:
     """NumPy's `vsplit`."""
     return split(ary, indices_or_sections, 0)
+
+
+@implements(np.dsplit)
+def dsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """NumPy's `dsplit`."""
+    return split(ary, indices_or_sections, 2)
 
 
 # Insertions and removals ------------------------------------------------------------------------------------
@@ -168,6 +174,12 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return getitem(a, along + max(-offset, 0), along + max(offset, 0), index=(..., ARRAY, ARRAY))
 
 
+@implements(np.linalg.diagonal)
+def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """NumPy's `linalg.diagonal`, of the last two axes."""
+    return diagonal(x, offset, -2, -1)
+
+
 @implements(np.trace)
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """NumPy's `trace`."""
@@ -188,6 +200,18 @@ def fliplr(m: Any) -> Any:
 def flipud(m: Any) -> Any:
     """NumPy's `flipud`."""
     return flip(m, 0)
+
+
+@implements(np.rot90)
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
+    """NumPy's `rot90`."""
+    first, second = axes
+    k %= 4
+    if k == 2:
+        return flip(flip(m, first), second)
+    if k == 1:
+        return swapaxes(flip(m, second), first, second)
+    return flip(swapaxes(m, first, second), second) if k else flip(m, ())
 
 
 # Sums by index ----------------------------------------------------------------------------------------------

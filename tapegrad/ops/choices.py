@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.broadcasting import Axis, axes_of, broadcast_to
-from tapegrad.ops.elementwise import absolute, positive, power, sqrt, square
+from tapegrad.ops.elementwise import absolute, power, sqrt, square
 from tapegrad.ops.logic import equal, isfinite, isnan, less_equal, logical_and, logical_not, logical_or, where
 from tapegrad.ops.reductions import all as all_along
 from tapegrad.ops.reductions import max, min, prod, sum
@@ -149,7 +149,7 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 
 @implements(np.meshgrid)
-def meshgrid(*xi: Any, indexing: str = "xy") -> Any:
+def meshgrid(*xi: Any, indexing: str = "xy", copy: bool = True) -> Any:
     """NumPy's `meshgrid` of vectors."""
     places = list(range(len(xi)))
     if indexing == "xy" and len(xi) > 1:
@@ -158,4 +158,4 @@ def meshgrid(*xi: Any, indexing: str = "xy") -> Any:
     for i, x in zip(places, xi, strict=True):
         grids.append(reshape_(x, tuple(-1 if j == i else 1 for j in range(len(xi)))))
     shape = np.broadcast_shapes(*(shape_of(grid) for grid in grids))
-    return tuple(positive(broadcast_to(grid, shape=shape)) for grid in grids)
+    return tuple(broadcast_to(grid, shape=shape) for grid in grids)

@@ -7,10 +7,10 @@ import operator
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.logic import equal, greater, signbit, where
+from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Elementwise, Op, broadcast, elementwise, implements, register
 
 POSITIVE = (0.2, 3.0)

@@ -379,7 +379,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
     """NumPy's `broadcast_arrays`."""
     shape = np.broadcast_shapes(*(shape_of(array) for array in args))
-    return tuple(broadcast_to(array, shape=shape) for array in args)
+    return tuple(a if shape_of(a) == shape else broadcast_to(a, shape=shape) for a in args)
 
 
 @implements(np.outer)

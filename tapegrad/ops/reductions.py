@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from scipy import special
 
 from tapegrad.ops.attributes import Kind, is_axis
 from tapegrad.ops.broadcasting import (
@@ -28,6 +27,7 @@ from tapegrad.ops.broadcasting import (
 from tapegrad.ops.elementwise import absolute, exp, log, positive, sign, sqrt, square
 from tapegrad.ops.indexing import concatenate, flip, getitem
 from tapegrad.ops.logic import equal, isfinite, minimum, where
+from tapegrad.ops.raw import special
 from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, to_float
 

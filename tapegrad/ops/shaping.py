@@ -122,6 +122,13 @@ def atleast_2d(*arys: Any) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+@implements(np.atleast_3d)
+def atleast_3d(*arys: Any) -> Any:
+    """NumPy's `atleast_3d`."""
+    found = tuple(reshape_(a, np.atleast_3d(np.broadcast_to(0.0, shape_of(a))).shape) for a in arys)
+    return found[0] if len(found) == 1 else found
+
+
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
@@ -159,7 +166,7 @@ def transpose_(a: Any, axes: Sequence[int] | None = None) -> Any:
     return transpose(a, axes=order) if order != tuple(range(ndim)) else a
 
 
-@implements(np.matrix_transpose)
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
 def matrix_transpose(x: Any, /) -> Any:
     """NumPy's `matrix_transpose`."""
     return swapaxes(x, -1, -2)

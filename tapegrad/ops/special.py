@@ -9,10 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.elementwise import POSITIVE, cbrt, exp, exp2, expm1, log, log1p, reciprocal, square
+from tapegrad.ops.raw import special
 from tapegrad.ops.registry import NUMPY, Op, elementwise
 
 # scipy.special has ufuncs of its own for these.

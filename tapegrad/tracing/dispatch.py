@@ -68,13 +68,12 @@ def call_ufunc(
         and not _is_listed(value, _SAYS_NOTHING.get(key, ()))
     }
     _check_taken(recorder, name, rule, named)
-    operands = [_gathered(recorder, x) for x in inputs]
-    result = settled(getattr(ufunc, method), (*operands,), rule(*operands, **named), named)
-    return result if out is None else _into(recorder, out, result)
-
-
-def _gathered(recorder: Recorder, x: Any) -> Any:
-    return recorder.lift(x, None) if isinstance(x, np.ndarray) and x.dtype == object else x
+    operands = [_one_array(recorder, x) for x in inputs]
+    call = getattr(ufunc, method)
+    result = settled(call, (*operands,), rule(*operands, **named), named)
+    if out is not None:
+        return _into(recorder, out, result)
+    return recorder.share(call, inputs, {}, result, lambda: rule(*operands, **named))
 
 
 def _dtype_of(x: Any) -> np.dtype[Any]:
@@ -108,25 +107,54 @@ def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwarg
     name = name_of(func)
     if rule is None:
         raise no_rule(func, name, recorder.whereabouts())
+    args, kwargs = _with_arrays(recorder, func, args, kwargs)
     positional, named = _bound(func, args, kwargs)
     out = named.pop("out", None)
     _check_taken(recorder, name, rule, named)
     result = settled(func, args, rule(*positional, **named), kwargs)
     if out is not None:
         return _into(recorder, out, result)
-    if is_traced(args[0]) and func in (np.ravel, np.diagonal, np.diag):
-        return _sharing(recorder, func, args[0], result, lambda: rule(*positional, **named))
-    return result
+    return recorder.share(func, args, kwargs, result, lambda: rule(*positional, **named))
 
 
-def _sharing(
-    recorder: Recorder, func: Callable[..., Any], owner: Tracer, result: Tracer, read: Callable[[], Tracer]
-) -> Tracer:
-    """The result as NumPy gives it: its own array, or one in the memory of its argument."""
-    if func is np.ravel:
-        is_contiguous = np.asarray(owner.plain()).flags.c_contiguous
-        return result if is_contiguous else result.copy()
-    return recorder.read_only(result, owner, read) if owner.ndim > 1 else result
+# Functions of a sequence of arrays, and how many such sequences they take.
+_OF_SEQUENCES: dict[Any, int] = {
+    **dict.fromkeys((np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack), 1),
+    **{np.linalg.multi_dot: 1, np.select: 2},
+}
+
+
+def _with_arrays(
+    recorder: Recorder, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The arguments, with arrays for lists that hold traced values, and for object arrays."""
+    if func is np.block:  # it takes lists of lists
+        return args, kwargs
+    sequences = _OF_SEQUENCES.get(func, 0)
+    arrays = [
+        [_one_array(recorder, x) for x in arg]
+        if i < sequences and isinstance(arg, (list, tuple))
+        else _one_array(recorder, arg)
+        for i, arg in enumerate(args)
+    ]
+    return tuple(arrays), {key: _one_array(recorder, arg) for key, arg in kwargs.items()}
+
+
+def _one_array(recorder: Recorder, x: Any) -> Any:
+    is_object_array = isinstance(x, np.ndarray) and x.dtype == object
+    return recorder.lift(x, None) if is_object_array or holds_traced(x) else x
+
+
+def holds_traced(x: Any) -> bool:
+    """Whether this is a list, or a nest of lists, with traced floats in it."""
+    return isinstance(x, (list, tuple)) and any(
+        x.dtype == FLOAT if is_traced(x) else holds_traced(x) for x in x
+    )
+
+
+def array_of(nest: Any) -> Any:
+    """One array of a nest of lists."""
+    return NUMPY[np.stack]([array_of(x) if isinstance(x, (list, tuple)) else x for x in nest])
 
 
 def _copy_to(recorder: Recorder, target: Any, value: Any) -> None:
@@ -288,8 +316,8 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
         dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
             made = made.astype(dtype)
-        order = kwargs.get("order", "K")
-        return made if func is np.asarray and made is args[0] else made.copy(order)
+        is_shared = made is args[0] and made.shape and _gives_itself(func, made.plain(), args[1:], kwargs)
+        return made if is_shared else made.copy(kwargs.get("order", "K"))
     signature = _signature(func)
     fill = signature.bind(*args, **kwargs).arguments.get("fill_value") if signature else None
     if is_traced(fill):
@@ -298,3 +326,8 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
     maker: Any = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
     # A fresh tracer: the constant may be shared, what is written in place must not be.
     return recorder.lift(maker(*plain_of(args), **kwargs), None).copy("K")
+
+
+def _gives_itself(func: Callable[..., Any], value: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether NumPy gives a view of an array, or the array itself, where this one makes an array of it."""
+    return np.shares_memory(func(value, *args, **kwargs), value)

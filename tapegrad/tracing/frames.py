@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import dis
+import linecache
 import os
 import re
+from itertools import islice
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -15,42 +20,47 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NUMPY, _SCIPY = (os.path.dirname(str(module.__file__)) + os.sep for module in (np, scipy))
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/](\w+)")
-_LIBRARY = re.compile(r"(?:^|[\\/])(scipy|numpy|pandas)[\\/](\w+)")
+_LIBRARY = re.compile(r"(?:^|[\\/])(scipy|numpy|pandas|polars|xarray)[\\/](\w+)")
+# Installed packages that hold the user's data. Other packages hold the user's models, and their lines count.
+_HOLDERS = frozenset(
+    ("numpy", "scipy", "pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba", "sklearn")
+)
 # The demonstration is written as a user would write it, so its lines count as the user's.
 _USER_SIDE = (os.path.join(_PACKAGE, "demo.py"),)
+_LONGEST = 100  # characters of a line that a message quotes
 
 
-def is_user_code(code: CodeType) -> bool:
-    """Whether `code` stands outside tapegrad, NumPy, SciPy, pandas and Python's own library."""
+def is_user_code(code: CodeType, module: str = "") -> bool:
+    """Whether `code`, of this module, stands outside tapegrad, Python's own library and those for data."""
     file = code.co_filename
     if file in _USER_SIDE:
         return True
     if file.startswith((_PACKAGE, _NUMPY, _SCIPY, "<frozen ")) or file.endswith(".pyx"):
         return False
+    if file.startswith("<"):  # written by a program, and so by whoever the module belongs to
+        return module.partition(".")[0] not in _HOLDERS
     installed = _INSTALLED.search(file)
-    return installed[1] != "pandas" if installed else not file.startswith(_STANDARD)
+    return installed[1] not in _HOLDERS if installed else not file.startswith(_STANDARD)
+
+
+def is_users(frame: FrameType) -> bool:
+    """Whether a frame runs the user's code."""
+    return is_user_code(frame.f_code, str(frame.f_globals.get("__name__", "")))
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame of the user's code, from `frame` outwards."""
-    while frame is not None and not is_user_code(frame.f_code):
+    while frame is not None and not is_users(frame):
         frame = frame.f_back
     return frame
-
-
-def location(source: Source | None) -> str:
-    """A source as it stands in messages: `` at file:line: `text` ``."""
-    if source is None:
-        return ""
-    return f" at {source.file}:{source.line}" + (f": `{source.text}`" if source.text else "")
 
 
 def location_of_error(error: BaseException) -> str:
     """The user's line that an error came from, the innermost one, as it stands in messages."""
     found, traceback = None, error.__traceback__
     while traceback is not None:
-        if is_user_code(traceback.tb_frame.f_code):
-            found = Source(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+        if is_users(traceback.tb_frame):
+            found = spot_of(traceback.tb_frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
         traceback = traceback.tb_next
     return location(found)
 
@@ -60,4 +70,61 @@ def library_of(code: CodeType) -> str | None:
     found = _LIBRARY.search(code.co_filename)
     if found is None:
         return None
-    return "pandas" if found[1] == "pandas" else f"{found[1]}.{found[2]}"
+    return f"{found[1]}.{found[2]}" if found[1] in ("scipy", "numpy") else found[1]
+
+
+# What a line is doing ---------------------------------------------------------------------------------------
+
+
+class Spot(NamedTuple):
+    """A place within the user's code: the expression that is being evaluated, and by which instruction."""
+
+    source: Source
+    expression: str
+    instruction: str
+
+    @property
+    def text(self) -> str:
+        """What a message quotes: the line, or the expression where that has several lines or a long one."""
+        line = self.source.text
+        is_whole = "\n" not in self.expression and len(line) <= _LONGEST
+        return line if is_whole or not self.expression else self.expression
+
+
+def spot_of(code: CodeType, at: int, line: int | None) -> Spot:
+    """The place of the instruction at the offset `at` of `code`."""
+    instruction = dis.opname[code.co_code[at]] if 0 <= at < len(code.co_code) else ""
+    start, end, left, right = next(islice(code.co_positions(), max(at, 0) // 2, None), (None,) * 4)
+    expression = ""
+    if start is not None and end is not None and left is not None and right is not None:
+        lines = [linecache.getline(code.co_filename, i).encode() for i in range(start, end + 1)]
+        lines[-1] = lines[-1][:right]
+        lines[0] = lines[0][left:]
+        expression = b"".join(lines).decode(errors="replace")
+    return Spot(Source(code.co_filename, line or start or 0), expression, instruction)
+
+
+def spot_at(frame: FrameType) -> Spot:
+    """The place that a frame has reached."""
+    return spot_of(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
+def parsed(text: str) -> ast.expr | None:
+    """An expression as Python reads it, or None."""
+    try:
+        return ast.parse(f"({text})", mode="eval").body
+    except SyntaxError:
+        return None
+
+
+def location(place: Source | Spot | None) -> str:
+    """A place as it stands in messages: `` at file:line: `text` ``."""
+    if place is None:
+        return ""
+    source = place.source if isinstance(place, Spot) else place
+    text = place.text
+    if "\n" in text:
+        text = " ".join(text.split())
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST - 4] + " ..."
+    return f" at {source.file}:{source.line}" + (f": `{text}`" if text else "")

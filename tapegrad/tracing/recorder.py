@@ -17,13 +17,17 @@ import numpy as np
 from tapegrad.builder import Builder
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import join
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op, broadcast
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.tape import SCALAR, Entry, Guard, Source, aval_of
-from tapegrad.tracing.dispatch import settled
-from tapegrad.tracing.frames import is_user_code, user_frame
-from tapegrad.tracing.frames import location as location
+from tapegrad.tracing.dataframes import as_array, is_pandas
+from tapegrad.tracing.dispatch import array_of, holds_traced, settled
+from tapegrad.tracing.frames import is_users, location, spot_at, user_frame
+from tapegrad.tracing.handouts import Handouts, contents
+from tapegrad.tracing.messages import plain_value_wanted
+from tapegrad.tracing.sharing import share
 from tapegrad.tracing.tracer import Tracer
+from tapegrad.tracing.unrolling import Watch, spot_of_user
 from tapegrad.tracing.view import View, view_of
 
 Array = np.ndarray[Any, Any]
@@ -37,6 +41,7 @@ class Recorder:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.at: Source | None = None
+        self.handouts: Any = ()
         self._numbers: dict[float, int] = {}
 
     def tracer(self, slot: int) -> Tracer:
@@ -59,6 +64,8 @@ class Recorder:
             return self._lift_plain(operand, dtype)
         if operand.recorder is not self:
             raise self._foreign()
+        if self.handouts:
+            self.handouts.pull()
         if isinstance(operand, View):
             operand.refresh()
         if dtype is None or self.builder.avals[operand.slot].dtype == dtype:
@@ -79,7 +86,9 @@ class Recorder:
                 f"a {type(operand).__name__} cannot stand on a tape{self.whereabouts()}: what it adds to a "
                 "plain array would be lost; write x.compressed() or np.asarray(x) where you make it"
             )
-        array = np.asarray(operand)
+        if holds_traced(operand):
+            return self.lift(array_of(operand), dtype)
+        array = self.pandas(operand) if is_pandas(operand) else np.asarray(operand)
         if array.dtype == object:
             return self.lift(self.gather(array), dtype)
         if array.dtype.kind not in "fiub":
@@ -107,6 +116,10 @@ class Recorder:
         fixed = frozen(array, dtype)
         return Tracer(self, self.builder.constant(fixed), fixed)
 
+    def pandas(self, operand: Any) -> Array:
+        """A pandas object as an array."""
+        return as_array(operand)
+
     def gather(self, array: Array) -> Any:
         """One array out of an object array of scalars, some of them traced."""
         for item in array.flat:
@@ -120,8 +133,8 @@ class Recorder:
                     f"an object array of arrays cannot stand on a tape{self.whereabouts()}: build arrays of "
                     "traced values with np.stack or np.concatenate"
                 )
-        if array.size == 0:
-            return np.zeros(array.shape)
+        if not any(isinstance(item, Tracer) for item in array.flat):
+            return array.astype(float)
         rows = [reshape(x, shape=(1,)) if isinstance(x, Tracer) else np.array([float(x)]) for x in array.flat]
         return reshape(join(rows, 0), shape=array.shape)
 
@@ -147,9 +160,18 @@ class Recorder:
         """Record an elementwise op of two operands."""
         return self.apply(op, (left, right), {})
 
-    def read_only(self, made: Tracer, owner: Tracer, read: Callable[[], Tracer]) -> Tracer:
-        """What was computed from an array, as a view that follows it and cannot be written to."""
-        return View(made, owner, read)
+    def share(
+        self, func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]
+    ) -> Any:
+        """A NumPy function's result: nothing that is written to is known by its shape alone."""
+        return result
+
+    def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
+        """The plain array that NumPy asks a tracer for."""
+        raise TraceError(f"a derivative rule asked for plain numbers{self.whereabouts()}")
+
+    def written(self) -> None:
+        """A tracer has been written to."""
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on."""
@@ -161,6 +183,9 @@ class LiveRecorder(Recorder):
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
+        self.handouts = Handouts(self)
+        self.dataframes: list[tuple[Any, str | None]] = []
+        self.watch: Watch | None = None
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
         self._lines: dict[int, dict[int, Source] | None] = {}
@@ -179,7 +204,7 @@ class LiveRecorder(Recorder):
             try:
                 lines = self._lines[id(code)]
             except KeyError:
-                lines = self._lines[id(code)] = {} if is_user_code(code) else None
+                lines = self._lines[id(code)] = {} if is_users(frame) else None
                 self._codes.append(code)  # so that no other code object gets this id
             if lines is not None:
                 line = frame.f_lineno
@@ -189,6 +214,11 @@ class LiveRecorder(Recorder):
                 return source
             frame = frame.f_back
         return None
+
+    def whereabouts(self) -> str:
+        """Where the user's code stands, for messages: `` at file:line: `text` ``."""
+        frame = user_frame(sys._getframe(1))
+        return "" if frame is None else location(spot_at(frame))
 
     def close(self) -> None:
         """The trace is over: whoever still holds a tracer of it shall hear so."""
@@ -209,15 +239,46 @@ class LiveRecorder(Recorder):
             self.builder.labels[tracer.slot] = label
         return tracer
 
+    def pandas(self, operand: Any) -> Array:
+        """A pandas object as an array; that it was one is remembered."""
+        self.dataframes.append((operand, _name_of(operand)))
+        return as_array(operand)
+
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         result: Tracer = super().apply(op, args, attrs)
-        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer) and args[0].shape != ()
+        if self.watch is not None and op.shape is broadcast and not result.shape:
+            self.watch.see(sys._getframe(1))
+        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer)
         return view_of(args[0], result, op, attrs) if is_of_one_array else result
 
     def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         return aval_of(value), value
+
+    def share(
+        self, func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]
+    ) -> Any:
+        """A NumPy function's result, in memory of its own or in that of an argument, as NumPy has it."""
+        return share(func, args, kwargs, result, again)
+
+    def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
+        """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
+        if tracer.dtype == FLOAT and dtype not in (None, object):
+            raise plain_value_wanted(self.source())
+        if tracer.dtype == FLOAT and self.watch is None:
+            self.watch = Watch(spot_of_user())
+        is_own = bool(copy) or dtype not in (None, tracer.dtype) or not (tracer.shape or tracer.is_view)
+        if not is_own:
+            held: Array = self.handouts.give(tracer)
+            return held
+        elements = contents(tracer)
+        return elements if dtype is None else elements.astype(dtype)
+
+    def written(self) -> None:
+        """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
+        if self.handouts:
+            self.handouts.push()
 
     # Two short ways for scalars, which are what looped code is made of. `settled` is for the other operands:
     # it minds the whole numbers and truth values among them.
@@ -261,6 +322,8 @@ class LiveRecorder(Recorder):
         else:
             builder.avals.append(_SCALAR_BOOL)
             value = np.asarray(value)
+        if self.watch is not None:
+            self.watch.see(sys._getframe(3))
         source = self._source_at(sys._getframe(3))  # past this frame, its caller and the operator's method
         builder.entries.append(_new_entry(Entry, (op, inputs, slot, (), source)))
         return Tracer(self, slot, value)

@@ -7,6 +7,7 @@ object loops call on the elements of an object array.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,15 @@ def _reflected(op: Op) -> Callable[[Tracer, Any], Any]:
 def _unary(op: Op) -> Callable[[Tracer], Any]:
     def method(self: Tracer) -> Any:
         return self.recorder.unary(op, self)
+
+    return method
+
+
+def _equality(op: Op, unlike: bool) -> Callable[[Tracer, Any], Any]:
+    def method(self: Tracer, other: Any) -> Any:
+        if other is None or isinstance(other, str):  # no number equals it
+            return np.full(self.shape, unlike) if self.shape else unlike
+        return self.recorder.binary(op, self, other)
 
     return method
 
@@ -131,6 +141,16 @@ class Tracer(Recordable):
         """The transpose."""
         return transpose_(self)
 
+    @property
+    def mT(self) -> Any:
+        """The matrices transposed."""
+        return call_function(self.recorder, np.matrix_transpose, (self,), {})
+
+    @property
+    def real(self) -> Any:
+        """As of an array."""
+        return call_function(self.recorder, np.real, (self,), {})
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an unsized object")
@@ -156,7 +176,7 @@ class Tracer(Recordable):
     __matmul__, __rmatmul__ = _operator(matmul), _reflected(matmul)
     __lt__, __le__ = _operator(logic.less), _operator(logic.less_equal)
     __gt__, __ge__ = _operator(logic.greater), _operator(logic.greater_equal)
-    __eq__, __ne__ = _operator(logic.equal), _operator(logic.not_equal)
+    __eq__, __ne__ = _equality(logic.equal, False), _equality(logic.not_equal, True)
     __and__, __rand__ = _bitwise(np.bitwise_and), _bitwise(np.bitwise_and, swapped=True)
     __or__, __ror__ = _bitwise(np.bitwise_or), _bitwise(np.bitwise_or, swapped=True)
     __xor__, __rxor__ = _bitwise(np.bitwise_xor), _bitwise(np.bitwise_xor, swapped=True)
@@ -288,7 +308,8 @@ class Tracer(Recordable):
 
     def _overwrite(self, result: Tracer) -> Tracer:
         result = self.recorder.lift(result, self.dtype)
-        self.slot, self.value = result.slot, _laid_out(result.value, self.value)
+        self.slot, self.value = result.slot, laid_out(result.value, self.value)
+        self.recorder.written()
         return self
 
     def copy(self, order: Any = "C") -> Tracer:
@@ -307,14 +328,7 @@ class Tracer(Recordable):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
         """For plain arrays: an index gives guarded values, floats give an object array of traced elements."""
-        if self.dtype != FLOAT:
-            return np.array(self.decide(), dtype=dtype)
-        if dtype not in (None, object):
-            raise plain_value_wanted(self.recorder.source())
-        elements = np.empty(self.shape, dtype=object)
-        for index in np.ndindex(self.shape):
-            elements[index] = self[index] if index else self
-        return elements
+        return self.recorder.hand_out(self, dtype, copy)
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
@@ -334,6 +348,10 @@ class Tracer(Recordable):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         return call_function(self.recorder, func, args, kwargs)
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        """NumPy by the name that SciPy has for it, which asks where SCIPY_ARRAY_API is set."""
+        return _scipys_numpy()
 
     # Methods ------------------------------------------------------------------------------------------------
 
@@ -381,6 +399,15 @@ class Tracer(Recordable):
         return self.recorder.apply(CASTS[kind], (self,), {})
 
 
+@cache
+def _scipys_numpy() -> Any:
+    try:
+        from scipy._lib._array_api import array_namespace
+    except ImportError:
+        return np
+    return array_namespace(np.empty(0))
+
+
 _KINDS = {FLOAT: FLOAT, BOOL: BOOL, INT: INT, np.dtype(np.int32): INT}
 
 
@@ -388,7 +415,7 @@ def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
 
 
-def _laid_out(value: Any, old: Any) -> Any:
+def laid_out(value: Any, old: Any) -> Any:
     """The value in the memory layout of the old one, for the layout decides which reshapes are views."""
     if not isinstance(value, np.ndarray) or value.strides == old.strides:
         return value
@@ -405,3 +432,4 @@ def _method(ufunc: np.ufunc) -> Callable[[Tracer], Any]:
 for _ufunc in NUMPY:
     if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 1:
         setattr(Tracer, _ufunc.__name__, _method(_ufunc))
+Tracer.conjugate = Tracer.conj = lambda self: self  # type: ignore[attr-defined]  # as of a real array

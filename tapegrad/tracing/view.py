@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.indexing import getitem, update
+from tapegrad.ops.indexing import ARRAY, getitem, update
 from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape, transpose
 from tapegrad.tracing.tracer import Tracer
@@ -17,17 +17,20 @@ from tapegrad.tracing.tracer import Tracer
 class View(Tracer):
     """A traced array in the memory of another, its owner, which can be read and not written to.
 
-    It is read anew when its owner has been written to.
+    It is read anew when its owner has been written to. `look` takes the same view of a plain array.
     """
 
-    __slots__ = ("origin", "owner", "read")
+    __slots__ = ("look", "origin", "owner", "read")
     is_view = True
 
-    def __init__(self, made: Tracer, owner: Tracer, read: Callable[[], Tracer]) -> None:
+    def __init__(
+        self, made: Tracer, owner: Tracer, read: Callable[[], Tracer], look: Callable[[Any], Any]
+    ) -> None:
         super().__init__(made.recorder, made.slot, made.value)
         self.owner = owner
         self.origin = owner.slot
         self.read = read
+        self.look = look
 
     def refresh(self) -> None:
         """Read the owner again if it has been written to."""
@@ -41,13 +44,61 @@ class View(Tracer):
         raise ValueError("assignment destination is read-only")
 
 
+class Picked(View):
+    """A view that stands for the elements at `places` of its owner: what is written into it shows there.
+
+    With no `places` it cannot be written to.
+    """
+
+    __slots__ = ("places",)
+
+    def __init__(
+        self,
+        made: Tracer,
+        owner: Tracer,
+        read: Callable[[], Tracer],
+        look: Callable[[Any], Any],
+        places: np.ndarray[Any, Any] | None,
+    ) -> None:
+        super().__init__(made, owner, read, look)
+        self.places = places
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Hold the same numbers in the layout that NumPy gives."""
+        if self.ndim:
+            self.value = self.look(self.owner.value)
+
+    def refresh(self) -> None:
+        """Read the owner again if it has been written to."""
+        before = self.slot
+        super().refresh()
+        if self.slot != before:
+            self._lay_out()
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        if self.places is None:
+            return super()._overwrite(result)
+        Tracer._overwrite(self, result)
+        apply, owner = self.recorder.apply, self.owner
+        new = apply(reshape, (Tracer(self.recorder, self.slot, self.value),), {"shape": (self.places.size,)})
+        flat = apply(reshape, (owner,), {"shape": (owner.size,)})
+        flat = apply(update, (flat, new, self.places.ravel()), {"index": (ARRAY,)})
+        owner._overwrite(apply(reshape, (flat,), {"shape": owner.shape}))
+        self.origin = owner.slot
+        self._lay_out()
+        return self
+
+
 class Window(View):
     """A view that `op` took of its owner: what is written into it shows there."""
 
     __slots__ = ("attrs", "op")
 
     def __init__(self, made: Tracer, owner: Tracer, op: Op, attrs: dict[str, Any]) -> None:
-        super().__init__(made, owner, lambda: made.recorder.apply(op, (owner,), attrs))
+        super().__init__(
+            made, owner, lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        )
         self.op = op
         self.attrs = attrs
 
@@ -75,7 +126,10 @@ class Window(View):
 def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Tracer:
     """What `op` made of `owner` alone: a view where NumPy gives one."""
     if op is broadcast_to:
-        return View(made, owner, lambda: made.recorder.apply(op, (owner,), attrs))
+        read, look = lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        return View(made, owner, read, look)
+    if owner.shape == ():
+        return made
     is_shared = op is transpose or (
         made.shape != () or Ellipsis in attrs["index"]  # an element is a copy
         if op is getitem
