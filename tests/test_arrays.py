@@ -621,16 +621,25 @@ VIEWS = (
     lambda x: np.flip(x),
     lambda x: np.swapaxes(x, 0, -1) if x.ndim else x,
     lambda x: x,
+    lambda x: np.asarray(x),
+    lambda x: np.ravel(x),
+    lambda x: np.einsum("ij->ji", x) if x.ndim == 2 else x,
+    lambda x: np.einsum("ii->i", x[:2, :2]) if x.ndim == 2 and min(x.shape) > 1 else x,
+    lambda x: np.rot90(x) if x.ndim > 1 else x,
+    lambda x: np.array_split(x, 2)[0] if x.ndim else x,
+    lambda x: np.diag(x) if x.ndim == 2 else x,
 )
 COPIES = (
     lambda x: x + 0.0,
     lambda x: x.copy(),
     lambda x: x.flatten(),
     lambda x: +x,
-    lambda x: x.astype(float),
+    lambda x: x.astype(x.dtype),
     lambda x: x[np.arange(len(x))] if x.ndim else x * 1.0,
     lambda x: np.zeros_like(x),
     lambda x: x.T * 2.0,
+    lambda x: np.array(x),
+    lambda x: np.clip(x, None, None),
 )
 
 

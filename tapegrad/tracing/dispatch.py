@@ -320,7 +320,7 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
         made = recorder.lift(args[0], None)
         dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
-            made = made.astype(dtype)
+            made = made.astype(dtype, copy=False)
         is_shared = made is args[0] and made.shape and _gives_itself(func, made.plain(), args[1:], kwargs)
         return made if is_shared else made.copy(kwargs.get("order", "K"))
     signature = _signature(func)
