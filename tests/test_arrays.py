@@ -535,6 +535,49 @@ def test_program(f):
     check(f, rtol=1e-12)
 
 
+# Lists of traced and plain numbers --------------------------------------------------------------------------
+
+LISTS = {
+    "solve": lambda s, t, w: np.linalg.solve([[s, 0.5], [0.5, t]], w[:2]),
+    "solve of an object array": lambda s, t, w: np.linalg.solve(np.array([[s, 0.5], [0.5, t]]), w[:2]),
+    "solve of a diagonal": lambda s, t, w: np.linalg.solve(np.diag([s, t]), w[:2]),
+    "stack": lambda s, t, v: np.stack([v, [s, 0.5, t]]),
+    "stack of an object array": lambda s, t, v: np.stack([v, np.array([s, 0.5, t])]),
+    "vstack": lambda s, t, v: np.vstack([v, [s, 0.5, t], [1.0, 2.0, 3.0]]),
+    "hstack": lambda s, t, v: np.hstack([v, [s, 0.5, t], s, 2.0]),
+    "hstack of numbers": lambda s, t: np.hstack([s, 0.5, t]),
+    "column_stack": lambda s, t, v: np.column_stack([v, [s, 0.5, t]]),
+    "dot": lambda s, t, v: np.dot([[s, 0.5, t], [1.0, 2.0, s]], v),
+    "block": lambda s, t: np.linalg.det(np.block([[s, 0.5], [0.5, t]])),
+    "block of a list": lambda s, t: np.block([s, 0.5, t]),
+    "array like": lambda s, t, v: np.linalg.det(np.array([[s, 0.5], [0.5, t]], like=v)),
+    "array of rows like": lambda s, t, v: np.array([v, [s, 0.5, t]], like=v),
+    "ufunc": lambda s, t, v: np.add([s, 0.5, t], v),
+    "operator": lambda s, t, v: v * [s, 0.5, t],
+    "reflected operator": lambda s, t, v: [s, 0.5, t] - v,
+    "product": lambda s, t, v: [[s, 0.5, t]] @ v,
+    "where": lambda s, t, v: np.where(v > 0.0, [s, 1.0, t], [0.0, s, 2.0]),
+    "select": lambda s, t, v: np.select([v > 0.0, [True, False, True]], [[s, 1.0, t], v], t),
+    "interp": lambda s, v: np.interp(v, [0.0, 1.0, 2.0], [s, 1.0, 2.0]),
+    "multi_dot": lambda s, t, m, v: np.linalg.multi_dot([[[s, t]], m, v]),
+    "assignment": lambda s, t, v: assigned(v, [s, t]),
+    "weights": lambda s, t, v: np.average(v, weights=[abs(s), 0.5, t]),
+    "diagonal, then a product": lambda s, t, w: np.diag([s, t]) @ w[:2],
+    "stack, then a product": lambda s, t, w: np.stack([[s, 0.5], [0.5, t]]) @ w[:2],
+}
+
+
+def assigned(v, values):
+    v[:2] = values
+    return v
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_traced_and_plain_numbers(name):
+    tape = check(LISTS[name], rtol=1e-12)
+    assert len(tape.tape.entries) < 45
+
+
 # pandas -----------------------------------------------------------------------------------------------------
 
 
@@ -578,16 +621,25 @@ VIEWS = (
     lambda x: np.flip(x),
     lambda x: np.swapaxes(x, 0, -1) if x.ndim else x,
     lambda x: x,
+    lambda x: np.asarray(x),
+    lambda x: np.ravel(x),
+    lambda x: np.einsum("ij->ji", x) if x.ndim == 2 else x,
+    lambda x: np.einsum("ii->i", x[:2, :2]) if x.ndim == 2 and min(x.shape) > 1 else x,
+    lambda x: np.rot90(x) if x.ndim > 1 else x,
+    lambda x: np.array_split(x, 2)[0] if x.ndim else x,
+    lambda x: np.diag(x) if x.ndim == 2 else x,
 )
 COPIES = (
     lambda x: x + 0.0,
     lambda x: x.copy(),
     lambda x: x.flatten(),
     lambda x: +x,
-    lambda x: x.astype(float),
+    lambda x: x.astype(x.dtype),
     lambda x: x[np.arange(len(x))] if x.ndim else x * 1.0,
     lambda x: np.zeros_like(x),
     lambda x: x.T * 2.0,
+    lambda x: np.array(x),
+    lambda x: np.clip(x, None, None),
 )
 
 

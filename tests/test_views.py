@@ -87,7 +87,12 @@ FORMS = {
     "array": lambda m: np.array(m),
     "array copy=None": lambda m: np.array(m, copy=None),
     "asarray like": lambda m: np.asarray(m, like=m),
+    "asarray of a dtype like": lambda m: np.asarray(m, dtype=float, like=m),
+    "array of a dtype like": lambda m: np.array(m, dtype=float, like=m),
     "array like": lambda m: np.array(m, like=m),
+    "concatenate of one": lambda v: np.concatenate([v]),
+    "nan_to_num": lambda v: np.nan_to_num(v),
+    "iterating over rows of asarray": lambda m: [np.asarray(row) for row in m],
     "array copy=None like": lambda m: np.array(m, copy=None, like=m),
     "copy of asarray": lambda m: np.asarray(m).copy(),
 }

@@ -130,14 +130,19 @@ def _with_arrays(
     """The arguments, with arrays for lists that hold traced values, and for object arrays."""
     if func is np.block:  # it takes lists of lists
         return args, kwargs
-    sequences = _OF_SEQUENCES.get(func, 0)
-    arrays = [
-        [_one_array(recorder, x) for x in arg]
-        if i < sequences and isinstance(arg, (list, tuple))
-        else _one_array(recorder, arg)
-        for i, arg in enumerate(args)
-    ]
-    return tuple(arrays), {key: _one_array(recorder, arg) for key, arg in kwargs.items()}
+    first = args[: _OF_SEQUENCES.get(func, 0)]
+    if any(isinstance(x, (list, tuple)) and any(map(_may_hold, x)) for x in first):
+        first = tuple([[_one_array(recorder, x) for x in xs] for xs in first])
+    rest = args[len(first) :]
+    if any(map(_may_hold, rest)):
+        rest = tuple([_one_array(recorder, x) for x in rest])
+    named = {key: _one_array(recorder, x) for key, x in kwargs.items()} if kwargs else kwargs
+    return first + rest, named
+
+
+def _may_hold(x: Any) -> bool:
+    kind = type(x)
+    return kind is list or kind is tuple or (kind is np.ndarray and x.dtype.hasobject)
 
 
 def _one_array(recorder: Recorder, x: Any) -> Any:
@@ -315,7 +320,7 @@ def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], k
         made = recorder.lift(args[0], None)
         dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
-            made = made.astype(dtype)
+            made = made.astype(dtype, copy=False)
         is_shared = made is args[0] and made.shape and _gives_itself(func, made.plain(), args[1:], kwargs)
         return made if is_shared else made.copy(kwargs.get("order", "K"))
     signature = _signature(func)

@@ -64,9 +64,6 @@ class Handouts:
         self._all: list[_Handout] = []
         self._busy = False
 
-    def __bool__(self) -> bool:
-        return bool(self._all)
-
     def give(self, owner: Tracer) -> Array:
         """The array that stands for the memory of `owner`, the same each time."""
         if isinstance(owner, View) and _root(owner).size <= _LARGE:

@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.at: Source | None = None
-        self.handouts: Any = ()
+        self.handouts: Any = None
         self._numbers: dict[float, int] = {}
 
     def tracer(self, slot: int) -> Tracer:
@@ -64,7 +64,7 @@ class Recorder:
             return self._lift_plain(operand, dtype)
         if operand.recorder is not self:
             raise self._foreign()
-        if self.handouts:
+        if self.handouts is not None:
             self.handouts.pull()
         if isinstance(operand, View):
             operand.refresh()
@@ -86,9 +86,12 @@ class Recorder:
                 f"a {type(operand).__name__} cannot stand on a tape{self.whereabouts()}: what it adds to a "
                 "plain array would be lost; write x.compressed() or np.asarray(x) where you make it"
             )
-        if holds_traced(operand):
+        if type(operand) is np.ndarray:
+            array = operand
+        elif holds_traced(operand):
             return self.lift(array_of(operand), dtype)
-        array = self.pandas(operand) if is_pandas(operand) else np.asarray(operand)
+        else:
+            array = self.pandas(operand) if is_pandas(operand) else np.asarray(operand)
         if array.dtype == object:
             return self.lift(self.gather(array), dtype)
         if array.dtype.kind not in "fiub":
@@ -160,9 +163,8 @@ class Recorder:
         """Record an elementwise op of two operands."""
         return self.apply(op, (left, right), {})
 
-    def share(
-        self, func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]
-    ) -> Any:
+    @staticmethod
+    def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]) -> Any:
         """A NumPy function's result: nothing that is written to is known by its shape alone."""
         return result
 
@@ -183,7 +185,6 @@ class LiveRecorder(Recorder):
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
-        self.handouts = Handouts(self)
         self.dataframes: list[tuple[Any, str | None]] = []
         self.watch: Watch | None = None
         self._arrays: dict[int, Tracer] = {}
@@ -256,11 +257,7 @@ class LiveRecorder(Recorder):
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         return aval_of(value), value
 
-    def share(
-        self, func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]
-    ) -> Any:
-        """A NumPy function's result, in memory of its own or in that of an argument, as NumPy has it."""
-        return share(func, args, kwargs, result, again)
+    share = staticmethod(share)
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
         """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
@@ -270,6 +267,7 @@ class LiveRecorder(Recorder):
             self.watch = Watch(spot_of_user())
         is_own = bool(copy) or dtype not in (None, tracer.dtype) or not (tracer.shape or tracer.is_view)
         if not is_own:
+            self.handouts = self.handouts or Handouts(self)
             held: Array = self.handouts.give(tracer)
             return held
         elements = contents(tracer)
@@ -277,7 +275,7 @@ class LiveRecorder(Recorder):
 
     def written(self) -> None:
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
-        if self.handouts:
+        if self.handouts is not None:
             self.handouts.push()
 
     # Two short ways for scalars, which are what looped code is made of. `settled` is for the other operands:

@@ -38,18 +38,36 @@ ROW_BY_ROW: frozenset[Any] = frozenset(
     (np.take, np.repeat, np.roll, np.delete, np.compress, np.linalg.cholesky)
 )
 
+_MINDED = BY_VIEWS | ASKED | ROW_BY_ROW
+
 
 def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]) -> Any:
     """The result with the memory that NumPy gives it; `again` computes it anew."""
+    if type(result) is Tracer and func not in _MINDED:
+        for x in args:
+            if x is result:
+                break
+        else:
+            return result
     if func in BY_VIEWS:
         return result
     if func in ROW_BY_ROW and is_traced(result) and result.ndim > 1:
         return result.copy("C")
-    if type(result) is Tracer and func not in ASKED and not any(result is x for x in args):
-        return result
     owners = [x for x in _traced((args, kwargs)) if x.shape or x.is_view]
     if func not in ASKED or (func is np.einsum and len(args) > 2):
         return _each(result, lambda i, made: _own(made, owners))
+    return _as_numpy_gives(func, args, kwargs, result, again, owners)
+
+
+def _as_numpy_gives(
+    func: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+    result: Any,
+    again: Callable[[], Any],
+    owners: list[Tracer],
+) -> Any:
+    """The result, which lives where NumPy's own result of plain values does."""
     values = {id(x): np.asarray(x.plain()) for x in owners}
 
     def look(stand_ins: dict[int, Any]) -> Any:
