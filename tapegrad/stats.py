@@ -271,8 +271,8 @@ class nbinom:  # SciPy's name
     def logpmf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
         """Log of the probability; ``-inf`` where `k` is not a count.
 
-        It is ``log Gamma(n + k) - log Gamma(k + 1) - log Gamma(n) + n log(p) + k log(1 - p)``, to the last digits
-        also where `n` is huge, that is near the Poisson limit. Where a count is above 200 it is computed in
+        It is ``log Gamma(n + k) - log Gamma(k + 1) - log Gamma(n) + n log(p) + k log(1 - p)``, and keeps its
+        digits where `n` is huge, that is near the Poisson limit. Where a count is above 200, it is computed in
         the saddle-point form of C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
 
         Parameters

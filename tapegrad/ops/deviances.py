@@ -1,16 +1,16 @@
 """How far counts are from their means: the exponents of the saddle-point forms of count distributions.
 
-C. Loader, "Fast and accurate computation of binomial probabilities" (2000), writes a log-probability as minus a
-deviance, which is 0 where the count is its mean, and terms that do not grow with the count. So nothing large
-cancels. The partials are ops of the same kind where their formula would cancel.
+C. Loader, "Fast and accurate computation of binomial probabilities" (2000), writes a log-probability as minus
+a deviance, which is 0 where the count is its mean, and terms that grow no faster than the logarithm of the
+count. So nothing large cancels. The partials are ops of the same kind where their formula would cancel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.elementwise import POSITIVE, log, log1p, reciprocal, square
@@ -60,12 +60,12 @@ one_less_ratio: Op = elementwise(
 # The deviance of one count ----------------------------------------------------------------------------------
 
 
-def _deviance(x: Any, m: Any, gap: Any) -> Any:
+def _deviance(x: Any, gap: Any, log_ratio: Callable[[], Any]) -> Any:
     """``x log(x / m) + m - x`` for ``gap = m - x``, which may be known better than `m`."""
     near = np.abs(gap) < NEAR * x
     if np.all(near):
         return _deviance_near(x, gap)
-    far = _deviance_far(x, m, gap)
+    far = np.where(np.equal(x, 0.0), 0.0, x * log_ratio()) + gap
     if not np.any(near):
         return far
     return np.where(near, _deviance_near(np.where(near, x, 1.0), np.where(near, gap, 0.0)), far)
@@ -80,18 +80,17 @@ def _deviance_near(x: Any, gap: Any) -> Any:
     return s * (gap - x * (z * total))
 
 
-def _deviance_far(x: Any, m: Any, gap: Any) -> Any:
+def _log_quotient(x: Any, m: Any) -> Any:
     ratio = np.divide(x, m)
-    logarithm = np.log(ratio)
     outside = np.logical_not(np.logical_and(np.greater(ratio, 1e-290), np.less(ratio, 1e290)))
-    if np.any(outside):
-        logarithm = np.where(outside, np.log(x) - np.log(m), logarithm)
-    value = np.where(np.equal(x, 0.0), 0.0, x * logarithm) + gap
-    return np.where(np.isposinf(m) & np.isfinite(x), np.inf, value)
+    value = np.log(ratio)
+    return np.where(outside, np.log(x) - np.log(m), value) if np.any(outside) else value
 
 
 def _bd0(x: Any, m: Any, out: Any = None) -> Any:
-    return _given(_deviance(x, m, np.subtract(m, x)), out)
+    value = _deviance(x, np.subtract(m, x), lambda: _log_quotient(x, m))
+    infinite = np.isposinf(m)
+    return _given(np.where(infinite, m, value) if np.any(infinite) else value, out)
 
 
 # Half the Poisson deviance of a count x of mean m; bd0 is Loader's name.
@@ -107,8 +106,8 @@ bd0: Op = elementwise(
 
 # The deviance of two counts ---------------------------------------------------------------------------------
 #
-# n successes and k failures, where successes have the probability p. The gap is how many more successes than n
-# are expected among the n + k.
+# n successes and k failures, where successes have the probability p. The gap is how many more successes than
+# n are expected among the n + k.
 
 
 def _halves(x: Any) -> tuple[Any, Any]:
@@ -135,20 +134,26 @@ def _gap(n: Any, k: Any, p: Any) -> Any:
     return (total - n) + (total_error + (np_error + kp_error))
 
 
+def _log_total(x: Any, y: Any) -> Any:
+    """``log((x + y) / x)``."""
+    more = np.divide(y, x)
+    value = np.log1p(more)
+    infinite = np.isinf(more)
+    return np.where(infinite, np.log(y) - np.log(x), value) if np.any(infinite) else value
+
+
 def _nb_deviance(n: Any, k: Any, p: Any, out: Any = None) -> Any:
-    gap, total = _gap(n, k, p), np.add(n, k)
-    value = _deviance(n, total * p, gap) + _deviance(k, total * np.subtract(1.0, p), -gap)
-    return _given(value, out)
+    gap = _gap(n, k, p)
+    of_successes = _deviance(n, gap, lambda: -(_log_total(n, k) + np.log(p)))
+    of_failures = _deviance(k, -gap, lambda: -(_log_total(k, n) + np.log1p(np.negative(p))))
+    return _given(of_successes + of_failures, out)
 
 
 def _nb_log_ratio(n: Any, k: Any, p: Any, out: Any = None) -> Any:
     gap = _gap(n, k, p)
     near = np.abs(gap) < 0.5 * np.abs(n)
-    more = np.divide(k, n)
-    log_total = np.where(np.isinf(more), np.log(k) - np.log(n), np.log1p(more))
     share = np.divide(np.where(near, gap, 0.0), n)
-    value = np.where(near, -np.log1p(share), -(log_total + np.log(p)))
-    return _given(value, out)
+    return _given(np.where(near, -np.log1p(share), -(_log_total(n, k) + np.log(p))), out)
 
 
 def _nb_slope(n: Any, k: Any, p: Any, out: Any = None) -> Any:
@@ -159,7 +164,12 @@ def _nb_slope(n: Any, k: Any, p: Any, out: Any = None) -> Any:
 N = np.array([0.6, 2.0, 30.0])
 K = np.array([2.0, 1.0, 14.0])
 P = np.array([0.3, 0.7, 0.6])
-SAMPLES = (((2.5, 3.0, 0.4), {}), ((N, K, P), {}), ((N[:, None], K, 0.35), {}), ((2.5, K, P[:, None]), {}))
+SAMPLES: tuple[Any, ...] = (
+    ((2.5, 3.0, 0.4), {}),
+    ((N, K, P), {}),
+    ((N[:, None], K, 0.35), {}),
+    ((2.5, K, P[:, None]), {}),
+)
 
 # log(n / ((n + k) p)).
 nb_log_ratio: Op = register(

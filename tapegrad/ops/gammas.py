@@ -5,8 +5,8 @@ Here what cancels is taken out by hand: with ``log Gamma(x) = x log(x) - x + log
 
     log Gamma(x + a) - log Gamma(x) = x log1p(a / x) - a + a log(x + a) + R(x + a) - R(x)
 
-where R is ``-log(x) / 2`` and Stirling's series (NIST Digital Library of Mathematical Functions, 5.11). Orders
-of derivatives are inputs, as that of `polygamma`. `x` is positive, and `a` is a count: 0, 1, 2, ...
+where R is ``-log(x) / 2`` and Stirling's series (NIST Digital Library of Mathematical Functions, 5.11).
+Orders of derivatives are inputs, as that of `polygamma`. `x` is positive, and `a` is a count: 0, 1, 2, ...
 """
 
 from __future__ import annotations
@@ -69,15 +69,17 @@ def _log_factor(order: int) -> float:
 
 def _chosen(near: Kernel, far: Kernel, x: Any, *others: Any) -> Any:
     """`near` below FAR and `far` above, on (x, *others)."""
-    x = np.asarray(x, dtype=np.float64)  # of Python's floats, 1 / 0 would be an error
+    if isinstance(x, float):
+        x = np.float64(x)  # of Python's floats, 1 / 0 would be an error
+    if x.ndim == 0:
+        return near(x, *others) if x < FAR else far(x, *others)
     is_near = np.less(x, FAR)
     if not np.any(is_near):
         return far(x, *others)
     if np.all(is_near):
         return near(x, *others)
-    return np.where(
-        is_near, near(np.where(is_near, x, 1.0), *others), far(np.where(is_near, FAR, x), *others)
-    )
+    low, high = np.where(is_near, x, 1.0), np.where(is_near, FAR, x)
+    return np.where(is_near, near(low, *others), far(high, *others))
 
 
 def _given(value: Any, out: Any) -> Any:
@@ -85,6 +87,15 @@ def _given(value: Any, out: Any) -> Any:
         return value[()] if isinstance(value, np.ndarray) else value
     np.copyto(out, value)
     return out
+
+
+def _difference(f: Kernel, x: Any, a: Any, out: Any = None) -> Any:
+    """``f(x + a) - f(x)``, which is 0 for ``a = 0`` even where f is infinite, next to ``x = 0``."""
+    if isinstance(x, float) and isinstance(a, float) and out is None:
+        return f(x + a) - f(x) if a else 0.0
+    gain = np.subtract(f(np.add(x, a, out=out), out=out), f(x), out=out)
+    tiny = float(x) < 1e-100 if np.ndim(x) == 0 else np.less(x, 1e-100).any()
+    return _given(np.where(np.equal(a, 0.0), 0.0, gain), out) if tiny else gain
 
 
 # What Stirling's formula leaves -----------------------------------------------------------------------------
@@ -113,7 +124,7 @@ def _rest(order: int, x: Any) -> Any:
 
 def _rest_gain(order: int, x: Any, a: Any) -> Any:
     def near(x: Any, a: Any) -> Any:
-        return _rest(order, x + a) - _rest(order, x)
+        return _difference(lambda x, out=None: _rest(order, x), x, a)
 
     def far(x: Any, a: Any) -> Any:
         return _series(order, x + a) - _series(order, x) - 0.5 * _log_gain(order, x, a)
@@ -169,29 +180,27 @@ gamma_rest_gain: Op = register(
 # Differences of log-gammas ----------------------------------------------------------------------------------
 
 
+def _log_poch_far(x: Any, a: Any) -> Any:
+    rest = _rest_gain(0, x, a) + (x * np.log1p(a / x) - a)
+    return a * np.log(x + a) + rest
+
+
 def _log_poch(x: Any, a: Any, out: Any = None) -> Any:
-    def near(x: Any, a: Any) -> Any:
-        return special.gammaln(x + a) - special.gammaln(x)
-
-    def far(x: Any, a: Any) -> Any:
-        rest = _rest_gain(0, x, a) + (x * np.log1p(a / x) - a)
-        return a * np.log(x + a) + rest
-
-    return _given(_chosen(near, far, x, a), out)
+    if np.ndim(x) == 0 and float(x) < FAR:  # the way without delay
+        return _difference(special.gammaln, x, a, out)
+    return _given(_chosen(lambda x, a: _difference(special.gammaln, x, a), _log_poch_far, x, a), out)
 
 
 def _polygamma_gain(order: Any, x: Any, a: Any, out: Any = None) -> Any:
     n = int(order)
-
-    def near(x: Any, a: Any) -> Any:
-        if n == 0:
-            return special.digamma(x + a) - special.digamma(x)
-        return special.polygamma(n, x + a) - special.polygamma(n, x)
+    f = special.digamma if n == 0 else lambda x, out=None: special.polygamma(n, x)
+    if np.ndim(x) == 0 and float(x) < FAR:
+        return _difference(f, x, a, out)
 
     def far(x: Any, a: Any) -> Any:
         return _rest_gain(n + 1, x, a) + _log_gain(n, x, a)
 
-    return _given(_chosen(near, far, x, a), out)
+    return _given(_chosen(lambda x, a: _difference(f, x, a), far, x, a), out)
 
 
 # polygamma(n, x + a) - polygamma(n, x), of which n = 0 is the digamma function.
