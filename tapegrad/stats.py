@@ -23,7 +23,7 @@ Operand: TypeAlias = Any
 
 # Up to these counts the usual formulas, of which a tape makes more, have an error below 1e-12 of the result.
 _POISSON_COUNTS = 1000
-_NBINOM_COUNTS = 200
+_NBINOM_COUNTS = 500
 _LOG_2 = np.log(2.0)
 _quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
@@ -272,8 +272,8 @@ class nbinom:  # SciPy's name
         """Log of the probability; ``-inf`` where `k` is not a count.
 
         It is ``log Gamma(n + k) - log Gamma(k + 1) - log Gamma(n) + n log(p) + k log(1 - p)``, and keeps its
-        digits where `n` is huge, that is near the Poisson limit. Where a count is above 200, it is computed in
-        the saddle-point form of C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
+        digits where `n` is huge, that is near the Poisson limit. Where a count is above 500, it is computed
+        in the saddle-point form of `poisson.logpmf`.
 
         Parameters
         ----------

@@ -33,7 +33,8 @@ def _log_ratio(x: Any, m: Any, out: Any = None) -> Any:
 
 
 def _one_less_ratio(x: Any, m: Any, out: Any = None) -> Any:
-    return _given(np.where(np.equal(x, 0.0), 1.0, np.subtract(m, x) / m), out)
+    is_one = np.equal(x, 0.0) | np.isposinf(m)
+    return _given(np.where(is_one, 1.0, np.divide(np.subtract(m, x), m)), out)
 
 
 # log(x / m), with its digits where x and m are close.
