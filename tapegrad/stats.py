@@ -13,12 +13,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import gammaln, log_ndtr, ndtr, xlog1py, xlogy
 
+from tapegrad.ops.deviances import bd0, nb_deviance
+from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest, gamma_rest_gain, log_poch
+
 __all__ = ["bernoulli", "expon", "nbinom", "norm", "poisson"]
 
 # A number, an array, a sequence of numbers, or a traced value: what NumPy's functions take.
 Operand: TypeAlias = Any
 
-_HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
+# Up to these counts the usual formulas, of which a tape makes more, have an error below 1e-12 of the result.
+_POISSON_COUNTS = 1000
+_NBINOM_COUNTS = 500
 _LOG_2 = np.log(2.0)
 _quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
@@ -62,6 +67,13 @@ def _replace(value: Any, outside: Any, by: float, *parameters: Any) -> Any:
     return _where(outside, by, value)
 
 
+def _log_factorial_rest(k: Any) -> Any:
+    """``log(k!) - k log(k) + k``, which grows as slowly as log(k)."""
+    positive = np.greater(k, 0)
+    k = _where(positive, k, 1.0)
+    return _where(positive, gamma_rest(0.0, k) + (np.log(k) + HALF_LOG_2PI), 0.0)
+
+
 def _where(condition: Any, a: Any, b: Any) -> Any:
     chosen = np.where(condition, a, b)
     # For numbers NumPy gives an array without axes; indexing turns it into a number.
@@ -101,7 +113,7 @@ class norm:  # SciPy's name
         """
         scale = _operand(scale)
         z = np.divide(_shift(x, loc), scale)
-        return -0.5 * (z * z) - (np.log(scale) + _HALF_LOG_2PI)
+        return -0.5 * (z * z) - (np.log(scale) + HALF_LOG_2PI)
 
     @staticmethod
     def pdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
@@ -216,6 +228,9 @@ class poisson:  # SciPy's name
     def logpmf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
         """Log of the probability, ``k log(mu) - mu - log(k!)``; ``-inf`` where `k` is not a count.
 
+        Where a count is above 1,000 it is computed in the saddle-point form of C. Loader, "Fast and accurate
+        computation of binomial probabilities" (2000), in which nothing large cancels.
+
         Parameters
         ----------
         k : array_like
@@ -231,7 +246,10 @@ class poisson:  # SciPy's name
             One log-probability for each element of the broadcast arguments.
         """
         k, mu = _shift(k, loc), _valid(mu, np.greater_equal(mu, 0))
-        value = xlogy(k, mu) - (gammaln(k + 1) + mu)
+        if np.any(np.greater(k, _POISSON_COUNTS)):
+            value = -(bd0(k, mu) + _log_factorial_rest(k))
+        else:
+            value = xlogy(k, mu) - (gammaln(k + 1) + mu)
         return _replace(value, _not_a_count(k), -np.inf, mu)
 
 
@@ -253,8 +271,9 @@ class nbinom:  # SciPy's name
     def logpmf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
         """Log of the probability; ``-inf`` where `k` is not a count.
 
-        It is ``log Gamma(n + k) - log Gamma(k + 1) - log Gamma(n) + n log(p) + k log(1 - p)``. As in SciPy,
-        the difference of the two terms in `n` loses digits where `n` is huge, that is near the Poisson limit.
+        It is ``log Gamma(n + k) - log Gamma(k + 1) - log Gamma(n) + n log(p) + k log(1 - p)``, and keeps its
+        digits where `n` is huge, that is near the Poisson limit. Where a count is above 500, it is computed
+        in the saddle-point form of `poisson.logpmf`.
 
         Parameters
         ----------
@@ -273,7 +292,10 @@ class nbinom:  # SciPy's name
         k = _shift(k, loc)
         n = _valid(n, np.greater(n, 0))
         p = _valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
-        value = gammaln(n + k) - (gammaln(k + 1) + gammaln(n)) + n * np.log(p) + xlog1py(k, -p)
+        if np.any(np.greater(k, _NBINOM_COUNTS)):
+            value = gamma_rest_gain(0.0, n, k) - (nb_deviance(n, k, p) + _log_factorial_rest(k))
+        else:
+            value = log_poch(n, k) - gammaln(k + 1) + n * np.log(p) + xlog1py(k, -p)
         return _replace(value, _not_a_count(k), -np.inf, n, p)
 
 

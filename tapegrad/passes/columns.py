@@ -140,6 +140,12 @@ class Columns:
             self._ranges[key] = (float(low.min()), float(high.max()))
         return self._ranges[key]
 
+    def mean(self, column: Column, masks: Masks, n: int) -> float:
+        """The mean."""
+        sums = [(float(x.sum()), x.size) for x, _ in self.blocks([column], (), masks, n)]
+        total, size = map(sum, zip(*sums, strict=True))
+        return total / size
+
     def cells(self, masks: Sequence[Leaf], n: int) -> list[tuple[bool, ...]]:
         """Which values the masks have together in some row."""
         if not masks:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tapegrad.ops.broadcasting import broadcast_to, sum_
+from tapegrad.ops.deviances import bd0, log_ratio
 from tapegrad.ops.elementwise import add, div, log, log1p, mul, neg, power, reciprocal, sqrt, square, sub
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import Op
@@ -239,6 +240,24 @@ class Cell:
                 return self._line(op, (column, scalar), ((leaf,),), None, None)
         return None
 
+    def deviance(self, x: Polynomial, m: Polynomial) -> Polynomial | None:
+        """``bd0`` of a column x of counts and a scalar m: its value at their mean c, and what m adds to that.
+
+        As ``bd0(x, m) - bd0(x, c)`` is linear in x, a sum of deviances from m is that of the deviances from
+        c, and the deviance of c from m as often: nothing large cancels.
+        """
+        slot, share = self.slot(m), self.share(x)
+        if slot is None or share is None or share[0] != self._one:
+            return None
+        leaf = share[1]._replace(gated=True)
+        mean = self.known.mean((leaf,), self.masks, self.n)
+        if not (mean > 0.0 and self.known.range((leaf,), self.masks, self.n)[0] >= 0.0):
+            return None
+        constant = self.column(leaf._replace(steps=(*leaf.steps, (bd0, (mean,)))))
+        lines = self.column(leaf), m, self.scalar(self.w.constant(mean))
+        numbers = [number for number in map(self.line, lines) if number is not None]
+        return self.plus(constant, self._line(bd0, tuple(numbers), ((leaf,),), None, None))
+
     # Lines at given rows ------------------------------------------------------------------------------------
 
     def at(self, number: int, rows: Rows, is_deviation: bool, shifts: Shifts) -> int | None:
@@ -297,6 +316,11 @@ class Cell:
         slots = [slot for slot in inputs if slot is not None]
         if len(slots) < len(inputs):
             return None
+        if line.op is bd0:
+            x, m, c = slots
+            if is_deviation:
+                return self.emit(mul, x, self.emit(log_ratio, c, m))
+            return self.emit(sub, self.emit(bd0, x, m), self.emit(bd0, x, c))
         if is_deviation and line.op in (xlogy, xlog1py):
             x, y = slots
             return self.emit(mul, x, self.emit(log if line.op is xlogy else log1p, y))
@@ -325,7 +349,7 @@ class Cell:
                     parts.append(((i, sum(line.inputs) - factor), column, sign, scales))
                 else:
                     waiting.append((i, factor, sign, (*scales, i)))
-            if len(parts) > _PARTS or line.op in (xlogy, xlog1py):
+            if len(parts) > _PARTS or line.op in (xlogy, xlog1py, bd0):
                 return None
         return _regression(parts)
 
@@ -366,6 +390,7 @@ RULES: dict[str, Callable[..., Polynomial | None]] = {
     power.name: _of_power,
     xlogy.name: Cell.log_times,
     xlog1py.name: Cell.log_times,
+    bd0.name: Cell.deviance,
     broadcast_to.name: lambda cell, p: p,
     reshape.name: lambda cell, p: p,
 }
