@@ -12,7 +12,7 @@ import numpy as np
 from tapegrad.backends.lowering import dot, lowered
 from tapegrad.backends.printer import Source, print_plan
 from tapegrad.backends.replay import Broken, Workspace, holds
-from tapegrad.ops.linalg import matmul
+from tapegrad.ops.linalg import gated_matmul, matmul
 from tapegrad.ops.registry import Aval
 from tapegrad.places import ALIGNED, cut
 from tapegrad.plan import plan
@@ -133,7 +133,7 @@ class NumpyWorkspace:
         constant = {slot for slot, value in self._tape.constants if np.ndim(value) == 2}
         found = {slot for entry in stage.entries for slot in entry.inputs if slot in constant}
         for entry in stage.entries:
-            if entry.op not in (matmul, dot):
+            if entry.op not in (matmul, gated_matmul, dot):
                 found.difference_update(entry.inputs)
         rows_first = (slot for slot in found if self._plan.row_axis(slot) == 0)
         return {

@@ -26,7 +26,8 @@ def vjp(
         value = partial(out, *inputs)
         return unbroadcast(gated_mul(ct, value) if gated else ct * value, shape)
     if isinstance(rule, Linear):
-        return rule.transpose(i, ct, *inputs, **attrs)
+        transpose = rule.gated if gated and rule.gated is not None else rule.transpose
+        return transpose(i, ct, *inputs, **attrs)
     assert isinstance(rule, Products)
     return rule.vjp(i, ct, out, *inputs, **attrs)
 
