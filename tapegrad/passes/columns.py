@@ -145,6 +145,7 @@ class Columns:
         used = np.zeros(leaf.levels, dtype=bool)
         for codes, _ in self.blocks([(leaf._replace(levels=0),)], (), masks, n):
             used[codes[0]] = True
+        used.flags.writeable = False
         return used
 
     def cells(self, masks: Sequence[Leaf], n: int) -> list[tuple[bool, ...]]:
