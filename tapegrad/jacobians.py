@@ -53,7 +53,7 @@ def sparse_hessian(replay: Replay, path: Path) -> Any:
     return colouring.matrix(np.array(products))
 
 
-def sparse_jacobian(replay: Replay, path: Path) -> Any:
+def sparse_jacobian(replay: Replay, path: Path, outputs: Structure, params: Structure) -> Any:
     """The Jacobian as a csc_array: by columns (forward) or rows (reverse), whichever need fewer colours."""
     by_columns, by_rows = path.tapes.jacobian_colourings
     if by_columns.count <= by_rows.count:

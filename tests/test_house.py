@@ -28,7 +28,7 @@ LAYERS = (
     ("recording",),
     ("inspection",),
     ("paths",),
-    ("jacobians",),
+    ("jacobians", "nonfinite"),
     ("router",),
     ("function",),
     ("entry",),

@@ -63,7 +63,7 @@ _A = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
 _B = np.array([[1.0, 2.0], [-0.5, 0.3], [0.7, -1.1]])
 _V = np.array([0.3, -0.8, 1.2])
 _STACK = np.linspace(-1.0, 1.0, 12).reshape(2, 2, 3)
-_SAMPLES = (
+_SAMPLES: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
     ((_V, _V), {}),
     ((_A, _V), {}),
     ((_V, _B), {}),
@@ -143,11 +143,18 @@ def _without_zeros(ct: Any, factor: Any, found: Any) -> Any:
 
 
 def _transpose_of_gated(i: int, ct: Any, gate: Any, factor: Any) -> Any:
+    return _gated_transpose(0, ct, gate, factor) if i == 0 else through_zeros(1, ct, gate, factor)
+
+
+def through_zeros(i: int, ct: Any, a: Any, b: Any) -> Any:
+    """The transpose of `matmul` gated by the other factor, whose zeros keep the cotangent out."""
+    if i == 1 and len(shape_of(a)) == 2 and len(shape_of(b)) == 1:
+        return gated_matmul(transpose_(a), ct)
+    ct, rows, columns = _as_matrices(ct, a, b)
     if i == 0:
-        return _gated_transpose(0, ct, gate, factor)
-    ct, rows, columns = _as_matrices(ct, gate, factor)
-    product = gated_matmul(swapaxes(rows, -1, -2), ct)
-    return _fold_back(product, shape_of(columns), shape_of(factor))
+        product = swapaxes(gated_matmul(columns, swapaxes(ct, -1, -2)), -1, -2)
+        return _fold_back(product, shape_of(rows), shape_of(a))
+    return _fold_back(gated_matmul(swapaxes(rows, -1, -2), ct), shape_of(columns), shape_of(b))
 
 
 gated_matmul: Op = register(

@@ -118,7 +118,7 @@ def where_(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 
 def _extreme(name: str, kernel: Any, is_ahead: Callable[[Any, Any], Any]) -> Op:
-    """The larger or smaller of two; ties share equally, so that the order of the arguments does not matter."""
+    """The larger or smaller of two; ties share equally, whatever the order of the arguments."""
 
     def chosen(i: int, moving: Any, x: Any, y: Any) -> Any:
         tied = where(equal(x, y), moving * 0.5, 0.0)
