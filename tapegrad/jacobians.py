@@ -25,7 +25,7 @@ def dense_jacobian(replay: Replay, path: Path, outputs: Structure, params: Struc
     if waist is not None and 2 * waist < min(params.size, outputs.size):
         before = np.array(replay("to_waist", read=params.join, directions=np.eye(waist)))
         behind = np.array(replay("from_waist", read=outputs.join, directions=np.eye(waist)))
-        product: Vector = behind.T @ before
+        product: Vector = behind.reshape(waist, outputs.size).T @ before.reshape(waist, params.size)
         return product
     if params.size <= outputs.size:
         columns = replay("jvp", read=outputs.join, directions=np.eye(params.size))

@@ -174,13 +174,13 @@ class NumpyWorkspace:
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""
-        self.inputs[-inputs.size :] = inputs
+        self.inputs[self.inputs.size - inputs.size :] = inputs
         if self._reference is None:
             try:
                 self.outputs = self._context.run(self._late)
                 return
             except (ArithmeticError, ValueError):
-                self._refer(self.inputs[: -inputs.size])
+                self._refer(self.inputs[: self.inputs.size - inputs.size])
         assert self._reference is not None
         self._reference.run_late(inputs)
         self.outputs = self._reference.outputs

@@ -1,8 +1,8 @@
 """Where a zero and an infinity can meet in a derivative, and which of the two counts there.
 
 ``p * [1, 0]`` is 0 in its second element whatever `p` is. What goes on behind it, say a logarithm, which is
-minus infinity and has an infinite slope, does not reach `p`; yet 0 times infinity is NaN. So what is made 0 by
-a factor that no parameter moves is *still*: its tangent is 0, which no partial revives, and from behind no
+minus infinity and has an infinite slope, does not reach `p`; yet 0 times infinity is NaN. So what is made 0
+by a factor that no parameter moves is *still*: its tangent is 0, which no partial revives, and from behind no
 cotangent passes the factor.
 
 Such gates are written only where an element can be infinite that its neighbours need not share: behind a
@@ -112,7 +112,8 @@ class Gates:
     def stills(self, entry: Entry, moving: Collection[int]) -> bool:
         """Whether a step brings zeros into tangents that no change of the parameters makes other than 0."""
         op = entry.op
-        if op.masks or op is scatter:
+        # The slope of abs, too, is 0 at 0, but that is where it begins to move.
+        if op is scatter or (op.masks and not isinstance(op.rule, Elementwise)):
             return True
         fixed = [slot for slot in entry.inputs if slot not in moving]
         if op is concatenate:

@@ -141,8 +141,7 @@ broadcast_to = register(
 @implements(np.broadcast_to)
 def broadcast_to_(array: Any, shape: Any) -> Any:
     """NumPy's `broadcast_to`."""
-    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-    return broadcast_to(array, shape=tuple(operator.index(n) for n in sizes))
+    return broadcast_to(array, shape=tuple(operator.index(n) for n in np.atleast_1d(shape)))
 
 
 # The sum of many terms in one entry, left to right like the chain of additions that it stands for.

@@ -198,6 +198,8 @@ def vdot(a: Any, b: Any) -> Any:
 @implements(np.inner)
 def inner(a: Any, b: Any) -> Any:
     """NumPy's `inner`."""
+    if not shape_of(a) or not shape_of(b):
+        return a * b
     return dot(a, b if len(shape_of(b)) < 2 else transpose_(b))
 
 

@@ -52,7 +52,7 @@ def var(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -
     squares = square(a - mean(a, axis, keepdims=True))
     shape = shape_of(a)
     count = int(np.prod([shape[i] for i in axes_of(a, axis)], dtype=int))
-    return sum(squares, axis, keepdims) / float(count - ddof)
+    return sum(squares, axis, keepdims) / float(builtins.max(count - ddof, 0))
 
 
 @implements(np.std)
@@ -72,7 +72,9 @@ def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
             raise TypeError(f"weights of shape {shape_of(weights)} do not fit {shape} along {axis}")
         weights = reshape(weights, shape=tuple(n if i in axes else 1 for i, n in enumerate(shape)))
         weights = broadcast_to(weights, shape=shape)
-    return sum(a * weights, axis, keepdims) / sum(weights, axis, keepdims)
+    total = sum(weights, axis, keepdims)
+    # NumPy raises an error then; a replay gives NaN, as it does of a singular matrix.
+    return sum(a * weights, axis, keepdims) / where(equal(total, 0.0), np.nan, total)
 
 
 def _cumsum(x: Any, axis: int, out: Any = None) -> Any:
@@ -104,7 +106,7 @@ def cumsum(a: Any, axis: int | None = None) -> Any:
 
 
 def _flat_or_along(op: Op, a: Any, axis: int | None) -> Any:
-    if axis is None:
+    if axis is None or (not shape_of(a) and axis in (0, -1)):  # NumPy takes a number for one element
         return op(ravel(a), axis=0)
     return op(a, axis=normalize_axis_index(axis, len(shape_of(a))))
 
