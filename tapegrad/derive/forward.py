@@ -67,7 +67,7 @@ class _State:
         op, gates, found = entry.op, self.gates, self.found
         out, inputs = self.value(entry.output), tuple(map(self.value, entry.inputs))
         arriving = [
-            gates.past_zeros(entry, i, found[slot], inputs, found) if slot in self.rough else found.get(slot)
+            gates.past_zeros(entry, i, found[slot], inputs) if slot in self.rough else found.get(slot)
             for i, slot in enumerate(entry.inputs)
         ]
         still = [i for i, slot in enumerate(entry.inputs) if slot in self.still and gates.spreads(entry, i)]
@@ -75,7 +75,7 @@ class _State:
         if tangent is None:
             return
         moving = [i for i, slot in enumerate(entry.inputs) if slot in found and op.differentiable(i)]
-        if gates.stills(entry, found) or any(entry.inputs[i] in self.still for i in moving):
+        if gates.stills(entry) or any(entry.inputs[i] in self.still for i in moving):
             self.still.add(entry.output)
         if any(entry.inputs[i] in self.rough or gates.spreads(entry, i) for i in moving):
             self.rough.add(entry.output)

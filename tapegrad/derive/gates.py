@@ -11,52 +11,17 @@ logarithm, a quotient, a root of an array. A scalar that is not finite leaves no
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import cache
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from tapegrad.derive.rules import vjp
+from tapegrad.derive.ranges import ends_infinity, has_elements, ranges
 from tapegrad.ops.elementwise import mul
 from tapegrad.ops.indexing import concatenate, getitem, scatter
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import equal, isfinite, isinf, logical_and, where
-from tapegrad.ops.registry import FLOAT, Elementwise, Linear, Op, broadcast
+from tapegrad.ops.registry import Elementwise, Linear
 from tapegrad.tape import Entry, Tape
-
-# What ops are asked at. Large numbers are not among them: where an exponential overflows, so does the rest.
-_FINITE = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)
-_ORDINARY = 0.7
-
-
-@cache
-def singular_arguments(op: Op) -> frozenset[int]:
-    """The arguments at some finite value of which an elementwise op, or a slope of it, is not finite."""
-    if not isinstance(op.rule, Elementwise):
-        return frozenset()
-    n = len(op.rule.partials)
-    found = set()
-    for j, x in product(range(n), _FINITE):
-        inputs = tuple(np.array([x if i == j else _ORDINARY]) for i in range(n))
-        with np.errstate(all="ignore"):
-            out = op(*inputs)
-            slopes = [
-                vjp(op, i, np.ones(1), out, inputs, {}, False) for i in range(n) if op.differentiable(i)
-            ]
-        if not np.isfinite([out, *slopes]).all():
-            found.add(j)
-    return frozenset(found)
-
-
-@cache
-def ends_infinity(op: Op) -> bool:
-    """Whether an elementwise op of one argument is finite at an infinity, as ``exp`` is at minus infinity."""
-    if not isinstance(op.rule, Elementwise) or len(op.rule.partials) != 1:
-        return False
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(op(np.array([np.inf, -np.inf]))).any())
 
 
 class Gates:
@@ -68,77 +33,60 @@ class Gates:
         The constants.
     wild : set of int
         Slots in which some elements may be infinite or NaN and others not.
+    fixed : set of int
+        Slots that depend on no parameter, not even by a comparison or a sign.
     """
 
     def __init__(self, tape: Tape) -> None:
         self.avals = tape.avals
         self.known: dict[int, Any] = dict(tape.constants)
-        self.wild = {slot for slot, value in self.known.items() if not _is_finite(value)}
+        self.wild = {slot for slot, found in ranges(tape).items() if found.wild}
+        self.fixed = set(self.known).union(tape.data)
         for entry in tape.entries:
-            if self.avals[entry.output].dtype == FLOAT and self._may_be_wild(entry):
-                self.wild.add(entry.output)
-
-    def _may_be_wild(self, entry: Entry) -> bool:
-        counted = [j for j, slot in enumerate(entry.inputs) if self._has_elements(slot, entry)]
-        if any(entry.inputs[j] in self.wild for j in counted):
-            return True
-        return not singular_arguments(entry.op).isdisjoint(counted)
-
-    def _has_elements(self, slot: int, entry: Entry) -> bool:
-        """Whether a slot is not one number for all elements of what an entry makes."""
-        return entry.op.shape is not broadcast or not self._is_scalar(slot) or self._is_scalar(entry.output)
-
-    def _is_scalar(self, slot: int) -> bool:
-        return self.avals[slot].shape == ()
+            if self.fixed.issuperset(entry.inputs):
+                self.fixed.add(entry.output)
 
     # What reaches what --------------------------------------------------------------------------------------
 
     def spreads(self, entry: Entry, i: int) -> bool:
         """Whether the slope in input `i` may be infinite or NaN for some elements."""
         rule = entry.op.rule
-        if isinstance(rule, Linear) or (
-            isinstance(rule, Elementwise) and isinstance(rule.partials[i], float)
-        ):
+        is_constant = isinstance(rule, Elementwise) and isinstance(rule.partials[i], float)
+        if is_constant or isinstance(rule, Linear):
             return False
         if entry.op is mul:
             other = entry.inputs[1 - i]
-            return other in self.wild and self._has_elements(other, entry)
+            return other in self.wild and has_elements(entry, other, self.avals)
         return entry.output in self.wild
 
     def arrives_in_elements(self, entry: Entry, i: int) -> bool:
         """Whether a cotangent is not spread, as one number, over all elements of input `i`."""
-        return entry.op is getitem or not self._is_scalar(entry.output) or self._is_scalar(entry.inputs[i])
+        made, read = self.avals[entry.output].shape, self.avals[entry.inputs[i]].shape
+        return made != () or read == () or entry.op is getitem
 
-    def stills(self, entry: Entry, moving: Collection[int]) -> bool:
+    def stills(self, entry: Entry) -> bool:
         """Whether a step brings zeros into tangents that no change of the parameters makes other than 0."""
         op = entry.op
         # The slope of abs, too, is 0 at 0, but that is where it begins to move.
         if op is scatter or (op.masks and not isinstance(op.rule, Elementwise)):
             return True
-        fixed = [slot for slot in entry.inputs if slot not in moving]
         if op is concatenate:
-            return bool(fixed)
+            return not self.fixed.isdisjoint(entry.inputs)
         if op in (mul, matmul):
-            return any(self._may_hold_zero(slot) for slot in fixed)
+            return any(self._is_fixed_with_zeros(slot) for slot in entry.inputs)
         return self._ends_infinity(entry)
 
-    def _may_hold_zero(self, slot: int) -> bool:
-        return slot not in self.known or not np.all(self.known[slot])
+    def _is_fixed_with_zeros(self, slot: int) -> bool:
+        return slot in self.fixed and (slot not in self.known or not np.all(self.known[slot]))
 
     def _ends_infinity(self, entry: Entry) -> bool:
         return entry.inputs[0] in self.wild and ends_infinity(entry.op)
 
     # The gates ----------------------------------------------------------------------------------------------
 
-    def past_zeros(
-        self, entry: Entry, i: int, moved: Any, inputs: tuple[Any, ...], moving: Collection[int]
-    ) -> Any:
-        """A tangent or cotangent that may be infinite, and 0 where input `i` is multiplied by a fixed 0.
-
-        `moving` are the slots that the parameters move.
-        """
-        other = entry.inputs[1 - i] if entry.op is mul else None
-        if other is None or other in moving or not self._may_hold_zero(other):
+    def past_zeros(self, entry: Entry, i: int, moved: Any, inputs: tuple[Any, ...]) -> Any:
+        """A tangent or cotangent that may be infinite, and 0 where input `i` is multiplied by a fixed 0."""
+        if entry.op is not mul or not self._is_fixed_with_zeros(entry.inputs[1 - i]):
             return moved
         return where(equal(inputs[1 - i], 0.0), 0.0, moved)
 
@@ -152,20 +100,12 @@ class Gates:
             return ct
         return where(logical_and(isinf(inputs[0]), isfinite(out)), 0.0, ct)
 
-    def is_fixed_matrix(self, entry: Entry, i: int, gated: bool, moving: Collection[int]) -> bool:
-        """Whether an entry multiplies input `i` by a matrix of its own zeros, which keep a cotangent out.
+    def is_fixed_matrix(self, entry: Entry, i: int, gated: bool) -> bool:
+        """Whether an entry multiplies input `i` by a fixed matrix whose zeros keep a cotangent out.
 
         If the matrix holds infinities and NaN itself, the zeros of a gated cotangent come first.
         """
-        if entry.op is not matmul or entry.inputs[1 - i] in moving:
+        if entry.op is not matmul or not self._is_fixed_with_zeros(entry.inputs[1 - i]):
             return False
         matrix = entry.inputs[1 - i]
-        is_tame = matrix in self.known and matrix not in self.wild
-        return self._may_hold_zero(matrix) and (is_tame or not gated)
-
-
-def _is_finite(value: Any) -> bool:
-    if getattr(value, "dtype", FLOAT) != FLOAT:
-        return True
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(np.sum(value)) or np.isfinite(value).all())
+        return not gated or (matrix in self.known and matrix not in self.wild)

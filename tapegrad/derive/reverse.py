@@ -94,9 +94,9 @@ class _State:
     def _contribution(self, entry: Entry, i: int, out: Any, inputs: tuple[Any, ...]) -> Any:
         ct, is_gated = self.cotangents[entry.output], entry.output in self.gated
         if entry.output in self.rough:
-            if self.gates.is_fixed_matrix(entry, i, is_gated, self.active):
+            if self.gates.is_fixed_matrix(entry, i, is_gated):
                 return through_zeros(i, ct, *inputs)
-            ct = self.gates.past_zeros(entry, i, ct, inputs, self.active)
+            ct = self.gates.past_zeros(entry, i, ct, inputs)
             ct = self.gates.past_infinities(entry, ct, out, inputs)
         return vjp(entry.op, i, ct, out, inputs, dict(entry.attrs), is_gated)
 

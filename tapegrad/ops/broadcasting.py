@@ -200,7 +200,9 @@ def _gated_mul(ct: Any, factor: Any, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(factor)))
     np.multiply(ct, factor, out=out)
-    return write_where(np.equal(ct, 0.0), 0.0, out, out)
+    # The gate matters where it keeps out NaN, and the sum of the squares tells quickly whether there is one.
+    total = np.vdot(out, out)
+    return out if total == total else write_where(np.equal(ct, 0.0), 0.0, out, out)
 
 
 def _gated_jvp(i: int, t: Any, out: Any, ct: Any, factor: Any) -> Any:

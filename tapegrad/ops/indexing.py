@@ -365,10 +365,16 @@ def outer(a: Any, b: Any) -> Any:
 @implements(np.tril)
 def tril(m: Any, k: int = 0) -> Any:
     """NumPy's `tril`."""
-    return where(np.tri(*shape_of(m)[-2:], k=k, dtype=bool), m, 0.0)
+    return where(_triangle(m, k), m, 0.0)
+
+
+def _triangle(m: Any, k: int) -> Any:
+    # Of a vector NumPy makes a matrix with that in each row.
+    shape = shape_of(m)
+    return np.tri(shape[-2] if len(shape) > 1 else shape[0], shape[-1], k=k, dtype=bool)
 
 
 @implements(np.triu)
 def triu(m: Any, k: int = 0) -> Any:
     """NumPy's `triu`."""
-    return where(np.tri(*shape_of(m)[-2:], k=k - 1, dtype=bool), 0.0, m)
+    return where(_triangle(m, k - 1), 0.0, m)
