@@ -197,7 +197,7 @@ def test_a_hessian_whose_value_and_gradient_are_finite():
         "value and gradient of smooth_but_for_zero are finite, but not its Hessian in s:"
     )
     assert np.isnan(f.hessian_flat(np.array([0.5, 0.0]))).any()
-    assert np.isnan(f.hvp_flat(np.array([0.5, 0.0]), np.array([0.0, 1.0]))).any()
+    assert np.isnan(f.hvp_flat(np.array([0.5, 0.0]), np.array([1.0, 0.0]))).any()
 
 
 def test_a_fit_whose_hessian_is_not_finite_says_where():

@@ -70,7 +70,12 @@ class _State:
             gates.past_zeros(entry, i, found[slot], inputs) if slot in self.rough else found.get(slot)
             for i, slot in enumerate(entry.inputs)
         ]
-        still = [i for i, slot in enumerate(entry.inputs) if slot in self.still and gates.spreads(entry, i)]
+        is_zero_rounded = entry.output in gates.underflowing
+        still = [
+            i
+            for i, slot in enumerate(entry.inputs)
+            if is_zero_rounded or (slot in self.still and gates.spreads(entry, i))
+        ]
         tangent = jvp(op, tuple(arriving), out, inputs, dict(entry.attrs), still)
         if tangent is None:
             return

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.derive.ranges import ends_infinity, has_elements, ranges
-from tapegrad.ops.elementwise import mul
+from tapegrad.derive.ranges import ends_infinity, has_elements, may_underflow, ranges
+from tapegrad.ops.elementwise import logaddexp, logaddexp2, mul, share
 from tapegrad.ops.indexing import concatenate, getitem, scatter
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import equal, isfinite, isinf, logical_and, where
-from tapegrad.ops.registry import Elementwise, Linear
+from tapegrad.ops.reductions import logsumexp_
+from tapegrad.ops.registry import Elementwise, Linear, Op
 from tapegrad.tape import Entry, Tape
 
 
@@ -33,6 +34,9 @@ class Gates:
         The constants.
     wild : set of int
         Slots in which some elements may be infinite or NaN and others not.
+    underflowing : set of int
+        Slots of ops whose slope is infinite where a positive number has been rounded to 0. Its own slope has
+        been rounded to 0 as well, and a sum of exponentials of such slots does not see them.
     fixed : set of int
         Slots that depend on no parameter, not even by a comparison or a sign.
     """
@@ -40,7 +44,11 @@ class Gates:
     def __init__(self, tape: Tape) -> None:
         self.avals = tape.avals
         self.known: dict[int, Any] = dict(tape.constants)
-        self.wild = {slot for slot, found in ranges(tape).items() if found.wild}
+        found = ranges(tape)
+        self.wild = {slot for slot, held in found.items() if held.wild}
+        self.underflowing = {
+            entry.output for entry in tape.entries if may_underflow(entry, tape.avals, found)
+        }
         self.fixed = set(self.known).union(tape.data)
         for entry in tape.entries:
             if self.fixed.issuperset(entry.inputs):
@@ -59,6 +67,10 @@ class Gates:
             return other in self.wild and has_elements(entry, other, self.avals)
         return entry.output in self.wild
 
+    def quenches(self, op: Op) -> bool:
+        """Whether a cotangent can become 0 because an exponential is."""
+        return ends_infinity(op) or op in (logaddexp, logaddexp2, logsumexp_, share)
+
     def arrives_in_elements(self, entry: Entry, i: int) -> bool:
         """Whether a cotangent is not spread, as one number, over all elements of input `i`."""
         made, read = self.avals[entry.output].shape, self.avals[entry.inputs[i]].shape
@@ -68,13 +80,22 @@ class Gates:
         """Whether a step brings zeros into tangents that no change of the parameters makes other than 0."""
         op = entry.op
         # The slope of abs, too, is 0 at 0, but that is where it begins to move.
-        if op is scatter or (op.masks and not isinstance(op.rule, Elementwise)):
+        if op is scatter or (op.masks and op is not getitem and not isinstance(op.rule, Elementwise)):
             return True
         if op is concatenate:
             return not self.fixed.isdisjoint(entry.inputs)
-        if op in (mul, matmul):
-            return any(self._is_fixed_with_zeros(slot) for slot in entry.inputs)
+        if op is matmul:
+            return any(self._has_zero_line(slot, -1 - i) for i, slot in enumerate(entry.inputs))
+        if op is mul:
+            return any(map(self._is_fixed_with_zeros, entry.inputs))
         return self._ends_infinity(entry)
+
+    def _has_zero_line(self, slot: int, axis: int) -> bool:
+        """Whether a fixed factor of a matrix product can make a whole row or column of it 0."""
+        if slot not in self.fixed or slot not in self.known:
+            return slot in self.fixed
+        matrix = self.known[slot]
+        return not np.any(matrix, axis=max(axis, -np.ndim(matrix))).all()
 
     def _is_fixed_with_zeros(self, slot: int) -> bool:
         return slot in self.fixed and (slot not in self.known or not np.all(self.known[slot]))

@@ -5,7 +5,7 @@ The ops themselves are asked, at a few points of each sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from functools import cache
 from itertools import product
@@ -14,16 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.derive.rules import vjp
-from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, broadcast
+from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products, broadcast
 from tapegrad.tape import Entry, Tape
 
 
 class Sign(IntEnum):
-    """What is known of the sign of all elements."""
+    """What is known of the sign of all elements; a positive one may be rounded to 0, unless it stays away."""
 
     ANY = 0
     NOT_NEGATIVE = 1
     POSITIVE = 2
+    AWAY = 3
 
 
 class Range(NamedTuple):
@@ -38,6 +39,14 @@ _POINTS = {
     Sign.ANY: (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0),
     Sign.NOT_NEGATIVE: (0.0, 0.5, 1.0, 2.0),
     Sign.POSITIVE: (0.5, 1.0, 2.0),
+    Sign.AWAY: (0.5, 1.0, 2.0),
+}
+# Further points, at which numbers are rounded to 0.
+_EXTREMES = {
+    Sign.ANY: (-np.inf, -1e300, 1e300, np.inf),
+    Sign.NOT_NEGATIVE: (1e300, np.inf),
+    Sign.POSITIVE: (5e-324, 1e300, np.inf),
+    Sign.AWAY: (1e300, np.inf),
 }
 _ORDINARY = 0.7
 _ANYTHING = Range(Sign.ANY, False)
@@ -62,11 +71,21 @@ def has_elements(entry: Entry, slot: int, avals: Sequence[Aval]) -> bool:
     return entry.op.shape is not broadcast or avals[slot].shape != () or avals[entry.output].shape == ()
 
 
+def may_underflow(entry: Entry, avals: Sequence[Aval], found: Mapping[int, Range]) -> bool:
+    """Whether an op would be singular if elements that are positive in exact arithmetic were 0."""
+    signs = tuple([found.get(slot, _ANYTHING).sign for slot in entry.inputs])
+    rounded = [
+        Sign.NOT_NEGATIVE if sign is Sign.POSITIVE and has_elements(entry, slot, avals) else sign
+        for sign, slot in zip(signs, entry.inputs, strict=True)
+    ]
+    return singular_arguments(entry.op, tuple(rounded)) != singular_arguments(entry.op, signs)
+
+
 def _of_entry(entry: Entry, avals: Sequence[Aval], inputs: list[Range]) -> Range:
     op = entry.op
     counted = [j for j, slot in enumerate(entry.inputs) if has_elements(entry, slot, avals)]
     wild = any(inputs[j].wild for j in counted)
-    if isinstance(op.rule, Elementwise):
+    if op.shape is broadcast and isinstance(op.rule, (Elementwise, Products)):
         signs = tuple([x.sign for x in inputs])
         is_singular = not singular_arguments(op, signs).isdisjoint(counted)
         return Range(_sign(op, tuple(inputs)), wild or is_singular)
@@ -80,13 +99,15 @@ def _of_constant(value: Any) -> Range:
     with np.errstate(all="ignore"):
         lowest = np.min(value, initial=np.inf)
         finite = np.isfinite(np.sum(value)) or np.isfinite(value).all()
-    sign = Sign.POSITIVE if lowest > 0.0 else Sign.NOT_NEGATIVE if lowest >= 0.0 else Sign.ANY
+    sign = Sign.AWAY if lowest > 0.0 else Sign.NOT_NEGATIVE if lowest >= 0.0 else Sign.ANY
     return Range(sign, not finite)
 
 
 @cache
 def singular_arguments(op: Op, signs: tuple[Sign, ...]) -> frozenset[int]:
     """The arguments at some finite value of which an elementwise op, or a slope of it, is not finite."""
+    if not isinstance(op.rule, Elementwise):
+        return frozenset()
     found = set()
     for j, sign in enumerate(signs):
         for x in _POINTS[sign]:
@@ -104,13 +125,14 @@ def singular_arguments(op: Op, signs: tuple[Sign, ...]) -> frozenset[int]:
 def _sign(op: Op, inputs: tuple[Range, ...]) -> Sign:
     if len(inputs) > 2:
         return Sign.ANY
-    points = []
-    for sign, wild in inputs:
-        infinities = (np.inf,) if sign else (np.inf, -np.inf)
-        points.append(_POINTS[sign] + infinities * wild)
+    infinities = {True: (np.inf, -np.inf), False: ()}
+    ordinary = [_POINTS[sign] + infinities[wild][: 1 if sign else 2] for sign, wild in inputs]
+    extreme = [_POINTS[sign] + _EXTREMES[sign] for sign, _ in inputs]
     with np.errstate(all="ignore"):
-        out = op(*map(np.array, zip(*product(*points), strict=True)))
-    return Sign.POSITIVE if np.all(out > 0.0) else Sign.NOT_NEGATIVE if np.all(out >= 0.0) else Sign.ANY
+        out, rounded = (op(*map(np.array, zip(*product(*x), strict=True))) for x in (ordinary, extreme))
+    if np.all(out > 0.0):
+        return Sign.AWAY if np.all(rounded > 0.0) else Sign.POSITIVE
+    return Sign.NOT_NEGATIVE if np.all(out >= 0.0) else Sign.ANY
 
 
 @cache

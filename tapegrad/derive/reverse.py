@@ -67,13 +67,14 @@ def steps_back(
 
 @dataclass
 class _State:
-    """Cotangents under way: whose zeros are gated, and which may hold infinities."""
+    """Cotangents under way: whose zeros are gated, or come from exponentials; which may hold infinities."""
 
     value: Callable[[int], Any]
     cotangents: dict[int, Any]
     active: set[int]
     gates: Gates
     gated: set[int] = field(default_factory=set)
+    quenched: set[int] = field(default_factory=set)
     rough: set[int] = field(default_factory=set)
 
     def step(self, entry: Entry) -> None:
@@ -88,11 +89,14 @@ class _State:
             self.cotangents[slot] = contribution if known is None else known + contribution
             if is_gated or op.masks:
                 self.gated.add(slot)
+            if entry.output in self.quenched or gates.quenches(op):
+                self.quenched.add(slot)
             if gates.spreads(entry, i) or (is_rough and gates.arrives_in_elements(entry, i)):
                 self.rough.add(slot)
 
     def _contribution(self, entry: Entry, i: int, out: Any, inputs: tuple[Any, ...]) -> Any:
-        ct, is_gated = self.cotangents[entry.output], entry.output in self.gated
+        ct, slot = self.cotangents[entry.output], entry.output
+        is_gated = slot in self.gated or (slot in self.quenched and slot in self.gates.underflowing)
         if entry.output in self.rough:
             if self.gates.is_fixed_matrix(entry, i, is_gated):
                 return through_zeros(i, ct, *inputs)

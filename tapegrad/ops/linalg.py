@@ -121,8 +121,8 @@ matmul = register(
 
 
 def _gated_matmul(ct: Any, factor: Any, out: Any = None) -> Any:
-    # np.dot comes to its operands in half the time.
-    product = np.dot if np.ndim(ct) == 1 and np.ndim(factor) == 2 else np.matmul
+    # To a matrix and a vector np.dot comes in half the time.
+    product = np.dot if {np.ndim(ct), np.ndim(factor)} == {1, 2} else np.matmul
     found = product(ct, factor) if out is None else product(ct, factor, out=out)
     total = np.vdot(found, found)
     if total == total:
