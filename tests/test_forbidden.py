@@ -5,9 +5,10 @@ from __future__ import annotations
 import mpmath as mp
 import numpy as np
 import pytest
+from scipy import special
 
 import tapegrad as tg
-from tapegrad.special import logsumexp
+from tapegrad.special import logsumexp, softmax
 
 M = np.array([1.0, 0.0])
 
@@ -190,3 +191,28 @@ def test_forbidden_transitions(transitions, total):
     np.testing.assert_allclose(f.hessian(AT), hessian, rtol=1e-12)
     np.testing.assert_allclose(f.hessian(AT, sparse=True).toarray(), hessian, rtol=1e-12)
     assert np.isfinite(f.third(AT, np.ones(3))).all()
+
+
+# Numbers that are positive and have been rounded to 0 -------------------------------------------------------
+
+FAR = np.array([1.0, -1600.0])
+POSITIVE = {
+    "softmax by hand": lambda t: np.exp(t * FAR) / np.exp(t * FAR).sum(),
+    "softmax": lambda t: softmax(t * FAR),
+    "expit": lambda t: special.expit(t * FAR),
+    "ndtr": lambda t: special.ndtr(t * FAR),
+    "density": lambda t: np.exp(-0.5 * (t - np.array([1.0, 60.0])) ** 2) / np.sqrt(2.0 * np.pi),
+    "product": lambda t: np.exp(t * FAR) * np.exp(np.sin(t)),
+}
+
+
+@pytest.mark.parametrize("positive", POSITIVE)
+@pytest.mark.parametrize("total", ["by hand", "without the largest", "logsumexp", "reduce"])
+def test_what_was_rounded_to_zero_has_no_influence(positive, total):
+    weights = np.array([0.3, 1.0])
+    f = tg.trace(lambda t: SUMS[total](np.log(POSITIVE[positive](t)) + weights), 0.01)
+    first = tg.trace(lambda t: np.log(POSITIVE[positive](t)[0]) + weights[0], 0.01)
+    assert POSITIVE[positive](0.5)[1] == 0.0
+    assert f(0.5) == pytest.approx(first(0.5), rel=1e-14)
+    assert f.grad(0.5) == pytest.approx(first.grad(0.5), rel=1e-13)
+    assert f.hessian(0.5).item() == pytest.approx(first.hessian(0.5).item(), rel=1e-12)

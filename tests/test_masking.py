@@ -213,3 +213,33 @@ def test_a_level_that_no_row_has_in_sufficient_statistics(f):
     assert tape(at) == pytest.approx(f(at), rel=1e-13)
     assert tape.grad(at)[0] == 0.0
     assert np.isfinite(tape.grad(at)).all()
+
+
+Z = np.array([[1.0, 2.0, 0.5], [np.nan, 1.0, 2.0], [3.0, 1.0, 0.3], [np.inf, 1.0, 1.0], [0.0, -np.inf, 1.0]])
+S = np.array([np.eye(2) + 0.1, np.full((2, 2), np.nan), 2.0 * np.eye(2) + 0.3, *np.full((2, 2, 2), np.nan)])
+WHOLE = np.array([True, False, True, False, False])
+ROW_BY_ROW = {
+    "prod": lambda z, s, b: np.prod(z * b, axis=1),
+    "cumprod": lambda z, s, b: np.cumprod(z * b, axis=1).sum(axis=1),
+    "logsumexp": lambda z, s, b: tgs.logsumexp(z * b, axis=1),
+    "softmax": lambda z, s, b: tgs.softmax(z * b, axis=1)[:, 0],
+    "std": lambda z, s, b: np.std(z * b, axis=1),
+    "norm": lambda z, s, b: np.linalg.norm(z * b, axis=1),
+    "median": lambda z, s, b: np.median(z * b, axis=1),
+    "quadratic form": lambda z, s, b: ((z * b)[:, None, :] @ (z * b)[:, :, None])[:, 0, 0],
+    "slogdet": lambda z, s, b: np.linalg.slogdet(s * b[0] + b[1] * np.eye(2))[1],
+    "det": lambda z, s, b: np.linalg.det(s * b[0] + b[1] * np.eye(2)),
+    "inv": lambda z, s, b: np.linalg.inv(s * b[0] + b[1] * np.eye(2))[:, 0, 0],
+    "solve": lambda z, s, b: np.linalg.solve(s * b[0] + b[1] * np.eye(2), z[:, :2, None])[:, 0, 0],
+    "cholesky": lambda z, s, b: np.linalg.cholesky(s * b[0] + b[1] * np.eye(2))[:, 1, 1],
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ROW_BY_ROW)
+def test_rows_of_nan_behind_what_works_row_by_row(name):
+    f, at = ROW_BY_ROW[name], np.array([0.7, 0.4, 0.9])
+    masked = tg.trace(lambda b: np.where(WHOLE, f(Z, S, b), 0.0).sum(), at)
+    whole = tg.trace(lambda b: f(Z[WHOLE], S[WHOLE], b).sum(), at)
+    np.testing.assert_allclose(masked.grad(at), whole.grad(at), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(masked.hessian(at), whole.hessian(at), rtol=1e-11, atol=1e-13)

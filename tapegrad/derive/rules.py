@@ -30,7 +30,8 @@ def vjp(
         transpose = rule.gated if gated and rule.gated is not None else rule.transpose
         return transpose(i, ct, *inputs, **attrs)
     assert isinstance(rule, Products)
-    return rule.vjp(i, ct, out, *inputs, **attrs)
+    back = rule.gated if gated and rule.gated is not None else rule.vjp
+    return back(i, ct, out, *inputs, **attrs)
 
 
 def jvp(

@@ -18,6 +18,7 @@ from tapegrad.ops.broadcasting import (
     axes_of,
     broadcast_to,
     expand,
+    gated_mul,
     reduced,
     reduction_links,
     reduction_rows,
@@ -25,7 +26,7 @@ from tapegrad.ops.broadcasting import (
 )
 from tapegrad.ops.elementwise import absolute, exp, log, positive, sign, sqrt, square
 from tapegrad.ops.indexing import concatenate, flip, getitem
-from tapegrad.ops.logic import equal, isfinite, minimum, where
+from tapegrad.ops.logic import equal, greater, isfinite, minimum, not_equal, where
 from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, to_float
 
@@ -146,6 +147,7 @@ prod_ = register(
         Products(
             jvp=lambda i, t, out, x, axis: sum(t * _others(x, axis), axis),
             vjp=lambda i, ct, out, x, axis: expand(ct, x, (axis,)) * _others(x, axis),
+            gated=lambda i, ct, out, x, axis: gated_mul(expand(ct, x, (axis,)), _others(x, axis)),
         ),
         samples=(
             ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
@@ -196,6 +198,12 @@ def _cumprod_vjp(i: int, ct: Any, out: Any, x: Any, axis: int) -> Any:
     return _behind(out, axis, 1, np.ones) * flip(_recurrence(following, flip(ct, axis), axis), axis)
 
 
+def _gated_cumprod_vjp(i: int, ct: Any, out: Any, x: Any, axis: int) -> Any:
+    # An element counts for all products from its own on.
+    counts = greater(cumsum_(flip(to_float(not_equal(ct, 0.0)), axis), axis=axis), 0.0)
+    return where(flip(counts, axis), _cumprod_vjp(i, ct, out, x, axis), 0.0)
+
+
 def _cumprod(x: Any, axis: int, out: Any = None) -> Any:
     return np.multiply.accumulate(x, axis=axis, out=out)
 
@@ -205,7 +213,7 @@ cumprod_ = register(
         "cumprod",
         _cumprod,
         lambda shape, axis: shape,
-        Products(_cumprod_jvp, _cumprod_vjp),
+        Products(_cumprod_jvp, _cumprod_vjp, _gated_cumprod_vjp),
         samples=(
             ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
             ((np.array([0.5, 0.0, 2.0, 0.0, 3.0]),), {"axis": 0}),
@@ -361,6 +369,9 @@ logsumexp_ = register(
         Products(
             jvp=lambda i, t, out, x, axis, keepdims: sum(t * _weights(out, x, axis), axis, keepdims),
             vjp=lambda i, ct, out, x, axis, keepdims: expand(ct, x, axis) * _weights(out, x, axis),
+            gated=lambda i, ct, out, x, axis, keepdims: gated_mul(
+                expand(ct, x, axis), _weights(out, x, axis)
+            ),
         ),
         links=reduction_links,
         rows=reduction_rows,
