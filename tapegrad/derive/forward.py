@@ -27,6 +27,7 @@ def push(
     value: Callable[[int], Any],
     tangents: dict[int, Any],
     visit: Callable[[Source | None], None] = lambda source: None,
+    gates: Gates | None = None,
 ) -> dict[int, Any]:
     """Carry tangents from the leaves to every slot that they move.
 
@@ -39,13 +40,15 @@ def push(
         Tangents of leaf slots; those left out are zero.
     visit : callable, optional
         Told the source line of each entry before its rule runs.
+    gates : Gates, optional
+        Those of the tape, for who pushes several times.
 
     Returns
     -------
     dict
         The tangent of every slot where it is not zero by structure.
     """
-    state = _State(value, dict(tangents), Gates(tape))
+    state = _State(value, dict(tangents), gates or Gates(tape))
     for entry in tape.entries:
         if tape.avals[entry.output].dtype == FLOAT and not state.found.keys().isdisjoint(entry.inputs):
             visit(entry.source)
@@ -107,13 +110,14 @@ def jacobian_by_columns(tape: Tape) -> Tape:
     out, so this is for printing and for tracing through; many products with `pushforward` are cheaper to run.
     """
     new = Continuation(tape)
-    rows = []
+    rows, gates = [], Gates(tape)
     for leaf in tape.parameters:
         shape = tape.avals[leaf].shape
         for i in range(size_of(shape)):
             basis = np.zeros(size_of(shape))
             basis[i] = 1.0
-            found = push(tape, new.value, {leaf: new.recorder.lift(basis.reshape(shape), FLOAT)}, new.visit)
+            tangents = {leaf: new.recorder.lift(basis.reshape(shape), FLOAT)}
+            found = push(tape, new.value, tangents, new.visit, gates)
             outputs = [new.value(s) for s in new.slots_or_zeros(found, tape.outputs)]
             parts = [reshape(out, shape=(1, size_of(out.shape))) for out in outputs]
             rows.append(concatenate(*parts, axis=1))

@@ -49,6 +49,7 @@ class Gates:
         self.underflowing = {
             entry.output for entry in tape.entries if may_underflow(entry, tape.avals, found)
         }
+        self._zeros: dict[tuple[int, int | None], bool] = {}
         self.fixed = set(self.known).union(tape.data)
         for entry in tape.entries:
             if self.fixed.issuperset(entry.inputs):
@@ -79,6 +80,8 @@ class Gates:
     def stills(self, entry: Entry) -> bool:
         """Whether a step brings zeros into tangents that no change of the parameters makes other than 0."""
         op = entry.op
+        if not self.wild:
+            return False
         # The slope of abs, too, is 0 at 0, but that is where it begins to move.
         if op is scatter or (op.masks and op is not getitem and not isinstance(op.rule, Elementwise)):
             return True
@@ -92,13 +95,19 @@ class Gates:
 
     def _has_zero_line(self, slot: int, axis: int) -> bool:
         """Whether a fixed factor of a matrix product can make a whole row or column of it 0."""
-        if slot not in self.fixed or slot not in self.known:
-            return slot in self.fixed
-        matrix = self.known[slot]
-        return not np.any(matrix, axis=max(axis, -np.ndim(matrix))).all()
+        return slot in self.fixed and self._holds_zeros(slot, max(axis, -len(self.avals[slot].shape)))
+
+    def _holds_zeros(self, slot: int, axis: int | None) -> bool:
+        """Whether a slot may hold a 0, or nothing but zeros along an axis."""
+        if slot not in self.known:
+            return True
+        if (slot, axis) not in self._zeros:
+            value = self.known[slot]
+            self._zeros[slot, axis] = not np.all(value if axis is None else np.any(value, axis=axis))
+        return self._zeros[slot, axis]
 
     def _is_fixed_with_zeros(self, slot: int) -> bool:
-        return slot in self.fixed and (slot not in self.known or not np.all(self.known[slot]))
+        return slot in self.fixed and self._holds_zeros(slot, None)
 
     def _ends_infinity(self, entry: Entry) -> bool:
         return entry.inputs[0] in self.wild and ends_infinity(entry.op)
