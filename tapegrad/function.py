@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from tapegrad.backends.lowering import lowered
 from tapegrad.backends.printer import print_plan
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
-from tapegrad.errors import NonFiniteWarning
+from tapegrad.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
 from tapegrad.paths import Tapes
@@ -23,8 +22,6 @@ from tapegrad.router import Router
 from tapegrad.stages import BLOCK, Plan
 from tapegrad.tape import Tape
 from tapegrad.tracing.params import Leaf, Structure, Vector, has_traced
-
-_FEW = 100  # elements, which Python adds up in less time than NumPy needs to begin
 
 
 class TracedFunction:
@@ -130,8 +127,8 @@ class TracedFunction:
         if vector is None:
             return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
         values = self._replay("value", vector, _copies)
-        if any(map(_has_nan, values)):
-            self._warn_nan("the value", vector, stacklevel=3)
+        if any(map(has_nan, values)):
+            warn_nan("the value", self._router.current, vector, 2)
         return self.outputs.build(values)
 
     def grad(self, theta: Any) -> Any:
@@ -155,8 +152,9 @@ class TracedFunction:
             value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
             return value, self.structure.build(gradients)
         (value, *gradients), _ = self._router.run("gradient", vector, _copies)
-        if value != value or any(map(_has_nan, gradients)):
-            self._warn_nan("the value" if value != value else "the gradient", vector, stacklevel=4)
+        if value != value or any(map(has_nan, gradients)):
+            what = "the value" if value != value else "the gradient"
+            warn_nan(what, self._router.current, vector, 3)
         return value, self.structure.build(gradients)
 
     def value_flat(self, vector: Vector) -> float:
@@ -190,6 +188,8 @@ class TracedFunction:
             further = self.structure.operands(v)
             return self.outputs.build(self._inline(lambda tapes: tapes.jvp, theta, further))
         (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
+        if has_nan(flat):
+            warn_nan("the derivative", self._router.current, vector, 2, "jvp", direction)
         return self.outputs.unravel(flat)
 
     def vjp(self, theta: Any, w: Any) -> Any:
@@ -205,7 +205,10 @@ class TracedFunction:
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
             return self.structure.build(self._inline(lambda tapes: tapes.vjp, theta, further))
-        (flat,) = self._replay("vjp", vector, self.structure.join, [self.outputs.ravel(w)])
+        cotangent = self.outputs.ravel(w)
+        (flat,) = self._replay("vjp", vector, self.structure.join, [cotangent])
+        if has_nan(flat):
+            warn_nan("the derivative", self._router.current, vector, 2, "vjp", cotangent)
         return self.unravel(flat)
 
     def jacobian(self, theta: Any, *, sparse: bool = False) -> Any:
@@ -228,14 +231,11 @@ class TracedFunction:
         if vector is None:
             (columns,) = self._inline(lambda tapes: tapes.jacobian, theta)
             return jacobians.split(transpose_(columns), self.outputs, self.structure)
-        if sparse:
-            return jacobians.sparse_jacobian(
-                partial(self._replay, vector=vector), self._router.path_at(vector)
-            )
-        dense = jacobians.dense_jacobian(
-            partial(self._replay, vector=vector), self._router.path_at(vector), self.outputs, self.structure
-        )
-        return jacobians.split(dense, self.outputs, self.structure)
+        find = jacobians.sparse_jacobian if sparse else jacobians.dense_jacobian
+        path = self._router.path_at(vector)
+        matrix = find(partial(self._replay, vector=vector), path, self.outputs, self.structure)
+        warn_nan_matrix("the Jacobian", path, vector, matrix, "jvp")
+        return matrix if sparse else jacobians.split(matrix, self.outputs, self.structure)
 
     def hvp(self, theta: Any, v: Any) -> Any:
         """The Hessian at `theta` times `v`, in the structure of the parameters."""
@@ -244,7 +244,15 @@ class TracedFunction:
         if vector is None or direction is None:
             further = self.structure.operands(v)
             return self.structure.build(self._inline(lambda tapes: tapes.hvp, theta, further))
-        return self.unravel(self._replay("hvp", vector, self.structure.join, [direction])[0])
+        product = self.hvp_flat(vector, direction)
+        if has_nan(product):
+            warn_nan("the Hessian times a vector", self._router.current, vector, 2, "hvp", direction)
+        return self.unravel(product)
+
+    def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
+        """The same for flat vectors, for optimisers; NaN comes without a warning."""
+        product: Vector = self._replay("hvp", vector, self.structure.join, [direction])[0]
+        return product
 
     def hessian(self, theta: Any, *, sparse: bool = False) -> Any:
         """The exact Hessian at `theta`, shape (p, p), in the order of `names`.
@@ -260,9 +268,16 @@ class TracedFunction:
         if vector is None:
             return self._inline(lambda tapes: tapes.hessian, theta)[0]
         if sparse:
-            return jacobians.sparse_hessian(
+            matrix = jacobians.sparse_hessian(
                 partial(self._replay, vector=vector), self._router.path_at(vector)
             )
+        else:
+            matrix = self.hessian_flat(vector)
+        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp")
+        return matrix
+
+    def hessian_flat(self, vector: Vector) -> Vector:
+        """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning."""
         if self._router.current.tapes.has_cheap_hessian:
             return _symmetric(self._replay("hessian", vector, _copies)[0])
         return self._by_columns("hvp", vector)
@@ -270,7 +285,10 @@ class TracedFunction:
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
         self._require_scalar("the third derivative")
-        return self._by_columns("third", np.concatenate([self.ravel(theta), self.ravel(v)]))
+        inputs = np.concatenate([self.ravel(theta), self.ravel(v)])
+        matrix = self._by_columns("third", inputs)
+        warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
+        return matrix
 
     def _by_columns(self, kind: str, inputs: Vector) -> Vector:
         return _symmetric(
@@ -290,14 +308,16 @@ class TracedFunction:
         return inspection.Values(path.tape, values, found)
 
     def explain(self, theta: Any) -> inspection.Explanation:
-        """Where the first NaN or infinity arises at `theta`, in the value or in an adjoint: print it.
+        """Where the first NaN or infinity arises at `theta`: print it.
 
-        It names the entry with your source line and the numbers that it was made of, or says that value and
-        gradient are finite. Where the function is not scalar, only its value is looked at.
+        It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
+        numbers that it was made of, or says that value and gradient are finite. Where the function is not
+        scalar, only its value is looked at.
         """
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
-        return inspection.explain(path.tape, evaluate(path.tape, vector, path.data))
+        rows = self.hvp_flat(vector, np.ones(vector.size)) if self.outputs.is_scalar else None
+        return explained(path, vector, self.names, rows)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -384,12 +404,6 @@ class TracedFunction:
             )
             raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
 
-    def _warn_nan(self, what: str, vector: Vector, stacklevel: int) -> None:
-        tape = self._router.current.tape
-        values = evaluate(tape, vector, self._router.current.data)
-        where = inspection.first_nan(tape, values)
-        warnings.warn(f"{what} of {tape.name} is NaN: {where}", NonFiniteWarning, stacklevel=stacklevel)
-
 
 def _symmetric(matrix: Vector) -> Vector:
     """Its symmetric part: the two halves of a Hessian differ in their last bits."""
@@ -407,16 +421,6 @@ def _copies(outputs: Sequence[Any]) -> list[Any]:
 
 def _copy(output: Any) -> Any:
     return output.copy() if output.ndim else float(output)
-
-
-def _has_nan(value: Any) -> bool:
-    if type(value) is float:
-        return value != value
-    if value.size < _FEW:
-        total = sum(value.ravel().tolist())
-        if total == total:  # NaN is not itself, and spreads; infinities of both signs make one, too
-            return False
-    return bool(np.isnan(value).any())
 
 
 def _first_float(outputs: Sequence[Any]) -> float:

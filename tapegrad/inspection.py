@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.derive.continuation import active_slots
-from tapegrad.derive.reverse import sweep
+from tapegrad.derive.reverse import steps_back
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, broadcast
 from tapegrad.recording import data_array
@@ -133,7 +132,7 @@ class Explanation:
     Attributes
     ----------
     quantity : str or None
-        What it arises in: ``"value"`` or ``"adjoint"``; None where all is finite.
+        What it arises in: ``"value"``, ``"adjoint"`` or ``"hessian"``; None where all is finite.
     entry : Entry or None
         The entry it arises in; None where all is finite, or where a parameter or data hold it already.
     operands : tuple of (str, value)
@@ -163,15 +162,25 @@ def explain(tape: Tape, values: Sequence[Any]) -> Explanation:
     return Explanation(None, None, (), finite + _masked(tape, values))
 
 
-def first_nan(tape: Tape, values: Sequence[Any]) -> str:
-    """In words, where the first NaN of an evaluation arises: in the value, or in an adjoint."""
+def first_nan(tape: Tape, values: Sequence[Any]) -> str | None:
+    """In words, where the first NaN of an evaluation arises, in value or adjoint; None if nowhere."""
     for slot in tape.outputs:
         if np.isnan(values[slot]).any():
             return _arises(tape, values, *_origin(tape, values, slot, np.isnan))
     turn = _turn(tape, values, np.isnan)
-    if turn is None:
-        return "it arises in no entry as recorded, but in the order that the passes put them in"
-    return f"it arises in {_backwards(tape, turn)}"
+    return None if turn is None else f"it arises in {_backwards(tape, turn)}"
+
+
+def explain_hessian(name: str, label: str, tape: Tape, values: Sequence[Any]) -> Explanation | None:
+    """Where the first NaN or infinity of a row of the Hessian arises, by the tape of its product; or None."""
+    for slot in tape.outputs:
+        if _nonfinite(values[slot]).any():
+            found = _explained_value(tape, values, slot)
+            where = _arises(tape, values, *_origin(tape, values, slot, _nonfinite))
+            text = f"value and gradient of {name} are finite, but not its Hessian in {label}: {where}"
+            text = "\n".join([text, *found.text.splitlines()[1:]])
+            return Explanation("hessian", found.entry, found.operands, text)
+    return None
 
 
 def _nonfinite(value: Any) -> Any:
@@ -294,24 +303,17 @@ def _turn(tape: Tape, values: Sequence[Any], bad: Bad) -> Turn | None:
     active = active_slots(tape, tape.parameters)
     # Python's floats raise where IEEE arithmetic gives what is looked for here.
     ieee = [np.float64(value) if type(value) is float else value for value in values]
-
-    def after(steps: int) -> dict[int, Any]:
-        """The cotangents after the first steps of the sweep."""
-        last = replace(tape, entries=tape.entries[len(tape.entries) - steps :])
-        with np.errstate(all="ignore"):
-            return sweep(last, ieee.__getitem__, {tape.outputs[0]: np.float64(1.0)}, active)
-
-    def is_bad(found: dict[int, Any], slots: Iterable[int]) -> bool:
-        return any(np.any(bad(found[slot])) for slot in slots if slot in found)
-
-    if not is_bad(after(len(tape.entries)), tape.parameters):
-        return None
-    # What is bad stays bad, because cotangents only ever add up.
-    every = range(len(tape.avals))
-    steps = bisect_left(range(len(tape.entries)), True, key=lambda steps: is_bad(after(steps), every))
-    entry, found = tape.entries[len(tape.entries) - steps], after(steps)
-    slot = next(slot for slot in entry.inputs if slot in found and np.any(bad(found[slot])))
-    return Turn(entry, slot, found[entry.output], found[slot])
+    cotangents: dict[int, Any] = {tape.outputs[0]: np.float64(1.0)}
+    turned: dict[int, Turn] = {}
+    with np.errstate(all="ignore"):
+        for entry in steps_back(tape, ieee.__getitem__, cotangents, active):
+            for slot in entry.inputs:
+                if slot not in turned and slot in cotangents and np.any(bad(cotangents[slot])):
+                    turned[slot] = Turn(entry, slot, cotangents[entry.output], cotangents[slot])
+    turn = next((turned[slot] for slot in tape.parameters if slot in turned), None)
+    while turn is not None and turn.entry.output in turned:
+        turn = turned[turn.entry.output]
+    return turn
 
 
 def _backwards(tape: Tape, turn: Turn) -> str:

@@ -25,7 +25,7 @@ def dense_jacobian(replay: Replay, path: Path, outputs: Structure, params: Struc
     if waist is not None and 2 * waist < min(params.size, outputs.size):
         before = np.array(replay("to_waist", read=params.join, directions=np.eye(waist)))
         behind = np.array(replay("from_waist", read=outputs.join, directions=np.eye(waist)))
-        product: Vector = behind.T @ before
+        product: Vector = behind.reshape(waist, outputs.size).T @ before.reshape(waist, params.size)
         return product
     if params.size <= outputs.size:
         columns = replay("jvp", read=outputs.join, directions=np.eye(params.size))
@@ -53,7 +53,7 @@ def sparse_hessian(replay: Replay, path: Path) -> Any:
     return colouring.matrix(np.array(products))
 
 
-def sparse_jacobian(replay: Replay, path: Path) -> Any:
+def sparse_jacobian(replay: Replay, path: Path, outputs: Structure, params: Structure) -> Any:
     """The Jacobian as a csc_array: by columns (forward) or rows (reverse), whichever need fewer colours."""
     by_columns, by_rows = path.tapes.jacobian_colourings
     if by_columns.count <= by_rows.count:

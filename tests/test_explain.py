@@ -146,3 +146,64 @@ def test_the_warning_names_the_adjoint():
         tg.NonFiniteWarning, match=r"it arises in the adjoint of a, carried back through sqrt\(a\)"
     ):
         assert np.isnan(tape.grad(0.0))
+
+
+# Further derivatives ----------------------------------------------------------------------------------------
+
+
+def cancelling(m, s):
+    power = s**1.5
+    return 2.0 * power - np.sqrt(s) * s - (m - 1.0) ** 2
+
+
+AT_ZERO = dict(m=0.5, s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("what", "derivative"),
+    [
+        ("the Hessian of cancelling", lambda f: f.hessian(AT_ZERO)),
+        ("the Hessian of cancelling", lambda f: f.hessian(AT_ZERO, sparse=True).toarray()),
+        ("the Hessian times a vector of cancelling", lambda f: f.hvp(AT_ZERO, [0.0, 1.0])["s"]),
+        ("the third derivative of cancelling", lambda f: f.third(AT_ZERO, [1.0, 1.0])),
+        ("the Jacobian of cancelling", lambda f: f.jacobian(AT_ZERO)["s"]),
+        ("the Jacobian of cancelling", lambda f: f.jacobian(AT_ZERO, sparse=True).toarray()),
+        ("the derivative of cancelling", lambda f: f.jvp(AT_ZERO, [0.0, 1.0])),
+        ("the derivative of cancelling", lambda f: f.vjp(AT_ZERO, 1.0)["s"]),
+    ],
+)
+def test_a_derivative_that_is_nan_warns_with_entry_and_line(what, derivative):
+    f = tg.trace(cancelling, dict(m=0.5, s=1.0))
+    with pytest.warns(tg.NonFiniteWarning, match=rf"{what} is NaN: it arises in .* at .*: `") as caught:
+        assert np.isnan(derivative(f)).any()
+    assert "np.sqrt(s)" in str(caught[0].message) or "s**1.5" in str(caught[0].message)
+    assert caught[0].filename == __file__
+
+
+def smooth_but_for_zero(m, s):
+    power = s**1.5
+    return 2.0 * power - 3.0 * s**1.5 * np.cos(s) - (m - 1.0) ** 2
+
+
+def test_a_hessian_whose_value_and_gradient_are_finite():
+    f = tg.trace(smooth_but_for_zero, dict(m=0.5, s=1.0))
+    assert np.isfinite(list(f.grad(AT_ZERO).values())).all()
+    with pytest.warns(tg.NonFiniteWarning, match=r"the Hessian of smooth_but_for_zero is NaN: it arises in"):
+        assert np.isnan(f.hessian(AT_ZERO)).any()
+    found = f.explain(AT_ZERO)
+    assert found.quantity == "hessian"
+    assert found.entry.source.text.startswith(("power = s**1.5", "return 2.0 * power - 3.0 * s**1.5"))
+    assert str(found).startswith(
+        "value and gradient of smooth_but_for_zero are finite, but not its Hessian in s:"
+    )
+    assert np.isnan(f.hessian_flat(np.array([0.5, 0.0]))).any()
+    assert np.isnan(f.hvp_flat(np.array([0.5, 0.0]), np.array([1.0, 0.0]))).any()
+
+
+def test_a_fit_whose_hessian_is_not_finite_says_where():
+    with pytest.warns(tg.mle.StandardErrorWarning, match="the Hessian .* is not finite in m, s") as caught:
+        result = tg.fit(lambda m, s: -((m - 1.0) ** 2) - s**1.5, dict(m=0.5, s=0.0), "newton")
+    assert np.isnan(result.bse).all()
+    for text in (str(caught[0].message), result.message, str(result.diagnose())):
+        assert "value and gradient of f are finite, but not its Hessian in s: it arises in" in text
+        assert "s**1.5" in text

@@ -73,7 +73,7 @@ COUNTED: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", COUNTED)
 def test_all_evaluations_are_counted(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     tape = trace(lambda mu, log_sigma: rows(mu, log_sigma).sum(), START)
-    counts = dict.fromkeys(("value_flat", "value_and_grad_flat", "hessian"), 0)
+    counts = dict.fromkeys(("value_flat", "value_and_grad_flat", "hessian_flat"), 0)
     for name in counts:
         plain = getattr(TracedFunction, name)
 
@@ -86,7 +86,7 @@ def test_all_evaluations_are_counted(options: dict[str, Any], monkeypatch: pytes
     assert result.converged
     assert result.nfev == counts["value_flat"] + counts["value_and_grad_flat"]
     assert result.njev == counts["value_and_grad_flat"]
-    assert result.nhev == counts["hessian"]
+    assert result.nhev == counts["hessian_flat"]
 
 
 def test_iterations_of_all_starts_and_phases_are_counted() -> None:

@@ -31,7 +31,7 @@ LAYERS = (
     ("trials",),
     ("inspection",),
     ("paths",),
-    ("jacobians",),
+    ("jacobians", "nonfinite"),
     ("router",),
     ("function",),
     ("entry",),

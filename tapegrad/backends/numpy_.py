@@ -13,7 +13,7 @@ from tapegrad.backends.lowering import dot, lowered
 from tapegrad.backends.printer import Source, print_plan
 from tapegrad.backends.replay import Broken, Workspace, holds
 from tapegrad.backends.written import one_line
-from tapegrad.ops.linalg import matmul
+from tapegrad.ops.linalg import gated_matmul, matmul
 from tapegrad.ops.registry import Aval
 from tapegrad.places import ALIGNED, cut
 from tapegrad.plan import plan
@@ -134,7 +134,7 @@ class NumpyWorkspace:
         constant = {slot for slot, value in self._tape.constants if np.ndim(value) == 2}
         found = {slot for entry in stage.entries for slot in entry.inputs if slot in constant}
         for entry in stage.entries:
-            if entry.op not in (matmul, dot):
+            if entry.op not in (matmul, gated_matmul, dot):
                 found.difference_update(entry.inputs)
         rows_first = (slot for slot in found if self._plan.row_axis(slot) == 0)
         return {
@@ -175,13 +175,13 @@ class NumpyWorkspace:
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""
-        self.inputs[-inputs.size :] = inputs
+        self.inputs[self.inputs.size - inputs.size :] = inputs
         if self._reference is None:
             try:
                 self.outputs = self._context.run(self._late)
                 return
             except (ArithmeticError, ValueError):
-                self._refer(self.inputs[: -inputs.size])
+                self._refer(self.inputs[: self.inputs.size - inputs.size])
         assert self._reference is not None
         self._reference.run_late(inputs)
         self.outputs = self._reference.outputs

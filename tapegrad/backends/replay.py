@@ -231,7 +231,7 @@ class Workspace:
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""
-        self.inputs[-inputs.size :] = inputs
+        self.inputs[self.inputs.size - inputs.size :] = inputs
         self._run(self._late)
 
     def _run(self, stretches: list[Stretch]) -> None:

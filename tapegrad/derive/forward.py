@@ -8,17 +8,18 @@ direction stands first on it, so that many directions share one pass over that p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.gates import Gates
 from tapegrad.derive.rules import jvp
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import reshape
-from tapegrad.tape import Source, Tape, size_of
+from tapegrad.tape import Entry, Source, Tape, size_of
 
 
 def push(
@@ -26,6 +27,7 @@ def push(
     value: Callable[[int], Any],
     tangents: dict[int, Any],
     visit: Callable[[Source | None], None] = lambda source: None,
+    gates: Gates | None = None,
 ) -> dict[int, Any]:
     """Carry tangents from the leaves to every slot that they move.
 
@@ -38,22 +40,54 @@ def push(
         Tangents of leaf slots; those left out are zero.
     visit : callable, optional
         Told the source line of each entry before its rule runs.
+    gates : Gates, optional
+        Those of the tape, for who pushes several times.
 
     Returns
     -------
     dict
         The tangent of every slot where it is not zero by structure.
     """
-    found = dict(tangents)
+    state = _State(value, dict(tangents), gates or Gates(tape))
     for entry in tape.entries:
-        arriving = tuple([found.get(slot) for slot in entry.inputs])
-        if any(t is not None for t in arriving) and tape.avals[entry.output].dtype == FLOAT:
+        if tape.avals[entry.output].dtype == FLOAT and not state.found.keys().isdisjoint(entry.inputs):
             visit(entry.source)
-            inputs = tuple(map(value, entry.inputs))
-            tangent = jvp(entry.op, arriving, value(entry.output), inputs, dict(entry.attrs))
-            if tangent is not None:
-                found[entry.output] = tangent
-    return found
+            state.step(entry)
+    return state.found
+
+
+@dataclass
+class _State:
+    """Tangents under way: which have zeros that stay zero, and which may hold infinities."""
+
+    value: Callable[[int], Any]
+    found: dict[int, Any]
+    gates: Gates
+    still: set[int] = field(default_factory=set)
+    rough: set[int] = field(default_factory=set)
+
+    def step(self, entry: Entry) -> None:
+        op, gates, found = entry.op, self.gates, self.found
+        out, inputs = self.value(entry.output), tuple(map(self.value, entry.inputs))
+        arriving = [
+            gates.past_zeros(entry, i, found[slot], inputs) if slot in self.rough else found.get(slot)
+            for i, slot in enumerate(entry.inputs)
+        ]
+        is_zero_rounded = entry.output in gates.underflowing
+        still = [
+            i
+            for i, slot in enumerate(entry.inputs)
+            if is_zero_rounded or (slot in self.still and gates.spreads(entry, i))
+        ]
+        tangent = jvp(op, tuple(arriving), out, inputs, dict(entry.attrs), still)
+        if tangent is None:
+            return
+        moving = [i for i, slot in enumerate(entry.inputs) if slot in found and op.differentiable(i)]
+        if gates.stills(entry) or any(entry.inputs[i] in self.still for i in moving):
+            self.still.add(entry.output)
+        if any(entry.inputs[i] in self.rough or gates.spreads(entry, i) for i in moving):
+            self.rough.add(entry.output)
+        found[entry.output] = tangent
 
 
 def pushforward(tape: Tape, moving: Sequence[int] | None = None) -> Tape:
@@ -76,13 +110,14 @@ def jacobian_by_columns(tape: Tape) -> Tape:
     out, so this is for printing and for tracing through; many products with `pushforward` are cheaper to run.
     """
     new = Continuation(tape)
-    rows = []
+    rows, gates = [], Gates(tape)
     for leaf in tape.parameters:
         shape = tape.avals[leaf].shape
         for i in range(size_of(shape)):
             basis = np.zeros(size_of(shape))
             basis[i] = 1.0
-            found = push(tape, new.value, {leaf: new.recorder.lift(basis.reshape(shape), FLOAT)}, new.visit)
+            tangents = {leaf: new.recorder.lift(basis.reshape(shape), FLOAT)}
+            found = push(tape, new.value, tangents, new.visit, gates)
             outputs = [new.value(s) for s in new.slots_or_zeros(found, tape.outputs)]
             parts = [reshape(out, shape=(1, size_of(out.shape))) for out in outputs]
             rows.append(concatenate(*parts, axis=1))

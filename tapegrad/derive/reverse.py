@@ -6,11 +6,14 @@ gradient directly, which is the oracle the recorded tape is tested against.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.derive.continuation import Continuation, active_slots
+from tapegrad.derive.gates import Gates
 from tapegrad.derive.rules import vjp
+from tapegrad.ops.linalg import through_zeros
 from tapegrad.tape import Entry, Source, Tape
 
 
@@ -41,31 +44,65 @@ def sweep(
         The cotangent of every active slot that the outputs depend on.
     """
     cotangents = dict(seeds)
-    gated: set[int] = set()
-    for entry in reversed(tape.entries):
-        if entry.output in cotangents and entry.output in active:
-            visit(entry.source)
-            _step_back(entry, value, cotangents, active, gated)
+    for _ in steps_back(tape, value, cotangents, active, visit):
+        pass
     return cotangents
 
 
-def _step_back(
-    entry: Entry,
+def steps_back(
+    tape: Tape,
     value: Callable[[int], Any],
     cotangents: dict[int, Any],
     active: set[int],
-    gated: set[int],
-) -> None:
-    op, ct, is_gated = entry.op, cotangents[entry.output], entry.output in gated
-    out, inputs, attrs = value(entry.output), tuple(map(value, entry.inputs)), dict(entry.attrs)
-    for i, slot in enumerate(entry.inputs):
-        if slot not in active or not op.differentiable(i):
-            continue
-        contribution = vjp(op, i, ct, out, inputs, attrs, is_gated)
-        known = cotangents.get(slot)
-        cotangents[slot] = contribution if known is None else known + contribution
-        if is_gated or op.masks:
-            gated.add(slot)
+    visit: Callable[[Source | None], None] = lambda source: None,
+) -> Iterator[Entry]:
+    """The same step by step: each entry after its inputs' shares have been added to `cotangents`."""
+    state = _State(value, cotangents, active, Gates(tape))
+    for entry in reversed(tape.entries):
+        if entry.output in cotangents and entry.output in active:
+            visit(entry.source)
+            state.step(entry)
+            yield entry
+
+
+@dataclass
+class _State:
+    """Cotangents under way: whose zeros are gated, or come from exponentials; which may hold infinities."""
+
+    value: Callable[[int], Any]
+    cotangents: dict[int, Any]
+    active: set[int]
+    gates: Gates
+    gated: set[int] = field(default_factory=set)
+    quenched: set[int] = field(default_factory=set)
+    rough: set[int] = field(default_factory=set)
+
+    def step(self, entry: Entry) -> None:
+        op, gates = entry.op, self.gates
+        is_gated, is_rough = entry.output in self.gated, entry.output in self.rough
+        out, inputs = self.value(entry.output), tuple(map(self.value, entry.inputs))
+        for i, slot in enumerate(entry.inputs):
+            if slot not in self.active or not op.differentiable(i):
+                continue
+            contribution = self._contribution(entry, i, out, inputs)
+            known = self.cotangents.get(slot)
+            self.cotangents[slot] = contribution if known is None else known + contribution
+            if is_gated or op.masks:
+                self.gated.add(slot)
+            if entry.output in self.quenched or gates.quenches(op):
+                self.quenched.add(slot)
+            if gates.spreads(entry, i) or (is_rough and gates.arrives_in_elements(entry, i)):
+                self.rough.add(slot)
+
+    def _contribution(self, entry: Entry, i: int, out: Any, inputs: tuple[Any, ...]) -> Any:
+        ct, slot = self.cotangents[entry.output], entry.output
+        is_gated = slot in self.gated or (slot in self.quenched and slot in self.gates.underflowing)
+        if entry.output in self.rough:
+            if self.gates.is_fixed_matrix(entry, i, is_gated):
+                return through_zeros(i, ct, *inputs)
+            ct = self.gates.past_zeros(entry, i, ct, inputs)
+            ct = self.gates.past_infinities(entry, ct, out, inputs)
+        return vjp(entry.op, i, ct, out, inputs, dict(entry.attrs), is_gated)
 
 
 def reverse(tape: Tape) -> Tape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
@@ -26,13 +27,25 @@ def vjp(
         value = partial(out, *inputs)
         return unbroadcast(gated_mul(ct, value) if gated else ct * value, shape)
     if isinstance(rule, Linear):
-        return rule.transpose(i, ct, *inputs, **attrs)
+        transpose = rule.gated if gated and rule.gated is not None else rule.transpose
+        return transpose(i, ct, *inputs, **attrs)
     assert isinstance(rule, Products)
-    return rule.vjp(i, ct, out, *inputs, **attrs)
+    back = rule.gated if gated and rule.gated is not None else rule.vjp
+    return back(i, ct, out, *inputs, **attrs)
 
 
-def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-    """The tangent of an op's output; a tangent None is zero. None if all that matter are."""
+def jvp(
+    op: Op,
+    tangents: tuple[Any, ...],
+    out: Any,
+    inputs: tuple[Any, ...],
+    attrs: dict[str, Any],
+    still: Collection[int] = (),
+) -> Any:
+    """The tangent of an op's output; a tangent None is zero. None if all that matter are.
+
+    `still` are the inputs whose zero tangents are of elements that do not move, which no partial may revive.
+    """
     live = [i for i, t in enumerate(tangents) if t is not None and op.differentiable(i)]
     if not live:
         return None
@@ -47,12 +60,14 @@ def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], at
         return op(*mixed, **attrs)
     total = None
     for i in live:
-        term = _jvp_term(op, i, tangents[i], out, inputs, attrs)
+        term = _jvp_term(op, i, tangents[i], out, inputs, attrs, i in still)
         total = term if total is None else total + term
     return total if shape_of(total) == shape_of(out) else broadcast_to(total, shape=shape_of(out))
 
 
-def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+def _jvp_term(
+    op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any], still: bool
+) -> Any:
     rule = op.rule
     if isinstance(rule, Elementwise):
         partial = rule.partials[i]
@@ -61,7 +76,9 @@ def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: 
         assert partial is not None
         value = partial(out, *inputs)
         # Here it is the partial that says what was not chosen, whose tangent may be infinite.
-        return gated_mul(value, t) if op.masks else t * value
+        if op.masks:
+            return gated_mul(value, t)
+        return gated_mul(t, value) if still else t * value
     if isinstance(rule, Linear):
         return op(*inputs[:i], t, *inputs[i + 1 :], **attrs)
     assert isinstance(rule, Products)

@@ -67,9 +67,9 @@ def _carried(
         links = entry.op.links(i, shapes, [known.get(slot) for slot in entry.inputs], **dict(entry.attrs))
     if links is None:  # anything may depend on anything
         return sparse.csr_array(np.ones((size_of(out), 1), dtype=bool)) @ _any_row(arriving)
-    if isinstance(links, np.ndarray):
-        return _taken(arriving, links.ravel())
-    return sparse.csr_array(links) @ arriving
+    if sparse.issparse(links):
+        return sparse.csr_array(links) @ arriving
+    return _taken(arriving, np.ravel(links))
 
 
 def _any_row(dependence: Dependence) -> Dependence:
@@ -115,6 +115,7 @@ class Colouring:
 
     def matrix(self, products: Array) -> Any:
         """The matrix as a csc_array, out of its products with `seeds`, shape (count, m)."""
+        products = np.reshape(products, (self.count, self.pattern.shape[0]))  # of none, NumPy knows no length
         rows, columns = self.pattern.nonzero()
         # An element in the row of a column that stands alone is read there, as its mirror image.
         mirrored = self.alone[rows] if self.alone.any() else np.zeros(rows.size, dtype=bool)

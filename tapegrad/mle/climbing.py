@@ -79,7 +79,7 @@ def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
         return _nowhere(x, value, np.full((x.size, x.size), np.nan), 0)
     steps = 0
     while True:
-        information = -surface.hessian(x)
+        information = -surface.hessian_flat(x)
         cov = covariance(information)
         if np.isnan(cov[0, 0]):  # not definite: there is none
             return _nowhere(x, value, information, steps)

@@ -103,7 +103,7 @@ def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Itera
         yield Finding(
             "not finite",
             f"the Hessian is not finite in {', '.join(broken)}: the log-likelihood has no second derivative "
-            "there",
+            f"there{'' if place is None else f'; {place.tape.explain(place.x).text.splitlines()[0]}'}",
         )
         return
     scaled, scale = to_unit_diagonal(information)

@@ -177,6 +177,8 @@ def fit(
         search = Search(model, surface, optimizer, maxiter, _watcher(model, callback, shown, progress))
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note
+    if not np.isfinite(found.end.information).all():
+        message += f"; {model.tape.explain(found.end.x).text.splitlines()[0]}"
     if not found.converged:
         warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
     robust = None

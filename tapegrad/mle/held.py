@@ -75,7 +75,7 @@ class HeldCoordinate:
         self._model = model
         self._place = place
         self._coordinate = int(model.space.coordinate[place])
-        variance = covariance(-model.tape.hessian(top))[self._coordinate, self._coordinate]
+        variance = covariance(-model.tape.hessian_flat(top))[self._coordinate, self._coordinate]
         self.error = float(np.sqrt(variance))
 
     def at(self, free: Array) -> float:
@@ -111,7 +111,7 @@ class HeldFunction:
         self.name = name
         self._tape = model.tape
         self._function = function
-        information = -model.tape.hessian(top)
+        information = -model.tape.hessian_flat(top)
         # Where there is no maximum, any units will do.
         self._factor = covariance_factor(information) if is_definite(information) else np.eye(top.size)
         self.error = float(np.linalg.norm(self._factor.T @ function.value_and_grad_flat(top)[1]))
@@ -150,7 +150,7 @@ class HeldFunction:
 
     def _beside(self, point: Array, value: float) -> list[Array]:
         """A standard error to both sides, where the function bends most towards the value."""
-        curvature = self._factor.T @ self._function.hessian(point) @ self._factor
+        curvature = self._factor.T @ self._function.hessian_flat(point) @ self._factor
         if not np.isfinite(curvature).all():
             return [point]
         vectors = np.linalg.eigh(curvature)[1]
@@ -221,14 +221,14 @@ class _Chart:
         tangents, gradient, value = self._tangents(point)
         return value, tangents.T @ gradient
 
-    def hessian(self, theta: Array) -> Array:
+    def hessian_flat(self, vector: Array) -> Array:
         """The Hessian at u, shape (q - 1, q - 1)."""
-        point = self.point(theta)
+        point = self.point(vector)
         if point is None:
-            return np.full((theta.size, theta.size), np.nan)
+            return np.full((vector.size, vector.size), np.nan)
         tangents, gradient, _ = self._tangents(point)
         multiplier = float(self._along @ gradient) / float(self._along @ self._gap(point)[1])
-        bent = self._tape.hessian(point) - multiplier * self._function.hessian(point)
+        bent = self._tape.hessian_flat(point) - multiplier * self._function.hessian_flat(point)
         return np.asarray(tangents.T @ bent @ tangents)
 
 

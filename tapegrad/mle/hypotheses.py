@@ -325,7 +325,7 @@ def score_test(
     model = result.require_model("a score test")
     score = model.tape.value_and_grad_flat(free)[1]
     score[[i for i in range(score.size) if i not in held]] = 0.0  # exact there
-    matrix = outer_products(model, free) if information == "opg" else -model.tape.hessian(free)
+    matrix = outer_products(model, free) if information == "opg" else -model.tape.hessian_flat(free)
     if not is_definite(matrix):
         raise ValueError(
             f"the {information} information is not positive definite where {_equations(restricted)}: use "

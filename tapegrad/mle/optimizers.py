@@ -52,7 +52,7 @@ class Surface(Protocol):
     def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
         """Value and gradient at a flat vector."""
 
-    def hessian(self, theta: Array) -> Any:
+    def hessian_flat(self, vector: Array) -> Any:
         """The Hessian at a flat vector, shape (q, q)."""
 
 
@@ -92,9 +92,9 @@ class Slice:
         value, gradient = self._surface.value_and_grad_flat(self.whole(vector))
         return value, gradient[self._moving]
 
-    def hessian(self, theta: Array) -> Array:
+    def hessian_flat(self, vector: Array) -> Array:
         """The Hessian at a flat vector."""
-        return self.block(self._surface.hessian(self.whole(theta)))
+        return self.block(self._surface.hessian_flat(self.whole(vector)))
 
 
 class Counted:
@@ -126,12 +126,12 @@ class Counted:
             self._latest = key, self._surface.value_and_grad_flat(vector)
         return self._latest[1]
 
-    def hessian(self, theta: Array) -> Array:
+    def hessian_flat(self, vector: Array) -> Array:
         """The Hessian at a flat vector."""
-        key = theta.tobytes()
+        key = vector.tobytes()
         if self._latest_hessian is None or self._latest_hessian[0] != key:
             self.nhev += 1
-            self._latest_hessian = key, self._surface.hessian(theta)
+            self._latest_hessian = key, self._surface.hessian_flat(vector)
         return self._latest_hessian[1]
 
 
@@ -233,7 +233,7 @@ class Objective:
         """
         x = self.best_x
         value, gradient = self._surface.value_and_grad_flat(x)
-        curvature = np.abs(np.diag(self._surface.hessian(x)))
+        curvature = np.abs(np.diag(self._surface.hessian_flat(x)))
         # Near a point of inflection a parabola reaches too far: none is to gain more than the value itself.
         curvature = np.fmax(curvature, gradient * gradient / (2.0 * (1.0 + abs(value))))
         units = np.where(curvature > 0.0, 1.0 / np.sqrt(np.where(curvature > 0.0, curvature, 1.0)), 1.0)
@@ -275,7 +275,7 @@ class Objective:
 
     def hessian(self, z: Array) -> Array:
         """The Hessian."""
-        hessian: Array = -self._surface.hessian(self._place(z))
+        hessian: Array = -self._surface.hessian_flat(self._place(z))
         # Asked for at a point that has not been accepted yet, and then thrown away: any finite one will do.
         if not np.isfinite(hessian).all():
             return np.eye(z.size)

@@ -46,10 +46,10 @@ class Reweighted:
         value, gradient = self._tape.value_and_grad_flat(self._at(vector))
         return value, gradient[: self._q]
 
-    def hessian(self, theta: Array) -> Array:
+    def hessian_flat(self, vector: Array) -> Array:
         """The Hessian at a free vector, shape (q, q)."""
-        point = self._at(theta)
-        columns = [self._tape.ravel(self._tape.hvp(point, v))[: self._q] for v in self._directions]
+        point = self._at(vector)
+        columns = [self._tape.hvp_flat(point, v)[: self._q] for v in self._directions]
         hessian = np.array(columns)
         return np.asarray(0.5 * (hessian + hessian.T))
 

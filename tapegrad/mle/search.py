@@ -159,7 +159,7 @@ class Search:
         """The information as BHHH estimates it, with the prior's own where there is one."""
         found = outer_products(self.model, free)
         if self.model.prior is not None:
-            found = found - self.model.prior.hessian(free)
+            found = found - self.model.prior.hessian_flat(free)
         return found if np.isfinite(found).all() else np.eye(free.size)
 
     def _outer_products_of(self, piece: Slice, moving: Array) -> Array:

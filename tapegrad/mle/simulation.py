@@ -119,9 +119,9 @@ def expected_information(
         return outer_products(model, free)
     total = np.zeros((free.size, free.size))
     for drawn in _draws(result, simulate, draws, seed):
-        total -= drawn.tape.hessian(free)
+        total -= drawn.tape.hessian_flat(free)
     information: Array = total / draws
-    return information if model.prior is None else information + model.prior.hessian(free)
+    return information if model.prior is None else information + model.prior.hessian_flat(free)
 
 
 def _over_outcomes(
@@ -296,7 +296,7 @@ def coverage(
             found = refit(model, free)
         if not found.converged:
             continue
-        cov = covariance(-model.tape.hessian(found.free))
+        cov = covariance(-model.tape.hessian_flat(found.free))
         jacobian = model.space.jacobian(found.free)
         estimates.append(model.space.natural(found.free))
         errors.append(np.sqrt(np.diag(jacobian @ cov @ jacobian.T)))

@@ -49,7 +49,7 @@ def value_at_start(model: Model, surface: Surface) -> float:
             f"the gradient of the {what} is not finite at the start ({at}) in {', '.join(bad)}: "
             f"start elsewhere, or check that it has a derivative there\n{model.tape.explain(start)}"
         )
-    if not surface.hessian(start).any():
+    if not surface.hessian_flat(start).any():
         raise ValueError(
             f"the {what} is constant around the start ({at}): gradient and Hessian are zero there. "
             "Check that there are data, that what it returns depends on the parameters, or start elsewhere"

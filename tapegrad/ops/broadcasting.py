@@ -146,8 +146,7 @@ broadcast_to = register(
 @implements(np.broadcast_to)
 def broadcast_to_(array: Any, shape: Any) -> Any:
     """NumPy's `broadcast_to`."""
-    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-    return broadcast_to(array, shape=tuple(operator.index(n) for n in sizes))
+    return broadcast_to(array, shape=tuple(operator.index(n) for n in np.atleast_1d(shape)))
 
 
 # The sum of many terms in one entry, left to right like the chain of additions that it stands for.
@@ -206,7 +205,9 @@ def _gated_mul(ct: Any, factor: Any, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(factor)))
     np.multiply(ct, factor, out=out)
-    return write_where(np.equal(ct, 0.0), 0.0, out, out)
+    # The gate matters where it keeps out NaN, and the sum of the squares tells quickly whether there is one.
+    total = np.vdot(out, out)
+    return out if total == total else write_where(np.equal(ct, 0.0), 0.0, out, out)
 
 
 def _gated_jvp(i: int, t: Any, out: Any, ct: Any, factor: Any) -> Any:

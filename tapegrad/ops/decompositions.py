@@ -22,8 +22,8 @@ from tapegrad.ops.attributes import Kind, one_of
 from tapegrad.ops.broadcasting import sum_, unbroadcast
 from tapegrad.ops.elementwise import absolute, reciprocal
 from tapegrad.ops.linalg import matmul
-from tapegrad.ops.logic import less_equal, where
-from tapegrad.ops.reductions import max
+from tapegrad.ops.logic import less_equal, not_equal, where
+from tapegrad.ops.reductions import any_, max
 from tapegrad.ops.registry import FLOAT, Op, Products, Shape, implements, register
 from tapegrad.ops.shaping import reshape, shape_of, swapaxes
 
@@ -56,6 +56,24 @@ def _kernel(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callab
         return out
 
     return kernel
+
+
+def _by_matrix(vjp: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, and 0 for those matrices of a stack whose cotangents are 0, even if they hold NaN."""
+
+    def gated(i: int, ct: Any, out: Any, *inputs: Any, **attrs: Any) -> Any:
+        found, stack = vjp(i, ct, out, *inputs, **attrs), shape_of(inputs[0])[:-2]
+        if shape_of(found)[:-2] != stack or shape_of(ct)[: len(stack)] != stack:
+            return found
+        axes = tuple(range(len(stack), len(shape_of(ct))))
+        counts = any_(not_equal(ct, 0.0), axis=axes, keepdims=False) if axes else not_equal(ct, 0.0)
+        return where(reshape(counts, shape=(*stack, 1, 1)), found, 0.0)
+
+    return gated
+
+
+def _products(jvp: Callable[..., Any], vjp: Callable[..., Any]) -> Products:
+    return Products(jvp, vjp, _by_matrix(vjp))
 
 
 def _matrix(shape: Shape, **attrs: Any) -> Shape:
@@ -117,7 +135,7 @@ solve_: Op = register(
         "solve",
         _kernel(np.linalg.solve, _solve_shape),
         _solve_shape,
-        Products(_solve_jvp, _solve_vjp),
+        _products(_solve_jvp, _solve_vjp),
         takes=(FLOAT, FLOAT),
         samples=(
             ((_GENERAL, np.array([[0.5, 1.0], [-1.0, 0.2], [2.0, 0.7]])), {}),
@@ -144,7 +162,7 @@ inv: Op = register(
         "inv",
         _kernel(np.linalg.inv, _matrix),
         _matrix,
-        Products(
+        _products(
             jvp=lambda i, t, out, a: -matmul(matmul(out, t), out),
             vjp=lambda i, ct, out, a: -matmul(matmul(_transposed(out), ct), _transposed(out)),
         ),
@@ -161,7 +179,7 @@ det: Op = register(
         "det",
         _kernel(np.linalg.det, _number),
         _number,
-        Products(
+        _products(
             jvp=lambda i, t, out, a: out * _inner(t, _transposed(inv(a))),
             vjp=lambda i, ct, out, a: _over_matrix(ct * out) * _transposed(inv(a)),
         ),
@@ -174,7 +192,7 @@ logabsdet: Op = register(
         "logabsdet",
         _kernel(lambda a: np.linalg.slogdet(a)[1], _number),
         _number,
-        Products(
+        _products(
             jvp=lambda i, t, out, a: _inner(t, _transposed(inv(a))),
             vjp=lambda i, ct, out, a: _over_matrix(ct) * _transposed(inv(a)),
         ),
@@ -229,7 +247,7 @@ cholesky_ = register(
         "cholesky",
         _kernel(np.linalg.cholesky, _matrix),
         _matrix,
-        Products(_cholesky_jvp, _cholesky_vjp),
+        _products(_cholesky_jvp, _cholesky_vjp),
         samples=_SYMMETRIC,
     )
 )
@@ -259,7 +277,7 @@ eigenvalues = register(
         "eigenvalues",
         _kernel(np.linalg.eigvalsh, _vector),
         _vector,
-        Products(_eigenvalues_jvp, _eigenvalues_vjp),
+        _products(_eigenvalues_jvp, _eigenvalues_vjp),
         attrs=_TRIANGLE,
         samples=_EIGEN,
     )
@@ -294,7 +312,7 @@ eigenvectors: Op = register(
         "eigenvectors",
         _kernel(lambda a, uplo: np.linalg.eigh(a, uplo)[1], _matrix),
         _matrix,
-        Products(_eigenvectors_jvp, _eigenvectors_vjp),
+        _products(_eigenvectors_jvp, _eigenvectors_vjp),
         attrs=_TRIANGLE,
         samples=_EIGEN,
     )

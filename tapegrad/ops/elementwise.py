@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.logic import equal, greater, signbit, where
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import Elementwise, Op, broadcast, elementwise, implements, register
+from tapegrad.ops.registry import Elementwise, Op, Products, broadcast, elementwise, implements, register
 
 POSITIVE = (0.2, 3.0)
 UNIT = (-0.9, 0.9)
@@ -274,7 +274,20 @@ def _relu(x: Any, out: Any = None) -> Any:
     return np.maximum(x, 0.0, out=out)
 
 
-relu = elementwise("relu", _relu, lambda out, x: where(x > 0.0, 1.0, 0.0), masks=True, numpy=())
+def _where_positive(i: int, moving: Any, out: Any, x: Any) -> Any:
+    return where(greater(x, 0.0), moving, 0.0)
+
+
+relu = register(
+    Op(
+        "relu",
+        _relu,
+        broadcast,
+        Products(_where_positive, _where_positive),
+        masks=True,
+        domain=((-2.0, 2.0),),
+    )
+)
 
 
 @implements(np.positive, np.conjugate)

@@ -7,11 +7,12 @@ and `ARRAY` where an integer array stands; the arrays themselves are further inp
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import sparse
 
 from tapegrad.ops.attributes import ARRAY as ARRAY
@@ -190,7 +191,10 @@ def _update(x: Any, value: Any, *arrays: Any, index: Index, out: Any = None) -> 
 def _update_transpose(i: int, ct: Any, x: Any, value: Any, *arrays: Any, index: Index) -> Any:
     if i == 0:
         return update(ct, 0.0, *arrays, index=index)
-    return unbroadcast(getitem(ct, *arrays, index=index), shape_of(value))
+    part, shape = getitem(ct, *arrays, index=index), shape_of(value)
+    extra = max(len(shape) - len(shape_of(part)), 0)  # axes of length one, which an assignment takes off
+    part = unbroadcast(part, shape[extra:])
+    return reshape(part, shape=shape) if extra else part
 
 
 update = register(
@@ -232,8 +236,7 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
 def flip(m: Any, axis: Any = None) -> Any:
     """NumPy's `flip`."""
     ndim = len(shape_of(m))
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    chosen = {normalize_axis_index(i, ndim) for i in axes}
+    chosen = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
     return getitem(m, index=tuple((None, None, -1 if i in chosen else None) for i in range(ndim)))
 
 
@@ -264,6 +267,7 @@ def diag(v: Any, k: int = 0) -> Any:
     shape = shape_of(v)
     if len(shape) == 2:
         return take(v, np.diag(np.arange(shape[0] * shape[1]).reshape(shape), k))
+    k = operator.index(k)
     size = shape[0] + abs(k)
     rows = np.arange(shape[0]) + max(-k, 0)
     return scatter(v, rows, rows + k, index=(ARRAY, ARRAY), shape=(size, size))
@@ -272,7 +276,7 @@ def diag(v: Any, k: int = 0) -> Any:
 @implements(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """NumPy's `diff`."""
-    before = ((None, None, None),) * normalize_axis_index(axis, len(shape_of(a)))
+    before = ((None, None, None),) * normalize_axis_index(axis, len(shape_of(a))) if n else ()
     for _ in range(n):
         a = sub(getitem(a, index=(*before, (1, None, None))), getitem(a, index=(*before, (None, -1, None))))
     return a
@@ -391,12 +395,16 @@ def outer(a: Any, b: Any) -> Any:
 @implements(np.tril)
 def tril(m: Any, k: int = 0) -> Any:
     """NumPy's `tril`."""
-    rows, columns = shape_of(m)[-2:]
-    return where(np.tri(rows, columns, k=k, dtype=bool), m, 0.0)
+    return where(_triangle(m, k), m, 0.0)
+
+
+def _triangle(m: Any, k: int) -> Any:
+    # Of a vector NumPy makes a matrix with that in each row.
+    shape = shape_of(m)
+    return np.tri(shape[-2] if len(shape) > 1 else shape[0], shape[-1], k=k, dtype=bool)
 
 
 @implements(np.triu)
 def triu(m: Any, k: int = 0) -> Any:
     """NumPy's `triu`."""
-    rows, columns = shape_of(m)[-2:]
-    return where(np.tri(rows, columns, k=k - 1, dtype=bool), 0.0, m)
+    return where(_triangle(m, k - 1), 0.0, m)

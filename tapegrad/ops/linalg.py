@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from tapegrad.ops.broadcasting import Axis, axes_of, sum_, unbroadcast
+from tapegrad.ops.broadcasting import Axis, axes_of, gated_mul, sum_, unbroadcast
 from tapegrad.ops.elementwise import absolute, root, square
 from tapegrad.ops.registry import FLOAT, Linear, Op, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, swapaxes, transpose_
@@ -27,14 +27,31 @@ def _matmul_transpose(i: int, ct: Any, a: Any, b: Any) -> Any:
     left, right = shape_of(a), shape_of(b)
     if len(left) == 2 and len(right) == 1:
         return reshape(ct, shape=(left[0], 1)) * b if i == 0 else matmul(ct, a)
-    # Every other case is that of stacks of matrices, once vectors have become one row or one column.
-    rows = a if len(left) > 1 else reshape(a, shape=(1, *left))
-    columns = b if len(right) > 1 else reshape(b, shape=(*right, 1))
-    full = _matmul_shape(shape_of(rows), shape_of(columns))
-    ct = ct if shape_of(ct) == full else reshape(ct, shape=full)
+    ct, rows, columns = _as_matrices(ct, a, b)
     if i == 0:
         return _fold_back(matmul(ct, swapaxes(columns, -1, -2)), shape_of(rows), left)
     return _fold_back(matmul(swapaxes(rows, -1, -2), ct), shape_of(columns), right)
+
+
+def _as_matrices(ct: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Factors as stacks of matrices, in which a vector is one row or one column; and so the cotangent."""
+    left, right = shape_of(a), shape_of(b)
+    rows = a if len(left) > 1 else reshape(a, shape=(1, *left))
+    columns = b if len(right) > 1 else reshape(b, shape=(*right, 1))
+    full = _matmul_shape(shape_of(rows), shape_of(columns))
+    return ct if shape_of(ct) == full else reshape(ct, shape=full), rows, columns
+
+
+def _gated_transpose(i: int, ct: Any, a: Any, b: Any) -> Any:
+    """The same where a 0 of the cotangent stands for what was not chosen."""
+    left, right = shape_of(a), shape_of(b)
+    if len(left) == 2 and len(right) == 1:
+        return gated_mul(reshape(ct, shape=(left[0], 1)), b) if i == 0 else gated_matmul(ct, a)
+    ct, rows, columns = _as_matrices(ct, a, b)
+    if i == 0:
+        return _fold_back(gated_matmul(ct, swapaxes(columns, -1, -2)), shape_of(rows), left)
+    product = swapaxes(gated_matmul(swapaxes(ct, -1, -2), rows), -1, -2)
+    return _fold_back(product, shape_of(columns), right)
 
 
 def _fold_back(ct: Any, matrices: Shape, shape: Shape) -> Any:
@@ -46,6 +63,16 @@ _A = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
 _B = np.array([[1.0, 2.0], [-0.5, 0.3], [0.7, -1.1]])
 _V = np.array([0.3, -0.8, 1.2])
 _STACK = np.linspace(-1.0, 1.0, 12).reshape(2, 2, 3)
+_SAMPLES: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
+    ((_V, _V), {}),
+    ((_A, _V), {}),
+    ((_V, _B), {}),
+    ((_A, _B), {}),
+    ((_STACK, _B), {}),
+    ((_A, np.linspace(-1.0, 1.0, 12).reshape(2, 3, 2)), {}),
+    ((_STACK, _V), {}),
+    ((_V, np.linspace(-1.0, 1.0, 12).reshape(2, 3, 2)), {}),
+)
 
 
 def _matmul_links(i: int, shapes: list[Shape], values: list[Any]) -> Any:
@@ -79,20 +106,71 @@ matmul = register(
         "matmul",
         np.matmul,
         _matmul_shape,
-        Linear(_matmul_transpose, jointly=False),
+        Linear(_matmul_transpose, jointly=False, gated=_gated_transpose),
         takes=(FLOAT, FLOAT),
         links=_matmul_links,
         rows=_matmul_rows,
         numpy=(np.matmul,),
+        samples=_SAMPLES,
+    )
+)
+
+
+# A matrix product that is gated by its first operand as `gated_mul` is: a 0 there adds nothing, even times
+# infinity or NaN. It costs a look at the result, unless that holds NaN.
+
+
+def _gated_matmul(ct: Any, factor: Any, out: Any = None) -> Any:
+    # To a matrix and a vector np.dot comes in half the time.
+    product = np.dot if {np.ndim(ct), np.ndim(factor)} == {1, 2} else np.matmul
+    found = product(ct, factor) if out is None else product(ct, factor, out=out)
+    total = np.vdot(found, found)
+    if total == total:
+        return found
+    if out is None:
+        return _without_zeros(ct, factor, found)
+    np.copyto(out, _without_zeros(ct, factor, found))
+    return out
+
+
+def _without_zeros(ct: Any, factor: Any, found: Any) -> Any:
+    if np.ndim(ct) == 1 and np.ndim(factor) <= 2:
+        kept = np.not_equal(ct, 0.0)
+        return np.matmul(ct[kept], factor[kept])
+    finite = np.isfinite(factor)
+    is_met = np.matmul(np.not_equal(ct, 0.0).astype(float), np.logical_not(finite).astype(float)) > 0.0
+    return np.where(is_met, found, np.matmul(ct, np.where(finite, factor, 0.0)))
+
+
+def _transpose_of_gated(i: int, ct: Any, gate: Any, factor: Any) -> Any:
+    return _gated_transpose(0, ct, gate, factor) if i == 0 else through_zeros(1, ct, gate, factor)
+
+
+def through_zeros(i: int, ct: Any, a: Any, b: Any) -> Any:
+    """The transpose of `matmul` gated by the other factor, whose zeros keep the cotangent out."""
+    if i == 1 and len(shape_of(a)) == 2 and len(shape_of(b)) == 1:
+        return gated_matmul(transpose_(a), ct)
+    ct, rows, columns = _as_matrices(ct, a, b)
+    if i == 0:
+        product = swapaxes(gated_matmul(columns, swapaxes(ct, -1, -2)), -1, -2)
+        return _fold_back(product, shape_of(rows), shape_of(a))
+    return _fold_back(gated_matmul(swapaxes(rows, -1, -2), ct), shape_of(columns), shape_of(b))
+
+
+gated_matmul: Op = register(
+    Op(
+        "gated_matmul",
+        _gated_matmul,
+        _matmul_shape,
+        Linear(_transpose_of_gated, jointly=False),
+        takes=(FLOAT, FLOAT),
+        masks=True,
+        links=_matmul_links,
+        rows=_matmul_rows,
         samples=(
-            ((_V, _V), {}),
-            ((_A, _V), {}),
-            ((_V, _B), {}),
-            ((_A, _B), {}),
-            ((_STACK, _B), {}),
-            ((_A, np.linspace(-1.0, 1.0, 12).reshape(2, 3, 2)), {}),
-            ((_STACK, _V), {}),
-            ((_V, np.linspace(-1.0, 1.0, 12).reshape(2, 3, 2)), {}),
+            *_SAMPLES,
+            ((np.array([0.0, -0.8, 1.2]), _B), {}),
+            ((np.array([[0.5, 0.0, 2.0], [0.0, 0.1, 0.0]]), _B), {}),
         ),
     )
 )
@@ -120,6 +198,8 @@ def vdot(a: Any, b: Any) -> Any:
 @implements(np.inner)
 def inner(a: Any, b: Any) -> Any:
     """NumPy's `inner`."""
+    if not shape_of(a) or not shape_of(b):
+        return a * b
     return dot(a, b if len(shape_of(b)) < 2 else transpose_(b))
 
 

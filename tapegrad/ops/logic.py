@@ -6,12 +6,23 @@ None of these ever guards: what they choose is decided anew on every replay.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tapegrad.ops.broadcasting import unbroadcast, write_where
-from tapegrad.ops.registry import BOOL, FLOAT, Linear, Op, broadcast, elementwise, implements, register
+from tapegrad.ops.registry import (
+    BOOL,
+    FLOAT,
+    Linear,
+    Op,
+    Products,
+    broadcast,
+    elementwise,
+    implements,
+    register,
+)
 from tapegrad.ops.shaping import shape_of
 
 # Comparisons and logicals: no derivative --------------------------------------------------------------------
@@ -102,23 +113,33 @@ def where_(condition: Any, x: Any = None, y: Any = None) -> Any:
     return where(condition, x, y)
 
 
-def _share(chosen: Any, x: Any, y: Any) -> Any:
-    # Ties share equally, so that the derivative does not depend on the order of the arguments.
-    return where(chosen, 1.0, where(equal(x, y), 0.5, 0.0))
+# What was not chosen has no influence, be it through an infinite cotangent or through an infinite tangent: so
+# these choose between them as the op itself chooses, and multiply only at ties.
 
 
-def _larger(out: Any, x: Any, y: Any) -> Any:
-    return _share(greater(x, y), x, y)
+def _extreme(name: str, kernel: Any, is_ahead: Callable[[Any, Any], Any]) -> Op:
+    """The larger or smaller of two; ties share equally, whatever the order of the arguments."""
+
+    def chosen(i: int, moving: Any, x: Any, y: Any) -> Any:
+        tied = where(equal(x, y), moving * 0.5, 0.0)
+        return where(is_ahead(x, y) if i == 0 else is_ahead(y, x), moving, tied)
+
+    def vjp(i: int, ct: Any, out: Any, x: Any, y: Any) -> Any:
+        return unbroadcast(chosen(i, ct, x, y), shape_of(y if i else x))
+
+    rule = Products(jvp=lambda i, t, out, x, y: chosen(i, t, x, y), vjp=vjp)
+    domain = ((-2.0, 2.0), (-2.0, 2.0))
+    return register(Op(name, kernel, broadcast, rule, masks=True, numpy=(kernel,), domain=domain))
 
 
-def _smaller(out: Any, x: Any, y: Any) -> Any:
-    return _share(less(x, y), x, y)
+def _or_missing(is_ahead: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda x, y: logical_or(is_ahead(x, y), isnan(y))
 
 
-maximum = elementwise("maximum", np.maximum, _larger, lambda out, x, y: _larger(out, y, x), masks=True)
-minimum = elementwise("minimum", np.minimum, _smaller, lambda out, x, y: _smaller(out, y, x), masks=True)
-fmax = elementwise("fmax", np.fmax, _larger, lambda out, x, y: _larger(out, y, x), masks=True)
-fmin = elementwise("fmin", np.fmin, _smaller, lambda out, x, y: _smaller(out, y, x), masks=True)
+maximum = _extreme("maximum", np.maximum, greater)
+minimum = _extreme("minimum", np.minimum, less)
+fmax = _extreme("fmax", np.fmax, _or_missing(greater))
+fmin = _extreme("fmin", np.fmin, _or_missing(less))
 
 
 @implements(np.clip)

@@ -107,6 +107,7 @@ def kron(a: Any, b: Any) -> Any:
 @implements(np.convolve)
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """NumPy's `convolve`."""
+    a, v = (x if shape_of(x) else reshape_(x, (1,)) for x in (a, v))
     (n,), (m,) = shape_of(a), shape_of(v)
     if m > n:
         return convolve(v, a, mode)
@@ -154,6 +155,6 @@ def cov(m: Any, rowvar: bool = True, bias: bool = False, ddof: int | None = None
     """NumPy's `cov` of variables in the rows, or in the columns if `rowvar` is False."""
     x = reshape_(m, (1, -1)) if len(shape_of(m)) < 2 else m if rowvar else transpose_(m)
     x = x - mean(x, axis=1, keepdims=True)
-    freedom = shape_of(x)[1] - (ddof if ddof is not None else 0 if bias else 1)
+    freedom = max(shape_of(x)[1] - (ddof if ddof is not None else 0 if bias else 1), 0)
     found = matmul(x, transpose_(x)) / float(freedom)
     return reshape_(found, ()) if shape_of(found) == (1, 1) else found

@@ -19,6 +19,7 @@ from tapegrad.ops.broadcasting import (
     axes_of,
     broadcast_to,
     expand,
+    gated_mul,
     reduced,
     reduction_links,
     reduction_rows,
@@ -26,7 +27,7 @@ from tapegrad.ops.broadcasting import (
 )
 from tapegrad.ops.elementwise import absolute, exp, log, positive, sign, sqrt, square
 from tapegrad.ops.indexing import concatenate, flip, getitem
-from tapegrad.ops.logic import equal, isfinite, minimum, where
+from tapegrad.ops.logic import equal, greater, isfinite, minimum, not_equal, where
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import BOOL, INT, Linear, Op, Products, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, to_float
@@ -56,7 +57,7 @@ def var(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -
     squares = square(a - mean(a, axis, keepdims=True))
     shape = shape_of(a)
     count = int(np.prod([shape[i] for i in axes_of(a, axis)], dtype=int))
-    return sum(squares, axis, keepdims) / float(count - ddof)
+    return sum(squares, axis, keepdims) / float(builtins.max(count - ddof, 0))
 
 
 @implements(np.std)
@@ -76,7 +77,9 @@ def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
             raise TypeError(f"weights of shape {shape_of(weights)} do not fit {shape} along {axis}")
         weights = reshape(weights, shape=tuple(n if i in axes else 1 for i, n in enumerate(shape)))
         weights = broadcast_to(weights, shape=shape)
-    return sum(a * weights, axis, keepdims) / sum(weights, axis, keepdims)
+    total = sum(weights, axis, keepdims)
+    # NumPy raises an error then; a replay gives NaN, as it does of a singular matrix.
+    return sum(a * weights, axis, keepdims) / where(equal(total, 0.0), np.nan, total)
 
 
 def _cumsum(x: Any, axis: int, out: Any = None) -> Any:
@@ -109,7 +112,7 @@ def cumsum(a: Any, axis: int | None = None) -> Any:
 
 
 def _flat_or_along(op: Op, a: Any, axis: int | None) -> Any:
-    if axis is None:
+    if axis is None or (not shape_of(a) and axis in (0, -1)):  # NumPy takes a number for one element
         return op(ravel(a), axis=0)
     return op(a, axis=normalize_axis_index(axis, len(shape_of(a))))
 
@@ -149,6 +152,7 @@ prod_ = register(
         Products(
             jvp=lambda i, t, out, x, axis: sum(t * _others(x, axis), axis),
             vjp=lambda i, ct, out, x, axis: expand(ct, x, (axis,)) * _others(x, axis),
+            gated=lambda i, ct, out, x, axis: gated_mul(expand(ct, x, (axis,)), _others(x, axis)),
         ),
         attrs=_ALONG,
         samples=(
@@ -200,6 +204,12 @@ def _cumprod_vjp(i: int, ct: Any, out: Any, x: Any, axis: int) -> Any:
     return _behind(out, axis, 1, np.ones) * flip(_recurrence(following, flip(ct, axis), axis), axis)
 
 
+def _gated_cumprod_vjp(i: int, ct: Any, out: Any, x: Any, axis: int) -> Any:
+    # An element counts for all products from its own on.
+    counts = greater(cumsum_(flip(to_float(not_equal(ct, 0.0)), axis), axis=axis), 0.0)
+    return where(flip(counts, axis), _cumprod_vjp(i, ct, out, x, axis), 0.0)
+
+
 def _cumprod(x: Any, axis: int, out: Any = None) -> Any:
     return np.multiply.accumulate(x, axis=axis, out=out)
 
@@ -209,7 +219,7 @@ cumprod_ = register(
         "cumprod",
         _cumprod,
         lambda shape, axis: shape,
-        Products(_cumprod_jvp, _cumprod_vjp),
+        Products(_cumprod_jvp, _cumprod_vjp, _gated_cumprod_vjp),
         attrs=_ALONG,
         samples=(
             ((np.array([0.5, -1.0, 2.0, 1.1, 0.7]),), {"axis": 0}),
@@ -402,6 +412,9 @@ logsumexp_ = register(
         Products(
             jvp=lambda i, t, out, x, axis, keepdims: sum(t * _weights(out, x, axis), axis, keepdims),
             vjp=lambda i, ct, out, x, axis, keepdims: expand(ct, x, axis) * _weights(out, x, axis),
+            gated=lambda i, ct, out, x, axis, keepdims: gated_mul(
+                expand(ct, x, axis), _weights(out, x, axis)
+            ),
         ),
         links=reduction_links,
         rows=reduction_rows,

@@ -71,12 +71,14 @@ class Linear:
     ``transpose(i, ct, *inputs, **attrs)`` maps the output's cotangent to that of input `i`. An op that is
     linear in all of them together (concatenate) is its own jvp; one that is linear in each of them alone
     (matmul) sets `jointly` to False, and its jvp is the sum over its arguments. `arguments` None means every
-    input.
+    input. `gated` is the transpose for cotangents whose zeros stand for what was not chosen, and which no
+    other operand may revive; an op that only moves its elements needs none.
     """
 
     transpose: Rule
     arguments: tuple[int, ...] | None = None
     jointly: bool = True
+    gated: Rule | None = None
 
     def wrt(self, index: int) -> bool:
         """Whether there is a derivative with respect to input `index`."""
@@ -87,11 +89,13 @@ class Linear:
 class Products:
     """Derivative of any other op: ``jvp(i, t, out, *inputs, **attrs)`` and ``vjp(i, ct, out, ...)``.
 
-    Both are stated per input `i`; the whole jvp is the sum over the inputs.
+    Both are stated per input `i`; the whole jvp is the sum over the inputs. `gated` is the vjp for cotangents
+    whose zeros stand for what was not chosen, as in `Linear`.
     """
 
     jvp: Rule
     vjp: Rule
+    gated: Rule | None = None
 
     def wrt(self, index: int) -> bool:
         """Whether there is a derivative with respect to input `index`."""

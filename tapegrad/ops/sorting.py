@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tapegrad.ops.logic import (
     where,
 )
 from tapegrad.ops.reductions import any as any_along
+from tapegrad.ops.reductions import mean
 from tapegrad.ops.registry import INT, Op, implements, register
 from tapegrad.ops.shaping import moveaxis, ravel, reshape_, shape_of, to_int
 
@@ -98,7 +100,8 @@ def _in_order(a: Any, axis: Axis) -> tuple[Any, Any]:
     """The elements in ascending order along a new first axis, and whether one of them is NaN."""
     axes, ndim = axes_of(a, axis), len(shape_of(a))
     rest = reduced(shape_of(a), axes, False)
-    rows = reshape_(moveaxis(a, axes, range(len(rest), ndim)), (*rest, -1))
+    count = math.prod(shape_of(a)[i] for i in axes)
+    rows = reshape_(moveaxis(a, axes, range(len(rest), ndim)), (*rest, count))
     return moveaxis(sort(rows), -1, 0), any_along(isnan(rows), -1)
 
 
@@ -117,6 +120,8 @@ def median(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `median`."""
     in_order, missing = _in_order(a, axis)
     n = shape_of(in_order)[0]
+    if n == 0:
+        return mean(a, axis, keepdims)  # NaN
     low, high = (getitem(in_order, index=(i,)) for i in ((n - 1) // 2, n // 2))
     found = where(missing, np.nan, low if n % 2 else (low + high) / 2.0)
     return reshape_(found, reduced(shape_of(a), axes_of(a, axis), True)) if keepdims else found

@@ -146,6 +146,14 @@ class Columns:
         total, size = map(sum, zip(*sums, strict=True))
         return total / size
 
+    def levels_in_use(self, leaf: Leaf, masks: Masks, n: int) -> Array:
+        """Which levels of a factor the rows that the masks leave have."""
+        used = np.zeros(leaf.levels, dtype=bool)
+        for codes, _ in self.blocks([(leaf._replace(levels=0),)], (), masks, n):
+            used[codes[0]] = True
+        used.flags.writeable = False
+        return used
+
     def cells(self, masks: Sequence[Leaf], n: int) -> list[tuple[bool, ...]]:
         """Which values the masks have together in some row."""
         if not masks:

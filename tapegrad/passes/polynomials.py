@@ -94,6 +94,14 @@ class Polynomials:
                 return Leaf(matrix, along=along), coefficients
         return None
 
+    def _coefficients(self, cell: Cell, leaf: Leaf, slot: int) -> int:
+        """The coefficients of a design; of a factor, 0 for levels that no row has, which may be infinite."""
+        new = cell.w.new[slot]
+        if not leaf.levels:
+            return new
+        used = self.columns.levels_in_use(leaf, cell.masks, cell.n)
+        return new if used.all() else cell.emit(where, cell.w.constant(used), new, cell.w.number(0.0))
+
     def _is_finite(self, slot: int) -> bool:
         """Whether a slot is infinite for no parameters to speak of: infinite levels would meet the others."""
         entry = self.made.get(slot)
@@ -192,7 +200,8 @@ class Polynomials:
             return parts[0]
         design = self._design(entry) if entry.op.name in ("getitem", "matmul", "sum") else None
         if design is not None:
-            return cell.design(design[0]._replace(gather=gather), cell.w.new[design[1]])
+            leaf = design[0]._replace(gather=gather)
+            return cell.design(leaf, self._coefficients(cell, leaf, design[1]))
         known = [part for part in parts if part is not None]
         polynomial = RULES[entry.op.name](cell, *known) if len(known) == len(parts) else None
         if polynomial is None or len(polynomial) > TERMS:

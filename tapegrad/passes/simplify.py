@@ -62,6 +62,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         by_a_reciprocal,
         by_an_exponential,
     ),
+    "gated_matmul": (open_gate, needless_gate, sign_outward),
     "gated_mul": (neutral(1.0, 1), open_gate, closed_gate, needless_gate, sign_outward),
     "log": (log_of_exp,),
     "matmul": (sign_outward, scalar_out_of_product),

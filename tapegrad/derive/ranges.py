@@ -1,0 +1,144 @@
+"""What the slots of a tape may hold: of which sign, and whether some elements may be infinite and others not.
+
+The ops themselves are asked, at a few points of each sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from functools import cache
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.derive.rules import vjp
+from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products, broadcast
+from tapegrad.tape import Entry, Tape
+
+
+class Sign(IntEnum):
+    """What is known of the sign of all elements; a positive one may be rounded to 0, unless it stays away."""
+
+    ANY = 0
+    NOT_NEGATIVE = 1
+    POSITIVE = 2
+    AWAY = 3
+
+
+class Range(NamedTuple):
+    """What a slot may hold; `wild` if some elements may be infinite or NaN and others not."""
+
+    sign: Sign
+    wild: bool
+
+
+# Large numbers are not among them: where an exponential overflows, so does the rest.
+_POINTS = {
+    Sign.ANY: (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0),
+    Sign.NOT_NEGATIVE: (0.0, 0.5, 1.0, 2.0),
+    Sign.POSITIVE: (0.5, 1.0, 2.0),
+    Sign.AWAY: (0.5, 1.0, 2.0),
+}
+# Further points, at which numbers are rounded to 0.
+_EXTREMES = {
+    Sign.ANY: (-np.inf, -1e300, 1e300, np.inf),
+    Sign.NOT_NEGATIVE: (1e300, np.inf),
+    Sign.POSITIVE: (5e-324, 1e300, np.inf),
+    Sign.AWAY: (1e300, np.inf),
+}
+_ORDINARY = 0.7
+_ANYTHING = Range(Sign.ANY, False)
+# Their results have the sign that all their inputs have.
+_KEEPS_SIGN = frozenset(
+    ("broadcast_to", "concatenate", "getitem", "max", "min", "reshape", "sum", "transpose", "update", "where")
+)
+
+
+def ranges(tape: Tape) -> dict[int, Range]:
+    """What each slot of floats may hold, if parameters and data are finite."""
+    found = {slot: _of_constant(value) for slot, value in tape.constants}
+    for entry in tape.entries:
+        if tape.avals[entry.output].dtype == FLOAT:
+            inputs = [found.get(slot, _ANYTHING) for slot in entry.inputs]
+            found[entry.output] = _of_entry(entry, tape.avals, inputs)
+    return found
+
+
+def has_elements(entry: Entry, slot: int, avals: Sequence[Aval]) -> bool:
+    """Whether a slot is not one number for all elements of what an entry makes."""
+    return entry.op.shape is not broadcast or avals[slot].shape != () or avals[entry.output].shape == ()
+
+
+def may_underflow(entry: Entry, avals: Sequence[Aval], found: Mapping[int, Range]) -> bool:
+    """Whether an op would be singular if elements that are positive in exact arithmetic were 0."""
+    signs = tuple([found.get(slot, _ANYTHING).sign for slot in entry.inputs])
+    rounded = [
+        Sign.NOT_NEGATIVE if sign is Sign.POSITIVE and has_elements(entry, slot, avals) else sign
+        for sign, slot in zip(signs, entry.inputs, strict=True)
+    ]
+    return singular_arguments(entry.op, tuple(rounded)) != singular_arguments(entry.op, signs)
+
+
+def _of_entry(entry: Entry, avals: Sequence[Aval], inputs: list[Range]) -> Range:
+    op = entry.op
+    counted = [j for j, slot in enumerate(entry.inputs) if has_elements(entry, slot, avals)]
+    wild = any(inputs[j].wild for j in counted)
+    if op.shape is broadcast and isinstance(op.rule, (Elementwise, Products)):
+        signs = tuple([x.sign for x in inputs])
+        is_singular = not singular_arguments(op, signs).isdisjoint(counted)
+        return Range(_sign(op, tuple(inputs)), wild or is_singular)
+    floats = [x.sign for x, slot in zip(inputs, entry.inputs, strict=True) if avals[slot].dtype == FLOAT]
+    return Range(min(floats, default=Sign.ANY) if op.name in _KEEPS_SIGN else Sign.ANY, wild)
+
+
+def _of_constant(value: Any) -> Range:
+    if getattr(value, "dtype", FLOAT) != FLOAT:
+        return _ANYTHING
+    with np.errstate(all="ignore"):
+        lowest = np.min(value, initial=np.inf)
+        finite = np.isfinite(np.sum(value)) or np.isfinite(value).all()
+    sign = Sign.AWAY if lowest > 0.0 else Sign.NOT_NEGATIVE if lowest >= 0.0 else Sign.ANY
+    return Range(sign, not finite)
+
+
+@cache
+def singular_arguments(op: Op, signs: tuple[Sign, ...]) -> frozenset[int]:
+    """The arguments at some finite value of which an elementwise op, or a slope of it, is not finite."""
+    if not isinstance(op.rule, Elementwise):
+        return frozenset()
+    found = set()
+    for j, sign in enumerate(signs):
+        for x in _POINTS[sign]:
+            inputs = tuple(np.array([x if i == j else _ORDINARY]) for i in range(len(signs)))
+            with np.errstate(all="ignore"):
+                out = op(*inputs)
+                wrt = filter(op.differentiable, range(len(signs)))
+                slopes = [vjp(op, i, np.ones(1), out, inputs, {}, False) for i in wrt]
+            if not np.isfinite([out, *slopes]).all():
+                found.add(j)
+    return frozenset(found)
+
+
+@cache
+def _sign(op: Op, inputs: tuple[Range, ...]) -> Sign:
+    if len(inputs) > 2:
+        return Sign.ANY
+    infinities = {True: (np.inf, -np.inf), False: ()}
+    ordinary = [_POINTS[sign] + infinities[wild][: 1 if sign else 2] for sign, wild in inputs]
+    extreme = [_POINTS[sign] + _EXTREMES[sign] for sign, _ in inputs]
+    with np.errstate(all="ignore"):
+        out, rounded = (op(*map(np.array, zip(*product(*x), strict=True))) for x in (ordinary, extreme))
+    if np.all(out > 0.0):
+        return Sign.AWAY if np.all(rounded > 0.0) else Sign.POSITIVE
+    return Sign.NOT_NEGATIVE if np.all(out >= 0.0) else Sign.ANY
+
+
+@cache
+def ends_infinity(op: Op) -> bool:
+    """Whether an elementwise op of one argument is finite at an infinity, as ``exp`` is at minus infinity."""
+    if not isinstance(op.rule, Elementwise) or len(op.rule.partials) != 1:
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(op(np.array([np.inf, -np.inf]))).any())
