@@ -246,7 +246,7 @@ class poisson:  # SciPy's name
             One log-probability for each element of the broadcast arguments.
         """
         k, mu = _shift(k, loc), _valid(mu, np.greater_equal(mu, 0))
-        if np.any(np.greater(k, _POISSON_COUNTS)):
+        if np.greater(k, _POISSON_COUNTS).any():
             value = -(bd0(k, mu) + _log_factorial_rest(k))
         else:
             value = xlogy(k, mu) - (gammaln(k + 1) + mu)
@@ -292,7 +292,7 @@ class nbinom:  # SciPy's name
         k = _shift(k, loc)
         n = _valid(n, np.greater(n, 0))
         p = _valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
-        if np.any(np.greater(k, _NBINOM_COUNTS)):
+        if np.greater(k, _NBINOM_COUNTS).any():
             value = gamma_rest_gain(0.0, n, k) - (nb_deviance(n, k, p) + _log_factorial_rest(k))
         else:
             value = log_poch(n, k) - gammaln(k + 1) + n * np.log(p) + xlog1py(k, -p)

@@ -91,8 +91,6 @@ def _given(value: Any, out: Any) -> Any:
 
 def _difference(f: Kernel, x: Any, a: Any, out: Any = None) -> Any:
     """``f(x + a) - f(x)``, which is 0 for ``a = 0`` even where f is infinite, next to ``x = 0``."""
-    if isinstance(x, float) and isinstance(a, float) and out is None:
-        return f(x + a) - f(x) if a else 0.0
     gain = np.subtract(f(np.add(x, a, out=out), out=out), f(x), out=out)
     tiny = float(x) < 1e-100 if np.ndim(x) == 0 else np.less(x, 1e-100).any()
     return _given(np.where(np.equal(a, 0.0), 0.0, gain), out) if tiny else gain
@@ -186,6 +184,8 @@ def _log_poch_far(x: Any, a: Any) -> Any:
 
 
 def _log_poch(x: Any, a: Any, out: Any = None) -> Any:
+    if isinstance(x, float) and isinstance(a, float) and x < FAR and out is None:
+        return special.gammaln(x + a) - special.gammaln(x)
     if np.ndim(x) == 0 and float(x) < FAR:  # the way without delay
         return _difference(special.gammaln, x, a, out)
     return _given(_chosen(lambda x, a: _difference(special.gammaln, x, a), _log_poch_far, x, a), out)
@@ -193,6 +193,8 @@ def _log_poch(x: Any, a: Any, out: Any = None) -> Any:
 
 def _polygamma_gain(order: Any, x: Any, a: Any, out: Any = None) -> Any:
     n = int(order)
+    if isinstance(x, float) and isinstance(a, float) and 1e-100 < x < FAR and n == 0 and out is None:
+        return special.digamma(x + a) - special.digamma(x)
     f = special.digamma if n == 0 else lambda x, out=None: special.polygamma(n, x)
     if np.ndim(x) == 0 and float(x) < FAR:
         return _difference(f, x, a, out)
