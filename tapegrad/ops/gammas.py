@@ -130,12 +130,29 @@ def _rest_gain(order: int, x: Any, a: Any) -> Any:
     return _chosen(near, far, x, a)
 
 
-def _gamma_rest(order: Any, x: Any, out: Any = None) -> Any:
-    return _given(_rest(int(order), x), out)
+def _by_order(kernel: Kernel) -> Kernel:
+    """A kernel whose first argument is the order of a derivative, which is one number almost always."""
+
+    def of_any_order(order: Any, *operands: Any, out: Any = None) -> Any:
+        if np.ndim(order) == 0:
+            return kernel(int(order), *operands, out)
+        value = np.nan
+        for n in set(np.ravel(order).tolist()):
+            if n >= 0.0 and n == int(n):
+                value = np.where(np.equal(order, n), kernel(int(n), *operands, None), value)
+        return _given(value + np.zeros(np.shape(order)), out)
+
+    return of_any_order
 
 
-def _gamma_rest_gain(order: Any, x: Any, a: Any, out: Any = None) -> Any:
-    return _given(_rest_gain(int(order), x, a), out)
+@_by_order
+def _gamma_rest(order: int, x: Any, out: Any = None) -> Any:
+    return _given(_rest(order, x), out)
+
+
+@_by_order
+def _gamma_rest_gain(order: int, x: Any, a: Any, out: Any = None) -> Any:
+    return _given(_rest_gain(order, x, a), out)
 
 
 X = np.array([0.4, 3.0, 40.0])
@@ -191,8 +208,8 @@ def _log_poch(x: Any, a: Any, out: Any = None) -> Any:
     return _given(_chosen(lambda x, a: _difference(special.gammaln, x, a), _log_poch_far, x, a), out)
 
 
-def _polygamma_gain(order: Any, x: Any, a: Any, out: Any = None) -> Any:
-    n = int(order)
+@_by_order
+def _polygamma_gain(n: int, x: Any, a: Any, out: Any = None) -> Any:
     if isinstance(x, float) and isinstance(a, float) and 1e-100 < x < FAR and n == 0 and out is None:
         return special.digamma(x + a) - special.digamma(x)
     f = special.digamma if n == 0 else lambda x, out=None: special.polygamma(n, x)
