@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 
 from tapegrad.backends.replay import evaluate, holds
 from tapegrad.builder import Builder
-from tapegrad.errors import ReplayError, TraceError, UnrolledWarning
+from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Source, Tape
 from tapegrad.tracing.dataframes import meaning, products_defer
@@ -37,6 +36,7 @@ class Recorded(NamedTuple):
     data: dict[int, Any]
     outputs: Structure
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
+    unrolled: str | None = None  # what to say of an operation that is recorded number by number
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
@@ -68,9 +68,14 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
-    if recorder.watch is not None and recorder.watch.found is not None:
-        warnings.warn(recorder.watch.told(builder.name), UnrolledWarning, stacklevel=5)
-    return Recorded(builder.finish(tracer.slot for tracer in found), values, outputs, recorder.dataframes)
+    unrolled = recorder.watch is not None and recorder.watch.told(builder.name)
+    return Recorded(
+        builder.finish(tracer.slot for tracer in found),
+        values,
+        outputs,
+        recorder.dataframes,
+        unrolled or None,
+    )
 
 
 def data_array(label: str, given: Any) -> Any:

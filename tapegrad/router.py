@@ -11,7 +11,7 @@ from typing import Any
 
 from tapegrad import inspection
 from tapegrad.backends.replay import Broken, evaluate
-from tapegrad.errors import LongTapeWarning, RetraceWarning, TraceError
+from tapegrad.errors import LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.paths import Path, PathTree, Running, Tapes, outcome_key
 from tapegrad.recording import check_against_plain, record
 from tapegrad.tape import Guard, Tape
@@ -53,6 +53,7 @@ class Router:
         self.data = dict(data)
         self.retraces = 0
         self._spent = 0.0
+        self._is_told = False
         self._tree = PathTree()
         self._lock = threading.RLock()
         self.current, self.outputs = self._record(vector)
@@ -147,7 +148,8 @@ class Router:
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
         start = clock()
         recorded = record(self._f, self._structure, vector, self.data)
-        _tell_length(recorded.tape, clock() - start)
+        if not self._is_told:
+            self._is_told = _tell(recorded.tape, recorded.unrolled, clock() - start)
         path = Path(Tapes(recorded.tape, self._running), recorded.data)
         values = evaluate(recorded.tape, vector, recorded.data, recorded.tape.outputs)
         outputs = [values[slot] for slot in recorded.tape.outputs]
@@ -155,8 +157,10 @@ class Router:
         return path, recorded.outputs
 
 
-def _tell_length(tape: Tape, seconds: float) -> None:
-    """Say what to expect of a tape of very many steps on single numbers, before it is derived."""
+def _tell(tape: Tape, unrolled: str | None, seconds: float) -> bool:
+    """Say what makes a tape long, and what to expect, before it is derived; whether there was anything."""
+    if unrolled is not None:
+        warnings.warn(unrolled, UnrolledWarning, stacklevel=5)
     lines = Counter(entry.source for entry in tape.entries if tape.avals[entry.output].shape == ())
     if lines.total() > LONG:
         value, gradient, hessian = (factor * seconds for factor in FIRST_CALLS)
@@ -168,3 +172,4 @@ def _tell_length(tape: Tape, seconds: float) -> None:
             LongTapeWarning,
             stacklevel=5,
         )
+    return unrolled is not None or lines.total() > LONG
