@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.builder import Builder
-from tapegrad.errors import TraceError, UnrolledWarning
+from tapegrad.errors import TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Tape
 from tapegrad.tracing.dataframes import products_defer
@@ -46,6 +45,7 @@ class Recorded(NamedTuple):
     outputs: Structure
     values: list[Any]
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
+    unrolled: str | None = None  # what to say of an operation that is recorded number by number
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
@@ -77,10 +77,15 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
-    if recorder.watch is not None and recorder.watch.found is not None:
-        warnings.warn(recorder.watch.told(builder.name), UnrolledWarning, stacklevel=5)
-    tape = builder.finish(tracer.slot for tracer in found)
-    return Recorded(tape, values, outputs, [tracer.value for tracer in found], recorder.dataframes)
+    unrolled = recorder.watch is not None and recorder.watch.told(builder.name)
+    return Recorded(
+        builder.finish(tracer.slot for tracer in found),
+        values,
+        outputs,
+        [tracer.value for tracer in found],
+        recorder.dataframes,
+        unrolled or None,
+    )
 
 
 def data_array(label: str, given: Any) -> Any:

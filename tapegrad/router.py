@@ -11,7 +11,7 @@ from typing import Any
 
 from tapegrad import inspection
 from tapegrad.backends.replay import Broken
-from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError
+from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.paths import Path, PathTree, Running, Tapes, outcome_key
 from tapegrad.tape import Guard, Tape
 from tapegrad.tracing.frames import location
@@ -54,6 +54,7 @@ class Router:
         self.data = dict(data)
         self.retraces = 0
         self._spent = 0.0
+        self._is_told = False
         self._tree = PathTree()
         self._lock = threading.RLock()
         self.current, self.outputs = self._record(vector)
@@ -151,7 +152,8 @@ class Router:
         start = clock()
         witness = witnessed(self._f, self._structure, vector, self.data)
         tape, data, outputs, *_ = witness.recorded
-        _tell_length(tape, clock() - start)
+        if not self._is_told:
+            self._is_told = _tell(tape, witness.recorded.unrolled, clock() - start)
         return Path(Tapes(tape, self._running, Trial(data, witness.looks)), data, witness.thin), outputs
 
 
@@ -168,8 +170,10 @@ def _warn_of(path: Path) -> None:
     )
 
 
-def _tell_length(tape: Tape, seconds: float) -> None:
-    """Say what to expect of a tape of very many steps on single numbers, before it is derived."""
+def _tell(tape: Tape, unrolled: str | None, seconds: float) -> bool:
+    """Say what makes a tape long, and what to expect, before it is derived; whether there was anything."""
+    if unrolled is not None:
+        warnings.warn(unrolled, UnrolledWarning, stacklevel=5)
     lines = Counter(entry.source for entry in tape.entries if tape.avals[entry.output].shape == ())
     if lines.total() > LONG:
         value, gradient, hessian = (factor * seconds for factor in FIRST_CALLS)
@@ -181,3 +185,4 @@ def _tell_length(tape: Tape, seconds: float) -> None:
             LongTapeWarning,
             stacklevel=5,
         )
+    return unrolled is not None or lines.total() > LONG

@@ -126,3 +126,15 @@ def gathered(b):
 @pytest.mark.filterwarnings("ignore::tapegrad.UnusedParameterWarning")
 def test_loops_do_not_warn(f):
     assert tg.trace(f, START)(2.0 * START) == pytest.approx(f(2.0 * START), rel=1e-12)
+
+
+def test_new_paths_do_not_say_it_again():
+    def f(b):
+        return X.dot(b).sum() * int(b[0])
+
+    with pytest.warns(tg.UnrolledWarning):
+        tape = tg.trace(f, np.array([1.5, 0.2, 0.1]))
+    for first in (2.5, 3.5):
+        b = np.array([first, 0.2, 0.1])
+        assert tape(b) == pytest.approx(f(b), rel=1e-12)
+    assert tape.retraces == 2

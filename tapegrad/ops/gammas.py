@@ -136,7 +136,7 @@ def _by_order(kernel: Kernel) -> Kernel:
     def of_any_order(order: Any, *operands: Any, out: Any = None) -> Any:
         if np.ndim(order) == 0:
             return kernel(int(order), *operands, out)
-        value = np.nan
+        value: Any = np.nan
         for n in set(np.ravel(order).tolist()):
             if n >= 0.0 and n == int(n):
                 value = np.where(np.equal(order, n), kernel(int(n), *operands, None), value)

@@ -142,6 +142,8 @@ def _by_spot(spot: Spot, frame: FrameType) -> str | None:
         return _BUFFER
     for name, function in called:
         if function in (np.array, np.asarray, np.fromiter):
+            if not _is_call_of(name, spot):
+                return _MAKE_AN_ARRAY
             return (
                 "leave out the dtype, or write np.array([...], like=theta) or np.stack([...]); np.block "
                 "takes nested lists"
@@ -171,6 +173,11 @@ def _called(spot: Spot, frame: FrameType) -> Iterator[tuple[str, Any]]:
         found = looked_up(name, frame)
         if callable(found):
             yield name, found
+
+
+def _is_call_of(name: str, spot: Spot) -> bool:
+    call = parsed(spot.expression)
+    return isinstance(call, ast.Call) and ast.unparse(call.func) == name
 
 
 def looked_up(name: str, frame: FrameType) -> Any:

@@ -22,67 +22,13 @@ from tapegrad.ops.shaping import CASTS, shape_of, transpose_
 from tapegrad.tracing.dispatch import call_function, call_ufunc
 from tapegrad.tracing.index import encode, has_repeats
 from tapegrad.tracing.messages import plain_value_wanted
+from tapegrad.tracing.operators import bitwise, equality, function, in_place, operator, reflected, unary
 
 if TYPE_CHECKING:
     from tapegrad.tracing.recorder import Recorder
 
 
-def _operator(op: Op) -> Callable[[Tracer, Any], Any]:
-    def method(self: Tracer, other: Any) -> Any:
-        return self.recorder.binary(op, self, other)
-
-    return method
-
-
-def _reflected(op: Op) -> Callable[[Tracer, Any], Any]:
-    def method(self: Tracer, other: Any) -> Any:
-        return self.recorder.binary(op, other, self)
-
-    return method
-
-
-def _unary(op: Op) -> Callable[[Tracer], Any]:
-    def method(self: Tracer) -> Any:
-        return self.recorder.unary(op, self)
-
-    return method
-
-
-def _equality(op: Op, unlike: bool) -> Callable[[Tracer, Any], Any]:
-    def method(self: Tracer, other: Any) -> Any:
-        if other is None or isinstance(other, str):  # no number equals it
-            return np.full(self.shape, unlike) if self.shape else unlike
-        return self.recorder.binary(op, self, other)
-
-    return method
-
-
-def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], Any]:
-    def in_place(self: Tracer, other: Any) -> Any:
-        result = method(self, other)
-        if self.ndim == 0 and not self.is_view:
-            return result  # a NumPy scalar: the name is bound anew, other names keep the old value
-        return self.receive(result)
-
-    return in_place
-
-
-def _bitwise(ufunc: np.ufunc, swapped: bool = False) -> Callable[[Tracer, Any], Any]:
-    def method(self: Tracer, other: Any) -> Any:
-        operands = (other, self) if swapped else (self, other)
-        return call_ufunc(self.recorder, ufunc, "__call__", operands, None, {})
-
-    return method
-
-
-def _function(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-        return call_function(self.recorder, function, (self, *args), kwargs)
-
-    return method
-
-
-_squared = _unary(ew.square)
+_squared = unary(ew.square)
 
 
 class Tracer(Recordable):
@@ -167,20 +113,20 @@ class Tracer(Recordable):
 
     # Operators ----------------------------------------------------------------------------------------------
 
-    __add__, __radd__ = _operator(ew.add), _reflected(ew.add)
-    __sub__, __rsub__ = _operator(ew.sub), _reflected(ew.sub)
-    __mul__, __rmul__ = _operator(ew.mul), _reflected(ew.mul)
-    __truediv__, __rtruediv__ = _operator(ew.div), _reflected(ew.div)
-    __mod__, __rmod__ = _operator(ew.remainder), _reflected(ew.remainder)
-    __floordiv__, __rfloordiv__ = _operator(ew.floor_divide), _reflected(ew.floor_divide)
-    __matmul__, __rmatmul__ = _operator(matmul), _reflected(matmul)
-    __lt__, __le__ = _operator(logic.less), _operator(logic.less_equal)
-    __gt__, __ge__ = _operator(logic.greater), _operator(logic.greater_equal)
-    __eq__, __ne__ = _equality(logic.equal, False), _equality(logic.not_equal, True)
-    __and__, __rand__ = _bitwise(np.bitwise_and), _bitwise(np.bitwise_and, swapped=True)
-    __or__, __ror__ = _bitwise(np.bitwise_or), _bitwise(np.bitwise_or, swapped=True)
-    __xor__, __rxor__ = _bitwise(np.bitwise_xor), _bitwise(np.bitwise_xor, swapped=True)
-    __neg__, __abs__ = _unary(ew.neg), _unary(ew.absolute)
+    __add__, __radd__ = operator(ew.add), reflected(ew.add)
+    __sub__, __rsub__ = operator(ew.sub), reflected(ew.sub)
+    __mul__, __rmul__ = operator(ew.mul), reflected(ew.mul)
+    __truediv__, __rtruediv__ = operator(ew.div), reflected(ew.div)
+    __mod__, __rmod__ = operator(ew.remainder), reflected(ew.remainder)
+    __floordiv__, __rfloordiv__ = operator(ew.floor_divide), reflected(ew.floor_divide)
+    __matmul__, __rmatmul__ = operator(matmul), reflected(matmul)
+    __lt__, __le__ = operator(logic.less), operator(logic.less_equal)
+    __gt__, __ge__ = operator(logic.greater), operator(logic.greater_equal)
+    __eq__, __ne__ = equality(logic.equal, False), equality(logic.not_equal, True)
+    __and__, __rand__ = bitwise(np.bitwise_and), bitwise(np.bitwise_and, swapped=True)
+    __or__, __ror__ = bitwise(np.bitwise_or), bitwise(np.bitwise_or, swapped=True)
+    __xor__, __rxor__ = bitwise(np.bitwise_xor), bitwise(np.bitwise_xor, swapped=True)
+    __neg__, __abs__ = unary(ew.neg), unary(ew.absolute)
 
     def __invert__(self) -> Any:
         return call_ufunc(self.recorder, np.invert, "__call__", (self,), None, {})
@@ -205,11 +151,11 @@ class Tracer(Recordable):
     def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
         return other // self, other % self
 
-    __iadd__, __isub__ = _in_place(__add__), _in_place(__sub__)
-    __imul__, __itruediv__ = _in_place(__mul__), _in_place(__truediv__)
-    __imod__, __ifloordiv__ = _in_place(__mod__), _in_place(__floordiv__)
-    __ipow__, __imatmul__ = _in_place(__pow__), _in_place(__matmul__)
-    __iand__, __ior__, __ixor__ = _in_place(__and__), _in_place(__or__), _in_place(__xor__)
+    __iadd__, __isub__ = in_place(__add__), in_place(__sub__)
+    __imul__, __itruediv__ = in_place(__mul__), in_place(__truediv__)
+    __imod__, __ifloordiv__ = in_place(__mod__), in_place(__floordiv__)
+    __ipow__, __imatmul__ = in_place(__pow__), in_place(__matmul__)
+    __iand__, __ior__, __ixor__ = in_place(__and__), in_place(__or__), in_place(__xor__)
 
     # What Python decides on ---------------------------------------------------------------------------------
 
@@ -234,13 +180,13 @@ class Tracer(Recordable):
         return int(self.decide())
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return int(_unary(ew.rint)(self)) if ndigits is None else self.round(ndigits)
+        return int(unary(ew.rint)(self)) if ndigits is None else self.round(ndigits)
 
     def __floor__(self) -> int:
-        return int(_unary(ew.floor)(self))
+        return int(unary(ew.floor)(self))
 
     def __ceil__(self) -> int:
-        return int(_unary(ew.ceil)(self))
+        return int(unary(ew.ceil)(self))
 
     def __trunc__(self) -> int:
         return int(self)
@@ -355,15 +301,15 @@ class Tracer(Recordable):
 
     # Methods ------------------------------------------------------------------------------------------------
 
-    sum, mean, prod = _function(np.sum), _function(np.mean), _function(np.prod)
-    max, min, var, std = _function(np.max), _function(np.min), _function(np.var), _function(np.std)
-    cumsum, cumprod = _function(np.cumsum), _function(np.cumprod)
-    all, any, nonzero = _function(np.all), _function(np.any), _function(np.nonzero)
-    argmax, argmin, argsort = _function(np.argmax), _function(np.argmin), _function(np.argsort)
-    ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
-    repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
-    clip, round = _function(np.clip), _function(np.round)
-    dot, trace = _function(np.dot), _function(np.trace)
+    sum, mean, prod = function(np.sum), function(np.mean), function(np.prod)
+    max, min, var, std = function(np.max), function(np.min), function(np.var), function(np.std)
+    cumsum, cumprod = function(np.cumsum), function(np.cumprod)
+    all, any, nonzero = function(np.all), function(np.any), function(np.nonzero)
+    argmax, argmin, argsort = function(np.argmax), function(np.argmin), function(np.argsort)
+    ravel, squeeze, swapaxes = function(np.ravel), function(np.squeeze), function(np.swapaxes)
+    repeat, take, diagonal = function(np.repeat), function(np.take), function(np.diagonal)
+    clip, round = function(np.clip), function(np.round)
+    dot, trace = function(np.dot), function(np.trace)
 
     def flatten(self, order: str = "C") -> Any:
         """As of an array."""

@@ -48,10 +48,12 @@ class Watch:
         if count == LIMIT and _is_unrolled(inner, outer):
             self.found = spot_at(outer)
 
-    def told(self, name: str) -> str:
-        """What a warning says."""
+    def told(self, name: str) -> str | None:
+        """What a warning says, if there is something to say."""
         made, found = self.made, self.found
-        elsewhere = made is not None and found is not None and made.source != found.source
+        if found is None:
+            return None
+        elsewhere = made is not None and made.source != found.source
         text = "" if made is None else made.expression
         advice = next((told for sign, told in _INSTEAD.items() if sign in text), "use NumPy functions and @")
         return (
