@@ -130,6 +130,9 @@ def _rest_gain(order: int, x: Any, a: Any) -> Any:
     return _chosen(near, far, x, a)
 
 
+_ORDERS = 100  # of derivatives that anybody takes
+
+
 def _by_order(kernel: Kernel) -> Kernel:
     """A kernel whose first argument is the order of a derivative, which is one number almost always."""
 
@@ -138,7 +141,7 @@ def _by_order(kernel: Kernel) -> Kernel:
             return kernel(int(order), *operands, out)
         value: Any = np.nan
         for n in set(np.ravel(order).tolist()):
-            if n >= 0.0 and n == int(n):
+            if 0.0 <= n < _ORDERS and float(n).is_integer():
                 value = np.where(np.equal(order, n), kernel(int(n), *operands, None), value)
         return _given(value + np.zeros(np.shape(order)), out)
 
