@@ -260,7 +260,20 @@ def _check_data(space: Space, data: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(clash)} is the name of a parameter and of data: rename one of them")
     empty = [name for name, array in data.items() if np.size(array) == 0]
     if empty:
-        raise ValueError(f"no data: {', '.join(empty)} has no elements")
+        reasons = "".join(_dropped(data[name]) for name in empty)
+        raise ValueError(f"no data: {', '.join(empty)} has no elements{reasons}")
+
+
+def _dropped(table: Any) -> str:
+    """Why a table of formulaic may have no rows: its columns that one missing value makes missing whole."""
+    names = [str(name) for name in getattr(table, "columns", ())]
+    centred = [name for name in names if name.startswith(("scale(", "center(", "standardize("))]
+    if not centred:
+        return ""
+    return (
+        f". Its column {centred[0]} is missing in every row if one value in it is missing, and formulaic "
+        'drops such rows: drop that one first; model_matrix(..., na_action="raise") says which column has it'
+    )
 
 
 def _traced(source: Source, params: Any, data: Mapping[str, Any]) -> TracedFunction:
