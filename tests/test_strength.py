@@ -25,7 +25,7 @@ def test_a_division_by_a_scalar_shares_its_reciprocal_before_and_after():
          [4]  square      %6           -> %8   (256,)
          [5]  sub         1, %8        -> %9   (256,)
          [6]  reciprocal  s            -> %10  scalar
-         [7]  mul         %5, %9       -> %11  (256,)
+         [7]  mul         %9, %5       -> %11  (256,)
          [8]  sum         %11, axis=0  -> %12  scalar
          [9]  mul         %10, %12     -> %13  scalar
         [10]  neg         %13          -> %14  scalar
@@ -44,7 +44,7 @@ def test_a_division_by_a_scalar_shares_its_reciprocal_before_and_after():
          [4]  sum         %7, axis=0   -> %8   scalar
          [5]  square      %7           -> %9   (256,)
          [6]  sub         1, %9        -> %10  (256,)
-         [7]  mul         %6, %10      -> %11  (256,)
+         [7]  mul         %10, %6      -> %11  (256,)
          [8]  sum         %11, axis=0  -> %12  scalar
          [9]  mul         %5, %12      -> %13  scalar
         [10]  neg         %13          -> %14  scalar
@@ -60,12 +60,12 @@ def test_a_cube_before_and_after():
     assert_lists(
         gradient,
         """
-        [0]  power   x, 3        -> %3  (256,)
-        [1]  mul     X, %3       -> %4  (256,)
-        [2]  sum     %4, axis=0  -> %5  scalar
-        [3]  square  x           -> %6  (256,)
-        [4]  mul     %6, X       -> %7  (256,)
-        [5]  mul     %7, 3       -> %8  (256,)
+        [0]  power  x, 3        -> %3  (256,)
+        [1]  mul    X, %3       -> %4  (256,)
+        [2]  sum    %4, axis=0  -> %5  scalar
+        [3]  mul    X, x        -> %6  (256,)
+        [4]  mul    %6, x       -> %7  (256,)
+        [5]  mul    3, %7       -> %8  (256,)
         """,
     )
     assert_lists(
@@ -75,8 +75,9 @@ def test_a_cube_before_and_after():
         [1]  mul     x, %3       -> %4  (256,)
         [2]  mul     X, %4       -> %5  (256,)
         [3]  sum     %5, axis=0  -> %6  scalar
-        [4]  mul     %3, X       -> %7  (256,)
-        [5]  mul     %7, 3       -> %8  (256,)
+        [4]  mul     X, x        -> %7  (256,)
+        [5]  mul     %7, x       -> %8  (256,)
+        [6]  mul     3, %8       -> %9  (256,)
         """,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
-from tapegrad.ops.registry import Elementwise, Linear, Op, Products
+from tapegrad.ops.elementwise import gated_div, gated_times_power, reciprocal, times_power
+from tapegrad.ops.registry import Elementwise, Factor, Gate, Linear, Op, Per, Products, Raised, Shape
 from tapegrad.ops.shaping import shape_of
 
 
@@ -18,13 +19,14 @@ def vjp(
     """
     rule = op.rule
     if isinstance(rule, Elementwise):
+        *others, last = rule.factors(i)
+        for factor in others:
+            ct = _met(ct, factor, out, inputs, gated)
         shape = shape_of(inputs[i])
-        partial = rule.partials[i]
-        if isinstance(partial, float):
-            return scaled(unbroadcast(ct, shape), partial)
-        assert partial is not None
-        value = partial(out, *inputs)
-        return unbroadcast(gated_mul(ct, value) if gated else ct * value, shape)
+        # A last factor that is a number waits for the sum; what else could is for `simplify` to see.
+        return unbroadcast(
+            _met(ct, last, out, inputs, gated, shape if isinstance(last, float) else None), shape
+        )
     if isinstance(rule, Linear):
         return rule.transpose(i, ct, *inputs, **attrs)
     assert isinstance(rule, Products)
@@ -55,17 +57,40 @@ def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], at
 def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     rule = op.rule
     if isinstance(rule, Elementwise):
-        partial = rule.partials[i]
-        if isinstance(partial, float):
-            return scaled(t, partial)
-        assert partial is not None
-        value = partial(out, *inputs)
-        # Here it is the partial that says what was not chosen, whose tangent may be infinite.
-        return gated_mul(value, t) if op.masks else t * value
+        for factor in rule.factors(i):
+            if op.masks and callable(factor):
+                # Here it is the partial that says what was not chosen, whose tangent may be infinite.
+                t = gated_mul(factor(out, *inputs), t)
+            else:
+                t = _met(t, factor, out, inputs, False)
+        return t
     if isinstance(rule, Linear):
         return op(*inputs[:i], t, *inputs[i + 1 :], **attrs)
     assert isinstance(rule, Products)
     return rule.jvp(i, t, out, *inputs, **attrs)
+
+
+def _met(
+    moving: Any, factor: Factor, out: Any, inputs: tuple[Any, ...], gated: bool, shape: Shape | None = None
+) -> Any:
+    """A cotangent or tangent that has met one factor of a partial; first it is summed to `shape`, if given."""
+    if shape is not None:
+        moving = unbroadcast(moving, shape)
+    if isinstance(factor, float):
+        return scaled(moving, factor)
+    if isinstance(factor, Raised):
+        op = gated_times_power if gated else times_power
+        return op(factor.base(out, *inputs), factor.exponent(out, *inputs), moving)
+    if isinstance(factor, Gate):
+        return gated_mul(factor.rule(out, *inputs), moving)
+    if isinstance(factor, Per):
+        value = factor.rule(out, *inputs)
+        if shape_of(value) != () or shape_of(moving) == ():
+            return gated_div(moving, value) if gated else moving / value
+        value = reciprocal(value)  # of which there is one for all, and as a factor it leaves sums
+    else:
+        value = factor(out, *inputs)
+    return gated_mul(moving, value) if gated else moving * value
 
 
 def scaled(ct: Any, factor: float) -> Any:

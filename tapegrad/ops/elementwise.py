@@ -9,9 +9,21 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tapegrad.ops.broadcasting import gated_mul
+from tapegrad.ops.broadcasting import gated_mul, unbroadcast, write_where
 from tapegrad.ops.logic import equal, greater, signbit, where
-from tapegrad.ops.registry import Elementwise, Op, broadcast, elementwise, implements, register
+from tapegrad.ops.registry import (
+    Elementwise,
+    Gate,
+    Op,
+    Per,
+    Products,
+    Raised,
+    broadcast,
+    elementwise,
+    implements,
+    register,
+)
+from tapegrad.ops.shaping import shape_of
 
 POSITIVE = (0.2, 3.0)
 UNIT = (-0.9, 0.9)
@@ -33,8 +45,8 @@ mul = elementwise(
 div = elementwise(
     "div",
     np.divide,
-    lambda out, x, y: reciprocal(y),
-    lambda out, x, y: -(out * reciprocal(y)),
+    Per(lambda out, x, y: y),
+    (lambda out, x, y: -out, Per(lambda out, x, y: y)),
     domain=((-2.0, 2.0), POSITIVE),
     scalar=operator.truediv,
     python="{0} / {1}",
@@ -49,34 +61,138 @@ def _reciprocal(x: Any, out: Any = None) -> Any:
 reciprocal: Op = elementwise(
     "reciprocal",
     _reciprocal,
-    lambda out, x: -square(out),
+    (lambda out, x: -out, lambda out, x: out),
     domain=POSITIVE,
     numpy=(np.reciprocal,),
     scalar=lambda x, _: 1.0 / x,
     python="1.0 / {0}",
 )
-square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=operator.mul, python="{0} * {0}")
+square: Op = elementwise(
+    "square", np.square, (2.0, lambda out, x: x), scalar=operator.mul, python="{0} * {0}"
+)
 
 
-def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
-    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. `where` on y == 0 would
-    # say so too, but hide that the slope has a derivative with respect to y there, which is x**-1.
-    return gated_mul(y, power(x, y - 1.0))
-
-
-def _power_wrt_exponent(out: Any, x: Any, y: Any) -> Any:
-    # 0**y is 0 for y > 0, and so is its slope, although log(0) is infinite.
-    return gated_mul(out, log(x))
-
-
-power = elementwise(
+power: Op = elementwise(
     "power",
     np.power,
-    _power_wrt_base,
-    _power_wrt_exponent,
+    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. `where` on y == 0 would
+    # say so too, but hide that the slope has a derivative with respect to y there, which is x**-1.
+    (Raised(lambda out, x, y: x, lambda out, x, y: y - 1.0), Gate(lambda out, x, y: y)),
+    # 0**y is 0 for y > 0, and so is its slope, although log(0) is infinite.
+    (lambda out, x, y: log(x), Gate(lambda out, x, y: out)),
     domain=(POSITIVE, (-2.0, 2.0)),
     numpy=(np.power, np.float_power),
 )
+
+
+# x**p times (co)tangents. A part of the product can leave the range of doubles where the whole does not.
+
+_TINY, _HUGE = np.finfo(float).tiny, np.finfo(float).max
+
+
+def _in_range(number: Any) -> Any:
+    size = np.abs(number)
+    return (size >= _TINY) & (size <= _HUGE)
+
+
+def _times_power(x: Any, p: Any, *moving: Any, out: Any = None) -> Any:
+    product = np.power(x, p)
+    kept = _in_range(product)
+    for factor in moving:
+        product = product * factor
+        kept &= _in_range(product)
+    if not np.all(kept):
+        product = np.where(kept, product, _product_in_steps(x, p, moving, product))
+    if out is None:
+        return product[()]
+    np.copyto(out, product)
+    return out
+
+
+def _product_in_steps(x: Any, p: Any, moving: tuple[Any, ...], product: Any) -> Any:
+    """The same by mantissas and exponents of two, where all is finite and x is not 0."""
+    fourth = np.power(np.abs(x), np.multiply(0.25, p))  # which stays in range where the product does
+    ordinary = _in_range(fourth) & np.isfinite(x) & np.not_equal(x, 0.0) & ~np.isnan(np.power(x, p))
+    for factor in moving:
+        ordinary = ordinary & np.isfinite(factor)
+    mantissa: Any = np.copysign(1.0, np.power(x, p))
+    exponent: Any = 0
+    for factor in (fourth,) * 4 + moving:
+        part, shift = np.frexp(factor)
+        mantissa, again = np.frexp(mantissa * part)
+        exponent = exponent + shift + again
+    return np.where(ordinary, np.ldexp(mantissa, exponent), product)
+
+
+def _gated_times_power(x: Any, p: Any, *moving: Any, out: Any = None) -> Any:
+    product = np.where(np.equal(moving[0], 0.0), 0.0, _times_power(x, p, *moving))
+    if out is None:
+        return product[()]
+    np.copyto(out, product)
+    return out
+
+
+def _register_times_power(name: str, kernel: Any, masks: bool) -> Op:
+    def rule(i: int, new: Any, out: Any, x: Any, p: Any, *moving: Any) -> Any:
+        if i == 0:
+            return gated_mul(p, op(x, p - 1.0, *moving, new))
+        if i == 1:
+            return gated_mul(out, log(x) * new)
+        return op(x, p, *moving[: i - 2], new, *moving[i - 1 :])
+
+    def vjp(i: int, ct: Any, out: Any, *inputs: Any) -> Any:
+        return unbroadcast(rule(i, ct, out, *inputs), shape_of(inputs[i]))
+
+    samples: tuple[Any, ...] = (
+        ((2.0, 0.7, 1.5), {}),
+        ((np.array([0.3, 1.2, 2.0]), -1.5, np.array([1.0, -2.0, 0.5])), {}),
+        ((np.array([[0.5], [2.0]]), np.array([1.3, 0.4]), 2.0, np.array([0.7, -0.2])), {}),
+    )
+    op = Op(name, kernel, broadcast, Products(rule, vjp), masks=masks, samples=samples)
+    return register(op)
+
+
+times_power = _register_times_power("times_power", _times_power, masks=False)
+gated_times_power = _register_times_power("gated_times_power", _gated_times_power, masks=True)
+
+
+# A cotangent by a divisor, and 0 wherever the cotangent is 0: see `gated_mul`.
+
+
+def _gated_div(ct: Any, y: Any, out: Any = None) -> Any:
+    if out is None:
+        out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(y)))
+    np.divide(ct, y, out=out)
+    return write_where(np.equal(ct, 0.0), 0.0, out, out)
+
+
+def _gated_div_slope(i: int, moving: Any, out: Any, ct: Any, y: Any) -> Any:
+    return gated_div(moving, y) if i == 0 else -gated_div(gated_mul(out, moving), y)
+
+
+gated_div: Op = register(
+    Op(
+        "gated_div",
+        _gated_div,
+        broadcast,
+        Products(
+            _gated_div_slope,
+            lambda i, g, out, ct, y: unbroadcast(
+                _gated_div_slope(i, g, out, ct, y), shape_of(y if i else ct)
+            ),
+        ),
+        masks=True,
+        scalar=lambda ct, y: 0.0 if ct == 0.0 else ct / y,
+        python="0.0 if {0} == 0.0 else {0} / {1}",
+        samples=(
+            ((1.5, 2.0), {}),
+            ((np.array([0.5, -1.0, 2.0]), 3.0), {}),
+            ((2.0, np.array([0.5, -1.0, 2.0])), {}),
+            ((np.array([[1.0], [2.0]]), np.array([0.5, -1.0, 2.0])), {}),
+        ),
+    )
+)
+
 remainder = elementwise(
     "remainder",
     np.remainder,
@@ -100,16 +216,16 @@ heaviside = elementwise("heaviside", np.heaviside, None, None)
 # Exponentials and logarithms --------------------------------------------------------------------------------
 
 exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})")
-exp2 = elementwise("exp2", np.exp2, lambda out, x: LOG2 * out)
-expm1 = elementwise("expm1", np.expm1, lambda out, x: out + 1.0, python="expm1({0})")
-log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE, python="log({0})")
-log2 = elementwise("log2", np.log2, lambda out, x: 1.0 / (LOG2 * x), domain=POSITIVE)
-log10 = elementwise("log10", np.log10, lambda out, x: 1.0 / (LOG10 * x), domain=POSITIVE)
-log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT, python="log1p({0})")
+exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out))
+expm1 = elementwise("expm1", np.expm1, lambda out, x: exp(x), python="expm1({0})")
+log = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})")
+log2 = elementwise("log2", np.log2, (1.0 / LOG2, Per(lambda out, x: x)), domain=POSITIVE)
+log10 = elementwise("log10", np.log10, (1.0 / LOG10, Per(lambda out, x: x)), domain=POSITIVE)
+log1p = elementwise("log1p", np.log1p, Per(lambda out, x: 1.0 + x), domain=UNIT, python="log1p({0})")
 sqrt = elementwise(
     "sqrt",
     np.sqrt,
-    lambda out, x: 0.5 / out,
+    (0.5, Per(lambda out, x: out)),
     domain=POSITIVE,
     scalar=lambda x, _: math.sqrt(x),
     python="sqrt({0})",
@@ -118,13 +234,15 @@ sqrt = elementwise(
 root = elementwise(
     "root",
     np.sqrt,
-    lambda out, x: where(equal(out, 0.0), 0.0, div(0.5, out)),
+    (0.5, Per(lambda out, x: where(equal(out, 0.0), np.inf, out))),
     domain=POSITIVE,
     scalar=lambda x, _: math.sqrt(x),
     python="sqrt({0})",
     numpy=(),
 )
-cbrt = elementwise("cbrt", np.cbrt, lambda out, x: 1.0 / (3.0 * square(out)), domain=POSITIVE)
+cbrt = elementwise(
+    "cbrt", np.cbrt, (1.0 / 3.0, Per(lambda out, x: out), Per(lambda out, x: out)), domain=POSITIVE
+)
 
 
 logaddexp = elementwise(

@@ -49,13 +49,47 @@ class Recordable:
 
 
 @dataclass(frozen=True)
+class Per:
+    """A factor that divides by what `rule` gives."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A factor that wins where it is 0, whatever it meets."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A factor that is a power, which can leave the range of doubles where its product does not."""
+
+    base: Rule
+    exponent: Rule
+
+
+Factor = Rule | float | Per | Gate | Raised
+Partial = Factor | tuple[Factor, ...] | None
+
+
+@dataclass(frozen=True)
 class Elementwise:
     """Derivative of an elementwise op: one partial per input.
 
-    A partial is a function ``(out, *inputs) -> value``, or a constant, or None where there is no derivative.
+    A partial is a function ``(out, *inputs) -> value``, a constant, a `Per`, a `Gate`, a `Raised`, or a tuple of
+    these, which the (co)tangent meets one after another: ``(lambda out, x: -out, lambda out, x: out)`` is
+    ``(ct * -out) * out``, which stays in range where the square of `out` would not. None: no derivative.
     """
 
-    partials: tuple[Rule | float | None, ...]
+    partials: tuple[Partial, ...]
+
+    def factors(self, index: int) -> tuple[Factor, ...]:
+        """The partial with respect to input `index`, which has one, as factors."""
+        partial = self.partials[index]
+        assert partial is not None
+        return partial if isinstance(partial, tuple) else (partial,)
 
     def wrt(self, index: int) -> bool:
         """Whether there is a derivative with respect to input `index`."""
@@ -250,7 +284,7 @@ def moves(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def elementwise(
     name: str,
     kernel: Callable[..., Any],
-    *partials: Rule | float | None,
+    *partials: Partial,
     domain: tuple[float, float] | tuple[tuple[float, float], ...] = (-2.0, 2.0),
     takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,),
     gives: np.dtype[Any] | None = FLOAT,

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tapegrad.ops.broadcasting import gated_mul
-from tapegrad.ops.elementwise import POSITIVE, cbrt, exp, exp2, expm1, log, log1p, reciprocal, square
-from tapegrad.ops.registry import NUMPY, Op, elementwise
+from tapegrad.ops.elementwise import POSITIVE, cbrt, exp, exp2, expm1, log, log1p, square
+from tapegrad.ops.registry import NUMPY, Gate, Op, Per, elementwise
 
 # scipy.special has ufuncs of its own for these.
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
@@ -45,7 +44,7 @@ polygamma: Op = elementwise(
     domain=((1.0, 1.0), POSITIVE),
     numpy=(special.polygamma,),
 )
-gamma = elementwise("gamma", special.gamma, lambda out, x: out * digamma(x), domain=POSITIVE)
+gamma = elementwise("gamma", special.gamma, (lambda out, x: out, lambda out, x: digamma(x)), domain=POSITIVE)
 beta = elementwise(
     "beta",
     special.beta,
@@ -80,7 +79,9 @@ log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: (2.0 / SQRT_
 
 expit: Op = elementwise("expit", special.expit, lambda out, x: out * expit(-x))
 log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
-logit = elementwise("logit", special.logit, lambda out, x: 1.0 / (x * (1.0 - x)), domain=PROBABILITY)
+logit = elementwise(
+    "logit", special.logit, (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)), domain=PROBABILITY
+)
 
 
 def _softplus(x: Any, out: Any = None) -> Any:
@@ -92,18 +93,18 @@ softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=())
 # Products with a logarithm ----------------------------------------------------------------------------------
 
 
-def _ratio(x: Any, y: Any) -> Any:
-    # 0 * log(y) is 0 for every y, so its slope is 0 too, at y = 0 as well.
-    return gated_mul(x, reciprocal(y))
-
-
+# 0 * log(y) is 0 for every y, so its slope is 0 too, at y = 0 as well.
 xlogy = elementwise(
-    "xlogy", special.xlogy, lambda out, x, y: log(y), lambda out, x, y: _ratio(x, y), domain=POSITIVE
+    "xlogy",
+    special.xlogy,
+    lambda out, x, y: log(y),
+    (Per(lambda out, x, y: y), Gate(lambda out, x, y: x)),
+    domain=POSITIVE,
 )
 xlog1py = elementwise(
     "xlog1py",
     special.xlog1py,
     lambda out, x, y: log1p(y),
-    lambda out, x, y: _ratio(x, 1.0 + y),
+    (Per(lambda out, x, y: 1.0 + y), Gate(lambda out, x, y: x)),
     domain=(POSITIVE, (-0.9, 0.9)),
 )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tapegrad.ops.elementwise import mul, neg, share
+from tapegrad.ops.broadcasting import gated_mul
+from tapegrad.ops.elementwise import div, gated_div, mul, neg, share
 from tapegrad.ops.registry import broadcast
 from tapegrad.passes.writer import Writer
 from tapegrad.tape import Entry
@@ -28,10 +29,14 @@ def same_either_way(w: Writer, entry: Entry) -> int | None:
     return w.stretch(entry, x, broadcast(*map(w.shape, entry.inputs))) if x == y else None
 
 
+# What a gated product is without its gate.
+_BARE = {gated_mul: mul, gated_div: div}
+
+
 def open_gate(w: Writer, entry: Entry) -> int | None:
     """A constant gate without a zero lets everything through."""
     gate = w.known.get(entry.inputs[0])
-    return w.apply(entry, mul, *entry.inputs) if gate is not None and np.all(gate) else None
+    return w.apply(entry, _BARE[entry.op], *entry.inputs) if gate is not None and np.all(gate) else None
 
 
 def closed_gate(w: Writer, entry: Entry) -> int | None:
@@ -45,7 +50,9 @@ def closed_gate(w: Writer, entry: Entry) -> int | None:
 def needless_gate(w: Writer, entry: Entry) -> int | None:
     """A constant factor that is finite gives 0 times 0 by itself."""
     factor = w.known.get(entry.inputs[1])
-    return w.apply(entry, mul, *entry.inputs) if factor is not None and np.all(np.isfinite(factor)) else None
+    if factor is None or not np.all(np.isfinite(factor)) or (entry.op is gated_div and not np.all(factor)):
+        return None
+    return w.apply(entry, _BARE[entry.op], *entry.inputs)
 
 
 def share_of_a_negative(w: Writer, entry: Entry) -> int | None:
