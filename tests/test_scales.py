@@ -1,4 +1,4 @@
-"""Derivatives where a local slope leaves the range of doubles, or its square does, and the product does not."""
+"""Derivatives where a slope or its square leaves the range of doubles, and the product does not."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
-from tapegrad.ops.elementwise import gated_div, gated_times_power, reciprocal, times_power
+from tapegrad.ops.elementwise import reciprocal
 from tapegrad.ops.registry import Elementwise, Factor, Gate, Linear, Op, Per, Products, Raised, Shape
+from tapegrad.ops.scaled import gated_div, gated_times_power, times_power
 from tapegrad.ops.shaping import shape_of
 
 
@@ -73,7 +74,7 @@ def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: 
 def _met(
     moving: Any, factor: Factor, out: Any, inputs: tuple[Any, ...], gated: bool, shape: Shape | None = None
 ) -> Any:
-    """A cotangent or tangent that has met one factor of a partial; first it is summed to `shape`, if given."""
+    """A cotangent or tangent that has met a factor of a partial; first it is summed to `shape`, if given."""
     if shape is not None:
         moving = unbroadcast(moving, shape)
     if isinstance(factor, float):

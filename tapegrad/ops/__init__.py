@@ -9,11 +9,14 @@ from tapegrad.ops import (
     indexing,
     linalg,
     logic,
+    normal,
     products,
     reductions,
+    scaled,
     shaping,
     sorting,
     special,
+    trigonometric,
 )
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
 
@@ -31,9 +34,12 @@ __all__ = [
     "indexing",
     "linalg",
     "logic",
+    "normal",
     "products",
     "reductions",
+    "scaled",
     "shaping",
     "sorting",
     "special",
+    "trigonometric",
 ]

@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tapegrad.ops.broadcasting import gated_mul, unbroadcast, write_where
 from tapegrad.ops.logic import equal, greater, signbit, where
 from tapegrad.ops.registry import (
     Elementwise,
     Gate,
     Op,
     Per,
-    Products,
     Raised,
     broadcast,
     elementwise,
     implements,
     register,
+    written,
 )
-from tapegrad.ops.shaping import shape_of
 
 POSITIVE = (0.2, 3.0)
 UNIT = (-0.9, 0.9)
@@ -83,116 +81,6 @@ power: Op = elementwise(
     domain=(POSITIVE, (-2.0, 2.0)),
     numpy=(np.power, np.float_power),
 )
-
-
-# x**p times (co)tangents. A part of the product can leave the range of doubles where the whole does not.
-
-_TINY, _HUGE = np.finfo(float).tiny, np.finfo(float).max
-
-
-def _in_range(number: Any) -> Any:
-    size = np.abs(number)
-    return (size >= _TINY) & (size <= _HUGE)
-
-
-def _times_power(x: Any, p: Any, *moving: Any, out: Any = None) -> Any:
-    product = np.power(x, p)
-    kept = _in_range(product)
-    for factor in moving:
-        product = product * factor
-        kept &= _in_range(product)
-    if not np.all(kept):
-        product = np.where(kept, product, _product_in_steps(x, p, moving, product))
-    if out is None:
-        return product[()]
-    np.copyto(out, product)
-    return out
-
-
-def _product_in_steps(x: Any, p: Any, moving: tuple[Any, ...], product: Any) -> Any:
-    """The same by mantissas and exponents of two, where all is finite and x is not 0."""
-    fourth = np.power(np.abs(x), np.multiply(0.25, p))  # which stays in range where the product does
-    ordinary = _in_range(fourth) & np.isfinite(x) & np.not_equal(x, 0.0) & ~np.isnan(np.power(x, p))
-    for factor in moving:
-        ordinary = ordinary & np.isfinite(factor)
-    mantissa: Any = np.copysign(1.0, np.power(x, p))
-    exponent: Any = 0
-    for factor in (fourth,) * 4 + moving:
-        part, shift = np.frexp(factor)
-        mantissa, again = np.frexp(mantissa * part)
-        exponent = exponent + shift + again
-    return np.where(ordinary, np.ldexp(mantissa, exponent), product)
-
-
-def _gated_times_power(x: Any, p: Any, *moving: Any, out: Any = None) -> Any:
-    product = np.where(np.equal(moving[0], 0.0), 0.0, _times_power(x, p, *moving))
-    if out is None:
-        return product[()]
-    np.copyto(out, product)
-    return out
-
-
-def _register_times_power(name: str, kernel: Any, masks: bool) -> Op:
-    def rule(i: int, new: Any, out: Any, x: Any, p: Any, *moving: Any) -> Any:
-        if i == 0:
-            return gated_mul(p, op(x, p - 1.0, *moving, new))
-        if i == 1:
-            return gated_mul(out, log(x) * new)
-        return op(x, p, *moving[: i - 2], new, *moving[i - 1 :])
-
-    def vjp(i: int, ct: Any, out: Any, *inputs: Any) -> Any:
-        return unbroadcast(rule(i, ct, out, *inputs), shape_of(inputs[i]))
-
-    samples: tuple[Any, ...] = (
-        ((2.0, 0.7, 1.5), {}),
-        ((np.array([0.3, 1.2, 2.0]), -1.5, np.array([1.0, -2.0, 0.5])), {}),
-        ((np.array([[0.5], [2.0]]), np.array([1.3, 0.4]), 2.0, np.array([0.7, -0.2])), {}),
-    )
-    op = Op(name, kernel, broadcast, Products(rule, vjp), masks=masks, samples=samples)
-    return register(op)
-
-
-times_power = _register_times_power("times_power", _times_power, masks=False)
-gated_times_power = _register_times_power("gated_times_power", _gated_times_power, masks=True)
-
-
-# A cotangent by a divisor, and 0 wherever the cotangent is 0: see `gated_mul`.
-
-
-def _gated_div(ct: Any, y: Any, out: Any = None) -> Any:
-    if out is None:
-        out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(y)))
-    np.divide(ct, y, out=out)
-    return write_where(np.equal(ct, 0.0), 0.0, out, out)
-
-
-def _gated_div_slope(i: int, moving: Any, out: Any, ct: Any, y: Any) -> Any:
-    return gated_div(moving, y) if i == 0 else -gated_div(gated_mul(out, moving), y)
-
-
-gated_div: Op = register(
-    Op(
-        "gated_div",
-        _gated_div,
-        broadcast,
-        Products(
-            _gated_div_slope,
-            lambda i, g, out, ct, y: unbroadcast(
-                _gated_div_slope(i, g, out, ct, y), shape_of(y if i else ct)
-            ),
-        ),
-        masks=True,
-        scalar=lambda ct, y: 0.0 if ct == 0.0 else ct / y,
-        python="0.0 if {0} == 0.0 else {0} / {1}",
-        samples=(
-            ((1.5, 2.0), {}),
-            ((np.array([0.5, -1.0, 2.0]), 3.0), {}),
-            ((2.0, np.array([0.5, -1.0, 2.0])), {}),
-            ((np.array([[1.0], [2.0]]), np.array([0.5, -1.0, 2.0])), {}),
-        ),
-    )
-)
-
 remainder = elementwise(
     "remainder",
     np.remainder,
@@ -200,7 +88,9 @@ remainder = elementwise(
     lambda out, x, y: -floor_divide(x, y),
     domain=((-2.0, 2.0), (0.7, 0.75)),
 )
-fmod = elementwise("fmod", np.fmod, 1.0, lambda out, x, y: -trunc(x / y), domain=((-2.0, 2.0), (0.7, 0.75)))
+fmod = elementwise(
+    "fmod", np.fmod, 1.0, lambda out, x, y: -rint((x - out) / y), domain=((-2.0, 2.0), (0.7, 0.75))
+)
 floor_divide: Op = elementwise("floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE))
 
 # Magnitude and rounding -------------------------------------------------------------------------------------
@@ -210,7 +100,7 @@ sign: Op = elementwise("sign", np.sign, None)
 floor = elementwise("floor", np.floor, None)
 ceil = elementwise("ceil", np.ceil, None)
 trunc: Op = elementwise("trunc", np.trunc, None, numpy=(np.trunc,))
-rint = elementwise("rint", np.rint, None)
+rint: Op = elementwise("rint", np.rint, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None)
 
 # Exponentials and logarithms --------------------------------------------------------------------------------
@@ -218,7 +108,7 @@ heaviside = elementwise("heaviside", np.heaviside, None, None)
 exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})")
 exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out))
 expm1 = elementwise("expm1", np.expm1, lambda out, x: exp(x), python="expm1({0})")
-log = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})")
+log: Op = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})")
 log2 = elementwise("log2", np.log2, (1.0 / LOG2, Per(lambda out, x: x)), domain=POSITIVE)
 log10 = elementwise("log10", np.log10, (1.0 / LOG10, Per(lambda out, x: x)), domain=POSITIVE)
 log1p = elementwise("log1p", np.log1p, Per(lambda out, x: 1.0 + x), domain=UNIT, python="log1p({0})")
@@ -335,57 +225,26 @@ share: Op = elementwise(
 )
 
 
-def _finite_log(out: Any) -> Any:
-    # log(exp(-inf) + exp(-inf)) is -inf, and -inf - -inf is NaN; each share of nothing is 0.
-    return where(equal(out, -np.inf), 0.0, out)
+def _share2(x: Any, y: Any, out: Any = None) -> Any:
+    gap = np.subtract(x, y)
+    part = special.expit(np.multiply(LOG2, gap, out=out), out=out)
+    found = np.where(np.isnan(gap) & np.equal(x, y), np.where(np.greater(x, 0.0), 0.5, 0.0), part)
+    return written(found, out)
 
 
+# The same of powers of 2.
+share2: Op = elementwise(
+    "share2",
+    _share2,
+    (LOG2, lambda out, x, y: out * share2(y, x)),
+    (-LOG2, lambda out, x, y: out * share2(y, x)),
+    numpy=(),
+)
 logaddexp2 = elementwise(
-    "logaddexp2",
-    np.logaddexp2,
-    lambda out, x, y: exp2(x - _finite_log(out)),
-    lambda out, x, y: exp2(y - _finite_log(out)),
+    "logaddexp2", np.logaddexp2, lambda out, x, y: share2(x, y), lambda out, x, y: share2(y, x)
 )
 
-# Trigonometric and hyperbolic -------------------------------------------------------------------------------
-
-sin = elementwise("sin", np.sin, lambda out, x: cos(x))
-cos: Op = elementwise("cos", np.cos, lambda out, x: -sin(x))
-tan = elementwise("tan", np.tan, lambda out, x: 1.0 + square(out), domain=(-1.0, 1.0))
-arcsin = elementwise("arcsin", np.arcsin, lambda out, x: 1.0 / sqrt(1.0 - square(x)), domain=UNIT)
-arccos = elementwise("arccos", np.arccos, lambda out, x: -1.0 / sqrt(1.0 - square(x)), domain=UNIT)
-arctan = elementwise("arctan", np.arctan, lambda out, x: 1.0 / (1.0 + square(x)))
-sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
-cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
-tanh = elementwise("tanh", np.tanh, lambda out, x: 1.0 - square(out), python="tanh({0})")
-arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: 1.0 / sqrt(1.0 + square(x)))
-arccosh = elementwise(
-    "arccosh", np.arccosh, lambda out, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)), domain=(1.2, 3.0)
-)
-arctanh = elementwise("arctanh", np.arctanh, lambda out, x: 1.0 / (1.0 - square(x)), domain=UNIT)
-deg2rad = elementwise("deg2rad", np.deg2rad, math.pi / 180.0, numpy=(np.deg2rad, np.radians))
-rad2deg = elementwise("rad2deg", np.rad2deg, 180.0 / math.pi, numpy=(np.rad2deg, np.degrees))
-
-
-def _per_length(part: Any, length: Any) -> Any:
-    # The length has a kink at the origin; 0 is its subgradient of least norm.
-    return where(equal(length, 0.0), 0.0, part / length)
-
-
-hypot = elementwise(
-    "hypot",
-    np.hypot,
-    lambda out, x, y: _per_length(x, out),
-    lambda out, x, y: _per_length(y, out),
-    domain=((0.5, 2.0), (-2.0, 2.0)),
-)
-arctan2 = elementwise(
-    "arctan2",
-    np.arctan2,
-    lambda out, y, x: x / (square(x) + square(y)),
-    lambda out, y, x: -y / (square(x) + square(y)),
-    domain=((-2.0, 2.0), (0.5, 2.0)),
-)
+# Choices, copies and rounding ------------------------------------------------------------------------------
 
 
 def _relu(x: Any, out: Any = None) -> Any:

@@ -78,9 +78,10 @@ Partial = Factor | tuple[Factor, ...] | None
 class Elementwise:
     """Derivative of an elementwise op: one partial per input.
 
-    A partial is a function ``(out, *inputs) -> value``, a constant, a `Per`, a `Gate`, a `Raised`, or a tuple of
-    these, which the (co)tangent meets one after another: ``(lambda out, x: -out, lambda out, x: out)`` is
-    ``(ct * -out) * out``, which stays in range where the square of `out` would not. None: no derivative.
+    A partial is a factor or a tuple of factors, which the (co)tangent meets one after another; None where
+    there is no derivative. ``(lambda out, x: -out, lambda out, x: out)`` is ``(ct * -out) * out``, which
+    stays in range where the square of `out` does not. A factor is a function ``(out, *inputs) -> value``, a
+    constant, or a `Per`, `Gate` or `Raised`.
     """
 
     partials: tuple[Partial, ...]
@@ -271,6 +272,14 @@ def broadcast(*shapes: Shape) -> Shape:
     return shapes[0] if shapes.count(shapes[0]) == len(shapes) else np.broadcast_shapes(*shapes)
 
 
+def written(value: Any, out: Any) -> Any:
+    """A kernel's result that was computed elsewhere, in `out` if there is one."""
+    if out is None:
+        return value[()]
+    np.copyto(out, value)
+    return out
+
+
 def positions(shape: Shape) -> Any:
     """The place of each element of an array of this shape in its flat order, in that shape."""
     return np.arange(math.prod(shape)).reshape(shape)
@@ -314,3 +323,18 @@ def elementwise(
         domain=ranges,
     )
     return register(op)
+
+
+def of_order(name: str, kernel: Callable[..., Any], *partials: Partial, arguments: tuple[Any, ...]) -> Op:
+    """Declare an elementwise op of which the first input is a whole number, its order, as a float.
+
+    Derivatives raise the order; users have no name for the op. The test table runs it at `arguments`, at the
+    orders 1 and 2.
+    """
+    samples: tuple[Any, ...] = tuple(((order, *arguments), {}) for order in (1.0, 2.0))
+    return register(Op(name, kernel, broadcast, Elementwise((None, *partials)), samples=samples))
+
+
+def order_of(n: Any, least: int) -> int:
+    """The order that stands in the first input of an op."""
+    return max(int(np.ravel(n)[0]), least)

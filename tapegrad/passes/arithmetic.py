@@ -15,7 +15,6 @@ from tapegrad.ops.elementwise import (
     add,
     div,
     exp,
-    gated_div,
     mul,
     neg,
     reciprocal,
@@ -23,9 +22,9 @@ from tapegrad.ops.elementwise import (
     sqrt,
     square,
     sub,
-    times_power,
 )
 from tapegrad.ops.registry import Op, broadcast
+from tapegrad.ops.scaled import gated_div, times_power
 from tapegrad.passes.cse import entry_key
 from tapegrad.passes.writer import Rule, Writer
 from tapegrad.tape import Entry

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from tapegrad.ops.broadcasting import gated_mul
-from tapegrad.ops.elementwise import div, gated_div, mul, neg, share
+from tapegrad.ops.elementwise import div, mul, neg, share
 from tapegrad.ops.registry import broadcast
+from tapegrad.ops.scaled import gated_div
 from tapegrad.passes.writer import Writer
 from tapegrad.tape import Entry
 

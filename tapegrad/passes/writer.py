@@ -34,8 +34,8 @@ class Writer:
     small : dict of int to int
         For a slot that only repeats another along further axes, that one; a constant may repeat a number.
     of_rows : set of int
-        Scalars that arrays have been summed to on the way. One that multiplies an array again mostly is 1 over
-        the sum of something like it, and keeps in range what without it is not.
+        Scalars that arrays have been summed to on the way. One that multiplies an array again is mostly 1
+        over the sum of something like it, and keeps in range what would not be.
     exact : bool
         Whether the last bit of the entry that is being rewritten can decide something.
     """
