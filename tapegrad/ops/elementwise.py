@@ -218,26 +218,82 @@ def _share(x: Any, y: Any, out: Any = None) -> Any:
 share: Op = elementwise(
     "share",
     _share,
-    lambda out, x, y: out * share(y, x),
-    lambda out, x, y: -(out * share(y, x)),
+    lambda out, x, y: both_shares(x, y),
+    (-1.0, lambda out, x, y: both_shares(x, y)),
     scalar=_share_of_numbers,
     numpy=(),
 )
 
 
-def _share2(x: Any, y: Any, out: Any = None) -> Any:
-    gap = np.subtract(x, y)
-    part = special.expit(np.multiply(LOG2, gap, out=out), out=out)
-    found = np.where(np.isnan(gap) & np.equal(x, y), np.where(np.greater(x, 0.0), 0.5, 0.0), part)
-    return written(found, out)
+def _both_shares_of_numbers(x: float, y: float) -> float:
+    if x == y:
+        return 0.0 if x == -math.inf else 0.25
+    e = math.exp(-abs(x - y))
+    return e / ((1.0 + e) * (1.0 + e))
+
+
+def _both_shares(x: Any, y: Any, out: Any = None) -> Any:
+    if np.ndim(x) == np.ndim(y) == 0:
+        return written(np.float64(_both_shares_of_numbers(float(x), float(y))), out)
+    e = _exp_gap(x, y, out=out)
+    return np.divide(e, np.square(1.0 + e), out=out)
+
+
+def _share_gap(x: Any, y: Any, out: Any = None) -> Any:
+    gap = np.asarray(np.subtract(x, y, out=out))
+    return written(_at_equal_infinities(np.tanh(0.5 * gap), x, y, 0.0), out)
+
+
+# The product of the share of x and that of y, and the first less the second, with its digits where they are
+# almost equal.
+both_shares: Op = elementwise(
+    "both_shares",
+    _both_shares,
+    (-1.0, lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
+    (lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
+    scalar=_both_shares_of_numbers,
+    numpy=(),
+)
+share_gap: Op = elementwise(
+    "share_gap",
+    _share_gap,
+    (2.0, lambda out, x, y: both_shares(x, y)),
+    (-2.0, lambda out, x, y: both_shares(x, y)),
+    numpy=(),
+)
 
 
 # The same of powers of 2.
+
+
+def _of_powers_of_2(kernel: Any) -> Any:
+    def scaled(x: Any, y: Any, out: Any = None) -> Any:
+        tied = np.equal(x, y)  # at infinities the difference is NaN
+        gap = np.where(tied, x, LOG2 * np.subtract(x, y))
+        return written(kernel(gap, np.where(tied, y, 0.0), np.empty(gap.shape)), out)
+
+    return scaled
+
+
 share2: Op = elementwise(
     "share2",
-    _share2,
-    (LOG2, lambda out, x, y: out * share2(y, x)),
-    (-LOG2, lambda out, x, y: out * share2(y, x)),
+    _of_powers_of_2(_share),
+    (LOG2, lambda out, x, y: both_shares2(x, y)),
+    (-LOG2, lambda out, x, y: both_shares2(x, y)),
+    numpy=(),
+)
+both_shares2: Op = elementwise(
+    "both_shares2",
+    _of_powers_of_2(_both_shares),
+    (-LOG2, lambda out, x, y: out, lambda out, x, y: share_gap2(x, y)),
+    (LOG2, lambda out, x, y: out, lambda out, x, y: share_gap2(x, y)),
+    numpy=(),
+)
+share_gap2: Op = elementwise(
+    "share_gap2",
+    _of_powers_of_2(_share_gap),
+    (2.0 * LOG2, lambda out, x, y: both_shares2(x, y)),
+    (-2.0 * LOG2, lambda out, x, y: both_shares2(x, y)),
     numpy=(),
 )
 logaddexp2 = elementwise(

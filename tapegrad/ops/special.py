@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tapegrad.ops.elementwise import POSITIVE, cbrt, exp2, expm1, log, log1p
+from tapegrad.ops.elementwise import POSITIVE, both_shares, cbrt, exp2, expm1, log, log1p
 from tapegrad.ops.registry import NUMPY, Gate, Op, Per, elementwise, of_order, order_of, written
 
 # scipy.special has ufuncs of its own for these.
@@ -110,7 +110,7 @@ betaln = elementwise(
 
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit: Op = elementwise("expit", special.expit, (lambda out, x: out, lambda out, x: expit(-x)))
+expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0))
 log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
 logit = elementwise(
     "logit", special.logit, (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)), domain=PROBABILITY

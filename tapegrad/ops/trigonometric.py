@@ -106,8 +106,8 @@ def _length(x: Any, y: Any) -> Any:
 cosine: Op = elementwise(
     "cosine",
     _cosine,
-    (lambda out, x, y: cosine(y, x), lambda out, x, y: cosine(y, x), Per(lambda out, x, y: _length(x, y))),
-    (lambda out, x, y: -out, lambda out, x, y: cosine(y, x), Per(lambda out, x, y: _length(x, y))),
+    (lambda out, x, y: cosine(y, x), Per(lambda out, x, y: _length(x, y)), lambda out, x, y: cosine(y, x)),
+    (lambda out, x, y: -out, Per(lambda out, x, y: _length(x, y)), lambda out, x, y: cosine(y, x)),
     domain=((0.5, 2.0), (-2.0, 2.0)),
     numpy=(),
 )
