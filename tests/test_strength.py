@@ -65,7 +65,7 @@ def test_a_cube_before_and_after():
         [2]  sum    %4, axis=0  -> %5  scalar
         [3]  mul    X, x        -> %6  (256,)
         [4]  mul    %6, x       -> %7  (256,)
-        [5]  mul    3, %7       -> %8  (256,)
+        [5]  mul    %7, 3       -> %8  (256,)
         """,
     )
     assert_lists(
@@ -77,7 +77,7 @@ def test_a_cube_before_and_after():
         [3]  sum     %5, axis=0  -> %6  scalar
         [4]  mul     X, x        -> %7  (256,)
         [5]  mul     %7, x       -> %8  (256,)
-        [6]  mul     3, %8       -> %9  (256,)
+        [6]  mul     %8, 3       -> %9  (256,)
         """,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.limits import Limits
 from tapegrad.derive.rules import jvp
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import FLOAT
@@ -45,14 +46,18 @@ def push(
         The tangent of every slot where it is not zero by structure.
     """
     found = dict(tangents)
+    limits = Limits(tape)
     for entry in tape.entries:
         arriving = tuple([found.get(slot) for slot in entry.inputs])
         if any(t is not None for t in arriving) and tape.avals[entry.output].dtype == FLOAT:
             visit(entry.source)
             inputs = tuple(map(value, entry.inputs))
-            tangent = jvp(entry.op, arriving, value(entry.output), inputs, dict(entry.attrs))
+            tangent = jvp(
+                entry.op, arriving, value(entry.output), inputs, dict(entry.attrs), limits.flat(entry)
+            )
             if tangent is not None:
                 found[entry.output] = tangent
+                limits.carry_on(entry, [i for i, t in enumerate(arriving) if t is not None])
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tapegrad.derive.continuation import Continuation, active_slots
+from tapegrad.derive.limits import Limits
 from tapegrad.derive.rules import vjp
 from tapegrad.tape import Entry, Source, Tape
 
@@ -42,10 +43,11 @@ def sweep(
     """
     cotangents = dict(seeds)
     gated: set[int] = set()
+    limits = Limits(tape)
     for entry in reversed(tape.entries):
         if entry.output in cotangents and entry.output in active:
             visit(entry.source)
-            _step_back(entry, value, cotangents, active, gated)
+            _step_back(entry, value, cotangents, active, gated, limits)
     return cotangents
 
 
@@ -55,13 +57,15 @@ def _step_back(
     cotangents: dict[int, Any],
     active: set[int],
     gated: set[int],
+    limits: Limits,
 ) -> None:
     op, ct, is_gated = entry.op, cotangents[entry.output], entry.output in gated
     out, inputs, attrs = value(entry.output), tuple(map(value, entry.inputs)), dict(entry.attrs)
     for i, slot in enumerate(entry.inputs):
         if slot not in active or not op.differentiable(i):
             continue
-        contribution = vjp(op, i, ct, out, inputs, attrs, is_gated)
+        contribution = vjp(op, i, ct, out, inputs, attrs, is_gated or limits.wins(entry))
+        limits.carry_back(entry, i)
         known = cotangents.get(slot)
         cotangents[slot] = contribution if known is None else known + contribution
         if is_gated or op.masks:

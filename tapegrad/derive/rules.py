@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
@@ -34,8 +35,18 @@ def vjp(
     return rule.vjp(i, ct, out, *inputs, **attrs)
 
 
-def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-    """The tangent of an op's output; a tangent None is zero. None if all that matter are."""
+def jvp(
+    op: Op,
+    tangents: tuple[Any, ...],
+    out: Any,
+    inputs: tuple[Any, ...],
+    attrs: dict[str, Any],
+    flat: Collection[int] = (),
+) -> Any:
+    """The tangent of an op's output; a tangent None is zero. None if all that matter are.
+
+    `flat` are the inputs in which a slope of 0 keeps infinite tangents out.
+    """
     live = [i for i, t in enumerate(tangents) if t is not None and op.differentiable(i)]
     if not live:
         return None
@@ -50,16 +61,18 @@ def jvp(op: Op, tangents: tuple[Any, ...], out: Any, inputs: tuple[Any, ...], at
         return op(*mixed, **attrs)
     total = None
     for i in live:
-        term = _jvp_term(op, i, tangents[i], out, inputs, attrs)
+        term = _jvp_term(op, i, tangents[i], out, inputs, attrs, op.masks or i in flat)
         total = term if total is None else total + term
     return total if shape_of(total) == shape_of(out) else broadcast_to(total, shape=shape_of(out))
 
 
-def _jvp_term(op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+def _jvp_term(
+    op: Op, i: int, t: Any, out: Any, inputs: tuple[Any, ...], attrs: dict[str, Any], gates: bool
+) -> Any:
     rule = op.rule
     if isinstance(rule, Elementwise):
         for factor in rule.factors(i):
-            if op.masks and callable(factor):
+            if gates and callable(factor):
                 # Here it is the partial that says what was not chosen, whose tangent may be infinite.
                 t = gated_mul(factor(out, *inputs), t)
             else:
@@ -81,10 +94,13 @@ def _met(
         return scaled(moving, factor)
     if isinstance(factor, Raised):
         op = gated_times_power if gated else times_power
-        return op(factor.base(out, *inputs), factor.exponent(out, *inputs), moving)
+        return op(
+            factor.base(out, *inputs), factor.exponent(out, *inputs), factor.times(out, *inputs), moving
+        )
     if isinstance(factor, Gate):
         return gated_mul(factor.rule(out, *inputs), moving)
     if isinstance(factor, Per):
+        gated = gated or factor.of_nothing
         value = factor.rule(out, *inputs)
         if shape_of(value) != () or shape_of(moving) == ():
             return gated_div(moving, value) if gated else moving / value

@@ -75,7 +75,7 @@ power: Op = elementwise(
     np.power,
     # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. `where` on y == 0 would
     # say so too, but hide that the slope has a derivative with respect to y there, which is x**-1.
-    (Raised(lambda out, x, y: x, lambda out, x, y: y - 1.0), Gate(lambda out, x, y: y)),
+    Raised(lambda out, x, y: y, lambda out, x, y: x, lambda out, x, y: y - 1.0),
     # 0**y is 0 for y > 0, and so is its slope, although log(0) is infinite.
     (lambda out, x, y: log(x), Gate(lambda out, x, y: out)),
     domain=(POSITIVE, (-2.0, 2.0)),

@@ -155,9 +155,9 @@ def _cumulants(a: Any, most: int) -> Iterator[Any]:
 
 def _slope(n: int, x: Any) -> Any:
     found = _by_powers(n, x)
-    far = np.asarray(x < TAIL.get(n, -1.0))
+    far = np.asarray(x < TAIL.get(n, -2.0))
     if np.any(far):
-        (*_, last) = _cumulants(np.where(far, -x, 1.0), n)
+        (*_, last) = _cumulants(np.where(far, -x, 2.0), n)
         found = np.where(far, last - 1.0 if n == 2 else last, found)
     return found
 

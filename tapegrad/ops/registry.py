@@ -50,9 +50,10 @@ class Recordable:
 
 @dataclass(frozen=True)
 class Per:
-    """A factor that divides by what `rule` gives."""
+    """A factor that divides by what `rule` gives; `of_nothing` says that 0 / 0 is 0."""
 
     rule: Rule
+    of_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,12 @@ class Gate:
 
 @dataclass(frozen=True)
 class Raised:
-    """A factor that is a power, which can leave the range of doubles where its product does not."""
+    """A factor `times` a power, which can leave the range of doubles where the product does not.
 
+    Where `times` is 0, it wins.
+    """
+
+    times: Rule
     base: Rule
     exponent: Rule
 

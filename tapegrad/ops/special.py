@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from tapegrad.ops.elementwise import POSITIVE, both_shares, cbrt, exp2, expm1, log, log1p
-from tapegrad.ops.registry import NUMPY, Gate, Op, Per, elementwise, of_order, order_of, written
+from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, of_order, order_of, written
 
 # scipy.special has ufuncs of its own for these.
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
@@ -51,7 +51,10 @@ STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, 
 
 def _step_of_power(x: Any, gain: Any, k: int) -> Any:
     """``(x + h)**-k - x**-k``, for the gain ``log1p(h / x)``."""
-    return np.expm1(-k * gain) / x**k
+    step = np.expm1(-k * gain)
+    for _ in range(k):
+        step = step / x
+    return step
 
 
 def _step_far(n: int, x: Any, h: Any) -> Any:
@@ -131,13 +134,13 @@ xlogy = elementwise(
     "xlogy",
     special.xlogy,
     lambda out, x, y: log(y),
-    (Per(lambda out, x, y: y), Gate(lambda out, x, y: x)),
+    (lambda out, x, y: x, Per(lambda out, x, y: y, of_nothing=True)),
     domain=POSITIVE,
 )
 xlog1py = elementwise(
     "xlog1py",
     special.xlog1py,
     lambda out, x, y: log1p(y),
-    (Per(lambda out, x, y: 1.0 + y), Gate(lambda out, x, y: x)),
+    (lambda out, x, y: x, Per(lambda out, x, y: 1.0 + y, of_nothing=True)),
     domain=(POSITIVE, (-0.9, 0.9)),
 )

@@ -286,20 +286,22 @@ def log_of_exp(w: Writer, entry: Entry) -> int | None:
 
 
 def easy_factor(w: Writer, entry: Entry) -> int | None:
-    """x**p * t for p of -2, -1, 0, 0.5, 1 and 2: by products and quotients one after another."""
-    x, p, t, *others = entry.inputs
+    """c * x**p * t for p of -2, -1, 0, 0.5, 1 and 2 and a number c: by products and quotients with t."""
+    x, p, c, *moving = entry.inputs
     times, over = (mul, div) if entry.op is times_power else (gated_mul, gated_div)
     steps: dict[float, tuple[Op, ...]] = {0.0: (), 1.0: (times,), 2.0: (times,) * 2}
     steps |= {-1.0: (over,), -2.0: (over,) * 2, 0.5: (times,)}
-    number = w.known.get(p)
-    if w.exact or others or not isinstance(number, float) or number not in steps:
+    power, number = w.known.get(p), w.known.get(c)
+    if not isinstance(number, float) or number == 0.0:
         return None
-    if number == 0.5:
+    if w.exact or len(moving) != 1 or not isinstance(power, float) or power not in steps:
+        return None
+    if power == 0.5:
         x = w.apply(entry, sqrt, x)
-    found = w.stretch(entry, t, broadcast(w.shape(t), w.shape(x)))
-    for op in steps[number]:
+    found = w.stretch(entry, moving[0], broadcast(w.shape(moving[0]), w.shape(x)))
+    for op in steps[power]:
         found = w.apply(entry, op, found, x)
-    return found
+    return w.apply(entry, mul, found, c)
 
 
 # Quotients --------------------------------------------------------------------------------------------------
