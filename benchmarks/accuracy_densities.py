@@ -23,7 +23,7 @@ Terms = tuple[Any, ...]
 
 POINTS = 10_000
 BOUND = 1e-12
-SMALLEST = -150  # of a scale or a probability, its power of ten: the square of its reciprocal is in range
+SMALLEST = -300
 TINY, HUGE = float(np.finfo(float).tiny), float(np.finfo(float).max)
 
 

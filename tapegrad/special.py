@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops import elementwise as _elementwise
+from tapegrad.ops import normal as _normal
 from tapegrad.ops import reductions as _reductions
 from tapegrad.ops import special as _special
 from tapegrad.ops.logic import greater, where
@@ -257,17 +258,17 @@ def betaln(a: Any, b: Any) -> Any:
 
 def erf(z: Any) -> Any:
     """The error function."""
-    return _special.erf(z)
+    return _normal.erf(z)
 
 
 def erfc(x: Any) -> Any:
     """``1 - erf(x)``, with its digits far to the right."""
-    return _special.erfc(x)
+    return _normal.erfc(x)
 
 
 def ndtr(x: Any) -> Any:
     """The standard normal distribution function."""
-    return _special.ndtr(x)
+    return _normal.ndtr(x)
 
 
 def log_ndtr(x: Any) -> Any:
@@ -279,7 +280,7 @@ def log_ndtr(x: Any) -> Any:
     >>> round(float(log_ndtr(-100.0)), 4)
     -5005.5242
     """
-    return _special.log_ndtr(x)
+    return _normal.log_ndtr(x)
 
 
 # Products with a logarithm ----------------------------------------------------------------------------------

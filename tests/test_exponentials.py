@@ -128,14 +128,12 @@ def test_the_product_of_both_shares_before_and_after():
     assert_lists(
         product,
         """
-        [0]  mul    b, X        -> %4   (256,)
-        [1]  share  %4, 0       -> %5   (256,)
-        [2]  share  0, %4       -> %6   (256,)
-        [3]  mul    %5, %6      -> %7   (256,)
-        [4]  mul    X, %7       -> %8   (256,)
-        [5]  mul    %8, X       -> %9   (256,)
-        [6]  sum    %9, axis=0  -> %10  scalar
-        [7]  mul    %1, %10     -> %11  scalar
+        [0]  mul          b, X        -> %4  (256,)
+        [1]  both_shares  %4, 0       -> %5  (256,)
+        [2]  mul          X, %5       -> %6  (256,)
+        [3]  mul          %6, X       -> %7  (256,)
+        [4]  sum          %7, axis=0  -> %8  scalar
+        [5]  mul          %1, %8      -> %9  scalar
         """,
     )
     assert_lists(

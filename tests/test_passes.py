@@ -125,12 +125,11 @@ def test_cse_across_value_and_gradient_before_and_after():
          [7]  mul           %9, %5       -> %10  (3,)
          [8]  mul           %10, X       -> %11  (3,)
          [9]  sum           %11, axis=0  -> %12  scalar
-        [10]  square        %3           -> %13  scalar
-        [11]  neg           %13          -> %14  scalar
-        [12]  mul           %12, %14     -> %15  scalar
-        [13]  reciprocal    s            -> %16  scalar
-        [14]  mul           1, %16       -> %17  scalar
-        [15]  add           %15, %17     -> %18  scalar
+        [10]  neg           %3           -> %13  scalar
+        [11]  mul           %12, %13     -> %14  scalar
+        [12]  mul           %14, %3      -> %15  scalar
+        [13]  div           1, s         -> %16  scalar
+        [14]  add           %15, %16     -> %17  scalar
         """,
     )
     assert_lists(
@@ -146,10 +145,10 @@ def test_cse_across_value_and_gradient_before_and_after():
          [7]  mul           %9, %6       -> %10  (3,)
          [8]  mul           %10, X       -> %11  (3,)
          [9]  sum           %11, axis=0  -> %12  scalar
-        [10]  square        %4           -> %13  scalar
-        [11]  neg           %13          -> %14  scalar
-        [12]  mul           %12, %14     -> %15  scalar
-        [13]  mul           1, %4        -> %16  scalar
+        [10]  neg           %4           -> %13  scalar
+        [11]  mul           %12, %13     -> %14  scalar
+        [12]  mul           %14, %4      -> %15  scalar
+        [13]  div           1, s         -> %16  scalar
         [14]  add           %15, %16     -> %17  scalar
         """,
     )
@@ -165,8 +164,8 @@ def test_cse_across_value_and_gradient_before_and_after():
          [5]  add         %2, %6      -> %7   scalar
          [6]  mul         %5, X       -> %8   (3,)
          [7]  sum         %8, axis=0  -> %9   scalar
-         [8]  square      %3          -> %10  scalar
-         [9]  mul         %9, %10     -> %11  scalar
+         [8]  mul         %9, %3      -> %10  scalar
+         [9]  mul         %10, %3     -> %11  scalar
         [10]  sub         %3, %11     -> %12  scalar
         """,
     )

@@ -18,39 +18,39 @@ def test_a_division_by_a_scalar_shares_its_reciprocal_before_and_after():
     assert_lists(
         gradient,
         """
-         [0]  sub         X, mu        -> %4   (256,)
-         [1]  div         %4, s        -> %5   (256,)
-         [2]  tanh        %5           -> %6   (256,)
-         [3]  sum         %6, axis=0   -> %7   scalar
-         [4]  square      %6           -> %8   (256,)
-         [5]  sub         1, %8        -> %9   (256,)
-         [6]  reciprocal  s            -> %10  scalar
-         [7]  mul         %5, %9       -> %11  (256,)
-         [8]  sum         %11, axis=0  -> %12  scalar
-         [9]  mul         %10, %12     -> %13  scalar
-        [10]  neg         %13          -> %14  scalar
-        [11]  sum         %9, axis=0   -> %15  scalar
-        [12]  mul         %10, %15     -> %16  scalar
-        [13]  neg         %16          -> %17  scalar
+         [0]  sub         X, mu        -> %3   (256,)
+         [1]  div         %3, s        -> %4   (256,)
+         [2]  tanh        %4           -> %5   (256,)
+         [3]  sum         %5, axis=0   -> %6   scalar
+         [4]  sech        %4           -> %7   (256,)
+         [5]  square      %7           -> %8   (256,)
+         [6]  reciprocal  s            -> %9   scalar
+         [7]  mul         %8, %4       -> %10  (256,)
+         [8]  sum         %10, axis=0  -> %11  scalar
+         [9]  mul         %9, %11      -> %12  scalar
+        [10]  neg         %12          -> %13  scalar
+        [11]  sum         %8, axis=0   -> %14  scalar
+        [12]  mul         %9, %14      -> %15  scalar
+        [13]  neg         %15          -> %16  scalar
         """,
     )
     assert_lists(
         finished(gradient),
         """
-         [0]  sub         X, mu        -> %4   (256,)
-         [1]  reciprocal  s            -> %5   scalar
-         [2]  mul         %4, %5       -> %6   (256,)
-         [3]  tanh        %6           -> %7   (256,)
-         [4]  sum         %7, axis=0   -> %8   scalar
-         [5]  square      %7           -> %9   (256,)
-         [6]  sub         1, %9        -> %10  (256,)
-         [7]  mul         %6, %10      -> %11  (256,)
-         [8]  sum         %11, axis=0  -> %12  scalar
-         [9]  mul         %5, %12      -> %13  scalar
-        [10]  neg         %13          -> %14  scalar
-        [11]  sum         %10, axis=0  -> %15  scalar
-        [12]  mul         %5, %15      -> %16  scalar
-        [13]  neg         %16          -> %17  scalar
+         [0]  sub         X, mu        -> %3   (256,)
+         [1]  reciprocal  s            -> %4   scalar
+         [2]  mul         %3, %4       -> %5   (256,)
+         [3]  tanh        %5           -> %6   (256,)
+         [4]  sum         %6, axis=0   -> %7   scalar
+         [5]  sech        %5           -> %8   (256,)
+         [6]  square      %8           -> %9   (256,)
+         [7]  mul         %9, %5       -> %10  (256,)
+         [8]  sum         %10, axis=0  -> %11  scalar
+         [9]  mul         %4, %11      -> %12  scalar
+        [10]  neg         %12          -> %13  scalar
+        [11]  sum         %9, axis=0   -> %14  scalar
+        [12]  mul         %4, %14      -> %15  scalar
+        [13]  neg         %15          -> %16  scalar
         """,
     )
 
@@ -60,12 +60,12 @@ def test_a_cube_before_and_after():
     assert_lists(
         gradient,
         """
-        [0]  power   x, 3        -> %3  (256,)
-        [1]  mul     X, %3       -> %4  (256,)
-        [2]  sum     %4, axis=0  -> %5  scalar
-        [3]  square  x           -> %6  (256,)
-        [4]  mul     %6, X       -> %7  (256,)
-        [5]  mul     %7, 3       -> %8  (256,)
+        [0]  power  x, 3        -> %3  (256,)
+        [1]  mul    X, %3       -> %4  (256,)
+        [2]  sum    %4, axis=0  -> %5  scalar
+        [3]  mul    X, x        -> %6  (256,)
+        [4]  mul    %6, x       -> %7  (256,)
+        [5]  mul    %7, 3       -> %8  (256,)
         """,
     )
     assert_lists(
@@ -75,8 +75,9 @@ def test_a_cube_before_and_after():
         [1]  mul     x, %3       -> %4  (256,)
         [2]  mul     X, %4       -> %5  (256,)
         [3]  sum     %5, axis=0  -> %6  scalar
-        [4]  mul     %3, X       -> %7  (256,)
-        [5]  mul     %7, 3       -> %8  (256,)
+        [4]  mul     X, x        -> %7  (256,)
+        [5]  mul     %7, x       -> %8  (256,)
+        [6]  mul     %8, 3       -> %9  (256,)
         """,
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.gates import Gates
+from tapegrad.derive.limits import Limits
 from tapegrad.derive.rules import jvp
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import FLOAT
@@ -48,7 +49,7 @@ def push(
     dict
         The tangent of every slot where it is not zero by structure.
     """
-    state = _State(value, dict(tangents), gates or Gates(tape))
+    state = _State(value, dict(tangents), gates or Gates(tape), Limits(tape))
     for entry in tape.entries:
         if tape.avals[entry.output].dtype == FLOAT and not state.found.keys().isdisjoint(entry.inputs):
             visit(entry.source)
@@ -63,6 +64,7 @@ class _State:
     value: Callable[[int], Any]
     found: dict[int, Any]
     gates: Gates
+    limits: Limits
     still: set[int] = field(default_factory=set)
     rough: set[int] = field(default_factory=set)
 
@@ -79,7 +81,8 @@ class _State:
             for i, slot in enumerate(entry.inputs)
             if is_zero_rounded or (slot in self.still and gates.spreads(entry, i))
         ]
-        tangent = jvp(op, tuple(arriving), out, inputs, dict(entry.attrs), still)
+        flat = self.limits.flat(entry)
+        tangent = jvp(op, tuple(arriving), out, inputs, dict(entry.attrs), still, flat)
         if tangent is None:
             return
         moving = [i for i, slot in enumerate(entry.inputs) if slot in found and op.differentiable(i)]
@@ -87,6 +90,7 @@ class _State:
             self.still.add(entry.output)
         if any(entry.inputs[i] in self.rough or gates.spreads(entry, i) for i in moving):
             self.rough.add(entry.output)
+        self.limits.carry_on(entry, moving)
         found[entry.output] = tangent
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tapegrad.derive.continuation import Continuation, active_slots
 from tapegrad.derive.gates import Gates
+from tapegrad.derive.limits import Limits
 from tapegrad.derive.rules import vjp
 from tapegrad.ops.linalg import through_zeros
 from tapegrad.tape import Entry, Source, Tape
@@ -57,7 +58,7 @@ def steps_back(
     visit: Callable[[Source | None], None] = lambda source: None,
 ) -> Iterator[Entry]:
     """The same step by step: each entry after its inputs' shares have been added to `cotangents`."""
-    state = _State(value, cotangents, active, Gates(tape))
+    state = _State(value, cotangents, active, Gates(tape), Limits(tape))
     for entry in reversed(tape.entries):
         if entry.output in cotangents and entry.output in active:
             visit(entry.source)
@@ -73,6 +74,7 @@ class _State:
     cotangents: dict[int, Any]
     active: set[int]
     gates: Gates
+    limits: Limits
     gated: set[int] = field(default_factory=set)
     quenched: set[int] = field(default_factory=set)
     rough: set[int] = field(default_factory=set)
@@ -85,6 +87,7 @@ class _State:
             if slot not in self.active or not op.differentiable(i):
                 continue
             contribution = self._contribution(entry, i, out, inputs)
+            self.limits.carry_back(entry, i)
             known = self.cotangents.get(slot)
             self.cotangents[slot] = contribution if known is None else known + contribution
             if is_gated or op.masks:
@@ -102,6 +105,7 @@ class _State:
                 return through_zeros(i, ct, *inputs)
             ct = self.gates.past_zeros(entry, i, ct, inputs)
             ct = self.gates.past_infinities(entry, ct, out, inputs)
+        is_gated = is_gated or self.limits.wins(entry)
         return vjp(entry.op, i, ct, out, inputs, dict(entry.attrs), is_gated)
 
 

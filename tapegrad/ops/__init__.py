@@ -11,11 +11,14 @@ from tapegrad.ops import (
     indexing,
     linalg,
     logic,
+    normal,
     products,
     reductions,
+    scaled,
     shaping,
     sorting,
     special,
+    trigonometric,
 )
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
 
@@ -35,9 +38,12 @@ __all__ = [
     "indexing",
     "linalg",
     "logic",
+    "normal",
     "products",
     "reductions",
+    "scaled",
     "shaping",
     "sorting",
     "special",
+    "trigonometric",
 ]

@@ -8,10 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.logic import equal, greater, signbit, where
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import Elementwise, Op, Products, broadcast, elementwise, implements, register
+from tapegrad.ops.registry import (
+    Elementwise,
+    Gate,
+    Op,
+    Per,
+    Products,
+    Raised,
+    broadcast,
+    elementwise,
+    implements,
+    register,
+    written,
+)
 
 POSITIVE = (0.2, 3.0)
 UNIT = (-0.9, 0.9)
@@ -33,8 +44,8 @@ mul = elementwise(
 div = elementwise(
     "div",
     np.divide,
-    lambda out, x, y: reciprocal(y),
-    lambda out, x, y: -(out * reciprocal(y)),
+    Per(lambda out, x, y: y),
+    (lambda out, x, y: -out, Per(lambda out, x, y: y)),
     domain=((-2.0, 2.0), POSITIVE),
     scalar=operator.truediv,
     python="{0} / {1}",
@@ -49,31 +60,25 @@ def _reciprocal(x: Any, out: Any = None) -> Any:
 reciprocal: Op = elementwise(
     "reciprocal",
     _reciprocal,
-    lambda out, x: -square(out),
+    (lambda out, x: -out, lambda out, x: out),
     domain=POSITIVE,
     numpy=(np.reciprocal,),
     scalar=lambda x, _: 1.0 / x,
     python="1.0 / {0}",
 )
-square: Op = elementwise("square", np.square, lambda out, x: 2.0 * x, scalar=operator.mul, python="{0} * {0}")
+square: Op = elementwise(
+    "square", np.square, (2.0, lambda out, x: x), scalar=operator.mul, python="{0} * {0}"
+)
 
 
-def _power_wrt_base(out: Any, x: Any, y: Any) -> Any:
-    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. `where` on y == 0 would
-    # say so too, but hide that the slope has a derivative with respect to y there, which is x**-1.
-    return gated_mul(y, power(x, y - 1.0))
-
-
-def _power_wrt_exponent(out: Any, x: Any, y: Any) -> Any:
-    # 0**y is 0 for y > 0, and so is its slope, although log(0) is infinite.
-    return gated_mul(out, log(x))
-
-
-power = elementwise(
+power: Op = elementwise(
     "power",
     np.power,
-    _power_wrt_base,
-    _power_wrt_exponent,
+    # x**0 is 1 everywhere, so its slope is 0 even at x = 0, where x**-1 is infinite. `where` on y == 0 would
+    # say so too, but hide that the slope has a derivative with respect to y there, which is x**-1.
+    Raised(lambda out, x, y: y, lambda out, x, y: x, lambda out, x, y: y - 1.0),
+    # 0**y is 0 for y > 0, and so is its slope, although log(0) is infinite.
+    (lambda out, x, y: log(x), Gate(lambda out, x, y: out)),
     domain=(POSITIVE, (-2.0, 2.0)),
     numpy=(np.power, np.float_power),
 )
@@ -84,7 +89,9 @@ remainder = elementwise(
     lambda out, x, y: -floor_divide(x, y),
     domain=((-2.0, 2.0), (0.7, 0.75)),
 )
-fmod = elementwise("fmod", np.fmod, 1.0, lambda out, x, y: -trunc(x / y), domain=((-2.0, 2.0), (0.7, 0.75)))
+fmod = elementwise(
+    "fmod", np.fmod, 1.0, lambda out, x, y: -rint((x - out) / y), domain=((-2.0, 2.0), (0.7, 0.75))
+)
 floor_divide: Op = elementwise("floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE))
 
 # Magnitude and rounding -------------------------------------------------------------------------------------
@@ -94,22 +101,22 @@ sign: Op = elementwise("sign", np.sign, None)
 floor = elementwise("floor", np.floor, None)
 ceil = elementwise("ceil", np.ceil, None)
 trunc: Op = elementwise("trunc", np.trunc, None, numpy=(np.trunc,))
-rint = elementwise("rint", np.rint, None)
+rint: Op = elementwise("rint", np.rint, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None)
 
 # Exponentials and logarithms --------------------------------------------------------------------------------
 
 exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})")
-exp2 = elementwise("exp2", np.exp2, lambda out, x: LOG2 * out)
-expm1 = elementwise("expm1", np.expm1, lambda out, x: out + 1.0, python="expm1({0})")
-log = elementwise("log", np.log, lambda out, x: reciprocal(x), domain=POSITIVE, python="log({0})")
-log2 = elementwise("log2", np.log2, lambda out, x: 1.0 / (LOG2 * x), domain=POSITIVE)
-log10 = elementwise("log10", np.log10, lambda out, x: 1.0 / (LOG10 * x), domain=POSITIVE)
-log1p = elementwise("log1p", np.log1p, lambda out, x: 1.0 / (1.0 + x), domain=UNIT, python="log1p({0})")
+exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out))
+expm1 = elementwise("expm1", np.expm1, lambda out, x: exp(x), python="expm1({0})")
+log: Op = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})")
+log2 = elementwise("log2", np.log2, (1.0 / LOG2, Per(lambda out, x: x)), domain=POSITIVE)
+log10 = elementwise("log10", np.log10, (1.0 / LOG10, Per(lambda out, x: x)), domain=POSITIVE)
+log1p = elementwise("log1p", np.log1p, Per(lambda out, x: 1.0 + x), domain=UNIT, python="log1p({0})")
 sqrt = elementwise(
     "sqrt",
     np.sqrt,
-    lambda out, x: 0.5 / out,
+    (0.5, Per(lambda out, x: out)),
     domain=POSITIVE,
     scalar=lambda x, _: math.sqrt(x),
     python="sqrt({0})",
@@ -118,13 +125,15 @@ sqrt = elementwise(
 root = elementwise(
     "root",
     np.sqrt,
-    lambda out, x: where(equal(out, 0.0), 0.0, div(0.5, out)),
+    (0.5, Per(lambda out, x: where(equal(out, 0.0), np.inf, out))),
     domain=POSITIVE,
     scalar=lambda x, _: math.sqrt(x),
     python="sqrt({0})",
     numpy=(),
 )
-cbrt = elementwise("cbrt", np.cbrt, lambda out, x: 1.0 / (3.0 * square(out)), domain=POSITIVE)
+cbrt = elementwise(
+    "cbrt", np.cbrt, (1.0 / 3.0, Per(lambda out, x: out), Per(lambda out, x: out)), domain=POSITIVE
+)
 
 
 logaddexp = elementwise(
@@ -210,64 +219,89 @@ def _share(x: Any, y: Any, out: Any = None) -> Any:
 share: Op = elementwise(
     "share",
     _share,
-    lambda out, x, y: out * share(y, x),
-    lambda out, x, y: -(out * share(y, x)),
+    lambda out, x, y: both_shares(x, y),
+    (-1.0, lambda out, x, y: both_shares(x, y)),
     scalar=_share_of_numbers,
     numpy=(),
 )
 
 
-def _finite_log(out: Any) -> Any:
-    # log(exp(-inf) + exp(-inf)) is -inf, and -inf - -inf is NaN; each share of nothing is 0.
-    return where(equal(out, -np.inf), 0.0, out)
+def _both_shares_of_numbers(x: float, y: float) -> float:
+    if x == y:
+        return 0.0 if x == -math.inf else 0.25
+    e = math.exp(-abs(x - y))
+    return e / ((1.0 + e) * (1.0 + e))
 
 
+def _both_shares(x: Any, y: Any, out: Any = None) -> Any:
+    if np.ndim(x) == np.ndim(y) == 0:
+        return written(np.float64(_both_shares_of_numbers(float(x), float(y))), out)
+    e = _exp_gap(x, y, out=out)
+    return np.divide(e, np.square(1.0 + e), out=out)
+
+
+def _share_gap(x: Any, y: Any, out: Any = None) -> Any:
+    gap = np.asarray(np.subtract(x, y, out=out))
+    return written(_at_equal_infinities(np.tanh(0.5 * gap), x, y, 0.0), out)
+
+
+# The product of the share of x and that of y, and the first less the second, with its digits where they are
+# almost equal.
+both_shares: Op = elementwise(
+    "both_shares",
+    _both_shares,
+    (-1.0, lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
+    (lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
+    scalar=_both_shares_of_numbers,
+    numpy=(),
+)
+share_gap: Op = elementwise(
+    "share_gap",
+    _share_gap,
+    (2.0, lambda out, x, y: both_shares(x, y)),
+    (-2.0, lambda out, x, y: both_shares(x, y)),
+    numpy=(),
+)
+
+
+# The same of powers of 2.
+
+
+def _of_powers_of_2(kernel: Any) -> Any:
+    def scaled(x: Any, y: Any, out: Any = None) -> Any:
+        tied = np.equal(x, y)  # at infinities the difference is NaN
+        gap = np.where(tied, x, LOG2 * np.subtract(x, y))
+        return written(kernel(gap, np.where(tied, y, 0.0), np.empty(gap.shape)), out)
+
+    return scaled
+
+
+share2: Op = elementwise(
+    "share2",
+    _of_powers_of_2(_share),
+    (LOG2, lambda out, x, y: both_shares2(x, y)),
+    (-LOG2, lambda out, x, y: both_shares2(x, y)),
+    numpy=(),
+)
+both_shares2: Op = elementwise(
+    "both_shares2",
+    _of_powers_of_2(_both_shares),
+    (-LOG2, lambda out, x, y: out, lambda out, x, y: share_gap2(x, y)),
+    (LOG2, lambda out, x, y: out, lambda out, x, y: share_gap2(x, y)),
+    numpy=(),
+)
+share_gap2: Op = elementwise(
+    "share_gap2",
+    _of_powers_of_2(_share_gap),
+    (2.0 * LOG2, lambda out, x, y: both_shares2(x, y)),
+    (-2.0 * LOG2, lambda out, x, y: both_shares2(x, y)),
+    numpy=(),
+)
 logaddexp2 = elementwise(
-    "logaddexp2",
-    np.logaddexp2,
-    lambda out, x, y: exp2(x - _finite_log(out)),
-    lambda out, x, y: exp2(y - _finite_log(out)),
+    "logaddexp2", np.logaddexp2, lambda out, x, y: share2(x, y), lambda out, x, y: share2(y, x)
 )
 
-# Trigonometric and hyperbolic -------------------------------------------------------------------------------
-
-sin = elementwise("sin", np.sin, lambda out, x: cos(x))
-cos: Op = elementwise("cos", np.cos, lambda out, x: -sin(x))
-tan = elementwise("tan", np.tan, lambda out, x: 1.0 + square(out), domain=(-1.0, 1.0))
-arcsin = elementwise("arcsin", np.arcsin, lambda out, x: 1.0 / sqrt(1.0 - square(x)), domain=UNIT)
-arccos = elementwise("arccos", np.arccos, lambda out, x: -1.0 / sqrt(1.0 - square(x)), domain=UNIT)
-arctan = elementwise("arctan", np.arctan, lambda out, x: 1.0 / (1.0 + square(x)))
-sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
-cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
-tanh = elementwise("tanh", np.tanh, lambda out, x: 1.0 - square(out), python="tanh({0})")
-arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: 1.0 / sqrt(1.0 + square(x)))
-arccosh = elementwise(
-    "arccosh", np.arccosh, lambda out, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)), domain=(1.2, 3.0)
-)
-arctanh = elementwise("arctanh", np.arctanh, lambda out, x: 1.0 / (1.0 - square(x)), domain=UNIT)
-deg2rad = elementwise("deg2rad", np.deg2rad, math.pi / 180.0, numpy=(np.deg2rad, np.radians))
-rad2deg = elementwise("rad2deg", np.rad2deg, 180.0 / math.pi, numpy=(np.rad2deg, np.degrees))
-
-
-def _per_length(part: Any, length: Any) -> Any:
-    # The length has a kink at the origin; 0 is its subgradient of least norm.
-    return where(equal(length, 0.0), 0.0, part / length)
-
-
-hypot = elementwise(
-    "hypot",
-    np.hypot,
-    lambda out, x, y: _per_length(x, out),
-    lambda out, x, y: _per_length(y, out),
-    domain=((0.5, 2.0), (-2.0, 2.0)),
-)
-arctan2 = elementwise(
-    "arctan2",
-    np.arctan2,
-    lambda out, y, x: x / (square(x) + square(y)),
-    lambda out, y, x: -y / (square(x) + square(y)),
-    domain=((-2.0, 2.0), (0.5, 2.0)),
-)
+# Choices, copies and rounding ------------------------------------------------------------------------------
 
 
 def _relu(x: Any, out: Any = None) -> Any:

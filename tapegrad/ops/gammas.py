@@ -17,8 +17,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy import special
 
+from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Elementwise, Op, broadcast, register
 from tapegrad.ops.special import digamma, polygamma
 

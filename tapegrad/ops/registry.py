@@ -51,13 +51,53 @@ class Recordable:
 
 
 @dataclass(frozen=True)
+class Per:
+    """A factor that divides by what `rule` gives; `of_nothing` says that 0 / 0 is 0."""
+
+    rule: Rule
+    of_nothing: bool = False
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A factor that wins where it is 0, whatever it meets."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A factor `times` a power, which can leave the range of doubles where the product does not.
+
+    Where `times` is 0, it wins.
+    """
+
+    times: Rule
+    base: Rule
+    exponent: Rule
+
+
+Factor = Rule | float | Per | Gate | Raised
+Partial = Factor | tuple[Factor, ...] | None
+
+
+@dataclass(frozen=True)
 class Elementwise:
     """Derivative of an elementwise op: one partial per input.
 
-    A partial is a function ``(out, *inputs) -> value``, or a constant, or None where there is no derivative.
+    A partial is a factor or a tuple of factors, which the (co)tangent meets one after another; None where
+    there is no derivative. ``(lambda out, x: -out, lambda out, x: out)`` is ``(ct * -out) * out``, which
+    stays in range where the square of `out` does not. A factor is a function ``(out, *inputs) -> value``, a
+    constant, or a `Per`, `Gate` or `Raised`.
     """
 
-    partials: tuple[Rule | float | None, ...]
+    partials: tuple[Partial, ...]
+
+    def factors(self, index: int) -> tuple[Factor, ...]:
+        """The partial with respect to input `index`, which has one, as factors."""
+        partial = self.partials[index]
+        assert partial is not None
+        return partial if isinstance(partial, tuple) else (partial,)
 
     def wrt(self, index: int) -> bool:
         """Whether there is a derivative with respect to input `index`."""
@@ -251,6 +291,14 @@ def broadcast(*shapes: Shape) -> Shape:
     return shapes[0] if shapes.count(shapes[0]) == len(shapes) else np.broadcast_shapes(*shapes)
 
 
+def written(value: Any, out: Any) -> Any:
+    """A kernel's result that was computed elsewhere, in `out` if there is one."""
+    if out is None:
+        return value[()]
+    np.copyto(out, value)
+    return out
+
+
 def positions(shape: Shape) -> Any:
     """The place of each element of an array of this shape in its flat order, in that shape."""
     return np.arange(math.prod(shape)).reshape(shape)
@@ -264,7 +312,7 @@ def moves(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def elementwise(
     name: str,
     kernel: Callable[..., Any],
-    *partials: Rule | float | None,
+    *partials: Partial,
     domain: tuple[float, float] | tuple[tuple[float, float], ...] = (-2.0, 2.0),
     takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,),
     gives: np.dtype[Any] | None = FLOAT,
@@ -294,3 +342,18 @@ def elementwise(
         domain=ranges,
     )
     return register(op)
+
+
+def of_order(name: str, kernel: Callable[..., Any], *partials: Partial, arguments: tuple[Any, ...]) -> Op:
+    """Declare an elementwise op of which the first input is a whole number, its order, as a float.
+
+    Derivatives raise the order; users have no name for the op. The test table runs it at `arguments`, at the
+    orders 1 and 2.
+    """
+    samples: tuple[Any, ...] = tuple(((order, *arguments), {}) for order in (1.0, 2.0))
+    return register(Op(name, kernel, broadcast, Elementwise((None, *partials)), samples=samples))
+
+
+def order_of(n: Any, least: int) -> int:
+    """The order that stands in the first input of an op."""
+    return max(int(np.ravel(n)[0]), least)

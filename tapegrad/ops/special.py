@@ -1,6 +1,6 @@
-"""The elementwise functions of scipy.special, and the polygamma family.
+"""The gamma family, logistic functions and products with a logarithm of scipy.special.
 
-Derivatives: NIST Digital Library of Mathematical Functions, chapters 5 (gamma), 7 (error functions), 8.
+Derivatives: NIST Digital Library of Mathematical Functions, chapter 5.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.broadcasting import gated_mul
-from tapegrad.ops.elementwise import POSITIVE, cbrt, exp, exp2, expm1, log, log1p, reciprocal, square
+from tapegrad.ops.elementwise import POSITIVE, both_shares, cbrt, exp2, expm1, log, log1p
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import NUMPY, Op, elementwise
+from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, of_order, order_of, written
 
 # scipy.special has ufuncs of its own for these.
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
 
 PROBABILITY = (0.1, 0.9)
-TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
-SQRT_2PI = math.sqrt(2.0 * math.pi)
-SQRT_HALF = math.sqrt(0.5)
 
 # The gamma family -------------------------------------------------------------------------------------------
 
@@ -45,42 +41,83 @@ polygamma: Op = elementwise(
     domain=((1.0, 1.0), POSITIVE),
     numpy=(special.polygamma,),
 )
-gamma = elementwise("gamma", special.gamma, lambda out, x: out * digamma(x), domain=POSITIVE)
+gamma = elementwise("gamma", special.gamma, (lambda out, x: out, lambda out, x: digamma(x)), domain=POSITIVE)
+
+
+FAR = 12.0  # from here on Stirling's series has 16 digits
+# Of the digamma function's asymptotic series: Bernoulli's numbers B(2k) / 2k.
+STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
+
+
+def _step_of_power(x: Any, gain: Any, k: int) -> Any:
+    """``(x + h)**-k - x**-k``, for the gain ``log1p(h / x)``."""
+    step = np.expm1(-k * gain)
+    for _ in range(k):
+        step = step / x
+    return step
+
+
+def _step_far(n: int, x: Any, h: Any) -> Any:
+    gain = np.log1p(h / x)
+    sign = (-1.0) ** (n + 1)
+    total = gain if n == 0 else sign * math.factorial(n - 1) * _step_of_power(x, gain, n)
+    total = total + sign * 0.5 * math.factorial(n) * _step_of_power(x, gain, n + 1)
+    for i, number in enumerate(STIRLING):
+        k = 2 * (i + 1)
+        rising = math.factorial(k + n - 1) // math.factorial(k - 1)
+        total = total + sign * number * rising * _step_of_power(x, gain, k + n)
+    return total
+
+
+def _polygamma_step(n: Any, x: Any, h: Any, out: Any = None) -> Any:
+    order, start = order_of(n, 0), np.asarray(x, dtype=float)
+    ordinary = (start > 0.0) & (np.asarray(h) >= 0.0) & np.isfinite(h)
+    x, h = np.where(ordinary, start, 1.0), np.where(ordinary, h, 1.0)
+    total: Any = 0.0
+    sign = (-1.0) ** (order + 1) * math.factorial(order)
+    for _ in range(int(FAR)):  # psi(x + 1) = psi(x) + 1 / x
+        near = x < FAR
+        if not np.any(near):
+            break
+        total = total + np.where(near, sign * _step_of_power(x, np.log1p(h / x), order + 1), 0.0)
+        x = np.where(near, x + 1.0, x)
+    total = total + _step_far(order, x, h)
+    if not np.all(ordinary):
+        plain = special.polygamma(order, start + h) - special.polygamma(order, start)
+        total = np.where(ordinary, total, plain)
+    return written(total, out)
+
+
+# polygamma(n, x + h) - polygamma(n, x), where n = 0 is digamma, with the digits that would cancel.
+polygamma_step: Op = of_order(
+    "polygamma_step",
+    _polygamma_step,
+    lambda out, n, x, h: polygamma_step(n + 1.0, x, h),
+    lambda out, n, x, h: polygamma(n + 1.0, x + h),
+    arguments=(np.array([0.3, 2.0, 40.0]), np.array([1.5, 0.01, 3.0])),
+)
 beta = elementwise(
     "beta",
     special.beta,
-    lambda out, a, b: out * (digamma(a) - digamma(a + b)),
-    lambda out, a, b: out * (digamma(b) - digamma(a + b)),
+    (lambda out, a, b: -out, lambda out, a, b: polygamma_step(0.0, a, b)),
+    (lambda out, a, b: -out, lambda out, a, b: polygamma_step(0.0, b, a)),
     domain=POSITIVE,
 )
 betaln = elementwise(
     "betaln",
     special.betaln,
-    lambda out, a, b: digamma(a) - digamma(a + b),
-    lambda out, a, b: digamma(b) - digamma(a + b),
+    (-1.0, lambda out, a, b: polygamma_step(0.0, a, b)),
+    (-1.0, lambda out, a, b: polygamma_step(0.0, b, a)),
     domain=POSITIVE,
 )
 
-# Error functions and the normal distribution ----------------------------------------------------------------
-
-erf = elementwise("erf", special.erf, lambda out, x: TWO_OVER_SQRT_PI * exp(-square(x)))
-erfc = elementwise("erfc", special.erfc, lambda out, x: -TWO_OVER_SQRT_PI * exp(-square(x)))
-erfcx = elementwise("erfcx", special.erfcx, lambda out, x: 2.0 * x * out - TWO_OVER_SQRT_PI)
-erfinv = elementwise(
-    "erfinv", special.erfinv, lambda out, x: exp(square(out)) / TWO_OVER_SQRT_PI, domain=(-0.9, 0.9)
-)
-ndtr = elementwise("ndtr", special.ndtr, lambda out, x: exp(-0.5 * square(x)) / SQRT_2PI)
-ndtri = elementwise(
-    "ndtri", special.ndtri, lambda out, x: SQRT_2PI * exp(0.5 * square(out)), domain=PROBABILITY
-)
-# The inverse Mills ratio by erfcx keeps its digits far in the tail, where exp(-x**2 / 2 - out) loses them.
-log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: (2.0 / SQRT_2PI) / erfcx(-SQRT_HALF * x))
-
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit: Op = elementwise("expit", special.expit, lambda out, x: out * expit(-x))
+expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0))
 log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
-logit = elementwise("logit", special.logit, lambda out, x: 1.0 / (x * (1.0 - x)), domain=PROBABILITY)
+logit = elementwise(
+    "logit", special.logit, (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)), domain=PROBABILITY
+)
 
 
 def _softplus(x: Any, out: Any = None) -> Any:
@@ -92,18 +129,18 @@ softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=())
 # Products with a logarithm ----------------------------------------------------------------------------------
 
 
-def _ratio(x: Any, y: Any) -> Any:
-    # 0 * log(y) is 0 for every y, so its slope is 0 too, at y = 0 as well.
-    return gated_mul(x, reciprocal(y))
-
-
+# 0 * log(y) is 0 for every y, so its slope is 0 too, at y = 0 as well.
 xlogy = elementwise(
-    "xlogy", special.xlogy, lambda out, x, y: log(y), lambda out, x, y: _ratio(x, y), domain=POSITIVE
+    "xlogy",
+    special.xlogy,
+    lambda out, x, y: log(y),
+    (lambda out, x, y: x, Per(lambda out, x, y: y, of_nothing=True)),
+    domain=POSITIVE,
 )
 xlog1py = elementwise(
     "xlog1py",
     special.xlog1py,
     lambda out, x, y: log1p(y),
-    lambda out, x, y: _ratio(x, 1.0 + y),
+    (lambda out, x, y: x, Per(lambda out, x, y: 1.0 + y, of_nothing=True)),
     domain=(POSITIVE, (-0.9, 0.9)),
 )

@@ -9,7 +9,22 @@ from __future__ import annotations
 import math
 import sys
 
-from tapegrad.ops.elementwise import absolute, add, div, exp, mul, neg, reciprocal, root, sqrt, square, sub
+from tapegrad.ops.broadcasting import gated_mul
+from tapegrad.ops.elementwise import (
+    absolute,
+    add,
+    div,
+    exp,
+    mul,
+    neg,
+    reciprocal,
+    root,
+    sqrt,
+    square,
+    sub,
+)
+from tapegrad.ops.registry import Op, broadcast
+from tapegrad.ops.scaled import gated_div, times_power
 from tapegrad.passes.cse import entry_key
 from tapegrad.passes.writer import Rule, Writer
 from tapegrad.tape import Entry
@@ -126,13 +141,27 @@ def _scalar_and_array(w: Writer, slot: int) -> tuple[int, int] | None:
     return (right, left) if w.shape(right) == () != w.shape(left) else None
 
 
+def _may_be_squared(w: Writer, s: int, x: int) -> bool:
+    """Whether s * x**2 does for (s * x) * x: x**2 alone can leave the range of doubles where s keeps it in.
+
+    So it must be there already, or s be a number of ordinary size.
+    """
+    number = w.known.get(s)
+    return entry_key(square, (x,), ()) in w.seen or (number is not None and 1e-3 < abs(number) < 1e3)
+
+
 def scalar_outward(w: Writer, entry: Entry) -> int | None:
-    """(s * x) * y is s * (x * y), within rounding: scalars meet, and leave sums at last."""
+    """(s * x) * y is s * (x * y), within rounding: scalars meet, and leave sums at last.
+
+    Not where x * y alone is likely to leave the range of doubles.
+    """
     for side in (0, 1):
         found, other = _scalar_and_array(w, entry.inputs[side]), entry.inputs[1 - side]
         if found is None or all(isinstance(w.known.get(slot), float) for slot in (found[0], other)):
             continue  # two numbers are for `constant_times_constant`
         s, x = found
+        if (s in w.of_rows and other not in w.known) or (x == other and not _may_be_squared(w, s, x)):
+            continue
         first, second = ((s, other), x) if w.shape(other) == () else ((x, other), s)
         return w.apply(entry, mul, w.apply(entry, mul, *first), second)
     return None
@@ -256,6 +285,25 @@ def log_of_exp(w: Writer, entry: Entry) -> int | None:
     return w.made[x].inputs[0] if w.is_made(x, exp) and not w.exact else None
 
 
+def easy_factor(w: Writer, entry: Entry) -> int | None:
+    """c * x**p * t for p of -2, -1, 0, 0.5, 1 and 2 and a number c: by products and quotients with t."""
+    x, p, c, *moving = entry.inputs
+    times, over = (mul, div) if entry.op is times_power else (gated_mul, gated_div)
+    steps: dict[float, tuple[Op, ...]] = {0.0: (), 1.0: (times,), 2.0: (times,) * 2}
+    steps |= {-1.0: (over,), -2.0: (over,) * 2, 0.5: (times,)}
+    power, number = w.known.get(p), w.known.get(c)
+    if not isinstance(number, float) or number == 0.0:
+        return None
+    if w.exact or len(moving) != 1 or not isinstance(power, float) or power not in steps:
+        return None
+    if power == 0.5:
+        x = w.apply(entry, sqrt, x)
+    found = w.stretch(entry, moving[0], broadcast(w.shape(moving[0]), w.shape(x)))
+    for op in steps[power]:
+        found = w.apply(entry, op, found, x)
+    return w.apply(entry, mul, found, c)
+
+
 # Quotients --------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +314,14 @@ def one_over(w: Writer, entry: Entry) -> int | None:
             found = w.apply(entry, reciprocal, entry.inputs[1])
             return found if number == 1.0 else w.apply(entry, neg, found)
     return None
+
+
+def scalar_over(w: Writer, entry: Entry) -> int | None:
+    """s / x of a scalar and an array is s * (1 / x), within rounding: the scalar may leave a sum."""
+    s, x = entry.inputs
+    if w.exact or x in w.known or w.shape(s) != () or w.shape(x) == ():
+        return None
+    return w.apply(entry, mul, s, w.apply(entry, reciprocal, x))
 
 
 def by_a_power_of_two(w: Writer, entry: Entry) -> int | None:

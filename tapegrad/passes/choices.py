@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from tapegrad.ops.broadcasting import gated_mul
-from tapegrad.ops.elementwise import mul, neg, share
+from tapegrad.ops.elementwise import div, mul, neg, share
 from tapegrad.ops.linalg import gated_matmul, matmul
 from tapegrad.ops.registry import broadcast
+from tapegrad.ops.scaled import gated_div
 from tapegrad.passes.writer import Writer
 from tapegrad.tape import Entry
 
@@ -31,7 +32,7 @@ def same_either_way(w: Writer, entry: Entry) -> int | None:
 
 
 # What a gated product is without its gate.
-_BARE = {gated_mul: mul, gated_matmul: matmul}
+_BARE = {gated_mul: mul, gated_div: div, gated_matmul: matmul}
 
 
 def open_gate(w: Writer, entry: Entry) -> int | None:
@@ -51,7 +52,7 @@ def closed_gate(w: Writer, entry: Entry) -> int | None:
 def needless_gate(w: Writer, entry: Entry) -> int | None:
     """A constant factor that is finite gives 0 times 0 by itself."""
     factor = w.known.get(entry.inputs[1])
-    if factor is None or not np.all(np.isfinite(factor)):
+    if factor is None or not np.all(np.isfinite(factor)) or (entry.op is gated_div and not np.all(factor)):
         return None
     return w.apply(entry, _BARE[entry.op], *entry.inputs)
 

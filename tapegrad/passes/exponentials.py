@@ -6,7 +6,7 @@ nothing but ``e = exp(-|x - y|)``:
 =============================  ======================================
 ``logaddexp(x, y)``            ``maximum(x, y) + log1p(e)``
 ``share(x, y)``                ``(1 if x > y else e) / (1 + e)``
-``share(x, y) * share(y, x)``  ``e / (1 + e)**2``
+``both_shares(x, y)``          ``e / (1 + e)**2``
 =============================  ======================================
 
 That is within rounding, of the smallest share as well, and right at infinities. The parts have kinks where x
@@ -32,6 +32,7 @@ LONG = 256  # elements; the calls cost more where there are fewer
 
 class _Exponentials(Writer):
     rules: ClassVar[Mapping[str, tuple[Rule, ...]]] = {
+        "both_shares": (lambda w, entry: w.both(entry, *entry.inputs),),
         "expit": (lambda w, entry: w.share(entry, *entry.inputs, w.number(0.0)),),
         "log_expit": (lambda w, entry: w.log_share(entry, *entry.inputs, w.number(0.0)),),
         "logaddexp": (lambda w, entry: w.total(entry, *entry.inputs),),
@@ -87,7 +88,11 @@ class _Exponentials(Writer):
         """The product of the share of x and that of y."""
         if p not in self.shares or self.shares.get(q, ())[::-1] != self.shares[p]:
             return None
-        e = self.gap(like, *self.shares[p])
+        return self.both(like, *self.shares[p])
+
+    def both(self, like: Entry, x: int, y: int) -> int:
+        """The product of the share of x and that of y."""
+        e = self.gap(like, x, y)
         return self.emit(like, div, (e, self.emit(like, square, (self.one_plus(like, e),))))
 
     def one_plus(self, like: Entry, e: int) -> int:

@@ -33,6 +33,9 @@ class Writer:
         How often the old tape reads what a new slot stands for; arrays that are the same count as one.
     small : dict of int to int
         For a slot that only repeats another along further axes, that one; a constant may repeat a number.
+    of_rows : set of int
+        Scalars that arrays have been summed to on the way. One that multiplies an array again is mostly 1
+        over the sum of something like it, and keeps in range what would not be.
     exact : bool
         Whether the last bit of the entry that is being rewritten can decide something.
     """
@@ -47,6 +50,7 @@ class Writer:
         self.known: dict[int, Any] = dict(self.builder.constants)
         self.seen: dict[Any, int] = {}
         self.reads: dict[int, int] = {}
+        self.of_rows: set[int] = set()
         self.exact = False
         floats = [(value.hex(), slot) for slot, value in self.builder.constants if isinstance(value, float)]
         self._numbers: dict[str, int] = dict(reversed(floats))
@@ -103,6 +107,8 @@ class Writer:
             aval = op.aval([self.builder.avals[slot] for slot in inputs], dict(attrs))
             slot = self.builder.emit(op, inputs, attrs, like.source, aval)
             self.made[slot] = self.builder.entries[-1]
+            if aval.shape == () and any(s in self.of_rows or self.shape(s) != () for s in inputs):
+                self.of_rows.add(slot)
             if op is broadcast_to:
                 self.small[slot] = inputs[0]
         self.seen[key] = slot

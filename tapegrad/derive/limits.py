@@ -1,0 +1,73 @@
+"""Where a slope of 0 meets the infinite slope of an exponential, and their product is 0 in the limit.
+
+The derivative of ``1 / (1 + exp(-x))`` at minus infinity is 0, but its rules give 0 times infinity there. In
+general such a product may be anything: it is 1 in ``log(1 + exp(x))`` at infinity, and in ``1 / (1 / x)`` at
+0. It is 0 where a function that flattens out faster than the reciprocal of its argument, as ``1 / y`` and
+``exp(-y)`` do, gets an argument that an exponential, and no pole, has made infinite. So it is followed along
+the tape which cotangents come from the first kind of step, and which tangents from the second; sums and
+products on the way keep either. Where the one meets the other, its zero wins.
+
+A scalar beside arrays is left alone: where it is infinite, nothing finite is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tapegrad.ops.elementwise import add, both_shares, div, exp, exp2, expm1, mul, neg, reciprocal, share, sub
+from tapegrad.ops.normal import erf, erfc, gaussian, log_ndtr, ndtr, normal_density
+from tapegrad.ops.special import expit, log_expit, softplus
+from tapegrad.ops.trigonometric import arctan, cosh, sech, sinh, tanh
+from tapegrad.tape import Entry, Tape
+
+# Ops, and the input in which their slope times that input goes to 0 with the slope.
+FLATTENING = {div: 1} | dict.fromkeys(
+    (
+        *(exp, exp2, expm1, reciprocal, share, both_shares, expit, log_expit, softplus, tanh, sech, arctan),
+        *(ndtr, erf, erfc, gaussian, normal_density, log_ndtr),
+    ),
+    0,
+)
+GROWING = frozenset((exp, exp2, expm1, sinh, cosh))
+CARRYING = frozenset((add, sub, neg, mul))
+
+
+class Limits:
+    """What is known of the cotangents or the tangents of slots: of each, all that it is the sum of."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._avals = tape.avals
+        self._holds: dict[int, bool] = {}
+
+    def holds(self, slot: int) -> bool:
+        """Whether zeros of this cotangent, or infinities of this tangent, are such limits."""
+        return self._holds.get(slot, False)
+
+    def _note(self, slot: int, holds: bool) -> None:
+        self._holds[slot] = holds and self._holds.get(slot, True)
+
+    def _is_alike(self, entry: Entry, i: int) -> bool:
+        """Whether input `i` has an element of its own for each element of the output."""
+        return self._avals[entry.inputs[i]].shape == self._avals[entry.output].shape
+
+    def wins(self, entry: Entry) -> bool:
+        """Whether zeros of the cotangent of an entry's output keep its slope out."""
+        return entry.op in GROWING and self.holds(entry.output)
+
+    def carry_back(self, entry: Entry, i: int) -> None:
+        """Input `i` of an entry has been given its share of the cotangent."""
+        op = entry.op
+        keeps = (op in CARRYING or op in GROWING) and self.holds(entry.output)
+        self._note(entry.inputs[i], self._is_alike(entry, i) and (FLATTENING.get(op) == i or keeps))
+
+    def flat(self, entry: Entry) -> Collection[int]:
+        """The inputs whose tangents the zeros of an entry's slopes keep out."""
+        i = FLATTENING.get(entry.op)
+        return (i,) if i is not None and self.holds(entry.inputs[i]) and self._is_alike(entry, i) else ()
+
+    def carry_on(self, entry: Entry, moving: Collection[int]) -> None:
+        """The output of an entry has been given its tangent, by these inputs."""
+        op = entry.op
+        keeps = op in CARRYING and all(self.holds(entry.inputs[i]) for i in moving)
+        keeps = keeps and not (op is mul and len(moving) == 2)
+        self._note(entry.output, all(self._is_alike(entry, i) for i in moving) and (op in GROWING or keeps))

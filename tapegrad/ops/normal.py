@@ -1,0 +1,175 @@
+"""Error functions and the normal distribution, of scipy.special.
+
+By the chain rule their derivatives cancel: that of `erfcx` is ``2 x erfcx(x) - 2 / sqrt(pi)``, two terms that
+agree in all their digits far to the right. Here they are functions of an order, as `polygamma` is: repeated
+integrals of erfc (NIST Digital Library of Mathematical Functions, 7.18), and cumulants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.elementwise import exp, square
+from tapegrad.ops.raw import special
+from tapegrad.ops.registry import Gate, Op, elementwise, of_order, order_of, written
+
+PROBABILITY = (0.1, 0.9)
+TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+SQRT_2PI = math.sqrt(2.0 * math.pi)
+SQRT_HALF = math.sqrt(0.5)
+
+# Densities: where they are 0 they do not move, however large the argument -----------------------------------
+
+
+def _gaussian(x: Any, out: Any = None) -> Any:
+    squared = np.square(x, out=out)
+    return np.exp(np.negative(squared, out=out), out=out)
+
+
+def _normal_density(x: Any, out: Any = None) -> Any:
+    exponent = np.multiply(np.square(x, out=out), -0.5, out=out)
+    return np.divide(np.exp(exponent, out=out), SQRT_2PI, out=out)
+
+
+gaussian: Op = elementwise(
+    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=()
+)
+normal_density: Op = elementwise(
+    "normal_density", _normal_density, (-1.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=()
+)
+erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)))
+erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)))
+ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x))
+erfinv = elementwise(
+    "erfinv", special.erfinv, (1.0 / TWO_OVER_SQRT_PI, lambda out, x: exp(square(out))), domain=(-0.9, 0.9)
+)
+ndtri = elementwise(
+    "ndtri", special.ndtri, (SQRT_2PI, lambda out, x: exp(0.5 * square(out))), domain=PROBABILITY
+)
+
+# Repeated integrals of erfc, times exp(x**2) ----------------------------------------------------------------
+
+FORWARD = 1.5  # up to here the recurrence loses no more than a digit or two
+
+
+def _ratios(x: Any, most: int, steps: int = 150) -> list[Any]:
+    """Of each repeated integral from the first to the `most`-th and the one before it, for x > 0.
+
+    By their continued fraction, which begins at the end with the limit of its tail.
+    """
+    ratio = 1.0 / (x + np.sqrt(x * x + 2.0 * (steps + 1)))
+    found: list[Any] = []
+    for k in range(steps, 0, -1):
+        ratio = 1.0 / (2.0 * x + 2.0 * (k + 1) * ratio)
+        if k <= most:
+            found.append(ratio)
+    return found[::-1]
+
+
+def _integral(n: int, x: Any) -> Any:
+    before: Any = TWO_OVER_SQRT_PI
+    found = special.erfcx(x)
+    for k in range(1, n + 1):
+        before, found = found, (before - 2.0 * x * found) / (2.0 * k)
+    far = np.asarray(x > FORWARD)
+    if np.any(far):
+        right = np.where(far, x, FORWARD)
+        found = np.where(far, math.prod(_ratios(right, n), start=special.erfcx(right)), found)
+    return found
+
+
+def _erfcx_integral(n: Any, x: Any, out: Any = None) -> Any:
+    return written(_integral(order_of(n, 0), np.asarray(x, dtype=float)), out)
+
+
+erfcx_integral: Op = of_order(
+    "erfcx_integral",
+    _erfcx_integral,
+    (-2.0, lambda out, n, x: n + 1.0, lambda out, n, x: erfcx_integral(n + 1.0, x)),
+    arguments=(np.array([-1.5, 0.3, 1.2, 4.0]),),
+)
+erfcx = elementwise("erfcx", special.erfcx, (-2.0, lambda out, x: erfcx_integral(1.0, x)))
+
+# The logarithm of the normal distribution function ----------------------------------------------------------
+
+TAIL = {1: -np.inf, 2: -10.0}  # where to go over to cumulants, by the order of the derivative
+
+
+@cache
+def _in_powers(n: int) -> dict[tuple[int, int], int]:
+    """The derivative of order `n` as a polynomial in x and the first, m, of which that is -m (x + m)."""
+    if n == 1:
+        return {(0, 1): 1}
+    found: dict[tuple[int, int], int] = {}
+
+    def collect(i: int, j: int, number: int) -> None:
+        found[i, j] = found.get((i, j), 0) + number
+
+    for (i, j), number in _in_powers(n - 1).items():
+        if i:
+            collect(i - 1, j, i * number)
+        collect(i + 1, j, -j * number)
+        collect(i, j + 1, -j * number)
+    return found
+
+
+def _mills(x: Any) -> Any:
+    """The density by the distribution function."""
+    # By erfcx, which keeps its digits where both are 0, and is infinite where the density is all but 0.
+    found = (2.0 / SQRT_2PI) / special.erfcx(-SQRT_HALF * x)
+    return np.where(x > 30.0, _normal_density(x), found) if np.any(x > 30.0) else found
+
+
+def _by_powers(n: int, x: Any) -> Any:
+    m = _mills(x)
+    if n == 1:
+        return m
+    still = m == 0.0  # far to the right, at infinity too
+    x = np.where(still, 0.0, x)
+    numbers = _in_powers(n)
+    total: Any = 0.0
+    for j in range(n, 0, -1):
+        of_m: Any = 0.0
+        for i in range(n, -1, -1):
+            of_m = of_m * x + numbers.get((i, j), 0)
+        total = (total + of_m) * m
+    return total
+
+
+def _cumulants(a: Any, most: int) -> Iterator[Any]:
+    """Of what a standard normal variable has above a > 0, if it lies there: the first to the `most`-th."""
+    moments: list[Any] = [1.0]
+    for k, ratio in enumerate(_ratios(SQRT_HALF * a, most), start=1):
+        moments.append(moments[-1] * (k * math.sqrt(2.0)) * ratio)
+    found: list[Any] = []
+    for k in range(1, most + 1):
+        others = (math.comb(k - 1, i - 1) * found[i - 1] * moments[k - i] for i in range(1, k))
+        found.append(moments[k] - sum(others))
+        yield found[-1]
+
+
+def _slope(n: int, x: Any) -> Any:
+    found = _by_powers(n, x)
+    far = np.asarray(x < TAIL.get(n, -2.0))
+    if np.any(far):
+        (*_, last) = _cumulants(np.where(far, -x, 2.0), n)
+        found = np.where(far, last - 1.0 if n == 2 else last, found)
+    return found
+
+
+def _log_ndtr_slope(n: Any, x: Any, out: Any = None) -> Any:
+    return written(_slope(order_of(n, 1), np.asarray(x, dtype=float)), out)
+
+
+log_ndtr_slope: Op = of_order(
+    "log_ndtr_slope",
+    _log_ndtr_slope,
+    lambda out, n, x: log_ndtr_slope(n + 1.0, x),
+    arguments=(np.array([-12.0, -3.0, 0.3, 2.0]),),
+)
+log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x))
