@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import inspection, jacobians
+from tapegrad import counting, inspection, jacobians
 from tapegrad.backends.lowering import lowered
 from tapegrad.backends.printer import print_plan
 from tapegrad.backends.replay import adjoints, evaluate
@@ -89,8 +89,12 @@ class TracedFunction:
 
     @property
     def nobs(self) -> int | None:
-        """The number of observations, if all named data arrays agree on their first axis; else None."""
-        return inspection.common_length(self.tape)
+        """The number of observations, or None where it is not known.
+
+        It is the number of rows returned, that of the rows of `data`, if all agree, or that of the rows that
+        the sums at the end of the tape run over.
+        """
+        return counting.observations(self.tape)
 
     def __str__(self) -> str:
         return str(self.tape)

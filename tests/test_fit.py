@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, gammaln
 
 from tapegrad import TracedFunction, trace
-from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
+from tapegrad.errors import NonFiniteWarning
+from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit
 from tapegrad.mle.inference import combination, covariance, is_definite
 from tapegrad.mle.optimizers import Counted, Objective, resolve
 from tapegrad.mle.transforms import positive, unit
@@ -226,8 +227,13 @@ def test_the_number_of_observations() -> None:
 
     unknown = fit(no_data, 0.0)
     assert unknown.nobs is None
-    assert np.isnan(unknown.bic)
-    assert "BIC: nan (pass nobs=)    No. observations: unknown" in str(unknown)
+    for criterion in ("bic", "aicc", "df_resid"):
+        told = rf"{criterion} is NaN: the number of observations is not known; pass nobs= to fit"
+        with pytest.warns(NonFiniteWarning, match=told):
+            assert np.isnan(getattr(unknown, criterion))
+        assert unknown.to_dict()[criterion] is None
+    assert "BIC: unknown (pass nobs=)    No. observations: unknown" in str(unknown)
+    assert "AICc and BIC need the number of observations" in str(compare(unknown, unknown))
     assert fit(normal, START).nobs == 100
     assert fit(no_data, 0.0, nobs=50).bic == pytest.approx(np.log(50.0))
 
@@ -538,7 +544,7 @@ def test_no_rows() -> None:
     nothing = X[:0]
     with pytest.raises(ValueError, match="no data: the arrays that f uses have no rows"):
         fit(lambda mu: norm.logpdf(nothing, mu).sum(), {"mu": 1.0})
-    with pytest.raises(ValueError, match="Check that there are data"):
+    with pytest.raises(ValueError, match="no data: the arrays that f uses have no rows"):
         fit(lambda mu: norm.logpdf(X[:0], mu).sum(), {"mu": 1.0})
 
 

@@ -26,7 +26,7 @@ LAYERS = (
     ("plan",),
     ("backends",),
     ("recording",),
-    ("inspection",),
+    ("inspection", "counting"),
     ("paths",),
     ("jacobians",),
     ("router",),

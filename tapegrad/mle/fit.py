@@ -118,8 +118,9 @@ def fit(
     progress : bool
         Whether to show the iterations on standard error, with tqdm's bar where it is installed.
     nobs : int, optional
-        Number of observations, for BIC. Where it is not given, it is the number of rows, or the common length
-        of the data, if they have one.
+        Number of observations, for BIC. Where it is not given, it is the number of rows that `loglik`
+        returns; or of the rows of `data`, if all agree; or of those that a sum at the end of `loglik` runs
+        over. Where none of these tells, it is unknown (None).
     maxiter : int, optional
         Limit on the optimiser's iterations from each start and in each phase, in its own count; its own
         default where not given.

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from tapegrad.errors import NonFiniteWarning
 from tapegrad.mle import storage
 from tapegrad.mle.delta import Derived, derive
 from tapegrad.mle.diagnose import Diagnosis, diagnose
 from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
-from tapegrad.mle.inference import covariance, is_reliable
+from tapegrad.mle.inference import covariance, is_reliable, warn
 from tapegrad.mle.intervals import conf_int
 from tapegrad.mle.labelled import Labelled
 from tapegrad.mle.profile import Profile, profile
@@ -30,6 +31,8 @@ _REPORTED: Final = (
     *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
     *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
 )
+# What the number of observations enters.
+_BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +58,7 @@ class FitResult:
     observed_info : ndarray of shape (q, q)
         Minus the Hessian at the estimates of what was maximised, in free coordinates.
     nobs : int or None
-        Number of observations, if given or known from the data.
+        Number of observations, if given or known, see `fit`; `bic`, `aicc` and `df_resid` need it.
     converged : bool
         Whether the estimates are a maximum: the gradient there is small relative to the curvature, and the
         Hessian is negative definite. `success` is SciPy's name for it.
@@ -261,12 +264,16 @@ class FitResult:
 
     @property
     def df_resid(self) -> float:
-        """``nobs - df_model``; NaN where the number of observations is not known."""
-        return self._n - self.df_model
+        """``nobs - df_model``; NaN, with a warning, where the number of observations is not known."""
+        return self._observations("df_resid") - self.df_model
 
-    @property
-    def _n(self) -> float:
-        return np.nan if self.nobs is None else self.nobs
+    def _observations(self, what: str) -> float:
+        if self.nobs is None:
+            warn(
+                f"{what} is NaN: the number of observations is not known; pass nobs= to fit", NonFiniteWarning
+            )
+            return np.nan
+        return self.nobs
 
     @property
     def aic(self) -> float:
@@ -277,15 +284,17 @@ class FitResult:
     def aicc(self) -> float:
         """Akaike's criterion corrected for small samples, ``aic + 2 q (q + 1) / (nobs - q - 1)``.
 
-        NaN where the number of observations is not known; infinite where it is ``q + 1`` or less.
+        NaN, with a warning, where the number of observations is not known; infinite where it is ``q + 1`` or
+        less.
         """
-        q, room = self.df_model, self._n - self.df_model - 1.0
+        q, room = self.df_model, self._observations("aicc") - self.df_model - 1.0
         return np.inf if room <= 0.0 else float(self.aic + 2.0 * q * (q + 1.0) / room)
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, ``q log(nobs) - 2 llf``; NaN where the number of observations is not known."""
-        return float(self.df_model * np.log(self._n) - 2.0 * self.llf)
+        """Schwarz's criterion, ``q log(nobs) - 2 llf``; NaN, with a warning, where the number of observations
+        is not known."""
+        return float(self.df_model * np.log(self._observations("bic")) - 2.0 * self.llf)
 
     # Tests and functions ------------------------------------------------------------------------------------
 
@@ -391,11 +400,9 @@ class FitResult:
             for i, name in enumerate(self.names)
         }
         cov = [[_plain(value) for value in row] for row in self.cov_params()]
-        return {
-            "params": coefficients,
-            "cov_params": cov,
-            **{name: _plain(getattr(self, name)) for name in _REPORTED},
-        }
+        unknown = _BY_OBSERVATIONS if self.nobs is None else ()
+        reported = {name: None if name in unknown else _plain(getattr(self, name)) for name in _REPORTED}
+        return {"params": coefficients, "cov_params": cov, **reported}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that `tapegrad.load` reads, without pickle; see `tapegrad.mle.storage`."""

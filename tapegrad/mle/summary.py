@@ -117,7 +117,7 @@ def summarize(result: "FitResult") -> Summary:
 
 
 def _criteria(result: "FitResult") -> str:
-    bic = "nan (pass nobs=)" if result.nobs is None else criterion(result.bic)
+    bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
     return (
         f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
