@@ -1,9 +1,9 @@
 """How many observations a log-likelihood adds up, as far as its tape tells.
 
-A wrong number is worse than none. Each axis of each slot is followed from the arrays that stand on the tape. An
-axis that data alone bring is one of rows. One along which parameters have elements of their own is none, nor is
-one that some step has mixed: the axes of a covariance matrix, the states of a filter. The number is known where
-all that ends the tape is sums over one and the same axis of rows.
+A wrong number is worse than none. Each axis of each slot is followed from the arrays that stand on the tape.
+One that data alone bring is an axis of rows. One along which parameters have elements of their own is none,
+nor is one that some step has mixed: those of a covariance matrix, the states of a filter. The number is known
+where all that ends the tape is sums over one and the same axis of rows.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_a_parameter_that_does_nothing_is_told_once(folder: Path, capsys: pytest
     assert main(command) == 1
     printed = capsys.readouterr()
     assert printed.err == ""  # one place is enough
-    assert "the log-likelihood is constant, or a straight line, in b" in " ".join(printed.out.split())
+    assert "the log-likelihood is flat along b" in " ".join(printed.out.split())
 
 
 def test_constraints_fixed_parameters_and_methods(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,7 +12,8 @@ from tapegrad.function import TracedFunction
 from tapegrad.mle import optimizers
 from tapegrad.mle.climbing import verdict
 from tapegrad.mle.covariance import check_cov_type, free_covariance
-from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn
+from tapegrad.mle.flat import Undetermined, undetermined
+from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn, why_undetermined
 from tapegrad.mle.model import Model, make_model
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
@@ -141,8 +143,10 @@ def fit(
     Warns
     -----
     StandardErrorWarning
-        The Hessian is not negative definite at the end. The standard errors are NaN, and the message says
-        along which parameters it is not.
+        The Hessian is not negative definite at the end, and the message says along which parameters it is
+        not. Where the log-likelihood is found to be flat along a direction, or to level off as a parameter
+        runs to its boundary, what moves along it has no standard error (NaN), and the rest keeps those of a
+        generalised inverse; otherwise all are NaN.
     ConvergenceWarning
         The fit stopped short of a maximum.
 
@@ -178,15 +182,36 @@ def fit(
         search = Search(model, surface, optimizer, maxiter, _watcher(model, callback, shown, progress))
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note
-    if not found.converged:
-        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+    # Who stops a run wants no more evaluations.
+    flat = None if found.run.stopped else undetermined(surface, found.end.x, found.end.information)
+    if flat is not None:
+        found = _at_top(found, flat)
     robust = None
     if cov_type != "nonrobust":
-        robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds)
-    return _result(model, surface, found, message=message, method=method, cov_type=cov_type, cov_free=robust)
+        directions = None if flat is None else flat.directions
+        robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds, directions)
+    result = _result(
+        model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
+    )
+    if flat is not None:
+        told = "; ".join(why_undetermined(result))
+        result = replace(result, message=told + found.note)
+        only_ends = len(result.ends) == flat.directions.shape[1]
+        warn(told, ConvergenceWarning if only_ends else StandardErrorWarning)
+    elif not found.converged:
+        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+    return result
 
 
-def _result(model: Model, surface: optimizers.Counted, found: Found, **told: Any) -> FitResult:
+def _at_top(found: Found, top: Undetermined) -> Found:
+    """What was found, with a point on the top of the flat directions for its end: that is not one maximum."""
+    end = replace(found.end, x=top.x, value=top.value, information=top.information)
+    return replace(found, end=replace(end, definite=False, distance=np.nan))
+
+
+def _result(
+    model: Model, surface: optimizers.Counted, found: Found, flat: Undetermined | None, **told: Any
+) -> FitResult:
     space, free = model.space, found.end.x
     return FitResult(
         params=model.natural_params(free),
@@ -204,6 +229,8 @@ def _result(model: Model, surface: optimizers.Counted, found: Found, **told: Any
         free=None if space.is_identity else free,
         jacobian=None if space.is_identity else space.jacobian(free),
         path=np.array(found.path),
+        flat=None if flat is None else flat.directions,
+        ends=() if flat is None else tuple(space.free_names[i] for i in flat.ends),
         _model=model,
         **told,
     )

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,25 +14,17 @@ from tapegrad.mle import storage
 from tapegrad.mle.delta import Derived, derive
 from tapegrad.mle.diagnose import Diagnosis, diagnose
 from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
-from tapegrad.mle.inference import covariance, is_reliable, warn
+from tapegrad.mle.inference import generalised_inverse, is_reliable, moves_along, warn
 from tapegrad.mle.intervals import conf_int
 from tapegrad.mle.labelled import Labelled
 from tapegrad.mle.profile import Profile, profile
 from tapegrad.mle.simulation import Study, coverage, expected_information
-from tapegrad.mle.summary import Summary, summarize
+from tapegrad.mle.summary import Summary, as_dict, summarize
 
 if TYPE_CHECKING:
     from tapegrad.mle.model import Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
-
-# What `to_dict` holds besides the parameters.
-_REPORTED: Final = (
-    *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
-    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
-)
-# What the number of observations enters.
-_BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +71,12 @@ class FitResult:
         Covariance matrix of the free coordinates, where it is not the inverse of `observed_info`.
     jacobian : ndarray of shape (p, q) or None
         Derivative of the parameters in the free coordinates; None where these are the parameters.
+    flat : ndarray of shape (q, k) or None
+        Directions in free coordinates that the data do not determine, each confirmed by evaluating along it:
+        what moves along them has no standard errors, the rest has those of a generalised inverse.
+    ends : tuple of str
+        The free coordinates among these directions that have run to an end, as the logarithm of a variance
+        that is estimated at 0 does.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     """
@@ -102,6 +100,8 @@ class FitResult:
     cov_free: Array | None = None
     jacobian: Array | None = None
     path: Array | None = None
+    flat: Array | None = None
+    ends: tuple[str, ...] = ()
     _model: "Model | None" = field(default=None, repr=False)
 
     def __str__(self) -> str:
@@ -156,13 +156,58 @@ class FitResult:
 
     def cov_params(self) -> Array:
         """Covariance matrix of the estimates, of shape (p, p); zeros for those that were fixed."""
-        free = covariance(self.observed_info) if self.cov_free is None else self.cov_free
+        cov = self._cov_where_determined()
+        if self.flat is not None:
+            moved = self.moves_along_flat(np.eye(self.x.size))
+            cov[moved], cov[:, moved] = np.nan, np.nan
+        return cov
+
+    def cov_of(self, slopes: Array) -> Array:
+        """Covariance matrix of functions of the parameters, of shape (m, m); NaN where the data do not
+        determine them.
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (m, p)
+            Their derivatives in the parameters.
+        """
+        cov = np.asarray(slopes @ self._cov_where_determined() @ slopes.T)
+        moved = self.moves_along_flat(slopes)
+        cov[moved], cov[:, moved] = np.nan, np.nan
+        return cov
+
+    def _cov_of_free(self) -> Array:
+        if self.cov_free is not None:
+            return self.cov_free
+        return generalised_inverse(self.observed_info, self.flat)
+
+    @property
+    def free_bse(self) -> Array:
+        """Standard errors of the free coordinates, of shape (q,)."""
+        moved = moves_along(np.eye(self.df_model), self.observed_info, self.flat)
+        return np.sqrt(np.where(moved, np.nan, np.diag(self._cov_of_free())))
+
+    def _cov_where_determined(self) -> Array:
+        """The covariance matrix of what does not move along `flat`, and has no meaning for the rest."""
+        free = self._cov_of_free()
         if self.jacobian is None:
-            return free
+            return free.copy()
         if np.isnan(free).any():  # 0 for the fixed ones would then be 0 times nan
             return np.full((self.x.size, self.x.size), np.nan)
         jacobian = np.where(self.is_fixed[:, None], 0.0, self.jacobian)
         return np.asarray(jacobian @ free @ jacobian.T)
+
+    def moves_along_flat(self, slopes: Array) -> npt.NDArray[np.bool_]:
+        """Which functions of the parameters the data do not determine, of shape (m,).
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (m, p)
+            Their derivatives in the parameters. A function that changes along one of the directions `flat`
+            has no standard error.
+        """
+        free = slopes if self.jacobian is None else slopes @ self.jacobian
+        return moves_along(free, self.observed_info, self.flat)
 
     def corr_params(self) -> Array:
         """Correlation matrix of the estimates, of shape (p, p); NaN in the rows of fixed ones."""
@@ -310,9 +355,15 @@ class FitResult:
         """The score test of values of parameters; see `tapegrad.mle.hypotheses.score_test`."""
         return score_test(self, restricted, information)
 
-    def delta(self, function: Callable[..., Any]) -> Derived:
-        """A function of the parameters, with standard errors by the delta method; see `derive`."""
-        return derive(function, self.params, self.cov_params())
+    def delta(self, function: Callable[..., Any], names: Sequence[str] | None = None) -> Derived:
+        """A function of the parameters, with standard errors by the delta method; see `derive`.
+
+        Where the data do not determine all parameters, what does not move along the directions `flat` has
+        standard errors all the same.
+        """
+        derived = derive(function, self.params, self._cov_where_determined(), names)
+        moved = self.moves_along_flat(derived.jacobian)
+        return replace(derived, undetermined=moved) if moved.any() else derived
 
     predict = delta
 
@@ -385,30 +436,8 @@ class FitResult:
         Under "params", the estimate, errors and 95 % Wald interval of each; `None` stands for what is not
         finite.
         """
-        low, high = self.conf_int().T
-        columns = {
-            "estimate": self.x,
-            "se": self.bse,
-            "z": self.zvalues,
-            "p": self.pvalues,
-            "low": low,
-            "high": high,
-            "fixed": self.is_fixed,
-        }
-        coefficients = {
-            name: {key: _plain(values[i]) for key, values in columns.items()}
-            for i, name in enumerate(self.names)
-        }
-        cov = [[_plain(value) for value in row] for row in self.cov_params()]
-        unknown = _BY_OBSERVATIONS if self.nobs is None else ()
-        reported = {name: None if name in unknown else _plain(getattr(self, name)) for name in _REPORTED}
-        return {"params": coefficients, "cov_params": cov, **reported}
+        return as_dict(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that `tapegrad.load` reads, without pickle; see `tapegrad.mle.storage`."""
         storage.save(self, path)
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value

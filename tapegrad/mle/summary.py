@@ -5,13 +5,21 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+from tapegrad.mle.inference import why_undetermined
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
 
+# What `as_dict` holds besides the parameters, and what of it the number of observations enters.
+_REPORTED: Final = (
+    *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
+    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
+)
+_BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 _HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
 _LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
@@ -128,6 +136,9 @@ def _criteria(result: "FitResult") -> str:
 def _ending(result: "FitResult") -> tuple[str, ...]:
     """How the fit ended, and whether there is more to be said about it."""
     iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
+    if result.flat is not None:
+        first, *others = why_undetermined(result)
+        return (f"NOT CONVERGED after {iterations}: {first}", *others, "diagnose() says more")
     if not result.converged:
         why = result.message.removeprefix("not converged: ")
         return (f"NOT CONVERGED after {iterations}: {why}", "diagnose() says more")
@@ -174,3 +185,33 @@ def _p_value(p: float) -> str:
 def criterion(value: float) -> str:
     """A log-likelihood or an information criterion, to a tenth or to four digits."""
     return f"{value:.1f}" if abs(value) >= 100.0 else f"{value:.4g}"
+
+
+# Numbers ----------------------------------------------------------------------------------------------------
+
+
+def as_dict(result: "FitResult") -> dict[str, Any]:
+    """The numbers of a fit as lists, numbers and texts; None for what is not finite."""
+    low, high = result.conf_int().T
+    columns = {
+        "estimate": result.x,
+        "se": result.bse,
+        "z": result.zvalues,
+        "p": result.pvalues,
+        "low": low,
+        "high": high,
+        "fixed": result.is_fixed,
+    }
+    coefficients = {
+        name: {key: _plain(values[i]) for key, values in columns.items()}
+        for i, name in enumerate(result.names)
+    }
+    cov = [[_plain(value) for value in row] for row in result.cov_params()]
+    unknown = _BY_OBSERVATIONS if result.nobs is None else ()
+    reported = {name: None if name in unknown else _plain(getattr(result, name)) for name in _REPORTED}
+    return {"params": coefficients, "cov_params": cov, **reported}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
