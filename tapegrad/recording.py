@@ -93,13 +93,13 @@ def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Trace
         if not fits or isinstance(result, np.ma.MaskedArray):
             what = "nothing" if result is None else f"a {type(result).__name__}"
             raise TraceError(
-                f"{_definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
+                f"{definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
             )
     return recorder.lift(result, FLOAT)
 
 
-def _definition(f: Callable[..., Any]) -> str:
-    """A function's name and where it is written."""
+def definition(f: Callable[..., Any]) -> str:
+    """A function's name, and where it is written: "name (file:line)"."""
     inner = inspect.unwrap(getattr(f, "func", f))  # a functools.partial holds it in `func`
     code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
     name = getattr(f, "__name__", type(f).__name__)
@@ -200,7 +200,7 @@ def _compare(
             "function, once, and keep no state inside it"
         )
     raise ReplayError(
-        f"{told}: does {_definition(f)} test the type of its arguments, or catch the error of a traced step? "
+        f"{told}: does {definition(f)} test the type of its arguments, or catch the error of a traced step? "
         "Let traced values and arrays take the same way"
     )
 

@@ -133,7 +133,7 @@ def test_constraints_fixed_parameters_and_methods(folder: Path, capsys: pytest.C
     )
     # A parameter held at 0 is 0 standard errors of 0 away from it.
     assert main([*command[:-1], "--start", "mu=0", "--fixed", "mu"]) == 0
-    assert re.search(r"^mu +0 +fixed$", capsys.readouterr().out, re.M)
+    assert re.search(r"^mu +0\.000000 +fixed$", capsys.readouterr().out, re.M)
 
 
 def test_vectors_that_are_constrained_as_a_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

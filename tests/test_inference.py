@@ -100,7 +100,7 @@ def test_fixed_parameters_stay_in_the_table() -> None:
     assert held.df_model == 1
     assert held.df_resid == 99
     line = str(held).splitlines()[2]
-    assert line.split() == ["mu", "5", "fixed"]
+    assert line.split() == ["mu", "5.000000", "fixed"]
     correlation = held.corr_params()
     assert np.isnan(correlation[0]).all()
     assert correlation[1, 1] == 1.0

@@ -45,11 +45,9 @@ class Comparison:
     weights: Array
 
     def _rows(self) -> list[tuple[str, ...]]:
-        columns = (self.names, self.df, self.llf, self.aic, self.aicc, self.bic, self.delta, self.weights)
-        rows = [
-            (name, str(df), *(f"{value:.2f}" for value in values), f"{weight:.3f}")
-            for name, df, *values, weight in zip(*columns, strict=True)
-        ]
+        numbers = [_texts(column) for column in (self.llf, self.aic, self.aicc, self.bic, self.delta)]
+        weights = [f"{weight:.3f}" for weight in self.weights]
+        rows = list(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
         return [_HEADER, *rows]
 
     def _notes(self) -> tuple[str, ...]:
@@ -62,6 +60,12 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return html_table(self._rows()) + "".join(f"<div>{note}</div>" for note in self._notes())
+
+
+def _texts(column: Array) -> list[str]:
+    """A column of numbers in one format."""
+    plain = np.nanmax(np.abs(column), initial=0.0) < 1e9
+    return [format(value, ".2f" if plain else ".5e") for value in column]
 
 
 def compare(*results: "FitResult", names: Sequence[str] | None = None) -> Comparison:

@@ -15,6 +15,7 @@ from tapegrad.mle.covariance import check_cov_type, free_covariance
 from tapegrad.mle.flat import Undetermined, undetermined
 from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn, why_undetermined
 from tapegrad.mle.model import Model, make_model
+from tapegrad.mle.negated import looks_negated
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
 from tapegrad.mle.search import Found, Search, Watch
@@ -148,7 +149,8 @@ def fit(
         runs to its boundary, what moves along it has no standard error (NaN), and the rest keeps those of a
         generalised inverse; otherwise all are NaN.
     ConvergenceWarning
-        The fit stopped short of a maximum.
+        The fit stopped short of a maximum. Where the function has a minimum nearby, or grows as no
+        log-likelihood does, the message asks whether it is minus the log-likelihood.
 
     Examples
     --------
@@ -183,6 +185,9 @@ def fit(
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note
     # Who stops a run wants no more evaluations.
+    if not (found.converged or found.run.stopped):
+        question = looks_negated(model, value, found.end.value)
+        message = f"{question}; {message}" if question else message
     flat = None if found.run.stopped else undetermined(surface, found.end.x, found.end.information)
     if flat is not None:
         found = _at_top(found, flat)

@@ -5,14 +5,17 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tapegrad.mle.inference import why_undetermined
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
 
 # What `as_dict` holds besides the parameters, and what of it the number of observations enters.
 _REPORTED: Final = (
@@ -21,6 +24,7 @@ _REPORTED: Final = (
 )
 _BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 _HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
+_EPSILON: Final = np.finfo(np.float64).eps
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
 _LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 _TEX = {
@@ -109,12 +113,8 @@ def html_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def summarize(result: "FitResult") -> Summary:
     """The table of a fit."""
-    columns = zip(result.names, result.x, result.bse, result.zvalues, result.pvalues, strict=True)
     robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
-    rows = [
-        fixed_row(name, x) if held else row(name, x, *rest)
-        for (name, x, *rest), held in zip(columns, result.is_fixed, strict=True)
-    ]
+    rows = _rows(result)
     if not result.converged:  # what is no maximum has no significant coefficients
         rows = [(*cells[:5], "") for cells in rows]
     return Summary(
@@ -150,21 +150,40 @@ def _ending(result: "FitResult") -> tuple[str, ...]:
     return (f"Converged in {iterations}",)
 
 
-def row(name: str, estimate: float, error: float, z: float, p: float) -> tuple[str, ...]:
-    """One line of the table, as text; the stars come last."""
-    # Six decimals in general; six significant digits where they would show too few of them, or too many.
-    size = error if np.isfinite(error) else abs(estimate) or 1.0
-    plain = abs(estimate) < 1e7 and 1e-3 <= size < 1e7
-    number = "{:.6f}" if plain else "{:.5e}"
-    stars = next((stars for limit, stars in _STARS if p < limit), "")
-    return (
-        name,
-        _unsigned_zero(number.format(estimate)),
-        number.format(error),
-        _unsigned_zero(f"{z:.3f}"),
-        _p_value(p),
-        stars,
-    )
+def _rows(result: "FitResult") -> list[tuple[str, ...]]:
+    """The lines of the table, as text, with one format for each column; the stars come last."""
+    held, bse, pvalues = result.is_fixed, result.bse, result.pvalues
+    number, z = _format(result.x, bse), _format_of_quotients(result.zvalues)
+    p_value = _format_of_p_values(pvalues)
+    rows: list[tuple[str, ...]] = []
+    for i, name in enumerate(result.names):
+        estimate = _unsigned_zero(format(result.x[i], number))
+        if held[i]:
+            rows.append((name, estimate, "fixed", "", "", ""))
+            continue
+        stars = next((stars for limit, stars in _STARS if pvalues[i] < limit), "")
+        quotient = _unsigned_zero(format(result.zvalues[i], z))
+        # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
+        p = "< 2e-16" if pvalues[i] < _EPSILON else format(pvalues[i], p_value)
+        rows.append((name, estimate, format(bse[i], number), quotient, p, stars))
+    return rows
+
+
+def _format(estimates: Array, errors: Array) -> str:
+    """That of estimates and errors: six decimals in general, six significant digits where decimals would show
+    too few of some number, or too many."""
+    sizes = np.where(np.isfinite(errors) & (errors > 0.0), errors, np.abs(estimates))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0.0)]
+    plain = (np.abs(estimates) < 1e7).all() and ((sizes >= 1e-3) & (sizes < 1e7)).all()
+    return ".6f" if plain else ".5e"
+
+
+def _format_of_quotients(z: Array) -> str:
+    return ".3f" if np.nanmax(np.abs(z), initial=0.0) < 1e6 else ".3e"
+
+
+def _format_of_p_values(p: Array) -> str:
+    return ".2e" if ((p >= _EPSILON) & (p < 1e-4)).any() else ".3g"
 
 
 def _unsigned_zero(text: str) -> str:
@@ -172,19 +191,9 @@ def _unsigned_zero(text: str) -> str:
     return text.removeprefix("-") if float(text) == 0.0 else text
 
 
-def fixed_row(name: str, value: float) -> tuple[str, ...]:
-    """The line of a parameter that was held at its value."""
-    return (name, f"{value:.6g}", "fixed", "", "", "")
-
-
-def _p_value(p: float) -> str:
-    # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
-    return "< 2e-16" if p < np.finfo(np.float64).eps else f"{p:.3g}"
-
-
 def criterion(value: float) -> str:
-    """A log-likelihood or an information criterion, to a tenth or to four digits."""
-    return f"{value:.1f}" if abs(value) >= 100.0 else f"{value:.4g}"
+    """A log-likelihood or an information criterion, to a tenth or to four digits, at no great length."""
+    return f"{value:.1f}" if 100.0 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 # Numbers ----------------------------------------------------------------------------------------------------
