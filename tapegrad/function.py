@@ -13,6 +13,7 @@ from tapegrad import counting, inspection, jacobians
 from tapegrad.backends.lowering import lowered
 from tapegrad.backends.printer import print_plan
 from tapegrad.backends.replay import adjoints, evaluate
+from tapegrad.calling import Calling
 from tapegrad.derive.inline import inline
 from tapegrad.errors import NonFiniteWarning
 from tapegrad.ops.registry import Recordable
@@ -34,15 +35,21 @@ class TracedFunction:
     branches go another way, a tape recorded earlier for that way is used, or the function is traced again.
     One traced function may be called from many threads at once.
 
+    It has the signature of what was traced: with parameters `mu` and `ls` in a dict it is called as
+    ``tape(dict(mu=5.0, ls=0.0))``, ``tape([5.0, 0.0])``, ``tape(5.0, 0.0)`` or ``tape(mu=5.0, ls=0.0)``.
+
     Attributes
     ----------
     structure : Structure
         How the parameters are nested.
     """
 
-    def __init__(self, structure: Structure, router: Router) -> None:
+    def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
         self.structure = structure
         self._router = router
+        self._calling = calling
+        if calling.signature is not None:
+            self.__signature__ = calling.signature
 
     @property
     def retraces(self) -> int:
@@ -116,20 +123,22 @@ class TracedFunction:
 
     # Evaluation ---------------------------------------------------------------------------------------------
 
-    def __call__(self, theta: Any) -> Any:
-        """The value at `theta`: a float or an array, or a nest of them where the function returns one.
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """The value: a float or an array, or a nest of them where the function returns one.
 
         Parameters
         ----------
-        theta : structure or array_like, shape (p,)
-            Parameters in the structure given to `trace`, or as one flat vector. Inside another function under
-            trace they may be traced; this holds for every derivative, too.
+        *args, **named
+            The parameters in one piece, in the structure given to `trace` or as one flat vector (p,); or,
+            where they are a dict, one by one as the function itself takes them, by position or by keyword.
+            Inside another function under trace they may be traced; this holds for every derivative, too.
 
         Warns
         -----
         NonFiniteWarning
             If the value is NaN; the message names the entry where the first NaN arose.
         """
+        theta = args[0] if len(args) == 1 and not named else self._calling.theta(args, named)
         vector = self._vector(theta)
         if vector is None:
             return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
@@ -138,21 +147,31 @@ class TracedFunction:
             self._warn_nan("the value", vector, stacklevel=3)
         return self.outputs.build(values)
 
-    def grad(self, theta: Any) -> Any:
-        """The gradient at `theta`, in the structure of the parameters.
+    def grad(self, *args: Any, **named: Any) -> Any:
+        """The gradient, in the structure of the parameters.
+
+        Where these are a dict and given by position, it is a tuple in the order of the arguments.
 
         Raises
         ------
         ValueError
             If the function's value is not a scalar.
         """
-        return self._value_and_grad(theta)[1]
+        return self._value_and_grad(args, named)[1]
 
-    def value_and_grad(self, theta: Any) -> tuple[Any, Any]:
-        """Value and gradient in one replay; the gradient in the structure of the parameters."""
-        return self._value_and_grad(theta)
+    def value_and_grad(self, *args: Any, **named: Any) -> tuple[Any, Any]:
+        """Value and gradient in one replay, as `grad` gives it."""
+        return self._value_and_grad(args, named)
 
-    def _value_and_grad(self, theta: Any) -> tuple[Any, Any]:
+    def _value_and_grad(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        if len(args) == 1 and not named and type(args[0]) in (dict, np.ndarray):
+            return self._at(args[0])
+        value, gradient = self._at(self._calling.theta(args, named))
+        if self._calling.by_position(args, named):
+            gradient = tuple(gradient[name] for name in self._calling.arguments)
+        return value, gradient
+
+    def _at(self, theta: Any) -> tuple[Any, Any]:
         self._require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
@@ -160,7 +179,7 @@ class TracedFunction:
             return value, self.structure.build(gradients)
         (value, *gradients), _ = self._router.run("gradient", vector, _copies)
         if value != value or any(map(_has_nan, gradients)):
-            self._warn_nan("the value" if value != value else "the gradient", vector, stacklevel=4)
+            self._warn_nan("the value" if value != value else "the gradient", vector, stacklevel=5)
         return value, self.structure.build(gradients)
 
     def value_flat(self, vector: Vector) -> float:
@@ -250,15 +269,16 @@ class TracedFunction:
             return self.structure.build(self._inline(lambda tapes: tapes.hvp, theta, further))
         return self.unravel(self._replay("hvp", vector, self.structure.join, [direction])[0])
 
-    def hessian(self, theta: Any, *, sparse: bool = False) -> Any:
-        """The exact Hessian at `theta`, shape (p, p), in the order of `names`.
+    def hessian(self, *args: Any, sparse: bool = False, **named: Any) -> Any:
+        """The exact Hessian, shape (p, p), in the order of `names`, or of the arguments given by position.
 
-        Parameters
-        ----------
-        theta : structure or array_like, shape (p,)
-        sparse : bool
-            Give a `scipy.sparse.csc_array` instead, found with as many products as its pattern needs colours.
+        With `sparse`, it is a `scipy.sparse.csc_array`, found with as many products as its pattern needs
+        colours.
         """
+        found = self._hessian(self._calling.theta(args, named), sparse)
+        return self._calling.ordered(found) if self._calling.by_position(args, named) else found
+
+    def _hessian(self, theta: Any, sparse: bool) -> Any:
         self._require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
@@ -335,7 +355,7 @@ class TracedFunction:
         unknown = sorted(set(data).difference(known))
         if unknown:
             raise ValueError(f"{unknown} is not data of this function; its data are {known}")
-        return TracedFunction(self.structure, self._router.with_data(data))
+        return TracedFunction(self.structure, self._router.with_data(data), self._calling)
 
     def _replay(
         self,

@@ -30,6 +30,7 @@ LAYERS = (
     ("paths",),
     ("jacobians",),
     ("router",),
+    ("calling",),
     ("function",),
     ("entry",),
     ("differences", "testing"),
