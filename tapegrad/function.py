@@ -74,13 +74,13 @@ class TracedFunction:
     @property
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
-        self._require_scalar("the gradient")
+        self.require_scalar("the gradient")
         return self._router.current.tapes.gradient
 
     @property
     def hessian_tape(self) -> Tape:
         """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
-        self._require_scalar("the Hessian")
+        self.require_scalar("the Hessian")
         return self._router.current.tapes.hessian
 
     @property
@@ -172,7 +172,7 @@ class TracedFunction:
         return value, gradient
 
     def _at(self, theta: Any) -> tuple[Any, Any]:
-        self._require_scalar("the gradient")
+        self.require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
             value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
@@ -184,13 +184,13 @@ class TracedFunction:
 
     def value_flat(self, vector: Vector) -> float:
         """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
-        self._require_scalar("value_flat")
+        self.require_scalar("value_flat")
         value: float = self._replay("value", vector, _first_float)
         return value
 
     def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
         """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
-        self._require_scalar("the gradient")
+        self.require_scalar("the gradient")
 
         def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
             return float(outputs[0]), self.structure.join(outputs[1:])
@@ -262,7 +262,7 @@ class TracedFunction:
 
     def hvp(self, theta: Any, v: Any) -> Any:
         """The Hessian at `theta` times `v`, in the structure of the parameters."""
-        self._require_scalar("the Hessian")
+        self.require_scalar("the Hessian")
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
@@ -279,7 +279,7 @@ class TracedFunction:
         return self._calling.ordered(found) if self._calling.by_position(args, named) else found
 
     def _hessian(self, theta: Any, sparse: bool) -> Any:
-        self._require_scalar("the Hessian")
+        self.require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
             return self._inline(lambda tapes: tapes.hessian, theta)[0]
@@ -293,7 +293,7 @@ class TracedFunction:
 
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
-        self._require_scalar("the third derivative")
+        self.require_scalar("the third derivative")
         return self._by_columns("third", np.concatenate([self.ravel(theta), self.ravel(v)]))
 
     def _by_columns(self, kind: str, inputs: Vector) -> Vector:
@@ -400,7 +400,8 @@ class TracedFunction:
         # Further parameters shift the slots of the data, but not their order.
         return inline(tape, [*operands, *further], dict(zip(tape.data, bound, strict=True)))
 
-    def _require_scalar(self, what: str) -> None:
+    def require_scalar(self, what: str) -> None:
+        """Raise ValueError where the function returns anything but one number, which `what` needs."""
         if not self.outputs.is_scalar:
             name, root = self.tape.name, self.outputs.root
             returns = (

@@ -14,7 +14,7 @@ from tapegrad.builder import Builder
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Source, Tape
-from tapegrad.tracing.frames import is_user_code, library_of, location
+from tapegrad.tracing.frames import is_own_code, is_user_code, library_of, location
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
@@ -136,6 +136,25 @@ def _place(error: Exception) -> tuple[Source | None, str | None]:
             library = library or library_of(code)
         traceback = traceback.tb_next
     return line, library
+
+
+def line_that_raised(error: Exception) -> Source | None:
+    """The user's line that raised an exception when the function was called on plain numbers.
+
+    None for an exception that came about in any other way, in tapegrad itself above all.
+    """
+    plain, line = False, None
+    traceback = None if isinstance(error, (TraceError, ReplayError)) else error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if code is plain_call.__code__:
+            plain = True
+        elif plain and is_user_code(code):
+            line = Source(code.co_filename, traceback.tb_lineno)
+        elif is_own_code(code):  # called by the user's
+            line = None
+        traceback = traceback.tb_next
+    return line
 
 
 def check_against_plain(

@@ -16,6 +16,7 @@ from tapegrad.mle.inference import (
     solve,
     to_unit_diagonal,
 )
+from tapegrad.mle.optimizers import Supported
 from tapegrad.mle.rows import pointwise
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Place:
     def __init__(self, result: "FitResult", model: "Model") -> None:
         self.result = result
         self.model = model
-        self.tape = model.tape
+        self.tape = Supported(model.tape)
         self.names = result.free_names
         self.information = result.observed_info
         self.x = free_estimates(result)

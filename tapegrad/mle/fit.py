@@ -143,6 +143,9 @@ def fit(
 
     Warns
     -----
+    NonFiniteWarning
+        `loglik` raised an exception during the search, where it was traced anew for another branch. That
+        counts as outside the support, as NaN does. Errors of tapegrad itself are raised.
     StandardErrorWarning
         The Hessian is not negative definite at the end, and the message says along which parameters it is
         not. Where the log-likelihood is found to be flat along a direction, or to level off as a parameter
@@ -186,7 +189,7 @@ def fit(
     message = verdict(found.end, found.run, model.space.free_names) + found.note
     # Who stops a run wants no more evaluations.
     if not (found.converged or found.run.stopped):
-        question = looks_negated(model, value, found.end.value)
+        question = looks_negated(model, surface, value, found.end.value)
         message = f"{question}; {message}" if question else message
     flat = None if found.run.stopped else undetermined(surface, found.end.x, found.end.information)
     if flat is not None:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtri
 
+from tapegrad.tracing.frames import is_user_code
+
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
 
@@ -35,8 +37,8 @@ class ConvergenceWarning(RuntimeWarning):
 
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line of the user's that led here, however deep in the package the reason was found."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and not is_user_code(frame.f_code):  # through SciPy's optimisers, too
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 

@@ -55,7 +55,7 @@ def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **o
     >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale), {"scale": 1.0})
     >>> result.conf_int(method="profile").round(3)
     array([[0.931, 5.577]])
-    >>> bool((result.conf_int(method="bootstrap", interval="bca", n=200, seed=1) > 0.0).all())
+    >>> bool((result.conf_int(method="bootstrap", interval="bca", draws=200, seed=1) > 0.0).all())
     True
     """
     checked_alpha(alpha)

@@ -38,13 +38,15 @@ class _Negative:
 
 
 @np.errstate(all="ignore")
-def looks_negated(model: Model, value: float, end: float) -> str:
+def looks_negated(model: Model, surface: Surface, value: float, end: float) -> str:
     """A question to the user whose function seems to be minus a log-likelihood; empty where it does not.
 
     Parameters
     ----------
     model : Model
         Of a search that has found no maximum.
+    surface : Surface
+        What was searched.
     value, end : float
         The values at its start and at its end.
     """
@@ -53,8 +55,8 @@ def looks_negated(model: Model, value: float, end: float) -> str:
     instead = "return the log-likelihood itself, without the minus that minimize wants"
     start = model.space.start
     # A function that curves downwards everywhere is no minus log-likelihood.
-    if not is_definite(-model.tape.hessian(start)):
-        lowest = climb(_Negative(model.tape), start)
+    if not is_definite(-surface.hessian(start)):
+        lowest = climb(_Negative(surface), start)
         if lowest.converged:
             x = zip(model.space.names, model.space.natural(lowest.x), strict=True)
             at = ", ".join(f"{label} = {number:.4g}" for label, number in list(x)[:5])

@@ -31,6 +31,11 @@ def is_user_code(code: CodeType) -> bool:
     return installed[1] != "pandas" if installed else not file.startswith(_STANDARD)
 
 
+def is_own_code(code: CodeType) -> bool:
+    """Whether `code` is tapegrad's."""
+    return code.co_filename.startswith(_PACKAGE) and not is_user_code(code)
+
+
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame of the user's code, from `frame` outwards."""
     while frame is not None and not is_user_code(frame.f_code):
