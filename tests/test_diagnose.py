@@ -338,3 +338,13 @@ def test_a_start_outside_of_a_transform() -> None:
 def test_names_that_clash() -> None:
     with pytest.raises(ValueError, match="x"):
         fit(lambda x: norm.logpdf(X, x).sum(), {"x": 0.0}, data={"x": X})
+
+
+def test_few_data_are_not_looked_for_where_their_number_is_unknown() -> None:
+    def loop(a: Any, b: Any) -> Any:
+        return sum(norm.logpdf(value, a + b, 1.0) for value in (1.0, 2.0, 4.0))
+
+    told = "whether there are few data is not known: pass nobs= to fit"
+    assert str(quietly(loop, {"a": 0.0, "b": 0.0}).diagnose()).endswith(f"\n{told}")
+    assert told not in str(quietly(loop, {"a": 0.0, "b": 0.0}, nobs=3).diagnose())
+    assert str(fit(lambda a: loop(a, 0.0), {"a": 0.0}).diagnose()) == "nothing found wrong with this fit"

@@ -142,11 +142,8 @@ class Supported:
             raise error
         if not self._told:
             self._told = True
-            what = f"{type(error).__name__}{location(line)}: {error}"
-            warn(
-                f"the log-likelihood raised {what}. Where it raises counts as outside the support, as NaN does",
-                NonFiniteWarning,
-            )
+            what = f"the log-likelihood raised {type(error).__name__}{location(line)}: {error}"
+            warn(f"{what}. Where it raises counts as outside the support, as NaN does", NonFiniteWarning)
 
 
 class Counted:

@@ -371,7 +371,8 @@ class FitResult:
 
     def diagnose(self) -> Diagnosis:
         """What is wrong with the fit, in the parameters' names; print it."""
-        return diagnose(self)
+        few = "" if self.nobs is not None else "whether there are few data is not known: pass nobs= to fit"
+        return replace(diagnose(self), unknown=few)
 
     def coverage(
         self,
