@@ -8,6 +8,7 @@ from typing import Any
 
 from tapegrad import inspection
 from tapegrad.backends.executable import BACKENDS
+from tapegrad.calling import calling
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function import TracedFunction
 from tapegrad.passes import PASSES, statistics
@@ -94,4 +95,4 @@ def trace(
             UnusedParameterWarning,
             stacklevel=2,
         )
-    return TracedFunction(structure, router)
+    return TracedFunction(structure, router, calling(f, structure, tape.name))

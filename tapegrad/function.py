@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import inspection, jacobians
+from tapegrad import counting, inspection, jacobians
 from tapegrad.backends.lowering import lowered
 from tapegrad.backends.printer import print_plan
 from tapegrad.backends.replay import adjoints, evaluate
+from tapegrad.calling import Calling
 from tapegrad.derive.inline import inline
 from tapegrad.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.ops.registry import Recordable
@@ -31,15 +32,21 @@ class TracedFunction:
     branches go another way, a tape recorded earlier for that way is used, or the function is traced again.
     One traced function may be called from many threads at once.
 
+    It has the signature of what was traced: with parameters `mu` and `ls` in a dict it is called as
+    ``tape(dict(mu=5.0, ls=0.0))``, ``tape([5.0, 0.0])``, ``tape(5.0, 0.0)`` or ``tape(mu=5.0, ls=0.0)``.
+
     Attributes
     ----------
     structure : Structure
         How the parameters are nested.
     """
 
-    def __init__(self, structure: Structure, router: Router) -> None:
+    def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
         self.structure = structure
         self._router = router
+        self._calling = calling
+        if calling.signature is not None:
+            self.__signature__ = calling.signature
 
     @property
     def retraces(self) -> int:
@@ -64,13 +71,13 @@ class TracedFunction:
     @property
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
-        self._require_scalar("the gradient")
+        self.require_scalar("the gradient")
         return self._router.current.tapes.gradient
 
     @property
     def hessian_tape(self) -> Tape:
         """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
-        self._require_scalar("the Hessian")
+        self.require_scalar("the Hessian")
         return self._router.current.tapes.hessian
 
     @property
@@ -86,8 +93,12 @@ class TracedFunction:
 
     @property
     def nobs(self) -> int | None:
-        """The number of observations, if all named data arrays agree on their first axis; else None."""
-        return inspection.common_length(self.tape)
+        """The number of observations, or None where it is not known.
+
+        It is the number of rows returned, that of the rows of `data`, if all agree, or that of the rows that
+        the sums at the end of the tape run over.
+        """
+        return counting.observations(self.tape)
 
     def __str__(self) -> str:
         return str(self.tape)
@@ -109,20 +120,22 @@ class TracedFunction:
 
     # Evaluation ---------------------------------------------------------------------------------------------
 
-    def __call__(self, theta: Any) -> Any:
-        """The value at `theta`: a float or an array, or a nest of them where the function returns one.
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """The value: a float or an array, or a nest of them where the function returns one.
 
         Parameters
         ----------
-        theta : structure or array_like, shape (p,)
-            Parameters in the structure given to `trace`, or as one flat vector. Inside another function under
-            trace they may be traced; this holds for every derivative, too.
+        *args, **named
+            The parameters in one piece, in the structure given to `trace` or as one flat vector (p,); or,
+            where they are a dict, one by one as the function itself takes them, by position or by keyword.
+            Inside another function under trace they may be traced; this holds for every derivative, too.
 
         Warns
         -----
         NonFiniteWarning
             If the value is NaN; the message names the entry where the first NaN arose.
         """
+        theta = args[0] if len(args) == 1 and not named else self._calling.theta(args, named)
         vector = self._vector(theta)
         if vector is None:
             return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
@@ -131,41 +144,50 @@ class TracedFunction:
             warn_nan("the value", self._router.current, vector, 2)
         return self.outputs.build(values)
 
-    def grad(self, theta: Any) -> Any:
-        """The gradient at `theta`, in the structure of the parameters.
+    def grad(self, *args: Any, **named: Any) -> Any:
+        """The gradient, in the structure of the parameters.
+
+        Where these are a dict and given by position, it is a tuple in the order of the arguments.
 
         Raises
         ------
         ValueError
             If the function's value is not a scalar.
         """
-        return self._value_and_grad(theta)[1]
+        return self._value_and_grad(args, named)[1]
 
-    def value_and_grad(self, theta: Any) -> tuple[Any, Any]:
-        """Value and gradient in one replay; the gradient in the structure of the parameters."""
-        return self._value_and_grad(theta)
+    def value_and_grad(self, *args: Any, **named: Any) -> tuple[Any, Any]:
+        """Value and gradient in one replay, as `grad` gives it."""
+        return self._value_and_grad(args, named)
 
-    def _value_and_grad(self, theta: Any) -> tuple[Any, Any]:
-        self._require_scalar("the gradient")
+    def _value_and_grad(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        if len(args) == 1 and not named and type(args[0]) in (dict, np.ndarray):
+            return self._at(args[0])
+        value, gradient = self._at(self._calling.theta(args, named))
+        if self._calling.by_position(args, named):
+            gradient = tuple(gradient[name] for name in self._calling.arguments)
+        return value, gradient
+
+    def _at(self, theta: Any) -> tuple[Any, Any]:
+        self.require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
             value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
             return value, self.structure.build(gradients)
         (value, *gradients), _ = self._router.run("gradient", vector, _copies)
         if value != value or any(map(has_nan, gradients)):
-            what = "the value" if value != value else "the gradient"
-            warn_nan(what, self._router.current, vector, 3)
+            warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
         return value, self.structure.build(gradients)
 
     def value_flat(self, vector: Vector) -> float:
         """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
-        self._require_scalar("value_flat")
+        self.require_scalar("value_flat")
         value: float = self._replay("value", vector, _first_float)
         return value
 
     def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
         """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
-        self._require_scalar("the gradient")
+        self.require_scalar("the gradient")
 
         def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
             return float(outputs[0]), self.structure.join(outputs[1:])
@@ -198,8 +220,7 @@ class TracedFunction:
         Parameters
         ----------
         theta : structure or array_like, shape (p,)
-        w : structure or array_like
-            A cotangent in the structure of the outputs, or as one flat vector of their elements.
+        w : structure or array_like, a cotangent in the structure of the outputs, or of all their elements
         """
         vector = self._vector(theta)
         if vector is None or has_traced(w):
@@ -239,7 +260,7 @@ class TracedFunction:
 
     def hvp(self, theta: Any, v: Any) -> Any:
         """The Hessian at `theta` times `v`, in the structure of the parameters."""
-        self._require_scalar("the Hessian")
+        self.require_scalar("the Hessian")
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
@@ -254,16 +275,17 @@ class TracedFunction:
         product: Vector = self._replay("hvp", vector, self.structure.join, [direction])[0]
         return product
 
-    def hessian(self, theta: Any, *, sparse: bool = False) -> Any:
-        """The exact Hessian at `theta`, shape (p, p), in the order of `names`.
+    def hessian(self, *args: Any, sparse: bool = False, **named: Any) -> Any:
+        """The exact Hessian, shape (p, p), in the order of `names`, or of the arguments given by position.
 
-        Parameters
-        ----------
-        theta : structure or array_like, shape (p,)
-        sparse : bool
-            Give a `scipy.sparse.csc_array` instead, found with as many products as its pattern needs colours.
+        With `sparse`, it is a `scipy.sparse.csc_array`, found with as many products as its pattern needs
+        colours.
         """
-        self._require_scalar("the Hessian")
+        found = self._hessian(self._calling.theta(args, named), sparse)
+        return self._calling.ordered(found) if self._calling.by_position(args, named) else found
+
+    def _hessian(self, theta: Any, sparse: bool) -> Any:
+        self.require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
             return self._inline(lambda tapes: tapes.hessian, theta)[0]
@@ -284,7 +306,7 @@ class TracedFunction:
 
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
-        self._require_scalar("the third derivative")
+        self.require_scalar("the third derivative")
         inputs = np.concatenate([self.ravel(theta), self.ravel(v)])
         matrix = self._by_columns("third", inputs)
         warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
@@ -351,7 +373,7 @@ class TracedFunction:
         unknown = sorted(set(data).difference(known))
         if unknown:
             raise ValueError(f"{unknown} is not data of this function; its data are {known}")
-        return TracedFunction(self.structure, self._router.with_data(data))
+        return TracedFunction(self.structure, self._router.with_data(data), self._calling)
 
     def _replay(
         self,
@@ -396,7 +418,8 @@ class TracedFunction:
         # Further parameters shift the slots of the data, but not their order.
         return inline(tape, [*operands, *further], dict(zip(tape.data, bound, strict=True)))
 
-    def _require_scalar(self, what: str) -> None:
+    def require_scalar(self, what: str) -> None:
+        """Raise ValueError where the function returns anything but one number, which `what` needs."""
         if not self.outputs.is_scalar:
             name, root = self.tape.name, self.outputs.root
             returns = (

@@ -86,13 +86,6 @@ def number_text(value: Any) -> str:
     return f"[{shown}{', ...' if flat.size > 2 else ''}] {np.shape(value)}"
 
 
-def common_length(tape: Tape) -> int | None:
-    """The length that the first axes of all named arrays share, or None."""
-    labelled = {slot for slot, _ in tape.labels} - set(tape.parameters)
-    lengths = {tape.avals[slot].shape[0] for slot in labelled if tape.avals[slot].shape}
-    return lengths.pop() if len(lengths) == 1 else None
-
-
 def unused_parameters(tape: Tape) -> list[int]:
     """The parameter leaves that the output does not depend on differentiably, by their place."""
     needed = set(tape.outputs)

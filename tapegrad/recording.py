@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.builder import Builder
-from tapegrad.errors import TraceError
+from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Tape
 from tapegrad.tracing.dataframes import products_defer
-from tapegrad.tracing.frames import Spot, is_users, library_of, spot_of
+from tapegrad.tracing.frames import Spot, is_own_code, is_users, library_of, spot_of
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
@@ -123,7 +123,7 @@ def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Trace
 
 
 def definition(f: Callable[..., Any]) -> str:
-    """A function's name and where it is written."""
+    """A function's name, and where it is written: "name (file:line)"."""
     inner = inspect.unwrap(getattr(f, "func", f))  # a functools.partial holds it in `func`
     code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
     name = getattr(f, "__name__", type(f).__name__)
@@ -160,3 +160,22 @@ def _place(error: Exception) -> tuple[Spot | None, str | None]:
             library = library or library_of(code)
         traceback = traceback.tb_next
     return line, library
+
+
+def line_that_raised(error: Exception) -> Spot | None:
+    """The user's line that raised an exception when the function was called on plain numbers.
+
+    None for an exception that came about in any other way, in tapegrad itself above all.
+    """
+    plain, line = False, None
+    traceback = None if isinstance(error, (TraceError, ReplayError)) else error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if code is plain_call.__code__:
+            plain = True
+        elif plain and is_users(traceback.tb_frame):
+            line = spot_of(code, traceback.tb_lasti, traceback.tb_lineno)
+        elif is_own_code(code):  # called by the user's
+            line = None
+        traceback = traceback.tb_next
+    return line

@@ -30,6 +30,11 @@ class LogDensity:
     params : float, array_like, or a nest of them
         Parameters to trace at, in the structure that `trace` takes.
 
+    Raises
+    ------
+    ValueError
+        If `log_density` returns anything but one number, such as one for each observation.
+
     Attributes
     ----------
     names : tuple of str
@@ -46,6 +51,7 @@ class LogDensity:
 
     def __init__(self, log_density: Callable[..., Any] | TracedFunction, params: Any) -> None:
         self._tape = log_density if isinstance(log_density, TracedFunction) else trace(log_density, params)
+        self._tape.require_scalar("a log-density")
         self.start = self._tape.ravel(params)
         self.names = self._tape.names
 

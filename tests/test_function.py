@@ -171,11 +171,11 @@ def test_wrong_data_says_what_was_expected(data, error, message):
         tape.with_data(**data)
 
 
-def test_nobs_is_the_length_all_data_share():
+def test_nobs_is_the_number_of_rows_added_up():
     table = np.ones((4, 2))
     assert tg.trace(lambda b: (table @ b - X).sum(), np.ones(2)).nobs == 4
     prior = np.ones(2)
-    assert tg.trace(lambda b: (table @ b - X).sum() - prior @ b, np.ones(2)).nobs is None
+    assert tg.trace(lambda b: (table @ b - X).sum() - prior @ b, np.ones(2)).nobs == 4
     assert tg.trace(lambda a: a * 2.0, 1.0).nobs is None
 
 

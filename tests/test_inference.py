@@ -77,16 +77,16 @@ def test_bootstrap_intervals() -> None:
     from tapegrad.mle import bootstrap
 
     fitted = fit(lambda mu: norm.logpdf(X, mu, 2.0), {"mu": 4.0})
-    intervals = fitted.conf_int(0.1, method="bootstrap", n=200, seed=1)
+    intervals = fitted.conf_int(0.1, method="bootstrap", draws=200, seed=1)
     np.testing.assert_array_equal(intervals, bootstrap(fitted, 200, seed=1).conf_int(0.1))
     half = stats.norm.ppf(0.95) * X.std() / 10.0
     np.testing.assert_allclose(intervals[0], [fitted.x[0] - half, fitted.x[0] + half], atol=0.08)
     for interval in ("bca", "basic", "normal"):
-        by_option = fitted.conf_int(0.1, method="bootstrap", interval=interval, n=200, seed=1)
+        by_option = fitted.conf_int(0.1, method="bootstrap", interval=interval, draws=200, seed=1)
         np.testing.assert_array_equal(by_option, bootstrap(fitted, 200, seed=1).conf_int(0.1, interval))
         assert (by_option != intervals).any()
     with pytest.raises(ValueError, match="no interval 'bc': choose one of percentile, bca"):
-        fitted.conf_int(method="bootstrap", interval="bc", n=10**9)  # said before the refits
+        fitted.conf_int(method="bootstrap", interval="bc", draws=10**9)  # said before the refits
     with pytest.raises(ValueError, match="takes no interval; those are for method='bootstrap'"):
         fitted.conf_int(method="profile", interval="bca")
 
@@ -100,7 +100,7 @@ def test_fixed_parameters_stay_in_the_table() -> None:
     assert held.df_model == 1
     assert held.df_resid == 99
     line = str(held).splitlines()[2]
-    assert line.split() == ["mu", "5", "fixed"]
+    assert line.split() == ["mu", "5.000000", "fixed"]
     correlation = held.corr_params()
     assert np.isnan(correlation[0]).all()
     assert correlation[1, 1] == 1.0
@@ -469,3 +469,21 @@ def test_no_labels_without_pandas(result: FitResult, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(labelled.cov_params(), result.cov_params())
     np.testing.assert_array_equal(labelled.conf_int(), result.conf_int())
     assert labelled.table().shape == (2, 6)
+
+
+def test_outputs_of_delta_have_names() -> None:
+    result = fit(normal, {"mu": 0.0, "log_sigma": 0.0})
+
+    def both(mu: Any, log_sigma: Any) -> Any:
+        return np.stack([mu / np.exp(log_sigma), np.exp(2.0 * log_sigma)])
+
+    named = result.delta(both, names=["signal to noise", "variance"])
+    assert named.names == ("signal to noise", "variance")
+    assert [line.split("  ")[0].strip() for line in str(named).splitlines()] == [
+        "signal to noise",
+        "variance",
+    ]
+    np.testing.assert_array_equal(named.bse, result.delta(both).bse)
+    assert result.predict(lambda mu, log_sigma: mu, names="centre").names == ("centre",)
+    with pytest.raises(ValueError, match="both returns 2 numbers, not 1 as names="):
+        result.delta(both, names=["one"])

@@ -258,7 +258,7 @@ def test_the_table() -> None:
             {"kind": "cluster"},
             r"no bootstrap 'cluster': choose one of case, wild, parametric \(groups= makes",
         ),
-        ({"n": 1}, "2 refits or more, not 1"),
+        ({"draws": 1}, "2 refits or more, not 1"),
         ({"kind": "parametric"}, "'parametric' needs it"),
         ({"simulate": lambda params, rng: {}}, "simulate= goes with kind='parametric'"),
         ({"groups": np.ones(3)}, r"one label for each of the 60 observations, not \(3,\)"),

@@ -169,3 +169,16 @@ def test_draws_have_the_shapes_and_the_moments_of_the_parameters() -> None:
     np.testing.assert_allclose([a.mean(), a.std()], [3.0, 0.5], atol=0.08)
     np.testing.assert_allclose(b.mean(axis=0), 0.0, atol=0.22)
     np.testing.assert_allclose(np.cov(b.T), cov, atol=0.35)
+
+
+def test_a_density_with_one_value_for_each_row_fails_at_once() -> None:
+    x = np.array([1.0, 2.0])
+
+    def by_row(mu: Any) -> Any:
+        return -0.5 * (x - mu) ** 2
+
+    message = r"a log-density needs a scalar; by_row returns shape \(2,\): end it with \.sum\(\)\?"
+    for density in (by_row, tg.trace(by_row, {"mu": 0.0})):
+        with pytest.raises(ValueError, match=message):
+            LogDensity(density, {"mu": 0.0})
+    assert LogDensity(lambda mu: by_row(mu).sum(), {"mu": 0.0})([1.5])[0] == pytest.approx(-0.25)

@@ -501,3 +501,35 @@ def test_any_combination_is_consistent(
         if coordinate >= 0:  # it depends on that coordinate alone, and rises with it
             assert np.flatnonzero(jacobian[i]).tolist() == [coordinate]
             assert jacobian[i, coordinate] > 0.0
+
+
+# A list of start values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"transforms": {"mu": positive}}, r"transforms for mu: the parameters are mu\[0\], mu\[1\]\."),
+        ({"transforms": positive}, r"transform is for: {'mu\[0\]': positive}\."),
+    ],
+)
+def test_a_list_is_several_parameters(options: dict[str, Any], message: str) -> None:
+    def loglik(mu: Any) -> Any:
+        return -((mu[0] - 2.0) ** 2) - (mu[1] - 3.0) ** 2
+
+    hint = r" mu holds several: start with an array, np\.array\(\[\.\.\.\]\), which is one parameter"
+    with pytest.raises(ValueError, match=message + hint):
+        fit(loglik, [1.0, 1.0], **options)
+    assert fit(loglik, np.ones(2), **options).names == ("mu[0]", "mu[1]")  # what the message says
+    one = {"transforms": {"mu[0]": positive}} if "transforms" in options else {"fixed": "mu[0]"}
+    assert fit(loglik, [1.0, 1.0], **one).names == ("mu[0]", "mu[1]")
+
+
+def test_a_list_that_is_to_be_fixed() -> None:
+    with pytest.raises(ValueError, match=r"no parameter 'mu'; there are a, mu\[0\], .* mu holds several"):
+        fit(lambda a, mu: -(a**2) - (mu[0] - mu[1]) ** 2, {"a": 1.0, "mu": [1.0, 1.0]}, fixed="mu")
+
+
+def test_an_unknown_name_is_no_list() -> None:
+    with pytest.raises(ValueError, match=r"transforms for nu: the parameters are mu\[0\], mu\[1\]$"):
+        fit(lambda mu: -(mu[0] ** 2) - mu[1] ** 2, [1.0, 1.0], transforms={"nu": positive})

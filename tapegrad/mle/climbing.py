@@ -133,6 +133,7 @@ def climb(surface: Surface, x: Array) -> End:
     x : ndarray, shape (q,)
         Where to begin. Where value or gradient are not finite there, that is where it ends.
     """
+    surface = optimizers.Supported(surface)
     end = polish(surface, x)
     if end.converged or not optimizers.is_finite(*surface.value_and_grad_flat(end.x)):
         return end

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[np.float64]
 _HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC", "dAIC", "weight")
+_UNKNOWN = "AICc and BIC need the number of observations, which is not known of all: pass nobs= to fit"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,7 +27,7 @@ class Comparison:
     df : ndarray of int, shape (k,)
         Numbers of free parameters.
     llf, aic, aicc, bic : ndarray of shape (k,)
-        AICc and BIC are NaN where the number of observations is not known.
+        AICc and BIC are NaN where the number of observations is not known; the printed table says so.
     delta : ndarray of shape (k,)
         AIC less the smallest one.
     weights : ndarray of shape (k,)
@@ -44,20 +45,27 @@ class Comparison:
     weights: Array
 
     def _rows(self) -> list[tuple[str, ...]]:
-        columns = (self.names, self.df, self.llf, self.aic, self.aicc, self.bic, self.delta, self.weights)
-        rows = [
-            (name, str(df), *(f"{value:.2f}" for value in values), f"{weight:.3f}")
-            for name, df, *values, weight in zip(*columns, strict=True)
-        ]
+        numbers = [_texts(column) for column in (self.llf, self.aic, self.aicc, self.bic, self.delta)]
+        weights = [f"{weight:.3f}" for weight in self.weights]
+        rows = list(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
         return [_HEADER, *rows]
 
+    def _notes(self) -> tuple[str, ...]:
+        return (_UNKNOWN,) if np.isnan(self.bic).any() else ()
+
     def __str__(self) -> str:
-        return "\n".join(text_table(self._rows()))
+        return "\n".join((*text_table(self._rows()), *self._notes()))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(self._rows())
+        return html_table(self._rows()) + "".join(f"<div>{note}</div>" for note in self._notes())
+
+
+def _texts(column: Array) -> list[str]:
+    """A column of numbers in one format."""
+    plain = np.nanmax(np.abs(column), initial=0.0) < 1e9
+    return [format(value, ".2f" if plain else ".5e") for value in column]
 
 
 def compare(*results: "FitResult", names: Sequence[str] | None = None) -> Comparison:
@@ -113,8 +121,8 @@ def compare(*results: "FitResult", names: Sequence[str] | None = None) -> Compar
         df=np.array([result.df_model for result in sorted_results]),
         llf=np.array([result.llf for result in sorted_results]),
         aic=aic,
-        aicc=np.array([result.aicc for result in sorted_results]),
-        bic=np.array([result.bic for result in sorted_results]),
+        aicc=np.array([np.nan if result.nobs is None else result.aicc for result in sorted_results]),
+        bic=np.array([np.nan if result.nobs is None else result.bic for result in sorted_results]),
         delta=aic - aic[0],
         weights=weights / weights.sum(),
     )

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.inference import covariance
+from tapegrad.mle.inference import generalised_inverse
 from tapegrad.mle.model import Model
 from tapegrad.mle.rows import outer_products, scores, sums_by_group
 
@@ -29,6 +29,7 @@ def free_covariance(
     information: Array,
     cov_type: str = "nonrobust",
     cov_kwds: Mapping[str, Any] | None = None,
+    flat: Array | None = None,
 ) -> Array:
     """Covariance matrix of the free coordinates, shape (q, q), at their estimates.
 
@@ -56,6 +57,9 @@ def free_covariance(
         A: minus the Hessian of what was maximised.
     cov_type : str
     cov_kwds : mapping, optional
+    flat : ndarray, shape (q, k), optional
+        Directions that the data do not determine; inverses are then generalised ones, see
+        `tapegrad.mle.inference.generalised_inverse`.
 
     Returns
     -------
@@ -70,10 +74,10 @@ def free_covariance(
     """
     keywords = check_cov_type(cov_type, cov_kwds)
     if cov_type == "nonrobust":
-        return covariance(information)
+        return generalised_inverse(information, flat)
     if cov_type == "opg":
-        return covariance(outer_products(model, free))
-    bread = covariance(information)
+        return generalised_inverse(outer_products(model, free), flat)
+    bread = generalised_inverse(information, flat)
     meat = _meat(scores(model, free), cov_type, keywords)
     result: Array = bread @ meat @ bread
     return result

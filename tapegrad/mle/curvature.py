@@ -16,6 +16,7 @@ from tapegrad.mle.inference import (
     solve,
     to_unit_diagonal,
 )
+from tapegrad.mle.optimizers import Supported
 from tapegrad.mle.rows import pointwise
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Place:
     def __init__(self, result: "FitResult", model: "Model") -> None:
         self.result = result
         self.model = model
-        self.tape = model.tape
+        self.tape = Supported(model.tape)
         self.names = result.free_names
         self.information = result.observed_info
         self.x = free_estimates(result)
@@ -103,7 +104,7 @@ def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Itera
         yield Finding(
             "not finite",
             f"the Hessian is not finite in {', '.join(broken)}: the log-likelihood has no second derivative "
-            f"there{'' if place is None else f'; {place.tape.explain(place.x).text.splitlines()[0]}'}",
+            f"there{'' if place is None else f'; {place.model.tape.explain(place.x).text.splitlines()[0]}'}",
         )
         return
     scaled, scale = to_unit_diagonal(information)

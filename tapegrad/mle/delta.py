@@ -1,7 +1,7 @@
 """Functions of the estimates, with standard errors by the delta method."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,6 +32,8 @@ class Derived:
         Exact derivatives of the elements in the parameters.
     cov_estimates : ndarray of shape (p, p)
         Covariance matrix of the estimates.
+    undetermined : ndarray of bool, shape (k,), or None
+        The elements that the data do not determine, and that have no standard errors therefore.
     """
 
     value: Any
@@ -39,17 +41,24 @@ class Derived:
     names: tuple[str, ...]
     jacobian: Array
     cov_estimates: Array
+    undetermined: npt.NDArray[np.bool_] | None = None
 
     @property
     def cov(self) -> Array:
         """Covariance matrix ``J V J'``, of shape (k, k), `J` the Jacobian and `V` that of the estimates."""
-        return np.asarray(self.jacobian @ self.cov_estimates @ self.jacobian.T)
+        cov = np.asarray(self.jacobian @ self.cov_estimates @ self.jacobian.T)
+        if self.undetermined is not None:
+            cov[self.undetermined], cov[:, self.undetermined] = np.nan, np.nan
+        return cov
 
     @property
     def bse(self) -> Array:
         """Standard errors, of shape (k,); NaN where the estimates have none."""
         # Not by way of `cov`, which does not fit into memory for predictions of many observations.
-        return np.asarray(np.sqrt(np.sum((self.jacobian @ self.cov_estimates) * self.jacobian, axis=1)))
+        variances = np.sum((self.jacobian @ self.cov_estimates) * self.jacobian, axis=1)
+        if self.undetermined is not None:
+            variances[self.undetermined] = np.nan
+        return np.asarray(np.sqrt(variances))
 
     def conf_int(self, alpha: float = 0.05) -> Array:
         """Wald confidence intervals, of shape (k, 2)."""
@@ -67,7 +76,9 @@ class Derived:
     __repr__ = __str__
 
 
-def derive(function: Callable[..., Any], params: Any, cov: Array) -> Derived:
+def derive(
+    function: Callable[..., Any], params: Any, cov: Array, names: Sequence[str] | None = None
+) -> Derived:
     """A function of the parameters at `params`, with the covariance that `cov` gives it.
 
     Parameters
@@ -78,18 +89,39 @@ def derive(function: Callable[..., Any], params: Any, cov: Array) -> Derived:
         The estimates.
     cov : ndarray of shape (p, p)
         Their covariance matrix.
+    names : sequence of str, optional
+        What to call the elements of what the function returns. One that returns a dict names them by itself.
+
+    Raises
+    ------
+    ValueError
+        If the names are not as many as the elements.
 
     Examples
     --------
     >>> import numpy as np
-    >>> print(derive(lambda mu, sigma: sigma / mu, dict(mu=4.0, sigma=2.0), np.diag([0.04, 0.02])))
-    output  0.5  (se 0.0433, 95% 0.415131 to 0.584869)
+    >>> estimates, cov = dict(mu=4.0, sigma=2.0), np.diag([0.04, 0.02])
+    >>> print(derive(lambda mu, sigma: sigma / mu, estimates, cov, ["variation"]))
+    variation  0.5  (se 0.0433, 95% 0.415131 to 0.584869)
+    >>> derive(lambda mu, sigma: dict(variation=sigma / mu, variance=sigma**2), estimates, cov).names
+    ('variation', 'variance')
     """
     traced = trace_quietly(function, params)
     x = traced.ravel(params)
     value = traced(x)
     jacobian = dense_jacobian(traced, x)
-    return Derived(value, traced.outputs.ravel(value), traced.outputs.names, jacobian, cov)
+    return Derived(value, traced.outputs.ravel(value), _named(traced, names), jacobian, cov)
+
+
+def _named(traced: TracedFunction, names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return traced.outputs.names
+    given = (names,) if isinstance(names, str) else tuple(map(str, names))
+    if len(given) != traced.outputs.size:
+        raise ValueError(
+            f"{traced.tape.name} returns {traced.outputs.size} numbers, not {len(given)} as names="
+        )
+    return given
 
 
 def trace_quietly(function: Callable[..., Any], params: Any) -> TracedFunction:

@@ -43,6 +43,7 @@ class Diagnosis:
 
     findings: tuple[Finding, ...]
     eigenvalues: Array
+    unknown: str = ""  # what could not be looked for
 
     @property
     def condition(self) -> float:
@@ -68,7 +69,8 @@ class Diagnosis:
     def __str__(self) -> str:
         if self.is_fine:
             return "nothing found wrong with this fit"
-        return "\n".join(f"- {finding.kind}: {finding.message}" for finding in self.findings)
+        lines = [f"- {finding.kind}: {finding.message}" for finding in self.findings]
+        return "\n".join([*lines, self.unknown] if self.unknown else lines)
 
     __repr__ = __str__
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,8 +12,10 @@ from tapegrad.function import TracedFunction
 from tapegrad.mle import optimizers
 from tapegrad.mle.climbing import verdict
 from tapegrad.mle.covariance import check_cov_type, free_covariance
-from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn
+from tapegrad.mle.flat import Undetermined, undetermined
+from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn, why_undetermined
 from tapegrad.mle.model import Model, make_model
+from tapegrad.mle.negated import looks_negated
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
 from tapegrad.mle.search import Found, Search, Watch
@@ -118,8 +121,9 @@ def fit(
     progress : bool
         Whether to show the iterations on standard error, with tqdm's bar where it is installed.
     nobs : int, optional
-        Number of observations, for BIC. Where it is not given, it is the number of rows, or the common length
-        of the data, if they have one.
+        Number of observations, for BIC. Where it is not given, it is the number of rows that `loglik`
+        returns; or of the rows of `data`, if all agree; or of those that a sum at the end of `loglik` runs
+        over. Where none of these tells, it is unknown (None).
     maxiter : int, optional
         Limit on the optimiser's iterations from each start and in each phase, in its own count; its own
         default where not given.
@@ -139,11 +143,17 @@ def fit(
 
     Warns
     -----
+    NonFiniteWarning
+        `loglik` raised an exception during the search, where it was traced anew for another branch. That
+        counts as outside the support, as NaN does. Errors of tapegrad itself are raised.
     StandardErrorWarning
-        The Hessian is not negative definite at the end. The standard errors are NaN, and the message says
-        along which parameters it is not.
+        The Hessian is not negative definite at the end, and the message says along which parameters it is
+        not. Where the log-likelihood is found to be flat along a direction, or to level off as a parameter
+        runs to its boundary, what moves along it has no standard error (NaN), and the rest keeps those of a
+        generalised inverse; otherwise all are NaN.
     ConvergenceWarning
-        The fit stopped short of a maximum.
+        The fit stopped short of a maximum. Where the function has a minimum nearby, or grows as no
+        log-likelihood does, the message asks whether it is minus the log-likelihood.
 
     Examples
     --------
@@ -179,15 +189,39 @@ def fit(
     message = verdict(found.end, found.run, model.space.free_names) + found.note
     if not np.isfinite(found.end.information).all():
         message += f"; {model.tape.explain(found.end.x).text.splitlines()[0]}"
-    if not found.converged:
-        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+    # Who stops a run wants no more evaluations.
+    if not (found.converged or found.run.stopped):
+        question = looks_negated(model, surface, value, found.end.value)
+        message = f"{question}; {message}" if question else message
+    flat = None if found.run.stopped else undetermined(surface, found.end.x, found.end.information)
+    if flat is not None:
+        found = _at_top(found, flat)
     robust = None
     if cov_type != "nonrobust":
-        robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds)
-    return _result(model, surface, found, message=message, method=method, cov_type=cov_type, cov_free=robust)
+        directions = None if flat is None else flat.directions
+        robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds, directions)
+    result = _result(
+        model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
+    )
+    if flat is not None:
+        told = "; ".join(why_undetermined(result))
+        result = replace(result, message=told + found.note)
+        only_ends = len(result.ends) == flat.directions.shape[1]
+        warn(told, ConvergenceWarning if only_ends else StandardErrorWarning)
+    elif not found.converged:
+        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+    return result
 
 
-def _result(model: Model, surface: optimizers.Counted, found: Found, **told: Any) -> FitResult:
+def _at_top(found: Found, top: Undetermined) -> Found:
+    """What was found, with a point on the top of the flat directions for its end: that is not one maximum."""
+    end = replace(found.end, x=top.x, value=top.value, information=top.information)
+    return replace(found, end=replace(end, definite=False, distance=np.nan))
+
+
+def _result(
+    model: Model, surface: optimizers.Counted, found: Found, flat: Undetermined | None, **told: Any
+) -> FitResult:
     space, free = model.space, found.end.x
     return FitResult(
         params=model.natural_params(free),
@@ -205,6 +239,8 @@ def _result(model: Model, surface: optimizers.Counted, found: Found, **told: Any
         free=None if space.is_identity else free,
         jacobian=None if space.is_identity else space.jacobian(free),
         path=np.array(found.path),
+        flat=None if flat is None else flat.directions,
+        ends=() if flat is None else tuple(space.free_names[i] for i in flat.ends),
         _model=model,
         **told,
     )

@@ -100,7 +100,7 @@ def wald_test(
         other, so that some could be left out.
     """
     gap, jacobian, text = _restrictions(result, hypothesis, value)
-    covariance = jacobian @ result.cov_params() @ jacobian.T
+    covariance = result.cov_of(jacobian)
     if not np.isfinite(covariance).all():
         raise ValueError(f"a Wald test needs standard errors, and there are none: {result.message}")
     if not is_definite(covariance):

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtri
 
+from tapegrad.tracing.frames import is_user_code
+
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
 
@@ -20,6 +22,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _SMALLEST_EIGENVALUE = 1e-13
 # With one smaller than this, fewer than about half of the digits of a standard error are right.
 _RELIABLE_EIGENVALUE = 1e-8
+
+# What a function changes by along a direction, relative to its standard error, if that is more than rounding.
+_MOVED = 1e-6
 
 
 class StandardErrorWarning(RuntimeWarning):
@@ -32,8 +37,8 @@ class ConvergenceWarning(RuntimeWarning):
 
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line of the user's that led here, however deep in the package the reason was found."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and not is_user_code(frame.f_code):  # through SciPy's optimisers, too
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
@@ -60,6 +65,54 @@ def covariance(information: Array) -> Array:
     if not is_definite(information):
         return np.full_like(information, np.nan)
     return solve(information, np.eye(len(information)))
+
+
+def generalised_inverse(information: Array, directions: Array | None) -> Array:
+    """Inverse of the information on what does not move along some directions.
+
+    It is the inverse on the orthogonal complement of the directions, in units in which the information has a
+    unit diagonal. Of what moves along none of them, see `moves_along`, it gives the variance, whatever the
+    units; of anything else it says nothing.
+
+    Parameters
+    ----------
+    information : ndarray of shape (q, q)
+    directions : ndarray of shape (q, k), or None
+        With None, or no directions, this is `covariance`.
+
+    Returns
+    -------
+    ndarray of shape (q, q)
+        All ``nan`` where the information is not positive definite on the complement.
+    """
+    if directions is None or directions.shape[1] == 0:
+        return covariance(information)
+    _, scale = to_unit_diagonal(information)
+    k = directions.shape[1]
+    if k == len(information):
+        return np.zeros_like(information)
+    beside = np.linalg.qr(directions / scale[:, None], mode="complete")[0][:, k:] * scale[:, None]
+    inverse: Array = beside @ covariance(beside.T @ information @ beside) @ beside.T
+    return inverse
+
+
+def moves_along(jacobian: Array, information: Array, directions: Array | None) -> npt.NDArray[np.bool_]:
+    """Which functions of the free coordinates change along some directions, of shape (m,).
+
+    Parameters
+    ----------
+    jacobian : ndarray of shape (m, q)
+        Their derivatives in the free coordinates.
+    information : ndarray of shape (q, q)
+    directions : ndarray of shape (q, k), or None
+    """
+    if directions is None or directions.shape[1] == 0:
+        return np.zeros(len(jacobian), dtype=np.bool_)
+    # Of a coordinate at an end the curvature gives no unit; it is one of logarithms in most cases.
+    axes = directions[:, np.count_nonzero(directions, axis=0) == 1].any(axis=1)
+    units = np.where(axes, 1.0, to_unit_diagonal(information)[1])
+    moved = np.linalg.norm(jacobian @ directions, axis=1)
+    return np.asarray(moved > _MOVED * np.linalg.norm(jacobian * units, axis=1))
 
 
 def covariance_factor(information: Array) -> Array:
@@ -133,6 +186,46 @@ def why_not_definite(information: Array, names: Sequence[str]) -> str:
     if eigenvalues[0] < -_SMALLEST_EIGENVALUE:
         return f"the log-likelihood curves upwards along {direction}: this is not a maximum"
     return f"the log-likelihood is flat along {direction}: the data do not determine it"
+
+
+def why_undetermined(result: "FitResult") -> tuple[str, ...]:
+    """Which parameters have no standard errors, and why, of a result with directions that are `flat`."""
+    if result.flat is None:
+        return ()
+    free_names, slopes = (
+        result.free_names,
+        np.eye(result.x.size) if result.jacobian is None else result.jacobian,
+    )
+    at_end = np.array([name in result.ends for name in free_names])
+    axes = np.eye(len(free_names))[:, at_end]
+    flat = result.flat[:, : result.flat.shape[1] - axes.shape[1]]
+    told = []
+    for directions, text in ((flat, _why_flat), (axes, _why_at_end)):
+        moved = moves_along(slopes, result.observed_info, directions) & ~result.is_fixed
+        if directions.shape[1]:
+            told.append(text(result, np.flatnonzero(moved).tolist(), directions))
+    return tuple(told)
+
+
+def _why_flat(result: "FitResult", moved: list[int], directions: Array) -> str:
+    _, scale = to_unit_diagonal(result.observed_info)
+    along = [combination(column / scale, scale, result.free_names) for column in directions.T]
+    lost, where = ", ".join(result.names[i] for i in moved), ", and along ".join(along)
+    told = (
+        f"no standard errors of {lost}: the log-likelihood is flat along {where}, so that the data do not "
+        "determine them"
+    )
+    others = len(moved) < np.sum(~result.is_fixed)
+    return f"{told}; the others do not move along it" if others else told
+
+
+def _why_at_end(result: "FitResult", moved: list[int], directions: Array) -> str:
+    values = ", ".join(f"{result.names[i]} = {result.x[i]:.3g}" for i in moved)
+    where = "at infinity" if set(result.ends) <= set(result.names) else "at the boundary"
+    return (
+        f"{where}: {values}, the log-likelihood levels off in {', '.join(result.ends)}; no standard error "
+        "there, and those of the others are with it held"
+    )
 
 
 def combination(weights: Array, units: Array, names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from tapegrad.mle.inference import checked_alpha, covariance, normal_intervals
+from tapegrad.mle.inference import checked_alpha, normal_intervals
 from tapegrad.mle.profile import profiles
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **o
     >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale), {"scale": 1.0})
     >>> result.conf_int(method="profile").round(3)
     array([[0.931, 5.577]])
-    >>> bool((result.conf_int(method="bootstrap", interval="bca", n=200, seed=1) > 0.0).all())
+    >>> bool((result.conf_int(method="bootstrap", interval="bca", draws=200, seed=1) > 0.0).all())
     True
     """
     checked_alpha(alpha)
@@ -91,10 +91,7 @@ def _transformed(result: "FitResult", alpha: float) -> Array:
             f"{', '.join(whole)} have no free coordinates of their own: use method='wald', 'profile' or "
             "'bootstrap'"
         )
-    cov = covariance(result.observed_info) if result.cov_free is None else result.cov_free
-    half = -ndtri(alpha / 2.0) * np.sqrt(np.diag(cov))
-    if np.isnan(half).any():
-        return np.full((result.x.size, 2), np.nan)
+    half = -ndtri(alpha / 2.0) * result.free_bse
     return space.interval(result.free - half, result.free + half)
 
 

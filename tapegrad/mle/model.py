@@ -227,9 +227,11 @@ def make_model(
     source = Source(loglik, logprior, space)
     _check_data(space, data)
     plain = _traced(source, params, data)
-    if plain.nobs == 0:
-        raise ValueError(f"no data: the arrays that {source.name} uses have no rows")
+    # What is traced already stands in another trace as its passes have left it, with a few rows for all.
+    counted = loglik.nobs if isinstance(loglik, TracedFunction) else plain.nobs
     rows = _rows(plain, source.name)
+    if counted == 0:
+        raise ValueError(f"no data: the arrays that {source.name} uses have no rows")
     checked = None if weights is None else _checked_weights(weights, rows, source.name)
     prior = None if logprior is None else _traced_prior(source)
     tape = plain
@@ -237,7 +239,7 @@ def make_model(
         start = space.free_structure.unravel(space.start)
         tape = source.trace(lambda **a: source.total(*source.split(a), checked), start, data)
     if nobs is None:
-        nobs = plain.nobs if rows is None else rows.outputs.size
+        nobs = counted if rows is None else rows.outputs.size
     return Model(source, tape, rows, prior, data, checked, nobs)
 
 

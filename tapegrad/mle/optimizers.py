@@ -14,7 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from tapegrad.errors import NonFiniteWarning
 from tapegrad.mle import ascent
+from tapegrad.mle.inference import warn
+from tapegrad.recording import line_that_raised
+from tapegrad.tracing.frames import location
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -97,8 +101,55 @@ class Slice:
         return self.block(self._surface.hessian_flat(self.whole(vector)))
 
 
+class Supported:
+    """A surface that is NaN where the user's function raises an exception, which it tells once.
+
+    The function itself runs in a search where a branch changes, and is traced anew.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._told = False
+
+    def value_flat(self, vector: Array) -> float:
+        """The value at a flat vector."""
+        try:
+            return self._surface.value_flat(vector)
+        except Exception as error:
+            self._tell(error)
+            return math.nan
+
+    def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
+        """Value and gradient at a flat vector."""
+        try:
+            return self._surface.value_and_grad_flat(vector)
+        except Exception as error:
+            self._tell(error)
+            return math.nan, np.full(vector.size, np.nan)
+
+    def hessian_flat(self, theta: Array) -> Any:
+        """The Hessian at a flat vector."""
+        try:
+            return self._surface.hessian_flat(theta)
+        except Exception as error:
+            self._tell(error)
+            return np.full((theta.size, theta.size), np.nan)
+
+    def _tell(self, error: Exception) -> None:
+        """Warn of an exception that the user's function has raised; raise any other again."""
+        line = line_that_raised(error)
+        if line is None:
+            raise error
+        if not self._told:
+            self._told = True
+            what = f"the log-likelihood raised {type(error).__name__}{location(line)}: {error}"
+            warn(f"{what}. Where it raises counts as outside the support, as NaN does", NonFiniteWarning)
+
+
 class Counted:
     """A surface that counts its evaluations, and does not repeat the latest.
+
+    It is `Supported`.
 
     Attributes
     ----------
@@ -107,7 +158,7 @@ class Counted:
     """
 
     def __init__(self, surface: Surface) -> None:
-        self._surface = surface
+        self._surface = Supported(surface)
         self.nfev = self.njev = self.nhev = 0
         self._latest: tuple[bytes, tuple[float, Array]] | None = None
         self._latest_hessian: tuple[bytes, Array] | None = None

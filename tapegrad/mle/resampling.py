@@ -136,7 +136,7 @@ class Bootstrap:
 
 def bootstrap(
     result: FitResult,
-    n: int = 1000,
+    draws: int = 1000,
     *,
     kind: str = "case",
     groups: Any = None,
@@ -153,7 +153,7 @@ def bootstrap(
     ----------
     result : FitResult
         A fit that has converged.
-    n : int
+    draws : int
         The number of refits.
     kind : str
         "case": observations are drawn with replacement. "wild": each observation's log-likelihood is
@@ -199,8 +199,8 @@ def bootstrap(
     """
     if kind not in KINDS:
         raise ValueError(f"no bootstrap {kind!r}: choose one of {', '.join(KINDS)} (groups= makes clusters)")
-    if n < 2:
-        raise ValueError(f"a bootstrap takes 2 refits or more, not {n}")
+    if draws < 2:
+        raise ValueError(f"a bootstrap takes 2 refits or more, not {draws}")
     if (kind == "parametric") != (simulate is not None):
         raise ValueError("simulate= goes with kind='parametric', and 'parametric' needs it")
     if kind == "parametric" and groups is not None:
@@ -208,21 +208,23 @@ def bootstrap(
     model, start = estimates(result)
     rng = np.random.default_rng(seed)
     if simulate is not None:
-        surfaces: Iterator[Surface] = (drawn.tape for drawn in simulated(model, start, simulate, n, rng))
+        surfaces: Iterator[Surface] = (drawn.tape for drawn in simulated(model, start, simulate, draws, rng))
     else:
         model.require_rows("the case and the wild bootstrap")
-        surfaces = _reweighted(model, kind, groups, n, rng)
-    ends, converged = refits(surfaces, start, "bootstrap", n, progress)
+        surfaces = _reweighted(model, kind, groups, draws, rng)
+    ends, converged = refits(surfaces, start, "bootstrap", draws, progress)
     if converged.sum() < 2:
-        raise ValueError(f"{n - converged.sum()} of {n} refits have not converged: there is nothing to go by")
+        raise ValueError(
+            f"{draws - converged.sum()} of {draws} refits have not converged: there is nothing to go by"
+        )
     warn_of_failures(converged, "refits", "are left out")
-    draws = natural_rows(model, ends[converged])
+    found = natural_rows(model, ends[converged])
     if kind == "parametric":
-        _check_spread(draws, result)
+        _check_spread(found, result)
     moved = None
     if model.rows is not None:
         moved = sums_by_group(influence(model, start, result.observed_info), groups)
-    return Bootstrap(result.x, result.names, draws, int(np.sum(~converged)), moved)
+    return Bootstrap(result.x, result.names, found, int(np.sum(~converged)), moved)
 
 
 def _reweighted(model: Model, kind: str, groups: Any, n: int, rng: np.random.Generator) -> Iterator[Surface]:

@@ -3,33 +3,28 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from tapegrad.errors import NonFiniteWarning
 from tapegrad.mle import storage
 from tapegrad.mle.delta import Derived, derive
 from tapegrad.mle.diagnose import Diagnosis, diagnose
 from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
-from tapegrad.mle.inference import covariance, is_reliable
+from tapegrad.mle.inference import generalised_inverse, is_reliable, moves_along, warn
 from tapegrad.mle.intervals import conf_int
 from tapegrad.mle.labelled import Labelled
 from tapegrad.mle.profile import Profile, profile
 from tapegrad.mle.simulation import Study, coverage, expected_information
-from tapegrad.mle.summary import Summary, summarize
+from tapegrad.mle.summary import Summary, as_dict, summarize
 
 if TYPE_CHECKING:
     from tapegrad.mle.model import Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
-
-# What `to_dict` holds besides the parameters.
-_REPORTED: Final = (
-    *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
-    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +50,7 @@ class FitResult:
     observed_info : ndarray of shape (q, q)
         Minus the Hessian at the estimates of what was maximised, in free coordinates.
     nobs : int or None
-        Number of observations, if given or known from the data.
+        Number of observations, if given or known, see `fit`; `bic`, `aicc` and `df_resid` need it.
     converged : bool
         Whether the estimates are a maximum: the gradient there is small relative to the curvature, and the
         Hessian is negative definite. `success` is SciPy's name for it.
@@ -76,6 +71,12 @@ class FitResult:
         Covariance matrix of the free coordinates, where it is not the inverse of `observed_info`.
     jacobian : ndarray of shape (p, q) or None
         Derivative of the parameters in the free coordinates; None where these are the parameters.
+    flat : ndarray of shape (q, k) or None
+        Directions in free coordinates that the data do not determine, each confirmed by evaluating along it:
+        what moves along them has no standard errors, the rest has those of a generalised inverse.
+    ends : tuple of str
+        The free coordinates among these directions that have run to an end, as the logarithm of a variance
+        that is estimated at 0 does.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     """
@@ -99,6 +100,8 @@ class FitResult:
     cov_free: Array | None = None
     jacobian: Array | None = None
     path: Array | None = None
+    flat: Array | None = None
+    ends: tuple[str, ...] = ()
     _model: "Model | None" = field(default=None, repr=False)
 
     def __str__(self) -> str:
@@ -153,13 +156,58 @@ class FitResult:
 
     def cov_params(self) -> Array:
         """Covariance matrix of the estimates, of shape (p, p); zeros for those that were fixed."""
-        free = covariance(self.observed_info) if self.cov_free is None else self.cov_free
+        cov = self._cov_where_determined()
+        if self.flat is not None:
+            moved = self.moves_along_flat(np.eye(self.x.size))
+            cov[moved], cov[:, moved] = np.nan, np.nan
+        return cov
+
+    def cov_of(self, slopes: Array) -> Array:
+        """Covariance matrix of functions of the parameters, of shape (m, m); NaN where the data do not
+        determine them.
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (m, p)
+            Their derivatives in the parameters.
+        """
+        cov = np.asarray(slopes @ self._cov_where_determined() @ slopes.T)
+        moved = self.moves_along_flat(slopes)
+        cov[moved], cov[:, moved] = np.nan, np.nan
+        return cov
+
+    def _cov_of_free(self) -> Array:
+        if self.cov_free is not None:
+            return self.cov_free
+        return generalised_inverse(self.observed_info, self.flat)
+
+    @property
+    def free_bse(self) -> Array:
+        """Standard errors of the free coordinates, of shape (q,)."""
+        moved = moves_along(np.eye(self.df_model), self.observed_info, self.flat)
+        return np.sqrt(np.where(moved, np.nan, np.diag(self._cov_of_free())))
+
+    def _cov_where_determined(self) -> Array:
+        """The covariance matrix of what does not move along `flat`, and has no meaning for the rest."""
+        free = self._cov_of_free()
         if self.jacobian is None:
-            return free
+            return free.copy()
         if np.isnan(free).any():  # 0 for the fixed ones would then be 0 times nan
             return np.full((self.x.size, self.x.size), np.nan)
         jacobian = np.where(self.is_fixed[:, None], 0.0, self.jacobian)
         return np.asarray(jacobian @ free @ jacobian.T)
+
+    def moves_along_flat(self, slopes: Array) -> npt.NDArray[np.bool_]:
+        """Which functions of the parameters the data do not determine, of shape (m,).
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (m, p)
+            Their derivatives in the parameters. A function that changes along one of the directions `flat`
+            has no standard error.
+        """
+        free = slopes if self.jacobian is None else slopes @ self.jacobian
+        return moves_along(free, self.observed_info, self.flat)
 
     def corr_params(self) -> Array:
         """Correlation matrix of the estimates, of shape (p, p); NaN in the rows of fixed ones."""
@@ -261,12 +309,16 @@ class FitResult:
 
     @property
     def df_resid(self) -> float:
-        """``nobs - df_model``; NaN where the number of observations is not known."""
-        return self._n - self.df_model
+        """``nobs - df_model``; NaN, with a warning, where the number of observations is not known."""
+        return self._observations("df_resid") - self.df_model
 
-    @property
-    def _n(self) -> float:
-        return np.nan if self.nobs is None else self.nobs
+    def _observations(self, what: str) -> float:
+        if self.nobs is None:
+            warn(
+                f"{what} is NaN: the number of observations is not known; pass nobs= to fit", NonFiniteWarning
+            )
+            return np.nan
+        return self.nobs
 
     @property
     def aic(self) -> float:
@@ -277,15 +329,17 @@ class FitResult:
     def aicc(self) -> float:
         """Akaike's criterion corrected for small samples, ``aic + 2 q (q + 1) / (nobs - q - 1)``.
 
-        NaN where the number of observations is not known; infinite where it is ``q + 1`` or less.
+        NaN, with a warning, where the number of observations is not known; infinite where it is ``q + 1`` or
+        less.
         """
-        q, room = self.df_model, self._n - self.df_model - 1.0
+        q, room = self.df_model, self._observations("aicc") - self.df_model - 1.0
         return np.inf if room <= 0.0 else float(self.aic + 2.0 * q * (q + 1.0) / room)
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, ``q log(nobs) - 2 llf``; NaN where the number of observations is not known."""
-        return float(self.df_model * np.log(self._n) - 2.0 * self.llf)
+        """Schwarz's criterion, ``q log(nobs) - 2 llf``; NaN, with a warning, where the number of observations
+        is not known."""
+        return float(self.df_model * np.log(self._observations("bic")) - 2.0 * self.llf)
 
     # Tests and functions ------------------------------------------------------------------------------------
 
@@ -301,9 +355,15 @@ class FitResult:
         """The score test of values of parameters; see `tapegrad.mle.hypotheses.score_test`."""
         return score_test(self, restricted, information)
 
-    def delta(self, function: Callable[..., Any]) -> Derived:
-        """A function of the parameters, with standard errors by the delta method; see `derive`."""
-        return derive(function, self.params, self.cov_params())
+    def delta(self, function: Callable[..., Any], names: Sequence[str] | None = None) -> Derived:
+        """A function of the parameters, with standard errors by the delta method; see `derive`.
+
+        Where the data do not determine all parameters, what does not move along the directions `flat` has
+        standard errors all the same.
+        """
+        derived = derive(function, self.params, self._cov_where_determined(), names)
+        moved = self.moves_along_flat(derived.jacobian)
+        return replace(derived, undetermined=moved) if moved.any() else derived
 
     predict = delta
 
@@ -311,7 +371,8 @@ class FitResult:
 
     def diagnose(self) -> Diagnosis:
         """What is wrong with the fit, in the parameters' names; print it."""
-        return diagnose(self)
+        few = "" if self.nobs is not None else "whether there are few data is not known: pass nobs= to fit"
+        return replace(diagnose(self), unknown=few)
 
     def coverage(
         self,
@@ -376,32 +437,8 @@ class FitResult:
         Under "params", the estimate, errors and 95 % Wald interval of each; `None` stands for what is not
         finite.
         """
-        low, high = self.conf_int().T
-        columns = {
-            "estimate": self.x,
-            "se": self.bse,
-            "z": self.zvalues,
-            "p": self.pvalues,
-            "low": low,
-            "high": high,
-            "fixed": self.is_fixed,
-        }
-        coefficients = {
-            name: {key: _plain(values[i]) for key, values in columns.items()}
-            for i, name in enumerate(self.names)
-        }
-        cov = [[_plain(value) for value in row] for row in self.cov_params()]
-        return {
-            "params": coefficients,
-            "cov_params": cov,
-            **{name: _plain(getattr(self, name)) for name in _REPORTED},
-        }
+        return as_dict(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that `tapegrad.load` reads, without pickle; see `tapegrad.mle.storage`."""
         storage.save(self, path)
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value

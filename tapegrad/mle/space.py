@@ -272,12 +272,16 @@ def _transforms_by_label(
     labels = [leaf.label for leaf in structure.leaves]
     if isinstance(transforms, Transform):
         if len(labels) > 1:
-            raise ValueError(f"say which parameter the transform is for: dict({labels[0]}={transforms.name})")
+            first, name = labels[0], transforms.name
+            which = f"dict({first}={name})" if first.isidentifier() else f"{{{first!r}: {name}}}"
+            told = f"say which parameter the transform is for: {which}"
+            raise ValueError(told + _of_elements(labels[0].partition("[")[0], labels))
         transforms = {labels[0]: transforms}
     given = dict(transforms or {})
     unknown = [label for label in given if label not in labels]
     if unknown:
-        raise ValueError(f"transforms for {', '.join(unknown)}: the parameters are {', '.join(labels)}")
+        told = f"transforms for {', '.join(unknown)}: the parameters are {', '.join(labels)}"
+        raise ValueError(told + _of_elements(unknown[0], labels))
     for label, transform in given.items():
         if not isinstance(transform, Transform):
             raise TypeError(
@@ -287,6 +291,15 @@ def _transforms_by_label(
     return {label: given.get(label, identity) for label in labels}
 
 
+def _of_elements(name: str, labels: Sequence[str]) -> str:
+    """What to do where a name stands for a list or tuple, whose elements are parameters of their own."""
+    if not any(label.startswith((f"{name}[", f"{name}.")) for label in labels):
+        return ""
+    return (
+        f". {name} holds several: start with an array, np.array([...]), which is one parameter, or name them"
+    )
+
+
 def _places(structure: Structure, name: str, what: str) -> list[int]:
     """The natural elements that a label means: those of a parameter, or one element."""
     for leaf in structure.leaves:
@@ -294,8 +307,9 @@ def _places(structure: Structure, name: str, what: str) -> list[int]:
             return list(range(leaf.place.start, leaf.place.stop))
     if name in structure.names:
         return [structure.names.index(name)]
-    known = ", ".join(dict.fromkeys([*(leaf.label for leaf in structure.leaves), *structure.names]))
-    raise ValueError(f"{what}: no parameter {name!r}; there are {known}")
+    known = list(dict.fromkeys([*(leaf.label for leaf in structure.leaves), *structure.names]))
+    told = f"{what}: no parameter {name!r}; there are {', '.join(known)}"
+    raise ValueError(told + _of_elements(name, known))
 
 
 def _leaf_of(structure: Structure, place: int) -> Leaf:

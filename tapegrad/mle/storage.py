@@ -232,8 +232,10 @@ def _fit_from_json(content: dict[str, Any]) -> "FitResult":
 def _check_fit(result: "FitResult") -> None:
     if not isinstance(result.names, tuple) or len(set(map(_line, result.names))) < len(result.names):
         raise StorageError("the parameters' names are no tuple of different texts")
-    for name in ("method", "model", "cov_type"):
-        _line(getattr(result, name))
+    if not isinstance(result.ends, tuple):
+        raise StorageError("ends is no tuple of texts")
+    for line in (result.method, result.model, result.cov_type, *result.ends):
+        _line(line)
     if not (isinstance(result.message, str) and result.message.replace("\n", " ").isprintable()):
         raise StorageError("message is no text")
     for name in ("nit", "nfev", "njev", "nhev"):
@@ -264,6 +266,8 @@ def _check_arrays(result: "FitResult") -> None:
     shapes = {"x": (p,), "observed_info": (q, q), "free": (q,), "cov_free": (q, q), "jacobian": (p, q)}
     if result.path is not None:
         shapes["path"] = (np.size(result.path),)
+    if result.flat is not None:
+        shapes["flat"] = (q, np.size(result.flat) // max(q, 1))
     for name, shape in shapes.items():
         array = getattr(result, name)
         if array is None and name in ("free", "cov_free", "jacobian"):

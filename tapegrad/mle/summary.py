@@ -5,14 +5,26 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle.inference import why_undetermined
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
 
+Array: TypeAlias = npt.NDArray[np.float64]
+
+# What `as_dict` holds besides the parameters, and what of it the number of observations enters.
+_REPORTED: Final = (
+    *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
+    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
+)
+_BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 _HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
+_EPSILON: Final = np.finfo(np.float64).eps
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
 _LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 _TEX = {
@@ -101,12 +113,8 @@ def html_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def summarize(result: "FitResult") -> Summary:
     """The table of a fit."""
-    columns = zip(result.names, result.x, result.bse, result.zvalues, result.pvalues, strict=True)
     robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
-    rows = [
-        fixed_row(name, x) if held else row(name, x, *rest)
-        for (name, x, *rest), held in zip(columns, result.is_fixed, strict=True)
-    ]
+    rows = _rows(result)
     if not result.converged:  # what is no maximum has no significant coefficients
         rows = [(*cells[:5], "") for cells in rows]
     return Summary(
@@ -117,7 +125,7 @@ def summarize(result: "FitResult") -> Summary:
 
 
 def _criteria(result: "FitResult") -> str:
-    bic = "nan (pass nobs=)" if result.nobs is None else criterion(result.bic)
+    bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
     return (
         f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
@@ -128,6 +136,9 @@ def _criteria(result: "FitResult") -> str:
 def _ending(result: "FitResult") -> tuple[str, ...]:
     """How the fit ended, and whether there is more to be said about it."""
     iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
+    if result.flat is not None:
+        first, *others = why_undetermined(result)
+        return (f"NOT CONVERGED after {iterations}: {first}", *others, "diagnose() says more")
     if not result.converged:
         why = result.message.removeprefix("not converged: ")
         return (f"NOT CONVERGED after {iterations}: {why}", "diagnose() says more")
@@ -139,21 +150,40 @@ def _ending(result: "FitResult") -> tuple[str, ...]:
     return (f"Converged in {iterations}",)
 
 
-def row(name: str, estimate: float, error: float, z: float, p: float) -> tuple[str, ...]:
-    """One line of the table, as text; the stars come last."""
-    # Six decimals in general; six significant digits where they would show too few of them, or too many.
-    size = error if np.isfinite(error) else abs(estimate) or 1.0
-    plain = abs(estimate) < 1e7 and 1e-3 <= size < 1e7
-    number = "{:.6f}" if plain else "{:.5e}"
-    stars = next((stars for limit, stars in _STARS if p < limit), "")
-    return (
-        name,
-        _unsigned_zero(number.format(estimate)),
-        number.format(error),
-        _unsigned_zero(f"{z:.3f}"),
-        _p_value(p),
-        stars,
-    )
+def _rows(result: "FitResult") -> list[tuple[str, ...]]:
+    """The lines of the table, as text, with one format for each column; the stars come last."""
+    held, bse, pvalues = result.is_fixed, result.bse, result.pvalues
+    number, z = _format(result.x, bse), _format_of_quotients(result.zvalues)
+    p_value = _format_of_p_values(pvalues)
+    rows: list[tuple[str, ...]] = []
+    for i, name in enumerate(result.names):
+        estimate = _unsigned_zero(format(result.x[i], number))
+        if held[i]:
+            rows.append((name, estimate, "fixed", "", "", ""))
+            continue
+        stars = next((stars for limit, stars in _STARS if pvalues[i] < limit), "")
+        quotient = _unsigned_zero(format(result.zvalues[i], z))
+        # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
+        p = "< 2e-16" if pvalues[i] < _EPSILON else format(pvalues[i], p_value)
+        rows.append((name, estimate, format(bse[i], number), quotient, p, stars))
+    return rows
+
+
+def _format(estimates: Array, errors: Array) -> str:
+    """That of estimates and errors: six decimals in general, six significant digits where decimals would show
+    too few of some number, or too many."""
+    sizes = np.where(np.isfinite(errors) & (errors > 0.0), errors, np.abs(estimates))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0.0)]
+    plain = (np.abs(estimates) < 1e7).all() and ((sizes >= 1e-3) & (sizes < 1e7)).all()
+    return ".6f" if plain else ".5e"
+
+
+def _format_of_quotients(z: Array) -> str:
+    return ".3f" if np.nanmax(np.abs(z), initial=0.0) < 1e6 else ".3e"
+
+
+def _format_of_p_values(p: Array) -> str:
+    return ".2e" if ((p >= _EPSILON) & (p < 1e-4)).any() else ".3g"
 
 
 def _unsigned_zero(text: str) -> str:
@@ -161,16 +191,36 @@ def _unsigned_zero(text: str) -> str:
     return text.removeprefix("-") if float(text) == 0.0 else text
 
 
-def fixed_row(name: str, value: float) -> tuple[str, ...]:
-    """The line of a parameter that was held at its value."""
-    return (name, f"{value:.6g}", "fixed", "", "", "")
-
-
-def _p_value(p: float) -> str:
-    # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
-    return "< 2e-16" if p < np.finfo(np.float64).eps else f"{p:.3g}"
-
-
 def criterion(value: float) -> str:
-    """A log-likelihood or an information criterion, to a tenth or to four digits."""
-    return f"{value:.1f}" if abs(value) >= 100.0 else f"{value:.4g}"
+    """A log-likelihood or an information criterion, to a tenth or to four digits, at no great length."""
+    return f"{value:.1f}" if 100.0 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+# Numbers ----------------------------------------------------------------------------------------------------
+
+
+def as_dict(result: "FitResult") -> dict[str, Any]:
+    """The numbers of a fit as lists, numbers and texts; None for what is not finite."""
+    low, high = result.conf_int().T
+    columns = {
+        "estimate": result.x,
+        "se": result.bse,
+        "z": result.zvalues,
+        "p": result.pvalues,
+        "low": low,
+        "high": high,
+        "fixed": result.is_fixed,
+    }
+    coefficients = {
+        name: {key: _plain(values[i]) for key, values in columns.items()}
+        for i, name in enumerate(result.names)
+    }
+    cov = [[_plain(value) for value in row] for row in result.cov_params()]
+    unknown = _BY_OBSERVATIONS if result.nobs is None else ()
+    reported = {name: None if name in unknown else _plain(getattr(result, name)) for name in _REPORTED}
+    return {"params": coefficients, "cov_params": cov, **reported}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -48,6 +48,11 @@ def is_users(frame: FrameType) -> bool:
     return is_user_code(frame.f_code, str(frame.f_globals.get("__name__", "")))
 
 
+def is_own_code(code: CodeType) -> bool:
+    """Whether `code` is tapegrad's."""
+    return code.co_filename.startswith(_PACKAGE) and not is_user_code(code)
+
+
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame of the user's code, from `frame` outwards."""
     while frame is not None and not is_users(frame):

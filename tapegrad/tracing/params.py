@@ -138,6 +138,8 @@ class Structure:
 
     def _parts(self, node: Nest, theta: Any) -> Sequence[Any]:
         if node.kind is dict:
+            if not isinstance(theta, Mapping) and node is self.root and len(node.children) == 1:
+                return [theta]  # one parameter, which is called as a function of it
             if not isinstance(theta, Mapping):
                 raise ValueError(f"expected {self.expected()}; got {type(theta).__name__}")
             if theta.keys() != set(node.keys):
