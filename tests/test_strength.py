@@ -60,12 +60,12 @@ def test_a_cube_before_and_after():
     assert_lists(
         gradient,
         """
-        [0]  power  x, 3        -> %3  (256,)
-        [1]  mul    X, %3       -> %4  (256,)
-        [2]  sum    %4, axis=0  -> %5  scalar
-        [3]  mul    X, x        -> %6  (256,)
-        [4]  mul    %6, x       -> %7  (256,)
-        [5]  mul    %7, 3       -> %8  (256,)
+        [0]  power   x, 3        -> %3  (256,)
+        [1]  mul     X, %3       -> %4  (256,)
+        [2]  sum     %4, axis=0  -> %5  scalar
+        [3]  square  x           -> %6  (256,)
+        [4]  mul     %6, X       -> %7  (256,)
+        [5]  mul     %7, 3       -> %8  (256,)
         """,
     )
     assert_lists(
@@ -75,9 +75,8 @@ def test_a_cube_before_and_after():
         [1]  mul     x, %3       -> %4  (256,)
         [2]  mul     X, %4       -> %5  (256,)
         [3]  sum     %5, axis=0  -> %6  scalar
-        [4]  mul     X, x        -> %7  (256,)
-        [5]  mul     %7, x       -> %8  (256,)
-        [6]  mul     %8, 3       -> %9  (256,)
+        [4]  mul     %3, X       -> %7  (256,)
+        [5]  mul     %7, 3       -> %8  (256,)
         """,
     )
 

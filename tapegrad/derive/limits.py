@@ -1,8 +1,8 @@
 """Where a slope of 0 meets the infinite slope of an exponential, and their product is 0 in the limit.
 
 The derivative of ``1 / (1 + exp(-x))`` at minus infinity is 0, but its rules give 0 times infinity there. In
-general such a product may be anything: it is 1 in ``log(1 + exp(x))`` at infinity, and in ``1 / (1 / x)`` at
-0. It is 0 where a function that flattens out faster than the reciprocal of its argument, as ``1 / y`` and
+general such a product may be anything: it is 1 in ``log(1 + exp(x))`` at infinity, in ``1 / (1 / x)`` at 0.
+It is 0 where a function that flattens out faster than the reciprocal of its argument, as ``1 / y`` and
 ``exp(-y)`` do, gets an argument that an exponential, and no pole, has made infinite. So it is followed along
 the tape which cotangents come from the first kind of step, and which tangents from the second; sums and
 products on the way keep either. Where the one meets the other, its zero wins.

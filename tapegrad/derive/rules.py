@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
-from tapegrad.ops.elementwise import reciprocal
+from tapegrad.ops.elementwise import power, reciprocal
 from tapegrad.ops.registry import Elementwise, Factor, Gate, Linear, Op, Per, Products, Raised, Shape
 from tapegrad.ops.scaled import gated_div, gated_times_power, times_power
 from tapegrad.ops.shaping import shape_of
@@ -105,9 +105,8 @@ def _met(
         return scaled(moving, factor)
     if isinstance(factor, Raised):
         op = gated_times_power if gated else times_power
-        return op(
-            factor.base(out, *inputs), factor.exponent(out, *inputs), factor.times(out, *inputs), moving
-        )
+        x, p = factor.base(out, *inputs), factor.exponent(out, *inputs)
+        return op(x, p, power(x, p), factor.times(out, *inputs), moving)
     if isinstance(factor, Gate):
         return gated_mul(factor.rule(out, *inputs), moving)
     if isinstance(factor, Per):

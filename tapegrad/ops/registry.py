@@ -129,17 +129,18 @@ class Linear:
 class Products:
     """Derivative of any other op: ``jvp(i, t, out, *inputs, **attrs)`` and ``vjp(i, ct, out, ...)``.
 
-    Both are stated per input `i`; the whole jvp is the sum over the inputs. `gated` is the vjp for cotangents
-    whose zeros stand for what was not chosen, as in `Linear`.
+    Both are stated per input `i`; the whole jvp is the sum over the inputs, or those in `arguments`. `gated` is
+    the vjp for cotangents whose zeros stand for what was not chosen, as in `Linear`.
     """
 
     jvp: Rule
     vjp: Rule
     gated: Rule | None = None
+    arguments: tuple[int, ...] | None = None
 
     def wrt(self, index: int) -> bool:
         """Whether there is a derivative with respect to input `index`."""
-        return True
+        return self.arguments is None or index in self.arguments
 
 
 @dataclass(frozen=True, eq=False)

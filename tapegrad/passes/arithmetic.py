@@ -287,19 +287,19 @@ def log_of_exp(w: Writer, entry: Entry) -> int | None:
 
 def easy_factor(w: Writer, entry: Entry) -> int | None:
     """c * x**p * t for p of -2, -1, 0, 0.5, 1 and 2 and a number c: by products and quotients with t."""
-    x, p, c, *moving = entry.inputs
+    x, p, _, c, *moving = entry.inputs
     times, over = (mul, div) if entry.op is times_power else (gated_mul, gated_div)
     steps: dict[float, tuple[Op, ...]] = {0.0: (), 1.0: (times,), 2.0: (times,) * 2}
     steps |= {-1.0: (over,), -2.0: (over,) * 2, 0.5: (times,)}
-    power, number = w.known.get(p), w.known.get(c)
+    exponent, number = w.known.get(p), w.known.get(c)
     if not isinstance(number, float) or number == 0.0:
         return None
-    if w.exact or len(moving) != 1 or not isinstance(power, float) or power not in steps:
+    if w.exact or len(moving) != 1 or not isinstance(exponent, float) or exponent not in steps:
         return None
-    if power == 0.5:
+    if exponent == 0.5:
         x = w.apply(entry, sqrt, x)
     found = w.stretch(entry, moving[0], broadcast(w.shape(moving[0]), w.shape(x)))
-    for op in steps[power]:
+    for op in steps[exponent]:
         found = w.apply(entry, op, found, x)
     return w.apply(entry, mul, found, c)
 
