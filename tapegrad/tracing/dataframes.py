@@ -1,8 +1,8 @@
 """pandas objects that meet traced values: they are arrays from there on.
 
-In arithmetic pandas leaves the result to an operand of higher `__pandas_priority__`, which a traced value has.
-Only `@` and `dot` do not look: they ask the traced value for a plain array, of one object per number. So these
-two are replaced while a function is traced, and look first.
+In arithmetic pandas leaves the result to an operand of higher `__pandas_priority__`, which a traced value
+has. Only `@` and `dot` do not look: they ask the traced value for a plain array, of one object per number. So
+these two are replaced while a function is traced, and look first.
 """
 
 from __future__ import annotations
