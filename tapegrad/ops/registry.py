@@ -98,6 +98,15 @@ class Products:
         return True
 
 
+def _recordable_in(nest: Sequence[Any]) -> Recordable | None:
+    """A recordable operand in a nest of lists, or None."""
+    for item in nest:
+        found = _recordable_in(item) if isinstance(item, (list, tuple)) else item
+        if isinstance(found, Recordable):
+            return found
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """All that the library knows about one op.
@@ -171,6 +180,9 @@ class Op:
         for arg in args:
             if isinstance(arg, Recordable):
                 return arg.apply(self, args, attrs)
+        for arg in args:
+            if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
+                return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
     def __repr__(self) -> str:
