@@ -98,6 +98,12 @@ def _look_beside(witness: _Witness, vector: Vector, thin: Guard | None) -> None:
             f"{name} raises {type(reason).__name__} wherever it is called near the parameters of the trace "
             f"({reason}), so that the tape cannot be checked: trace it at other parameters"
         )
+    if reason is not None:
+        raise TraceError(
+            f"{name} raises {type(reason).__name__} near the parameters of the trace ({reason}), where the "
+            f"branch{location(thin.source)} goes another way, so that the tape cannot be checked: take "
+            "parameters that may move by themselves, such as all shares but one, or `transforms` of fit"
+        )
     raise TraceError(
         f"the branch{location(thin.source)} goes another way at each place near the parameters of the trace, "
         f"so that the tape of {name} cannot be checked. If it asks whether parameters have changed since an "

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from scipy.special import digamma
 
+import tapegrad.special
 from tapegrad import stats, trace
 
 NAN, INF = np.nan, np.inf
@@ -186,3 +188,19 @@ def test_the_support_of_plain_data_is_not_on_the_tape() -> None:
     assert shapes_of_where(stats.nbinom.logpmf, COUNTS, 2.0, 0.5) == [(), ()]  # n > 0, 0 < p <= 1
     # and where something is outside, it is.
     assert shapes_of_where(stats.poisson.logpmf, COUNTS - 1.0, 2.0) == [(), (4,)]
+
+
+def test_lists_that_hold_traced_values() -> None:
+    def written_with(special: Any, norm: Any) -> Callable[..., Any]:
+        def f(a: Any, b: Any) -> Any:
+            total = special.logsumexp([a, b, 1.0]) + special.gammaln([[a, 2.0], [b, a]]).sum()
+            return total + norm.logpdf(0.5, [a, 1.0], [2.0, 3.0]).sum() + special.softmax((a, b))[0]
+
+        return f
+
+    tape = trace(written_with(tapegrad.special, stats.norm), dict(a=2.0, b=3.0))
+    expected = written_with(scipy.special, scipy.stats.norm)(1.5, 0.7)
+    np.testing.assert_allclose(tape(dict(a=1.5, b=0.7)), expected, rtol=1e-14)
+    softmax = scipy.special.softmax
+    slope = softmax([2.0, 3.0, 1.0])[1] + digamma(3.0) - softmax([2.0, 3.0]).prod()
+    np.testing.assert_allclose(tape.grad(dict(a=2.0, b=3.0))["b"], slope, rtol=1e-13)

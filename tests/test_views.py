@@ -274,3 +274,41 @@ def test_a_plain_array_that_nobody_holds_is_forgotten():
 
     tg.trace(f, np.ones(3))
     assert seen[0] == 0
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 4), (2, 2, 2)])
+def test_a_plain_array_that_is_sorted_in_place_is_left_alone_while_numpy_works_on_it(shape):
+    """Comparisons ask traced numbers in the midst of it: objects put into the array then would be lost."""
+    weights = np.arange(8.0).reshape(shape)
+
+    def f(v):
+        x = v.reshape(shape) * 2.0
+        y = np.asarray(x)
+        held = list(y.flat)
+        y.sort()
+        assert y.dtype != object or {id(item) for item in held} == {id(item) for item in y.flat}
+        return (x * weights).sum() + (y * weights).sum()
+
+    start = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 0.5, 9.0, 7.0])
+    order = np.argsort(start.reshape(shape), axis=-1)
+    slope = np.zeros(shape)
+    np.put_along_axis(slope, order, 4.0 * weights, axis=-1)
+    tape = tg.trace(f, start)
+    assert tape(start) == 4.0 * (np.sort(start.reshape(shape)) * weights).sum()
+    assert np.array_equal(tape.grad(start), slope.ravel())
+
+
+def test_ravel_in_the_order_of_memory():
+    def f(m):
+        rows = m * 1.0
+        first, second = np.ravel(rows, order="K"), rows[:, ::2].ravel("A")
+        first[0] = 5.0
+        return rows, first * np.arange(6.0), second, rows.flatten("K")
+
+    check(f)
+
+
+@pytest.mark.parametrize("order", ["K", "A", "F"])
+def test_ravel_by_columns_is_refused_by_name(order):
+    with pytest.raises(tg.TraceError, match=r"reshape with order='.': write np.reshape\(x.T"):
+        tg.trace(lambda m: (m.T.copy().T.ravel(order) * np.arange(6.0)).sum(), np.ones((2, 3)))

@@ -129,8 +129,8 @@ class Linear:
 class Products:
     """Derivative of any other op: ``jvp(i, t, out, *inputs, **attrs)`` and ``vjp(i, ct, out, ...)``.
 
-    Both are stated per input `i`; the whole jvp is the sum over the inputs, or those in `arguments`. `gated` is
-    the vjp for cotangents whose zeros stand for what was not chosen, as in `Linear`.
+    Both are stated per input `i`; the whole jvp is the sum over the inputs, or those in `arguments`. `gated`
+    is the vjp for cotangents whose zeros stand for what was not chosen, as in `Linear`.
     """
 
     jvp: Rule
@@ -141,6 +141,15 @@ class Products:
     def wrt(self, index: int) -> bool:
         """Whether there is a derivative with respect to input `index`."""
         return self.arguments is None or index in self.arguments
+
+
+def _recordable_in(nest: Sequence[Any]) -> Recordable | None:
+    """A recordable operand in a nest of lists, or None."""
+    for item in nest:
+        found = _recordable_in(item) if isinstance(item, (list, tuple)) else item
+        if isinstance(found, Recordable):
+            return found
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +225,9 @@ class Op:
         for arg in args:
             if isinstance(arg, Recordable):
                 return arg.apply(self, args, attrs)
+        for arg in args:
+            if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
+                return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
     def __repr__(self) -> str:

@@ -10,7 +10,19 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tapegrad.ops.attributes import is_order, is_shape
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Linear, Op, Shape, broadcast, implements, moves, register
+from tapegrad.ops.registry import (
+    BOOL,
+    FLOAT,
+    INT,
+    Linear,
+    Op,
+    Recordable,
+    Shape,
+    broadcast,
+    implements,
+    moves,
+    register,
+)
 
 _ROW = np.array([0.5, -1.0, 2.0])
 _TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
@@ -93,7 +105,14 @@ def real(val: Any) -> Any:
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
     """NumPy's `ravel`."""
-    return reshape_(a, (-1,), order)
+    return reshape_(a, (-1,), "C" if order in ("A", "K") and _is_row_by_row(a) else order)
+
+
+def _is_row_by_row(a: Any) -> bool:
+    """Whether rows stand one after another in memory, so that its order is that of the elements."""
+    value = np.asarray(a.plain() if isinstance(a, Recordable) else a)
+    steps = [step for step, n in zip(value.strides, value.shape, strict=True) if n > 1]
+    return all(step > 0 for step in steps) and steps == sorted(steps, reverse=True)
 
 
 @implements(np.expand_dims)

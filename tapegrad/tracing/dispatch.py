@@ -26,6 +26,7 @@ _SAYS_NOTHING: dict[str, tuple[Any, ...]] = {
     "subok": (True,),
     "where": (True,),
 }
+_OF_FUNCTIONS = {name: values for name, values in _SAYS_NOTHING.items() if name != "order"}
 
 
 def is_traced(x: Any) -> TypeGuard[Tracer]:
@@ -224,7 +225,7 @@ def _bound(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple
             named.update(value)
         elif parameter.default is parameter.empty or parameter.kind is parameter.POSITIONAL_ONLY:
             positional.append(value)
-        elif not _is_listed(value, (parameter.default, np._NoValue, *_SAYS_NOTHING.get(name, ()))):
+        elif not _is_listed(value, (parameter.default, np._NoValue, *_OF_FUNCTIONS.get(name, ()))):
             named[name] = value
     return positional, named
 

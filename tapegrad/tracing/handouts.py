@@ -32,14 +32,20 @@ class _Handout:
     def __init__(self, owner: Tracer, array: Array) -> None:
         self.owner = owner
         self.array = array
-        self._note()
-
-    def _note(self) -> None:
-        self.slot = self.owner.slot
-        self.seen = self.array.tobytes()  # of objects, their addresses
+        self.seen = array.copy()  # which also keeps the objects, so that no others get their addresses
+        self.slot = owner.slot
 
     def is_written_to(self) -> bool:
-        return self.array.tobytes() != self.seen
+        return self.array.tobytes() != self.seen.tobytes()  # of objects, their addresses
+
+    def read(self, recorder: Recorder) -> None:
+        """Bring the owner to what the array holds now.
+
+        The array itself stays as it is: NumPy may be at work on it, and ask traced numbers while it sorts.
+        """
+        self.seen = self.array.copy()
+        self.owner.receive(recorder.lift(self.seen, None))
+        self.slot = self.owner.slot
 
     def is_held(self) -> bool:
         """Whether anybody else has the array, or a view of it."""
@@ -53,7 +59,7 @@ class _Handout:
             was_writeable, self.array.flags.writeable = self.array.flags.writeable, True
             self.array[...] = contents(self.owner)
             self.array.flags.writeable = was_writeable
-            self._note()
+            self.seen, self.slot = self.array.copy(), self.owner.slot
 
 
 class Handouts:
@@ -85,13 +91,15 @@ class Handouts:
         try:
             for handout in self._all:
                 if handout.is_written_to():
-                    handout.owner.receive(self._recorder.lift(handout.array.copy(), None))
+                    handout.read(self._recorder)
             self._all = [handout for handout in self._all if handout.is_held()]
         finally:
             self._busy = False
 
     def push(self) -> None:
         """Show in the plain arrays what has been written into traced ones."""
+        if self._busy:
+            return
         for handout in self._all:
             handout.write()
 
