@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle import optimizers
-from tapegrad.mle.inference import combination, covariance, why_not_definite
+from tapegrad.mle.inference import combination, covariance, to_unit_diagonal, why_not_definite
 from tapegrad.mle.optimizers import Surface
+from tapegrad.mle.parabola import Bowl, distance_by
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -18,6 +19,10 @@ Array: TypeAlias = npt.NDArray[np.float64]
 # where rounding stops them earlier.
 _AIM: Final = 1e-9
 _CLOSE: Final = 1e-4
+# A parabola with its top so far away, in its own standard errors, is none.
+_FAR: Final = 1e3
+# Of the information scaled to a unit diagonal: a direction with less curvature may be a ridge.
+_RIDGE: Final = 1e-7
 # Shares of Newton's step after which the gradient is looked at, to tell rounding from curvature.
 _SHARES: Final = (1.0 / 30.0, 1.0 / 300.0)
 # Near a maximum each step squares the distance, so that a handful is enough wherever there is one.
@@ -40,6 +45,9 @@ class End:
         How far the maximum is, if the log-likelihood is a parabola.
     blurred : bool
         Whether rounding in the gradient is all that keeps it from being less.
+    holds : bool
+        Whether there is a maximum at that distance: the log-likelihood around is that parabola. Looked for
+        where the distance is small, or blurred.
     steps : int
         Newton's steps on the way.
     last_step : ndarray, shape (q,)
@@ -52,13 +60,24 @@ class End:
     definite: bool
     distance: float
     blurred: bool
+    holds: bool
     steps: int
     last_step: Array
 
     @property
     def converged(self) -> bool:
         """Whether this is a maximum."""
-        return self.distance <= (_CLOSE if self.blurred else _AIM)
+        return self.holds and self.distance <= (_CLOSE if self.blurred else _AIM)
+
+    @property
+    def arrived(self) -> bool:
+        """Whether no search can come closer."""
+        return self.converged or (self.blurred and self.holds)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether there is a parabola with its top near enough to speak of standard errors."""
+        return self.definite and self.distance <= _FAR
 
 
 @np.errstate(all="ignore")  # where there is no maximum, numbers may grow without bound
@@ -77,29 +96,65 @@ def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
     value, gradient = surface.value_and_grad_flat(x)
     if not optimizers.is_finite(value, gradient):
         return _nowhere(x, value, np.full((x.size, x.size), np.nan), 0)
-    steps = 0
+    steps, before = 0, None
+    information = -surface.hessian(x)
+    if limit:
+        x, value, gradient, information = _settled(surface, x, value, gradient, information)
     while True:
-        information = -surface.hessian(x)
         cov = covariance(information)
         if np.isnan(cov[0, 0]):  # not definite: there is none
             return _nowhere(x, value, information, steps)
         step = cov @ gradient
-        distance = _distance(gradient, cov)
+        distance = distance_by(gradient, cov)
         if distance <= _AIM or steps == limit:
             break
         new_x = x + step
         new_value, new_gradient = surface.value_and_grad_flat(new_x)
         # Written so that NaN is no improvement. A value lower by rounding alone is as good.
         as_high = new_value >= value - 1e-10 * (1.0 + abs(value))
-        if not (as_high and _distance(new_gradient, cov) < distance):
+        if not (as_high and distance_by(new_gradient, cov) < distance):
             break
-        x, value, gradient, steps = new_x, new_value, new_gradient, steps + 1
+        x, value, gradient, steps, before = new_x, new_value, new_gradient, steps + 1, information
+        information = -surface.hessian(x)
     blurred = distance > _AIM and _is_blurred(surface, x, gradient, step, cov)
-    return End(x, value, information, True, distance, blurred, steps, step)
+    holds = False
+    if distance <= _AIM or blurred:
+        bowl = Bowl(surface, x, gradient, information, cov)
+        holds = (not blurred and bowl.is_clean(before)) or bowl.reaches(distance, step)
+        holds = holds or (blurred and distance > _CLOSE and bowl.is_seen(step, distance))
+    return End(x, value, information, True, distance, blurred, holds, steps, step)
+
+
+def _settled(
+    surface: Surface, x: Array, value: float, gradient: Array, information: Array
+) -> tuple[Array, float, Array, Array]:
+    """On the ridge, where there is one: Newton steps across the directions that the data do not determine.
+
+    What is left of the gradient bends a ridge that is not straight, upwards or downwards, so that it passes
+    for a maximum or for a saddle. Where nothing is undetermined, or something curves upwards, all stays as it
+    is.
+    """
+    for _ in range(NEWTON_STEPS):
+        if not np.isfinite(information).all():
+            break
+        scaled, scale = to_unit_diagonal(information)
+        eigenvalues, vectors = np.linalg.eigh(scaled)
+        steep = eigenvalues > _RIDGE
+        if steep.all() or not steep.any() or eigenvalues[0] < -_RIDGE:
+            break
+        across = scale[:, None] * vectors[:, steep] / np.sqrt(eigenvalues[steep])
+        slopes = across.T @ gradient
+        new_x = x + across @ slopes
+        new_value, new_gradient = surface.value_and_grad_flat(new_x)
+        as_high = new_value >= value - 1e-10 * (1.0 + abs(value))
+        if not (as_high and np.linalg.norm(across.T @ new_gradient) < 0.5 * np.linalg.norm(slopes)):
+            break
+        x, value, gradient, information = new_x, new_value, new_gradient, -surface.hessian(new_x)
+    return x, value, gradient, information
 
 
 def _nowhere(x: Array, value: float, information: Array, steps: int) -> End:
-    return End(x, value, information, False, np.nan, False, steps, np.full_like(x, np.nan))
+    return End(x, value, information, False, np.nan, False, False, steps, np.full_like(x, np.nan))
 
 
 def _is_blurred(surface: Surface, x: Array, gradient: Array, step: Array, cov: Array) -> bool:
@@ -111,15 +166,9 @@ def _is_blurred(surface: Surface, x: Array, gradient: Array, step: Array, cov: A
     amiss = []
     for share in _SHARES:
         there = surface.value_and_grad_flat(x + share * step)[1]
-        amiss.append(_distance(there - (1.0 - share) * gradient, cov) / share)
-    first, second = np.array(amiss) / _distance(gradient, cov)
+        amiss.append(distance_by(there - (1.0 - share) * gradient, cov) / share)
+    first, second = np.array(amiss) / distance_by(gradient, cov)
     return bool(min(first, second) > 0.3 and 0.5 * first < second < np.inf)
-
-
-def _distance(gradient: Array, cov: Array) -> float:
-    """How far the maximum is in standard errors, if the log-likelihood is a parabola."""
-    squared = float(gradient @ cov @ gradient)
-    return math.sqrt(max(squared, 0.0)) if math.isfinite(squared) else math.inf
 
 
 def climb(surface: Surface, x: Array) -> End:
