@@ -202,15 +202,25 @@ def verdict(end: End, run: optimizers.Run, names: Sequence[str]) -> str:
         return f"converged: {end.distance:.1g} standard errors from the maximum"
     elif not end.definite:
         reason = f"no standard errors: {why_not_definite(end.information, names)}"
-    elif end.blurred:
+    elif end.blurred and end.holds:
         reason = (
             f"not converged: {end.distance:.2g} standard errors from a maximum, and rounding in the "
             "log-likelihood lets no step come closer"
         )
-    elif end.steps == NEWTON_STEPS:
-        units = 1.0 / np.sqrt(np.diag(end.information))
-        direction = combination(end.last_step / units, units, names)
-        reason = f"not converged: the log-likelihood keeps rising along {direction}, perhaps without end"
+    elif not end.has_errors:
+        reason = f"no standard errors: a maximum, if there is one, is {end.distance:.2g} of them away"
+    elif end.steps == NEWTON_STEPS or end.blurred or end.distance <= _AIM:
+        reason = (
+            f"not converged: the log-likelihood keeps rising along {_course(end, names)}, perhaps without end, or its "
+            "top is flat: slope and curvature vanish together"
+        )
     else:
         reason = f"not converged: still {end.distance:.2g} standard errors from a maximum"
     return f"{reason} (the optimiser stopped with: {run.message})"
+
+
+def _course(end: End, names: Sequence[str]) -> str:
+    """Where the next step leads; from a standstill, the direction that bends least."""
+    scaled, units = to_unit_diagonal(end.information)
+    weights = end.last_step / units
+    return combination(weights if weights.any() else np.linalg.eigh(scaled)[1][:, 0], units, names)

@@ -33,6 +33,7 @@ class Onward(NamedTuple):
     nit: int
 
 
+@np.errstate(all="ignore")  # what rises without end may overflow on its way
 def onward(surface: Surface, end: End, maxiter: int | None) -> Onward:
     """Newton's method from an end that is no maximum, and from wherever something higher is seen from it.
 
@@ -77,8 +78,7 @@ def _leap(surface: Surface, end: End) -> tuple[Array, float] | None:
     if not np.isfinite(end.value):
         return None
     least = end.value + _GAIN + _GAIN_SHARE * abs(end.value)
-    with np.errstate(all="ignore"):
-        seen = [(step, surface.value_flat(end.x + step)) for step in _steps(surface, end)]
+    seen = [(step, surface.value_flat(end.x + step)) for step in _steps(surface, end)]
     higher = sorted((s for s in seen if s[1] > least and np.isfinite(s[1])), key=lambda s: -s[1])
     for step, value in higher[:_TRIES]:
         if not _is_sound(surface, end.x + step):

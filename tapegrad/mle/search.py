@@ -125,7 +125,7 @@ class Search:
         if self._is_over(first):
             return first
         first = self._onward(self.surface, first)
-        surface = self.surface if self._is_clear(first.end) else Clear(self.surface)
+        surface = self.surface if self._is_clear(first.end) else Clear(self.surface, value)
         again = surface is not self.surface and is_finite(*surface.value_and_grad_flat(start))
         if self._is_over(first) or not (again or self.optimizer not in INVARIANT):
             return first
@@ -140,6 +140,7 @@ class Search:
         spent = self.maxiter is not None and found.nit >= self.maxiter
         return found.end.arrived or found.run.stopped or spent
 
+    @np.errstate(all="ignore")  # what rises without end may overflow
     def _is_clear(self, end: End) -> bool:
         value, gradient = self.surface.value_and_grad_flat(end.x)
         return end.arrived or (is_finite(value, gradient) and is_clear(self.surface, end.x, value, gradient))
