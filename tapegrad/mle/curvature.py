@@ -89,7 +89,7 @@ class Place:
         self.information = result.observed_info
         self.x = free_estimates(result)
         self.value, self.gradient = model.tape.value_and_grad_flat(self.x)
-        self.noise = noise(model.tape, self.x, self.value, self.gradient)
+        self.noise = noise(model.tape, self.x)
 
     def observations(self, x: Array) -> Array:
         """The log-likelihood of each observation at `x`."""
@@ -127,10 +127,10 @@ class Place:
             value, gradient = self.tape.value_and_grad_flat(x)
             if not is_finite(value, gradient):
                 return heights, False
-            reach = noise(self.tape, x, value, gradient)
+            reach = noise(self.tape, x)
             if reach > most * allowed(value):
                 return heights, True
-            heights.append(Height(value, value - 4.0 * reach - _ROUNDING * (1.0 + abs(value))))
+            heights.append(Height(value, value - reach - _ROUNDING * (1.0 + abs(value))))
         return heights, False
 
 
@@ -150,11 +150,10 @@ def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Itera
         if is_perfect(place.x, information):
             yield _perfect(place)
             return
-        endless = list(_endless(place, rest))
-        if endless:
-            yield _rising(place, *endless[0])
-        for weights, _, _ in endless:
-            rest = [i for i in rest if i not in _leading(weights)]
+        found = next(_ways_up(place, rest), None) if rest else None
+        if found is not None:  # what else is seen out there follows from it
+            yield _rising(place, *found)
+            return
     if rest:
         yield from _undetermined(names, place, information, rest)
 
@@ -175,21 +174,11 @@ def _perfect(place: Place) -> Finding:
     )
 
 
-def _endless(place: Place, rest: list[int]) -> Iterator[tuple[Array, Array, Array]]:
+def _ways_up(place: Place, rest: list[int]) -> Iterator[tuple[Array, Array, Array]]:
     """Ways in the coordinates `rest` along which the log-likelihood rises without end.
 
-    For each its weights, their units, and the furthest point that was seen. Of the others, which may rise as
-    well, the coordinates that lead one are left out.
+    For each its weights, their units, and the furthest point that was seen.
     """
-    while rest:
-        found = next(_ways_up(place, rest), None)
-        if found is None:
-            return
-        yield found
-        rest = [i for i in rest if i not in _leading(found[0])]
-
-
-def _ways_up(place: Place, rest: list[int]) -> Iterator[tuple[Array, Array, Array]]:
     block = np.ix_(rest, rest)
     scaled, scale = to_unit_diagonal(place.information[block])
     eigenvalues, vectors = np.linalg.eigh(scaled)

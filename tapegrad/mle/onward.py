@@ -1,6 +1,6 @@
 """On from where a search has stopped without a maximum: Newton's steps, and leaps to where it is higher."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -9,8 +9,7 @@ import numpy.typing as npt
 from tapegrad.mle import optimizers
 from tapegrad.mle.climbing import End, polish
 from tapegrad.mle.inference import to_unit_diagonal
-from tapegrad.mle.optimizers import Objective, Surface, is_finite
-from tapegrad.mle.rounding import is_clear
+from tapegrad.mle.optimizers import Objective, Surface
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -34,7 +33,9 @@ class Onward(NamedTuple):
 
 
 @np.errstate(all="ignore")  # what rises without end may overflow on its way
-def onward(surface: Surface, end: End, maxiter: int | None) -> Onward:
+def onward(
+    surface: Surface, end: End, maxiter: int | None, is_sound: Callable[[Array], bool]
+) -> Onward:
     """Newton's method from an end that is no maximum, and from wherever something higher is seen from it.
 
     Parameters
@@ -43,6 +44,8 @@ def onward(surface: Surface, end: End, maxiter: int | None) -> Onward:
     end : End
     maxiter : int or None
         The most iterations.
+    is_sound : callable
+        Whether a height at a point is no rounding.
     """
     nit = 0
     start, value = end.x, end.value
@@ -58,7 +61,7 @@ def onward(surface: Surface, end: End, maxiter: int | None) -> Onward:
             end = found
         if end.arrived:
             break
-        leap = _leap(surface, end)
+        leap = _leap(surface, end, is_sound)
         if leap is None:
             break
         start, value = leap
@@ -73,7 +76,9 @@ def _better(found: End, end: End) -> bool:
     return found.arrived or found.value >= end.value - reach
 
 
-def _leap(surface: Surface, end: End) -> tuple[Array, float] | None:
+def _leap(
+    surface: Surface, end: End, is_sound: Callable[[Array], bool]
+) -> tuple[Array, float] | None:
     """The nearest of the points around that gain half of what can be gained; None if that is nothing."""
     if not np.isfinite(end.value):
         return None
@@ -81,18 +86,11 @@ def _leap(surface: Surface, end: End) -> tuple[Array, float] | None:
     seen = [(step, surface.value_flat(end.x + step)) for step in _steps(surface, end)]
     higher = sorted((s for s in seen if s[1] > least and np.isfinite(s[1])), key=lambda s: -s[1])
     for step, value in higher[:_TRIES]:
-        if not _is_sound(surface, end.x + step):
-            continue
-        enough = end.value + 0.5 * (value - end.value)
-        near = sorted((s for s in higher if s[1] >= enough), key=lambda s: float(s[0] @ s[0]))
-        nearest = next(s for s in near if s[0] is step or _is_sound(surface, end.x + s[0]))
-        return end.x + nearest[0], nearest[1]
+        if is_sound(end.x + step):
+            enough = end.value + 0.5 * (value - end.value)
+            near = sorted((s for s in higher if s[1] >= enough), key=lambda s: float(s[0] @ s[0]))
+            return next((end.x + s[0], s[1]) for s in near if s[0] is step or is_sound(end.x + s[0]))
     return None
-
-
-def _is_sound(surface: Surface, x: Array) -> bool:
-    value, gradient = surface.value_and_grad_flat(x)
-    return is_finite(value, gradient) and is_clear(surface, x, value, gradient)
 
 
 def _steps(surface: Surface, end: End) -> Iterator[Array]:

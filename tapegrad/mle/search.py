@@ -12,7 +12,7 @@ from tapegrad.mle import optimizers
 from tapegrad.mle.climbing import NEWTON_STEPS, End, polish
 from tapegrad.mle.model import Model
 from tapegrad.mle.onward import onward
-from tapegrad.mle.optimizers import INVARIANT, Counted, Objective, Run, Slice, Surface, is_finite
+from tapegrad.mle.optimizers import INVARIANT, Counted, Objective, Run, Slice, Surface
 from tapegrad.mle.rounding import Clear, is_clear
 from tapegrad.mle.rows import outer_products
 from tapegrad.mle.starts import moving_by_phase, starts
@@ -125,8 +125,8 @@ class Search:
         if self._is_over(first):
             return first
         first = self._onward(self.surface, first)
-        surface = self.surface if self._is_clear(first.end) else Clear(self.surface, value)
-        again = surface is not self.surface and is_finite(*surface.value_and_grad_flat(start))
+        surface = self.surface if self._is_clear(first.end) else Clear(self.surface, self.model.tape, value)
+        again = surface is not self.surface and is_clear(self.model.tape, start)
         if self._is_over(first) or not (again or self.optimizer not in INVARIANT):
             return first
         left = None if self.maxiter is None else self.maxiter - first.nit
@@ -140,16 +140,14 @@ class Search:
         spent = self.maxiter is not None and found.nit >= self.maxiter
         return found.end.arrived or found.run.stopped or spent
 
-    @np.errstate(all="ignore")  # what rises without end may overflow
     def _is_clear(self, end: End) -> bool:
-        value, gradient = self.surface.value_and_grad_flat(end.x)
-        return end.arrived or (is_finite(value, gradient) and is_clear(self.surface, end.x, value, gradient))
+        return end.arrived or (np.isfinite(end.value) and is_clear(self.model.tape, end.x))
 
     def _onward(self, surface: Surface, found: Found, spent: int = 0) -> Found:
         """Where the way leads on from an end."""
         left = None if self.maxiter is None else self.maxiter - found.nit - spent
         try:
-            end, nit = onward(surface, found.end, left)
+            end, nit = onward(surface, found.end, left, partial(is_clear, self.model.tape))
         except KeyboardInterrupt:
             return replace(found, run=Run(found.run.nit, "interrupted", stopped=True))
         path = found.path if end.value <= found.path[-1] else [*found.path, end.value]
