@@ -1,6 +1,5 @@
 """The end of every fit: Newton steps with the exact Hessian, and the verdict on where they arrive."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -21,6 +20,8 @@ _AIM: Final = 1e-9
 _CLOSE: Final = 1e-4
 # A parabola with its top so far away, in its own standard errors, is none.
 _FAR: Final = 1e3
+# Standard errors below so many distances of neighbouring floats are those of rounding.
+_FLOATS: Final = 16.0
 # Of the information scaled to a unit diagonal: a direction with less curvature may be a ridge.
 _RIDGE: Final = 1e-7
 # Shares of Newton's step after which the gradient is looked at, to tell rounding from curvature.
@@ -77,7 +78,15 @@ class End:
     @property
     def has_errors(self) -> bool:
         """Whether there is a parabola with its top near enough to speak of standard errors."""
-        return self.definite and self.distance <= _FAR
+        return self.converged or (
+            self.definite and self.distance <= _FAR and not sharp(self.x, self.information).any()
+        )
+
+
+def sharp(x: Array, information: Array) -> npt.NDArray[np.bool_]:
+    """Which coordinates have standard errors of the size of rounding, as where data are fitted perfectly."""
+    found: npt.NDArray[np.bool_] = np.diag(information) * (_FLOATS * np.spacing(np.abs(x))) ** 2 > 1.0
+    return found
 
 
 @np.errstate(all="ignore")  # where there is no maximum, numbers may grow without bound
@@ -207,12 +216,16 @@ def verdict(end: End, run: optimizers.Run, names: Sequence[str]) -> str:
             f"not converged: {end.distance:.2g} standard errors from a maximum, and rounding in the "
             "log-likelihood lets no step come closer"
         )
+    elif sharp(end.x, end.information).any():
+        reason = (
+            f"no standard errors: the data determine {_sharpest(end, names)} to the last digit of a float"
+        )
     elif not end.has_errors:
         reason = f"no standard errors: a maximum, if there is one, is {end.distance:.2g} of them away"
     elif end.steps == NEWTON_STEPS or end.blurred or end.distance <= _AIM:
         reason = (
-            f"not converged: the log-likelihood keeps rising along {_course(end, names)}, perhaps without end, or its "
-            "top is flat: slope and curvature vanish together"
+            f"not converged: the log-likelihood keeps rising along {_course(end, names)}, perhaps without "
+            "end, or its top is flat: slope and curvature vanish together"
         )
     else:
         reason = f"not converged: still {end.distance:.2g} standard errors from a maximum"
@@ -224,3 +237,7 @@ def _course(end: End, names: Sequence[str]) -> str:
     scaled, units = to_unit_diagonal(end.information)
     weights = end.last_step / units
     return combination(weights if weights.any() else np.linalg.eigh(scaled)[1][:, 0], units, names)
+
+
+def _sharpest(end: End, names: Sequence[str]) -> str:
+    return names[int(np.argmax(np.diag(end.information) * np.spacing(np.abs(end.x)) ** 2))]

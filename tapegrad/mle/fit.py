@@ -66,9 +66,10 @@ def fit(
 
     The optimiser uses exact derivatives. Whatever it says, the fit then takes Newton steps with the exact
     Hessian as long as they come closer to the maximum, and calls itself converged only if they end at one:
-    the gradient small relative to the curvature, and the Hessian negative definite. Standard errors come from
-    that same Hessian. An optimiser that does not arrive at a maximum begins once more from the same start, in
-    units that the curvature there gives.
+    the gradient small relative to the curvature, the Hessian negative definite, and the log-likelihood around
+    the parabola that both describe. Standard errors come from that same Hessian. From where an optimiser does
+    not arrive at a maximum, Newton's method goes on; then it begins once more from the same start, in units
+    that the curvature there gives, and only where the log-likelihood can be told from rounding.
 
     Parameters
     ----------
@@ -140,8 +141,8 @@ def fit(
     Warns
     -----
     StandardErrorWarning
-        The Hessian is not negative definite at the end. The standard errors are NaN, and the message says
-        along which parameters it is not.
+        The Hessian is not negative definite at the end, or that of a parabola whose top is out of reach. The
+        standard errors are NaN, and the message says along which parameters it is not.
     ConvergenceWarning
         The fit stopped short of a maximum.
 
@@ -178,10 +179,12 @@ def fit(
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note
     if not found.converged:
-        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+        warn(message, ConvergenceWarning if found.end.has_errors else StandardErrorWarning)
     robust = None
     if cov_type != "nonrobust":
         robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds)
+    if found.end.definite and not found.end.has_errors:  # the inverse would pass for one
+        robust = np.full_like(found.end.information, np.nan)
     return _result(model, surface, found, message=message, method=method, cov_type=cov_type, cov_free=robust)
 
 

@@ -33,9 +33,7 @@ class Onward(NamedTuple):
 
 
 @np.errstate(all="ignore")  # what rises without end may overflow on its way
-def onward(
-    surface: Surface, end: End, maxiter: int | None, is_sound: Callable[[Array], bool]
-) -> Onward:
+def onward(surface: Surface, end: End, maxiter: int | None, is_sound: Callable[[Array], bool]) -> Onward:
     """Newton's method from an end that is no maximum, and from wherever something higher is seen from it.
 
     Parameters
@@ -70,26 +68,28 @@ def onward(
 
 def _better(found: End, end: End) -> bool:
     """A maximum, or higher, or as high with a clearer view of the curvature."""
-    if not np.isfinite(found.value):
+    if not (np.isfinite(found.value) and np.isfinite(found.information).all()):
         return False
     reach = _GAIN_SHARE * (1.0 + abs(end.value))
     return found.arrived or found.value >= end.value - reach
 
 
-def _leap(
-    surface: Surface, end: End, is_sound: Callable[[Array], bool]
-) -> tuple[Array, float] | None:
+def _leap(surface: Surface, end: End, is_sound: Callable[[Array], bool]) -> tuple[Array, float] | None:
     """The nearest of the points around that gain half of what can be gained; None if that is nothing."""
     if not np.isfinite(end.value):
         return None
     least = end.value + _GAIN + _GAIN_SHARE * abs(end.value)
     seen = [(step, surface.value_flat(end.x + step)) for step in _steps(surface, end)]
+
+    def can_go(x: Array) -> bool:
+        return is_sound(x) and bool(np.isfinite(surface.hessian(x)).all())
+
     higher = sorted((s for s in seen if s[1] > least and np.isfinite(s[1])), key=lambda s: -s[1])
     for step, value in higher[:_TRIES]:
-        if is_sound(end.x + step):
+        if can_go(end.x + step):
             enough = end.value + 0.5 * (value - end.value)
             near = sorted((s for s in higher if s[1] >= enough), key=lambda s: float(s[0] @ s[0]))
-            return next((end.x + s[0], s[1]) for s in near if s[0] is step or is_sound(end.x + s[0]))
+            return next((end.x + s[0], s[1]) for s in near if s[0] is step or can_go(end.x + s[0]))
     return None
 
 

@@ -78,7 +78,7 @@ class Bowl:
         directions = [self.across, *([step / distance] if distance > 0.0 else [])]
         least = _ROOM * math.sqrt(self._x.size) * distance
         held = False
-        for scale in _SCALES[_SCALES >= least].tolist():
+        for scale in _SCALES[least <= _SCALES].tolist():
             holds = self._holds(scale, directions)
             if holds and held:
                 return True

@@ -153,9 +153,7 @@ class Search:
         path = found.path if end.value <= found.path[-1] else [*found.path, end.value]
         return replace(found, end=end, nit=found.nit + nit, path=path)
 
-    def _once(
-        self, surface: Surface, start: Array, value: float, maxiter: int | None, scaled: bool
-    ) -> Found:
+    def _once(self, surface: Surface, start: Array, value: float, maxiter: int | None, scaled: bool) -> Found:
         """The optimiser's run from one start, and Newton's steps."""
         outer = None if self.model.rows is None else self._outer_products
         objective = Objective(surface, start, value, outer, self.watch)
