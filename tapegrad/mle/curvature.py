@@ -109,7 +109,7 @@ def _undetermined(
                 f"the data hardly determine {combination(vectors[:, 0], scale, shown)}: the standard errors "
                 "have few right digits; center or rescale what belongs to these parameters, or leave one out",
             )
-        elif place is not None and not place.result.converged:
+        elif place is not None and not place.result.converged and len(rest) == len(names):
             yield from _flat_top(shown, place.gradient[rest], block)
         return
     used = block.any(axis=1)

@@ -56,9 +56,12 @@ class Clear:
         What `surface` evaluates.
     value : float
         That where a search begins.
+    slack : float
+        How many times as much rounding is put up with.
     """
 
-    def __init__(self, surface: Surface, tape: TracedFunction, value: float) -> None:
+    def __init__(self, surface: Surface, tape: TracedFunction, value: float, slack: float = 1.0) -> None:
+        self._slack = slack
         self._surface = surface
         self._tape = tape
         self._best = value
@@ -78,7 +81,7 @@ class Clear:
 
     def _seen(self, vector: Array, value: float) -> float:
         if value > self._best and np.isfinite(value):
-            if noise(self._tape, vector) > allowed(value):
+            if noise(self._tape, vector) > self._slack * allowed(value):
                 return np.nan
             self._best = value
         return value

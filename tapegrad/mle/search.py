@@ -22,6 +22,8 @@ Watch: TypeAlias = Callable[[Array, float], None]
 
 # Ends whose values differ by less than this share are the same maximum.
 _SAME_VALUE = 1e-8
+# How much more rounding Newton's steps may meet than the search before them.
+_BEHIND_THE_WALL = 1e3
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Search:
         left = None if self.maxiter is None else self.maxiter - first.nit
         second = self._once(surface if again else self.surface, start, value, left, scaled=True)
         if not self._is_over(second):
+            if again:  # along the wall, which must not keep the other parameters from their maximum
+                surface = Clear(self.surface, self.model.tape, second.end.value, _BEHIND_THE_WALL)
             second = self._onward(surface, second, first.nit)
         best = second if again and not first.end.arrived else max(first, second, key=_height)
         return replace(best, run=second.run if second.run.stopped else best.run, nit=first.nit + second.nit)

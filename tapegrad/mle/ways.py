@@ -81,7 +81,7 @@ class Place:
             warnings.simplefilter("ignore", NonFiniteWarning)
             return pointwise(self.model, x)
 
-    def followed(self, way: Array) -> tuple[Array, Array] | None:
+    def followed(self, way: Array) -> tuple[Array, Array | None] | None:
         """The furthest point out along `way` up to which what was maximised rises, and one where it is lower.
 
         None if it does not rise.
@@ -114,39 +114,41 @@ class Place:
             heights.append(one)
         return heights
 
-    def _inwards(self, unit: Array) -> tuple[float, Array]:
+    def _inwards(self, unit: Array) -> tuple[float, Array | None]:
         """How low it is on the way here, and where it first is clearly lower.
 
         It falls by a little at first, and what lies beyond is of no concern.
         """
-        before, inside = self._here, self.x
+        before, inside = self._here, None
         for length in _INWARDS:
             x = self.x - length * unit
             one = self._height(x)
             if not one.height <= before.height + before.blur or before.height < self.value - _ENOUGH:
                 break
-            if before.height >= self.value - _FALL:
-                inside = x
             before = one
+            if inside is None and one.height < self.value - _FALL:
+                inside = x
         return before.height, inside
 
-    def _reset(self, way: Array) -> tuple[float, Array]:
+    def _reset(self, way: Array) -> tuple[float, Array | None]:
         """How low it is where a single coordinate was at the start; a way far out passes by too fast."""
         (moved,) = np.nonzero(way)
         if moved.size > 1:
-            return np.inf, self.x
+            return np.inf, None
         x = self.x.copy()
         x[moved] = self.model.space.start[moved]
-        height = self.tape.value_flat(x) if (x - self.x) @ way < 0.0 else np.inf
-        return (height if height <= self.value else np.inf), x
+        height = self.tape.value_flat(x)
+        if (x - self.x) @ way < 0.0 and height < self.value - _FALL:
+            return height, x
+        return np.inf, None
 
-    def is_made_up(self, i: int, inside: Array) -> bool:
-        """Whether the other parameters make up for what coordinate `i` loses at `inside`."""
-        if self.x.size == 1:
+    def is_made_up(self, i: int, inside: Array | None) -> bool:
+        """Whether the other parameters, at a maximum, make up for what coordinate `i` loses at `inside`."""
+        if self.x.size == 1 or inside is None:
             return False
         with np.errstate(all="ignore"):
             there = refit(self.model, inside, {i: float(inside[i])})
-        return bool(there.llf >= self.value - _MADE_UP - self._here.blur)
+        return there.converged and bool(there.llf >= self.value - _MADE_UP - self._here.blur)
 
     def _height(self, x: Array) -> Height:
         value = self.tape.value_flat(x)
