@@ -305,7 +305,7 @@ def test_steps_out_of_the_support_are_taken_back(
 
 def test_newton_steps_finish_what_the_optimiser_left() -> None:
     result = fit(normal, {"mu": 4.5, "log_sigma": 1.0}, "lbfgs", maxiter=2)
-    assert 2 < result.nit <= result.nfev <= 8
+    assert 2 < result.nit <= result.nfev <= 9  # one of them to see that it is a parabola
     np.testing.assert_allclose(result.x, [5.065030, 0.72864665], rtol=1e-9)
 
 
@@ -423,8 +423,14 @@ def test_collinear_columns(method: str) -> None:
 
 
 def test_a_saddle_point() -> None:
+    def saddle(a: Any, b: Any) -> Any:
+        return b * b - a * a - b**4
+
     with pytest.warns(StandardErrorWarning, match="curves upwards along b"):
-        assert_no_errors(fit(lambda a, b: b * b - a * a - b**4, {"a": 1.0, "b": 0.0}))
+        assert_no_errors(fit(saddle, {"a": 1.0, "b": 0.0}, maxiter=0))
+    result = fit(saddle, {"a": 1.0, "b": 0.0})  # which is left behind
+    np.testing.assert_allclose([result.params["a"], abs(result.params["b"])], [0.0, np.sqrt(0.5)], atol=1e-9)
+    assert result.converged
 
 
 @pytest.mark.parametrize("method", OWN_METHODS)
@@ -493,7 +499,7 @@ def test_a_ridge_without_end_is_not_taken_for_a_maximum() -> None:
     def ridge(a: Any, b: Any) -> Any:
         return -1.0 / b - 0.5 * (a - 10.0 * (b / 1e8) ** 2) ** 2
 
-    with pytest.warns(ConvergenceWarning, match="still 5e-05 standard errors from a maximum"):
+    with pytest.warns(ConvergenceWarning, match="still .*e-05 standard errors from a maximum"):
         assert not fit(ridge, {"a": 40.0, "b": 2e8}, "newton", maxiter=0).converged
 
 

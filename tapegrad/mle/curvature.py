@@ -1,34 +1,22 @@
 """What the Hessian of a fit that went wrong shows: directions in which the log-likelihood does not fall."""
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.errors import NonFiniteWarning
-from tapegrad.mle.inference import (
-    combination,
-    free_estimates,
-    is_definite,
-    is_reliable,
-    solve,
-    to_unit_diagonal,
-)
-from tapegrad.mle.optimizers import Supported
-from tapegrad.mle.rows import pointwise
+from tapegrad.mle.climbing import sharp
+from tapegrad.mle.inference import combination, is_definite, is_reliable, solve, to_unit_diagonal
+from tapegrad.mle.ways import SINGULAR, Place, Way, ways_up
 
 if TYPE_CHECKING:
-    from tapegrad.mle.model import Model
     from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
-# Of the information scaled to a unit diagonal: an eigenvalue of this size is one of rounding.
-SINGULAR: Final = 1e-10
-# How far out a direction is followed, in units of the curvature along each parameter.
-_DISTANCES: Final = 4.0 ** np.arange(8)
+# Closer than this to its top, in standard errors, a parabola has arrived at it.
+_THERE: Final = 1e-9
 # How far below 0 the log-probability of an outcome is that was predicted with certainty.
 _CERTAIN: Final = 1e-6
 # How far above the median the log-density of an observation is that a component has collapsed onto.
@@ -61,43 +49,8 @@ class Finding(NamedTuple):
     message: str
 
 
-class Place:
-    """Where a fit has ended in its free coordinates, and the surface around it."""
-
-    def __init__(self, result: "FitResult", model: "Model") -> None:
-        self.result = result
-        self.model = model
-        self.tape = Supported(model.tape)
-        self.names = result.free_names
-        self.information = result.observed_info
-        self.x = free_estimates(result)
-        self.value, self.gradient = model.tape.value_and_grad_flat(self.x)
-
-    def observations(self) -> Array:
-        """The log-likelihood of each observation."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NonFiniteWarning)
-            return pointwise(self.model, self.x)
-
-    def rises(self, step: Array, least: float) -> bool:
-        """Whether what was maximised rises far along `step` and never falls on the way.
-
-        Risen it has by more than `least` times its rounding errors.
-        """
-        slope = abs(float(self.gradient @ step))
-        if np.isfinite(slope):  # where it is steep, the first step goes no further than to about 1 more
-            step = step / max(slope, 1.0)
-        heights = np.array([self.value, *(self.tape.value_flat(self.x + far * step) for far in _DISTANCES)])
-        finite = np.isfinite(heights)
-        heights = heights[: len(heights) if finite.all() else int(np.argmin(finite))]
-        noise = 1e-12 * (1.0 + abs(self.value))
-        if len(heights) < 4 or (np.diff(heights) < -noise).any():
-            return False
-        return bool(heights[-1] - self.value > least * noise)
-
-
 def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Iterator[Finding]:
-    """What the Hessian shows, directions aside in which little else moves than the coordinates `ends`."""
+    """What the Hessian shows of the coordinates that are not at `ends`, nor on a way without end."""
     information, names = result.observed_info, result.free_names
     broken = [name for name, row in zip(names, information, strict=True) if not np.isfinite(row).all()]
     if broken:
@@ -107,28 +60,64 @@ def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Itera
             f"there{'' if place is None else f'; {place.model.tape.explain(place.x).text.splitlines()[0]}'}",
         )
         return
-    scaled, scale = to_unit_diagonal(information)
+    rest = [i for i in range(len(names)) if i not in ends]
+    if place is not None and not result.converged:
+        way = next(ways_up(place, rest), None) if rest else None
+        if way is not None or sharp(place.x, information).any():  # what else is seen follows from it
+            yield _perfect(place) if way is None else _rising(place, way)
+            return
+    if rest:
+        yield from _undetermined(names, place, information, rest)
+
+
+def _perfect(place: Place) -> Finding:
+    """No way up is seen any more, because rounding has made a maximum."""
+    i = int(np.argmax(np.diag(place.information) * np.spacing(np.abs(place.x)) ** 2))
+    return Finding(
+        "rising",
+        f"the data determine {place.names[i]} to the last digit of a float: they are fitted perfectly, and "
+        f"the log-likelihood keeps rising{_sharpening(place, i)}: there is no maximum; fix the scale of what "
+        "is left, or bound it from below",
+    )
+
+
+def _sharpening(place: Place, i: int) -> str:
+    """Which other parameter makes coordinate `i` still sharper, in words."""
+    best, text = 1.0, ""
+    for j in np.flatnonzero(~sharp(place.x, place.information)).tolist():
+        for sign, course in ((1.0, "grows"), (-1.0, "falls")):
+            beside = place.x.copy()
+            beside[j] += sign * 0.01 * (1.0 + abs(place.x[j]))
+            gain = -place.tape.hessian_flat(beside)[i, i] / place.information[i, i]
+            if gain > best:
+                best, text = gain, f" as {place.names[j]} {course}"
+    return text
+
+
+def _undetermined(
+    names: tuple[str, ...], place: Place | None, information: Array, rest: list[int]
+) -> Iterator[Finding]:
+    """Directions in the coordinates `rest` that the data do not determine."""
+    block = information[np.ix_(rest, rest)]
+    shown = tuple(names[i] for i in rest)
+    scaled, scale = to_unit_diagonal(block)
     eigenvalues, vectors = np.linalg.eigh(scaled)
-    if is_definite(information):
-        if not is_reliable(information):
+    if is_definite(block):
+        if not is_reliable(block):
             yield Finding(
                 "nearly flat",
-                f"the data hardly determine {combination(vectors[:, 0], scale, names)}: the standard errors "
+                f"the data hardly determine {combination(vectors[:, 0], scale, shown)}: the standard errors "
                 "have few right digits; center or rescale what belongs to these parameters, or leave one out",
             )
-        if place is not None and not result.converged:
-            step = solve(information, place.gradient)
-            if not _leading(step / scale) <= ends and place.rises(step, least=0.0):
-                yield _rising(place, step / scale, scale)
+        elif place is not None and not place.result.converged and len(rest) == len(names):
+            yield from _flat_top(shown, place.gradient[rest], block)
         return
-    for i in np.flatnonzero(~information.any(axis=1)):
-        if i not in ends:
-            yield _unbent(names, place, int(i))
-    used = information.any(axis=1)
+    used = block.any(axis=1)
+    for i in np.flatnonzero(~used):
+        yield _unbent(names, place, rest[int(i)])
     for eigenvalue, vector in zip(eigenvalues, vectors.T, strict=True):
-        turning = eigenvalue < SINGULAR and vector[used].any() and np.abs(vector[~used]).sum() < 1e-6
-        if turning and not _leading(vector) <= ends:
-            yield _direction(names, place, eigenvalue, vector, scale)
+        if eigenvalue < SINGULAR and vector[used].any() and np.abs(vector[~used]).sum() < 1e-6:
+            yield _direction(combination(vector, scale, shown), eigenvalue)
 
 
 def _leading(weights: Array) -> set[int]:
@@ -136,16 +125,31 @@ def _leading(weights: Array) -> set[int]:
     return set(np.flatnonzero(np.abs(weights) > 0.1 * np.abs(weights).max()).tolist())
 
 
+def _flat_top(names: tuple[str, ...], gradient: Array, information: Array) -> Iterator[Finding]:
+    """Whether a parabola has arrived at its top, and yet the fit has not converged."""
+    step = solve(information, gradient)
+    if step.any() and gradient @ step <= _THERE**2:
+        scale = 1.0 / np.sqrt(np.diag(information))
+        yield _flatter(combination(step / scale, scale, names))
+
+
+def _flatter(text: str) -> Finding:
+    return Finding(
+        "flat",
+        f"the top of the log-likelihood is flatter than a parabola along {text}: there are no standard "
+        "errors; use conf_int(method='profile'), or other parameters",
+    )
+
+
 def _unbent(names: tuple[str, ...], place: Place | None, i: int) -> Finding:
     """A coordinate in which the log-likelihood does not bend."""
     if place is not None:
-        along = np.zeros(place.x.size)
-        along[i] = 1.0
-        for uphill in (along, -along):
-            if place.rises(uphill, least=1e3):
-                return _rising(place, uphill, np.ones(place.x.size))
-        far = 1.0 + abs(place.x[i])
-        if any(place.tape.value_flat(place.x + sign * far * along) != place.value for sign in (1.0, -1.0)):
+        far = np.zeros(place.x.size)
+        far[i] = 1.0 + abs(place.x[i])
+        beside = [place.x + sign * 0.1 * far for sign in (1.0, -1.0)]
+        if all(place.tape.hessian_flat(x)[i, i] < 0.0 for x in beside):
+            return _flatter(names[i])
+        if any(place.tape.value_flat(place.x + sign * far) != place.value for sign in (1.0, -1.0)):
             return Finding(
                 "straight",
                 f"the log-likelihood is a straight line in {names[i]} here: without curvature there are no "
@@ -158,15 +162,8 @@ def _unbent(names: tuple[str, ...], place: Place | None, i: int) -> Finding:
     )
 
 
-def _direction(
-    names: tuple[str, ...], place: Place | None, eigenvalue: float, vector: Array, scale: Array
-) -> Finding:
+def _direction(text: str, eigenvalue: float) -> Finding:
     """A direction in which the log-likelihood does not fall."""
-    if place is not None:
-        for uphill in (vector, -vector):
-            if place.rises(uphill * scale, least=1e3):
-                return _rising(place, uphill, scale)
-    text = combination(vector, scale, names)
     if eigenvalue < -SINGULAR:
         return Finding(
             "not a maximum",
@@ -179,12 +176,24 @@ def _direction(
     )
 
 
-def _rising(place: Place, weights: Array, scale: Array) -> Finding:
+def curved_ridge(text: str) -> Finding:
+    """Parameters of which one may be anything, because the others make up for it."""
+    return Finding(
+        "flat",
+        f"the log-likelihood is flat along a ridge on which {text} wanders off, and other parameters make up "
+        "for it: these parameters are not determined one by one; leave one out, fix it, or tie them",
+    )
+
+
+def _rising(place: Place, way: Way) -> Finding:
     """A direction without end, and as far as can be seen from the observations, why there is none."""
-    lead = weights[np.argmax(np.abs(weights))]
-    course = f"{combination(weights, scale, place.names)} {'grows' if lead > 0.0 else 'falls'}"
+    lead = way.weights[np.argmax(np.abs(way.weights))]
+    text = combination(way.weights, way.units, place.names)
+    if way.is_ridge:
+        return curved_ridge(text)
+    course = f"{text} {'grows' if lead > 0.0 else 'falls'}"
     endless = f"the log-likelihood keeps rising as {course}"
-    certain = _certain(place)
+    certain = _certain(place, way.furthest)
     if certain:
         return Finding(
             "separation",
@@ -193,19 +202,20 @@ def _rising(place: Place, weights: Array, scale: Array) -> Finding:
         )
     return Finding(
         "rising",
-        f"{endless}: there is no maximum (separated classes, data that do not vary, or a component that "
-        "shrinks onto one observation); bound the parameters, or add a logprior",
+        f"{endless}: there is no maximum (separated classes, an event that never happens, data that do not "
+        "vary or are fitted perfectly, or a component that shrinks onto one observation); bound the "
+        "parameters, leave out what wanders off, or add a logprior",
     )
 
 
-def _certain(place: Place) -> str:
-    """Which observations have probability 1, in words."""
+def _certain(place: Place, x: Array) -> str:
+    """Which observations have probability 1 at `x`, in words."""
     model = place.model
     if model.rows is None:
         # Where the data together have probability 1, each of them has.
-        together = model.prior is None and -_CERTAIN < place.value <= 0.0
+        together = model.prior is None and abs(place.tape.value_flat(x)) < _CERTAIN
         return "all observations are" if together else ""
-    heights = place.observations()
+    heights = place.observations(x)
     count = int(np.sum(heights > -_CERTAIN))
     if count == 0 or not heights.max() <= _CERTAIN:
         return ""
@@ -216,7 +226,7 @@ def collapse(place: Place) -> Iterator[Finding]:
     """Whether one observation alone has a very high density."""
     if place.model.rows is None:
         return
-    heights = place.observations()
+    heights = place.observations(place.x)
     top = int(np.argmax(heights))
     above = float(heights[top] - np.median(heights))
     if above > _COLLAPSED:

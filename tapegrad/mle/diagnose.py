@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.curvature import SINGULAR, Finding, Place, collapse, curvature
+from tapegrad.mle.curvature import Finding, collapse, curvature, curved_ridge
 from tapegrad.mle.inference import covariance, to_unit_diagonal
 from tapegrad.mle.transforms import identity
+from tapegrad.mle.ways import SINGULAR, Place, is_ridge
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -146,6 +147,9 @@ def _bounds(place: Place) -> dict[int, Finding]:
             continue
         for i in space.coordinate[block.own].tolist():
             if (flat[i] and abs(x[i]) > _FAR_OUT) or abs(x[i]) > _OVERFLOWING:
+                if not place.result.converged and is_ridge(place, i):
+                    found[i] = curved_ridge(place.names[i])
+                    continue
                 here = np.flatnonzero(space.coordinate == i)
                 values = ", ".join(f"{place.result.names[k]} = {place.result.x[k]:.6g}" for k in here)
                 found[i] = Finding(

@@ -69,9 +69,10 @@ def fit(
 
     The optimiser uses exact derivatives. Whatever it says, the fit then takes Newton steps with the exact
     Hessian as long as they come closer to the maximum, and calls itself converged only if they end at one:
-    the gradient small relative to the curvature, and the Hessian negative definite. Standard errors come from
-    that same Hessian. An optimiser that does not arrive at a maximum begins once more from the same start, in
-    units that the curvature there gives.
+    the gradient small relative to the curvature, the Hessian negative definite, and the log-likelihood around
+    the parabola that both describe. Standard errors come from that same Hessian. From where an optimiser does
+    not arrive at a maximum, Newton's method goes on; then it begins once more from the same start, in units
+    that the curvature there gives, and only where the log-likelihood can be told from rounding.
 
     Parameters
     ----------
@@ -148,9 +149,9 @@ def fit(
         counts as outside the support, as NaN does. Errors of tapegrad itself are raised.
     StandardErrorWarning
         The Hessian is not negative definite at the end, and the message says along which parameters it is
-        not. Where the log-likelihood is found to be flat along a direction, or to level off as a parameter
-        runs to its boundary, what moves along it has no standard error (NaN), and the rest keeps those of a
-        generalised inverse; otherwise all are NaN.
+        not; or it is that of a parabola whose top is out of reach. Where the log-likelihood is found to be
+        flat along a direction, or to level off as a parameter runs to its boundary, what moves along it has
+        no standard error (NaN), and the rest keeps those of a generalised inverse; otherwise all are NaN.
     ConvergenceWarning
         The fit stopped short of a maximum. Where the function has a minimum nearby, or grows as no
         log-likelihood does, the message asks whether it is minus the log-likelihood.
@@ -200,6 +201,8 @@ def fit(
     if cov_type != "nonrobust":
         directions = None if flat is None else flat.directions
         robust = free_covariance(model, found.end.x, found.end.information, cov_type, cov_kwds, directions)
+    if flat is None and found.end.definite and not found.end.has_errors:  # the inverse would pass for one
+        robust = np.full_like(found.end.information, np.nan)
     result = _result(
         model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
     )
@@ -209,7 +212,7 @@ def fit(
         only_ends = len(result.ends) == flat.directions.shape[1]
         warn(told, ConvergenceWarning if only_ends else StandardErrorWarning)
     elif not found.converged:
-        warn(message, ConvergenceWarning if found.end.definite else StandardErrorWarning)
+        warn(message, ConvergenceWarning if found.end.has_errors else StandardErrorWarning)
     return result
 
 

@@ -256,4 +256,5 @@ def to_unit_diagonal(information: Array) -> tuple[Array, Array]:
     """``information * outer(scale, scale)`` with ones (or minus ones) on the diagonal, and `scale`."""
     diagonal = np.abs(np.diag(information))
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    return information * np.outer(scale, scale), scale
+    # One factor after the other: the product of both may overflow where the diagonal is tiny.
+    return information * scale * scale[:, None], scale

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from tapegrad.mle import optimizers
 from tapegrad.mle.climbing import NEWTON_STEPS, End, polish
 from tapegrad.mle.model import Model
-from tapegrad.mle.optimizers import INVARIANT, Counted, Objective, Run, Slice
+from tapegrad.mle.onward import onward
+from tapegrad.mle.optimizers import INVARIANT, Counted, Objective, Run, Slice, Surface
+from tapegrad.mle.rounding import Clear, is_clear
 from tapegrad.mle.rows import outer_products
 from tapegrad.mle.starts import moving_by_phase, starts
 
@@ -20,6 +22,8 @@ Watch: TypeAlias = Callable[[Array, float], None]
 
 # Ends whose values differ by less than this share are the same maximum.
 _SAME_VALUE = 1e-8
+# How much more rounding Newton's steps may meet than the search before them.
+_BEHIND_THE_WALL = 1e3
 
 
 @dataclass(frozen=True)
@@ -115,29 +119,55 @@ class Search:
     def _from(self, start: Array, value: float) -> Found:
         """The end from one start.
 
-        Where an optimiser does not arrive, the units of the parameters are to blame more often than not: it
-        begins anew in others.
+        Where an optimiser does not arrive, it may have stopped short, or at a point of inflection: Newton's
+        steps and leaps lead on. If they do not, the units of the parameters may be to blame, or rounding that
+        passes for height: it begins anew in other units, where the log-likelihood can be told from rounding.
         """
-        first = self._once(start, value, self.maxiter, scaled=False)
-        left = None if self.maxiter is None else self.maxiter - first.run.nit
-        arrived = first.end.converged or first.end.blurred
-        if arrived or first.run.stopped or self.optimizer in INVARIANT or (left is not None and left <= 0):
+        first = self._once(self.surface, start, value, self.maxiter, scaled=False)
+        if self._is_over(first):
             return first
-        second = self._once(start, value, left, scaled=True)
-        best = max(first, second, key=_height)
+        first = self._onward(self.surface, first)
+        surface = self.surface if self._is_clear(first.end) else Clear(self.surface, self.model.tape, value)
+        again = surface is not self.surface and is_clear(self.model.tape, start)
+        if self._is_over(first) or not (again or self.optimizer not in INVARIANT):
+            return first
+        left = None if self.maxiter is None else self.maxiter - first.nit
+        second = self._once(surface if again else self.surface, start, value, left, scaled=True)
+        if not self._is_over(second):
+            if again:  # along the wall, which must not keep the other parameters from their maximum
+                surface = Clear(self.surface, self.model.tape, second.end.value, _BEHIND_THE_WALL)
+            second = self._onward(surface, second, first.nit)
+        best = second if again and not first.end.arrived else max(first, second, key=_height)
         return replace(best, run=second.run if second.run.stopped else best.run, nit=first.nit + second.nit)
 
-    def _once(self, start: Array, value: float, maxiter: int | None, scaled: bool) -> Found:
+    def _is_over(self, found: Found) -> bool:
+        spent = self.maxiter is not None and found.nit >= self.maxiter
+        return found.end.arrived or found.run.stopped or spent
+
+    def _is_clear(self, end: End) -> bool:
+        return end.arrived or (np.isfinite(end.value) and is_clear(self.model.tape, end.x))
+
+    def _onward(self, surface: Surface, found: Found, spent: int = 0) -> Found:
+        """Where the way leads on from an end."""
+        left = None if self.maxiter is None else self.maxiter - found.nit - spent
+        try:
+            end, nit = onward(surface, found.end, left, partial(is_clear, self.model.tape))
+        except KeyboardInterrupt:
+            return replace(found, run=Run(found.run.nit, "interrupted", stopped=True))
+        path = found.path if end.value <= found.path[-1] else [*found.path, end.value]
+        return replace(found, end=end, nit=found.nit + nit, path=path)
+
+    def _once(self, surface: Surface, start: Array, value: float, maxiter: int | None, scaled: bool) -> Found:
         """The optimiser's run from one start, and Newton's steps."""
         outer = None if self.model.rows is None else self._outer_products
-        objective = Objective(self.surface, start, value, outer, self.watch)
+        objective = Objective(surface, start, value, outer, self.watch)
         run = optimizers.run(objective, self.optimizer, maxiter, scaled)
         try:
             # Who stops a run wants no more steps, but may see how far it came.
-            end = polish(self.surface, objective.best_x, 0 if run.stopped else NEWTON_STEPS)
+            end = polish(surface, objective.best_x, 0 if run.stopped else NEWTON_STEPS)
         except KeyboardInterrupt:
             run = Run(run.nit, "interrupted", stopped=True)
-            end = polish(self.surface, objective.best_x, 0)
+            end = polish(surface, objective.best_x, 0)
         return Found(end, run, run.nit + end.steps, objective.path)
 
     def _through(self, phases: Mapping[str, int], path: list[float]) -> tuple[Array, list[float], Run]:
