@@ -159,7 +159,7 @@ class Search:
         return replace(found, end=end, nit=found.nit + nit, path=path)
 
     def _along_the_wall(self, found: Found) -> Found:
-        """The maximum of the other parameters, with the one held that drives the log-likelihood into rounding.
+        """The maximum of the other parameters, with the one held that leads into rounding.
 
         As long as it moves as well, it is in the way of their steps.
         """
