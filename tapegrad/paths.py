@@ -194,12 +194,14 @@ class Tapes:
         """Hold a program against plain calls, or against what its tape was made of."""
 
         def run(inputs: Vector) -> Sequence[Any]:
-            late = [inputs[early:]] if early < inputs.size else None
+            late = [inputs[early:]] if has_directions else None
             found: list[Any] = executable.run(inputs[:early], copied, late, check=False)
             return found if late is None else list(found[0])
 
         _, tape = self.finished(kind)
-        early = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters[: self._given(kind)])
+        given = self._given(kind)
+        has_directions = len(tape.parameters) > given
+        early = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters[:given])
         if kind in ("value", "gradient"):
             self.trial.hold_values(self.recorded, run)
         if kind == "gradient":

@@ -152,7 +152,7 @@ def test_poisson_counts_have_no_dispersion(method: str) -> None:
         bound = poisson.logpmf(counts, counts.mean()).sum()
         assert result.llf > bound - 1e-2
         if excess < 0.0:  # no dispersion is as good as none at all
-            assert result.llf < bound + 1e-6
+            assert result.llf < bound + 1e-5  # the rounding that a search puts up with
             assert result.diagnose().kinds == ("not converged", "rising")
             assert "log_alpha falls" in str(result.diagnose())
 

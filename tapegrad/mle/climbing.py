@@ -234,10 +234,10 @@ def verdict(end: End, run: optimizers.Run, names: Sequence[str]) -> str:
 
 
 def _course(end: End, names: Sequence[str]) -> str:
-    """Where the next step leads; from a standstill, the direction that bends least."""
-    scaled, units = to_unit_diagonal(end.information)
-    weights = end.last_step / units
-    return combination(weights if weights.any() else np.linalg.eigh(scaled)[1][:, 0], units, names)
+    """The direction that bends least, in units of the parameters' sizes."""
+    sizes = 1.0 + np.abs(end.x)
+    _, vectors = np.linalg.eigh(covariance(end.information) / np.outer(sizes, sizes))
+    return combination(vectors[:, -1], sizes, names)
 
 
 def _sharpest(end: End, names: Sequence[str]) -> str:

@@ -39,6 +39,17 @@ def is_clear(tape: TracedFunction, x: Array) -> bool:
     return noise(tape, x) <= allowed(tape.value_flat(x))
 
 
+def loudest(tape: TracedFunction, x: Array) -> int:
+    """The coordinate that makes rounding grow most as it grows or falls."""
+
+    def louder(i: int) -> float:
+        step = np.zeros(x.size)
+        step[i] = 0.25 * (1.0 + abs(x[i]))
+        return max(noise(tape, x + step), noise(tape, x - step))
+
+    return max(range(x.size), key=louder)
+
+
 def allowed(value: float) -> float:
     """How much of a value may be rounding."""
     return _ALLOWED + _ALLOWED_SHARE * abs(value)

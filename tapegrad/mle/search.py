@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle import optimizers
-from tapegrad.mle.climbing import NEWTON_STEPS, End, polish
+from tapegrad.mle.climbing import NEWTON_STEPS, End, climb, polish
 from tapegrad.mle.model import Model
 from tapegrad.mle.onward import onward
 from tapegrad.mle.optimizers import INVARIANT, Counted, Objective, Run, Slice, Surface
-from tapegrad.mle.rounding import Clear, is_clear
+from tapegrad.mle.rounding import Clear, is_clear, loudest
 from tapegrad.mle.rows import outer_products
 from tapegrad.mle.starts import moving_by_phase, starts
 
@@ -23,7 +23,7 @@ Watch: TypeAlias = Callable[[Array, float], None]
 # Ends whose values differ by less than this share are the same maximum.
 _SAME_VALUE = 1e-8
 # How much more rounding Newton's steps may meet than the search before them.
-_BEHIND_THE_WALL = 1e3
+_BEHIND_THE_WALL = 30.0
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class Search:
             if again:  # along the wall, which must not keep the other parameters from their maximum
                 surface = Clear(self.surface, self.model.tape, second.end.value, _BEHIND_THE_WALL)
             second = self._onward(surface, second, first.nit)
+            second = self._along_the_wall(second) if again and not self._is_over(second) else second
         best = second if again and not first.end.arrived else max(first, second, key=_height)
         return replace(best, run=second.run if second.run.stopped else best.run, nit=first.nit + second.nit)
 
@@ -156,6 +157,19 @@ class Search:
             return replace(found, run=Run(found.run.nit, "interrupted", stopped=True))
         path = found.path if end.value <= found.path[-1] else [*found.path, end.value]
         return replace(found, end=end, nit=found.nit + nit, path=path)
+
+    def _along_the_wall(self, found: Found) -> Found:
+        """The maximum of the other parameters, with the one held that leads into rounding.
+
+        As long as it moves as well, it is in the way of their steps.
+        """
+        x = found.end.x
+        moving = np.delete(np.arange(x.size), loudest(self.model.tape, x))
+        piece = Slice(self.surface, x, moving)
+        end = climb(piece, x[moving]) if moving.size else None
+        if end is None or not end.value >= found.end.value:
+            return found
+        return replace(found, end=polish(self.surface, piece.whole(end.x), 0), nit=found.nit + end.steps)
 
     def _once(self, surface: Surface, start: Array, value: float, maxiter: int | None, scaled: bool) -> Found:
         """The optimiser's run from one start, and Newton's steps."""

@@ -110,7 +110,7 @@ class Place:
                 return heights if len(heights) > _SEEN else None
             if one.height < heights[-1].height - heights[-1].blur - one.blur:
                 return None
-            if one.blur > _HIDDEN * allowed(one.height):
+            if one.blur > max(_HIDDEN * allowed(one.height), heights[-1].blur):
                 break
             heights.append(one)
         return heights
