@@ -315,7 +315,9 @@ def _computed(density: Density, points: tuple[Array, ...]) -> dict[What, Array]:
         found[name,] = column
     for i, name in enumerate(names):
         direction = tuple(np.full(x.size, float(i == j)) for j, x in enumerate(free))
-        for other, column in zip(names[i:], tape.hvp(free, direction)[i:], strict=True):
+        # Beyond the range of doubles there may be NaN, which is left out.
+        columns = tape.unravel(tape.hvp_flat(tape.ravel(free), tape.ravel(direction)))
+        for other, column in zip(names[i:], columns[i:], strict=True):
             found[name, other] = column
     return found
 

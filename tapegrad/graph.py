@@ -18,6 +18,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from scipy import special
 
+from tapegrad.derive.rules import vjp
+from tapegrad.ops.registry import FLOAT, Op, Recordable
+
 Number: TypeAlias = Any  # a float for a scalar, a float64 array for anything else
 Operand: TypeAlias = Any  # a Value, or a constant: whatever NumPy makes a number or an array of
 Rule: TypeAlias = Callable[..., Number]  # how the gradient of a result goes back to one operand
@@ -106,7 +109,7 @@ def _wins(x: Number, y: Number) -> Number:
     return (x > y) + 0.5 * (x == y)
 
 
-class Value:
+class Value(Recordable):
     """A number or an array in the computation, with the gradient of the result with respect to it.
 
     Parameters
@@ -263,6 +266,27 @@ class Value:
             known = ", ".join(sorted(known.__name__ for known in _FUNCTIONS))
             raise TypeError(f"no graph rule for {function.__name__}; expected a ufunc or one of {known}")
         return _FUNCTIONS[function](*args, **kwargs)
+
+    # The ops of tapegrad itself, which `tapegrad.stats` is written with, bring rules of their own.
+
+    def apply(self, op: Op, args: tuple[Operand, ...], attrs: dict[str, Any]) -> Any:
+        """One of tapegrad's ops, of which at least one argument is a node."""
+        inputs = tuple(map(_data, args))
+        out = op.kernel(*inputs, **attrs)
+
+        def back(g: Number) -> None:
+            for i, operand in enumerate(args):
+                if isinstance(operand, Value) and op.differentiable(i):
+                    _send(operand, vjp(op, i, g, out, inputs, attrs, False))
+
+        nodes = tuple(operand for operand in args if isinstance(operand, Value))
+        return Value(out, nodes, back) if op.gives == FLOAT else out
+
+    def plain(self) -> Number:
+        """The number or the array."""
+        return self.data
+
+    decide = plain
 
     def backward(self) -> None:
         """Set `grad`, on this node and every node it depends on, to the gradient of this scalar node.
