@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Final, NamedTuple
 
 
@@ -34,7 +35,9 @@ class Worst(NamedTuple):
 
 
 # Each part of the table, by its title.
-PARTS: Final[dict[str, Callable[[], Iterable[Worst]]]] = {}
+PARTS: Final[dict[str, Callable[[], Iterable[Worst]]]] = {
+    "Elementwise ops": lambda: import_module("benchmarks.accuracy_ops").elementwise_ops(),
+}
 
 
 def print_accuracy() -> int:

@@ -46,16 +46,15 @@ def _product(x: Any, p: Any, power_of_x: Any, factors: tuple[Any, ...], out: Any
         product = np.multiply(product, factor, out=out)
         if i + 1 < len(factors):  # nothing is lost where the last product alone leaves the range
             low, high = _sizes(factor)
-            # With 0, a product is 0 come what may.
-            least, most = least * (low if low > 0.0 else _least_but_0(factor)), most * high
+            if low == 0.0:  # with which a product is 0, come what may
+                low = _least_but_0(factor) if high > 0.0 else np.inf
+            least, most = least * low, most * high
     return product
 
 
 def _least_but_0(numbers: Any) -> Any:
     size = np.abs(numbers)
-    return (
-        np.minimum.reduce(size, axis=None, initial=np.inf, where=size != 0.0) if np.any(numbers) else np.inf
-    )
+    return np.minimum.reduce(np.where(size == 0.0, np.inf, size), axis=None)
 
 
 def _with_care(x: Any, p: Any, product: Any, factors: tuple[Any, ...]) -> Any:
