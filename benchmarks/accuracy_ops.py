@@ -29,7 +29,6 @@ LARGEST, SMALLEST = (
     1e-290,
 )  # beyond the one there is no derivative, below the other doubles lose digits
 FEW, NOT_SO_FEW, MANY = 60, 500, 2200  # digits; differences lose most of them
-ROUNDED: Final = "of rounding the argument of the exponential"
 
 
 class Reference(NamedTuple):
@@ -224,8 +223,6 @@ UNARY: Final[dict[str, Reference]] = {
         mp.digamma,
         _digamma_like,
         lambda n, x: mp.psi(n, x),
-        {0: 1e-10, 1: 1e-10, 2: 1e-10, 3: 1e-10},
-        "SciPy's zeta at negative arguments, and zeros",
     ),
     "erf": Reference(mp.erf, slopes=_erf_slope),
     "erfc": Reference(mp.erfc, slopes=lambda n, x: _erf_slope(n, x, -1)),
@@ -241,15 +238,11 @@ UNARY: Final[dict[str, Reference]] = {
         mp.gamma,
         lambda x: -20.0 < x < 170.0 and _digamma_like(x),
         _gamma_slope,
-        {0: 1e-11, 1: 1e-11, 2: 1e-11, 3: 1e-11},
-        "SciPy's gamma function, and zeros of derivatives",
     ),
     "gammaln": Reference(
         mp.loggamma,
         lambda x: _digamma_like(x) and abs(x) > 1e-307,
         lambda n, x: mp.psi(n - 1, x) if n else mp.re(mp.loggamma(x)),
-        {0: 1e-11, 1: 1e-11, 2: 1e-11, 3: 1e-11},
-        "SciPy's functions next to their zeros",
     ),
     "gaussian": Reference(lambda x: mp.exp(-x * x), _at_most(1e3)),
     "log": Reference(mp.log, _positive),
@@ -283,12 +276,11 @@ UNARY: Final[dict[str, Reference]] = {
 BINARY: Final[dict[str, Reference]] = {
     "add": Reference(lambda x, y: x + y),
     "arctan2": Reference(mp.atan2),
+    # Further out its own value overflows, or 1 / (x y) hides what is left of the mixed derivatives.
     "beta": Reference(
         mp.beta,
         lambda x, y: min(x, y) > 0.1 and max(x, y) < 1e3,
         _beta_slope,
-        {0: 1e-11, 1: 1e-11, 2: 1e-11, 3: 1e-11},
-        "SciPy's beta function; further out its own value overflows, or 1 / (x y) hides what is left",
     ),
     "betaln": Reference(
         mp.beta,
