@@ -130,7 +130,8 @@ def _gated_div(ct: Any, y: Any, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(y)))
     np.divide(ct, y, out=out)
-    return write_where(np.equal(ct, 0.0), 0.0, out, out)
+    total = np.vdot(out, out)  # which is NaN if there is one
+    return out if total == total else write_where(np.equal(ct, 0.0), 0.0, out, out)
 
 
 def _gated_div_slope(i: int, moving: Any, out: Any, ct: Any, y: Any) -> Any:
