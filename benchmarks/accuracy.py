@@ -36,6 +36,7 @@ class Worst(NamedTuple):
 
 # Each part of the table, by its title.
 PARTS: Final[dict[str, Callable[[], Iterable[Worst]]]] = {
+    "Elementwise ops": lambda: import_module("benchmarks.accuracy_ops").elementwise_ops(),
     "Log-densities": lambda: import_module("benchmarks.accuracy_densities").densities(),
 }
 

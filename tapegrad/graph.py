@@ -104,6 +104,12 @@ def _compare(ufunc: np.ufunc, forward: Callable[..., Any]) -> Callable[..., Any]
     return op
 
 
+def _times_power(g: Number, x: Number, p: Number) -> Number:
+    """g * x**p in two steps: x**p alone can leave the range of floats."""
+    half = np.rint(0.5 * p)
+    return g * x**half * x ** (p - half)
+
+
 def _wins(x: Number, y: Number) -> Number:
     """1 where x > y, 0 where x < y, and one half where they tie."""
     return (x > y) + 0.5 * (x == y)
@@ -149,15 +155,15 @@ class Value(Recordable):
         self.back = back
 
     exp = _unary(np.exp, lambda g, x, y: g * y)
-    expm1 = _unary(np.expm1, lambda g, x, y: g * (y + 1.0))
+    expm1 = _unary(np.expm1, lambda g, x, y: g * np.exp(x))
     log = _unary(np.log, lambda g, x, y: g / x)
     log1p = _unary(np.log1p, lambda g, x, y: g / (1.0 + x))
     sqrt = _unary(np.sqrt, lambda g, x, y: 0.5 * g / y)
     square = _unary(np.square, lambda g, x, y: 2.0 * g * x)
     sin = _unary(np.sin, lambda g, x, y: g * np.cos(x))
     cos = _unary(np.cos, lambda g, x, y: -g * np.sin(x))
-    tanh = _unary(np.tanh, lambda g, x, y: g * (1.0 - y * y))
-    sigmoid = _unary(special.expit, lambda g, x, y: g * y * (1.0 - y))
+    tanh = _unary(np.tanh, lambda g, x, y: g / np.cosh(x) / np.cosh(x))
+    sigmoid = _unary(special.expit, lambda g, x, y: g * y * special.expit(-x))
     gammaln = _unary(special.gammaln, lambda g, x, y: g * special.digamma(x))
     __abs__ = _unary(np.absolute, lambda g, x, y: g * np.sign(x))
     __neg__ = _unary(np.negative, lambda g, x, y: -g)
@@ -172,7 +178,7 @@ class Value(Recordable):
         np.power,
         operator.pow,
         # The exponent is y - 1, but 0 where y is 0: the derivative there is 0, also at x = 0.
-        lambda g, x, y, z: g * y * x ** (y - (y != 0)),
+        lambda g, x, y, z: _times_power(g * y, x, y - (y != 0)),
         lambda g, x, y, z: g * special.xlogy(z, x),
     )
     logaddexp = _binary(

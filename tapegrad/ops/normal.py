@@ -118,11 +118,13 @@ def _in_powers(n: int) -> dict[tuple[int, int], int]:
     return found
 
 
-def _mills(x: Any) -> Any:
+def _mills(x: Any, out: Any = None) -> Any:
     """The density by the distribution function."""
     # By erfcx, which keeps its digits where both are 0, and is infinite where the density is all but 0.
-    found = (2.0 / SQRT_2PI) / special.erfcx(-SQRT_HALF * x)
-    return np.where(x > 30.0, _normal_density(x), found) if np.any(x > 30.0) else found
+    found = special.erfcx(np.multiply(x, -SQRT_HALF, out=out), out=out)
+    found = np.divide(2.0 / SQRT_2PI, found, out=out)
+    right = np.greater(x, 30.0)
+    return written(np.where(right, _normal_density(x), found), out) if right.any() else found
 
 
 def _by_powers(n: int, x: Any) -> Any:
@@ -163,6 +165,8 @@ def _slope(n: int, x: Any) -> Any:
 
 
 def _log_ndtr_slope(n: Any, x: Any, out: Any = None) -> Any:
+    if np.ndim(n) == 0 and n == 1.0:
+        return _mills(x, out)
     return written(_slope(order_of(n, 1), np.asarray(x, dtype=float)), out)
 
 

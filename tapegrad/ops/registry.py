@@ -369,4 +369,4 @@ def of_order(name: str, kernel: Callable[..., Any], *partials: Partial, argument
 
 def order_of(n: Any, least: int) -> int:
     """The order that stands in the first input of an op."""
-    return max(int(np.ravel(n)[0]), least)
+    return max(int(n if np.ndim(n) == 0 else np.ravel(n)[0]), least)

@@ -46,16 +46,15 @@ def _product(x: Any, p: Any, power_of_x: Any, factors: tuple[Any, ...], out: Any
         product = np.multiply(product, factor, out=out)
         if i + 1 < len(factors):  # nothing is lost where the last product alone leaves the range
             low, high = _sizes(factor)
-            # With 0, a product is 0 come what may.
-            least, most = least * (low if low > 0.0 else _least_but_0(factor)), most * high
+            if low == 0.0:  # with which a product is 0, come what may
+                low = _least_but_0(factor) if high > 0.0 else np.inf
+            least, most = least * low, most * high
     return product
 
 
 def _least_but_0(numbers: Any) -> Any:
     size = np.abs(numbers)
-    return (
-        np.minimum.reduce(size, axis=None, initial=np.inf, where=size != 0.0) if np.any(numbers) else np.inf
-    )
+    return np.minimum.reduce(np.where(size == 0.0, np.inf, size), axis=None)
 
 
 def _with_care(x: Any, p: Any, product: Any, factors: tuple[Any, ...]) -> Any:
@@ -131,7 +130,8 @@ def _gated_div(ct: Any, y: Any, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.broadcast_shapes(np.shape(ct), np.shape(y)))
     np.divide(ct, y, out=out)
-    return write_where(np.equal(ct, 0.0), 0.0, out, out)
+    total = np.vdot(out, out)  # which is NaN if there is one
+    return out if total == total else write_where(np.equal(ct, 0.0), 0.0, out, out)
 
 
 def _gated_div_slope(i: int, moving: Any, out: Any, ct: Any, y: Any) -> Any:

@@ -1,0 +1,27 @@
+"""A smaller version of ``python -m benchmarks --accuracy``: the ops and their derivatives against mpmath."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.accuracy_ops import BINARY, UNARY, WITHIN, rows_of
+from tapegrad.ops import OPS
+from tapegrad.ops.registry import Elementwise, broadcast
+
+
+def test_every_differentiable_elementwise_op_has_a_reference():
+    ops = {op.name for op in OPS.values() if op.shape is broadcast and (op.domain or op.rule)}
+    missing = {name for name in ops if OPS[name].rule is not None} - {*UNARY, *BINARY, *WITHIN}
+    assert missing <= {"add_n", "where"}  # linear
+
+
+def test_no_reference_is_left_over():
+    assert {*UNARY, *BINARY, *WITHIN} <= OPS.keys()
+    assert all(isinstance(OPS[name].rule, Elementwise) for name in UNARY if name != "relu")
+
+
+@pytest.mark.parametrize("name", [*UNARY, *BINARY])
+def test_derivatives_of_an_op_over_the_range_of_doubles(name):
+    share = 6 if name in UNARY else 24
+    broken = [row for row in rows_of(name, {**UNARY, **BINARY}[name], share) if not row.error <= row.bound]
+    assert not broken
