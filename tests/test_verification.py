@@ -446,6 +446,6 @@ def test_a_fit_that_begins_on_a_branch_that_holds_there_alone_says_so() -> None:
         pytest.warns(
             tg.BranchWarning, match=r"at .*: `if lam == 0.0:`: the derivative is that of the branch"
         ),
-        pytest.warns(tg.StandardErrorWarning, match="in lam"),
+        pytest.warns(tg.StandardErrorWarning, match="along lam"),
     ):
         tg.fit(lambda mu, lam: box_cox(lam) - mu**2, dict(mu=0.5, lam=0.0), "bfgs")
