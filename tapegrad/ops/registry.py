@@ -292,7 +292,7 @@ def register(op: Op) -> Op:
     if op.name in OPS:
         raise ValueError(f"op {op.name!r} is declared twice")
     if op.shape is broadcast:
-        arity_of(op)
+        arity_of(op)  # which must be told
     OPS[op.name] = op
     for function in op.numpy:
         NUMPY[function] = op
