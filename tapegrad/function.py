@@ -295,7 +295,7 @@ class TracedFunction:
             )
         else:
             matrix = self.hessian_flat(vector)
-        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp")
+        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp", 3)
         return matrix
 
     def hessian_flat(self, vector: Vector) -> Vector:

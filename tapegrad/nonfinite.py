@@ -54,13 +54,15 @@ def warn_nan(
     warnings.warn(message, NonFiniteWarning, stacklevel=stacklevel + 1)
 
 
-def warn_nan_matrix(what: str, path: Path, vector: Vector, matrix: Any, kind: str) -> None:
+def warn_nan_matrix(
+    what: str, path: Path, vector: Vector, matrix: Any, kind: str, stacklevel: int = 2
+) -> None:
     """The same for a matrix that products with unit vectors make, by its first column that holds NaN."""
     if not isinstance(matrix, np.ndarray):
         matrix = matrix.toarray() if has_nan(matrix.data) else np.empty((0, 0))
     if has_nan(matrix):
         column = int(np.argmax(np.isnan(matrix).any(axis=0)))
-        warn_nan(what, path, vector, 3, kind, np.eye(matrix.shape[1])[column])
+        warn_nan(what, path, vector, stacklevel + 1, kind, np.eye(matrix.shape[1])[column])
 
 
 def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector | None) -> Explanation:

@@ -6,17 +6,15 @@ handed in when it runs, so that one tape serves many threads, and pickles.
 
 from __future__ import annotations
 
-import inspect
 import linecache
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT, OPS, Attrs, Aval, Op, Shape, broadcast
+from tapegrad.ops.registry import BOOL, FLOAT, INT, OPS, Attrs, Aval, Op, Shape, arity_of, broadcast
 
 SCALAR = Aval((), FLOAT)
 LISTED = 200
@@ -223,7 +221,7 @@ def _verify_entry(tape: Tape, entry: Entry, written: set[int], constants: Mappin
 
 def _verify_call(op: Op, avals: Sequence[Aval], attrs: Attrs, values: Sequence[Any]) -> None:
     """Check that an op takes such inputs and such attributes; `values` has those of constants, else None."""
-    if not avals or (op.shape is broadcast and _arity(op) not in (None, len(avals))):
+    if not avals or (op.shape is broadcast and len(avals) not in arity_of(op)):
         raise TapeError(f"the op does not take {len(avals)} inputs")
     for i, aval in enumerate(avals):
         takes = op.takes_at(i)
@@ -238,17 +236,6 @@ def _verify_call(op: Op, avals: Sequence[Aval], attrs: Attrs, values: Sequence[A
     shapes = [aval.shape for aval in avals]
     if op.fits is not None and not op.fits(shapes, values, **dict(attrs)):
         raise TapeError(f"the op does not take shapes {shapes}")
-
-
-@cache
-def _arity(op: Op) -> int | None:
-    """How many inputs the kernel of an elementwise op takes; None is any number."""
-    if isinstance(op.kernel, np.ufunc):
-        return op.kernel.nin
-    parameters = inspect.signature(op.kernel).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return None
-    return len([p for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD and p.name != "out"])
 
 
 # The listing ------------------------------------------------------------------------------------------------

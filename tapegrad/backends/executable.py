@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tapegrad.backends.numpy_ import Compiled
-from tapegrad.backends.replay import Broken, Workspace
+from tapegrad.backends.replay import Broken, Workspace, located
 from tapegrad.tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +39,10 @@ class AnyWorkspace(Protocol):
 
 class Program(Protocol):
     """A tape made ready by a backend, for any data."""
+
+    @property
+    def tape(self) -> Tape:
+        """The tape itself."""
 
     def workspace(self, data: Mapping[int, Any]) -> AnyWorkspace:
         """Room for one thread to run the tape on the values of its data slots."""
@@ -99,7 +103,10 @@ class Executable:
             workspace = self._idle.pop()
         except IndexError:
             workspace = self._program.workspace(self._data)
-        workspace.run(inputs)
+        try:
+            workspace.run(inputs)
+        except IndexError as error:
+            raise located(error, self._program.tape, inputs, self._data) from None
         broken = workspace.broken() if check and self._has_guards else None
         if broken is not None:
             result: Any = broken

@@ -41,6 +41,19 @@ def evaluate(
     only : iterable of int, optional
         The slots that are wanted: the values of others are dropped after their last use.
     """
+    values = _leaves(tape, theta, data)
+    dead = {} if only is None else _dead_after(tape, only)
+    with np.errstate(all="ignore"):
+        for op, inputs, output, attrs, _ in tape.entries:
+            values[output] = apply(op, [values[slot] for slot in inputs], attrs)
+            if output in dead:
+                for slot in dead[output]:
+                    values[slot] = None
+    return values
+
+
+def _leaves(tape: Tape, theta: Array, data: Mapping[int, Any]) -> list[Any]:
+    """The values of the leaves, and None for all other slots."""
     values: list[Any] = [None] * len(tape.avals)
     start = 0
     for slot in tape.parameters:
@@ -51,13 +64,6 @@ def evaluate(
         values[slot] = data[slot]
     for slot, value in tape.constants:
         values[slot] = value
-    dead = {} if only is None else _dead_after(tape, only)
-    with np.errstate(all="ignore"):
-        for op, inputs, output, attrs, _ in tape.entries:
-            values[output] = apply(op, [values[slot] for slot in inputs], attrs)
-            if output in dead:
-                for slot in dead[output]:
-                    values[slot] = None
     return values
 
 
@@ -112,6 +118,24 @@ class Broken(NamedTuple):
 
     place: int
     value: Any
+
+
+def located(error: IndexError, tape: Tape, inputs: Array, data: Mapping[int, Any]) -> IndexError:
+    """The error of a replay that met an index that does not exist, with the entry and its line.
+
+    No trace records such an index: a stored tape can, from numbers that nobody knows before it runs.
+    """
+    theta = np.zeros(sum(size_of(tape.avals[slot].shape) for slot in tape.parameters))
+    theta[: inputs.size] = inputs  # which may lack the late leaves
+    values = _leaves(tape, theta, data)
+    with np.errstate(all="ignore"):
+        for op, slots, output, attrs, source in tape.entries:
+            try:
+                values[output] = apply(op, [values[slot] for slot in slots], attrs)
+            except IndexError as found:
+                where = "" if source is None else f" at {source}: `{source.text}`"
+                return IndexError(f"{found}, in %{output} = {op.name}{where}")
+    return error
 
 
 # A scalar step reads two cells and writes one: (function, output, left, right).

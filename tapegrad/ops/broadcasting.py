@@ -13,6 +13,7 @@ from scipy import sparse
 
 from tapegrad.ops.attributes import Kind, is_axes, is_flag, is_shape
 from tapegrad.ops.registry import (
+    ANY_NUMBER,
     Linear,
     Op,
     Products,
@@ -169,6 +170,7 @@ add_n = register(
         Linear(lambda i, ct, *terms: unbroadcast(ct, shape_of(terms[i]))),
         scalar=lambda *terms: reduce(operator.add, terms),
         python=" + ",
+        arity=ANY_NUMBER,
         samples=(
             ((1.5, 2.0, -0.3), {}),
             ((_ROW, 3.0, _TABLE, np.array([[1.0], [2.0]])), {}),

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Elementwise, Op, broadcast, register
 from tapegrad.ops.special import digamma, polygamma
@@ -130,30 +131,10 @@ def _rest_gain(order: int, x: Any, a: Any) -> Any:
     return _chosen(near, far, x, a)
 
 
-_ORDERS = 100  # of derivatives that anybody takes
-
-
-def _by_order(kernel: Kernel) -> Kernel:
-    """A kernel whose first argument is the order of a derivative, which is one number almost always."""
-
-    def of_any_order(order: Any, *operands: Any, out: Any = None) -> Any:
-        if np.ndim(order) == 0:
-            return kernel(int(order), *operands, out)
-        value: Any = np.nan
-        for n in set(np.ravel(order).tolist()):
-            if 0.0 <= n < _ORDERS and float(n).is_integer():
-                value = np.where(np.equal(order, n), kernel(int(n), *operands, None), value)
-        return _given(value + np.zeros(np.shape(order)), out)
-
-    return of_any_order
-
-
-@_by_order
 def _gamma_rest(order: int, x: Any, out: Any = None) -> Any:
     return _given(_rest(order, x), out)
 
 
-@_by_order
 def _gamma_rest_gain(order: int, x: Any, a: Any, out: Any = None) -> Any:
     return _given(_rest_gain(order, x, a), out)
 
@@ -162,36 +143,20 @@ X = np.array([0.4, 3.0, 40.0])
 A = np.array([2.0, 0.0, 5.0])
 
 # log Gamma(x) - (x log(x) - x + log(2 pi) / 2), and its derivatives.
-gamma_rest: Op = register(
-    Op(
-        "gamma_rest",
-        _gamma_rest,
-        broadcast,
-        Elementwise((None, lambda out, order, x: gamma_rest(order + 1.0, x))),
-        samples=(((0.0, 1.5), {}), ((0.0, X), {}), ((1.0, X[:, None]), {}), ((2.0, 20.0 * X), {})),
-    )
+gamma_rest: Op = of_order(
+    "gamma_rest",
+    _gamma_rest,
+    lambda out, order, x: gamma_rest(order + 1.0, x),
+    samples=((0.0, 1.5), (0.0, X), (1.0, X[:, None]), (2.0, 20.0 * X)),
 )
 
 # The same at x + a less that at x.
-gamma_rest_gain: Op = register(
-    Op(
-        "gamma_rest_gain",
-        _gamma_rest_gain,
-        broadcast,
-        Elementwise(
-            (
-                None,
-                lambda out, order, x, a: gamma_rest_gain(order + 1.0, x, a),
-                lambda out, order, x, a: gamma_rest(order + 1.0, x + a),
-            )
-        ),
-        samples=(
-            ((0.0, 1.5, 3.0), {}),
-            ((0.0, X, A), {}),
-            ((1.0, X[:, None], A), {}),
-            ((2.0, 20.0 * X, 4.0), {}),
-        ),
-    )
+gamma_rest_gain: Op = of_order(
+    "gamma_rest_gain",
+    _gamma_rest_gain,
+    lambda out, order, x, a: gamma_rest_gain(order + 1.0, x, a),
+    lambda out, order, x, a: gamma_rest(order + 1.0, x + a),
+    samples=((0.0, 1.5, 3.0), (0.0, X, A), (1.0, X[:, None], A), (2.0, 20.0 * X, 4.0)),
 )
 
 
@@ -211,7 +176,6 @@ def _log_poch(x: Any, a: Any, out: Any = None) -> Any:
     return _given(_chosen(lambda x, a: _difference(special.gammaln, x, a), _log_poch_far, x, a), out)
 
 
-@_by_order
 def _polygamma_gain(n: int, x: Any, a: Any, out: Any = None) -> Any:
     if isinstance(x, float) and isinstance(a, float) and 1e-100 < x < FAR and n == 0 and out is None:
         return special.digamma(x + a) - special.digamma(x)
@@ -226,25 +190,12 @@ def _polygamma_gain(n: int, x: Any, a: Any, out: Any = None) -> Any:
 
 
 # polygamma(n, x + a) - polygamma(n, x), of which n = 0 is the digamma function.
-polygamma_gain: Op = register(
-    Op(
-        "polygamma_gain",
-        _polygamma_gain,
-        broadcast,
-        Elementwise(
-            (
-                None,
-                lambda out, n, x, a: polygamma_gain(n + 1.0, x, a),
-                lambda out, n, x, a: polygamma(n + 1.0, x + a),
-            )
-        ),
-        samples=(
-            ((0.0, 1.5, 3.0), {}),
-            ((0.0, X, A), {}),
-            ((1.0, X[:, None], A), {}),
-            ((1.0, 20.0 * X, 4.0), {}),
-        ),
-    )
+polygamma_gain: Op = of_order(
+    "polygamma_gain",
+    _polygamma_gain,
+    lambda out, n, x, a: polygamma_gain(n + 1.0, x, a),
+    lambda out, n, x, a: polygamma(n + 1.0, x + a),
+    samples=((0.0, 1.5, 3.0), (0.0, X, A), (1.0, X[:, None], A), (1.0, 20.0 * X, 4.0)),
 )
 
 # log Gamma(x + a) - log Gamma(x): the logarithm of the rising factorial x (x + 1) ... (x + a - 1), which is

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.elementwise import exp, square
+from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import Gate, Op, elementwise, of_order, order_of, written
+from tapegrad.ops.registry import Gate, Op, elementwise, written
 
 PROBABILITY = (0.1, 0.9)
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -83,15 +84,15 @@ def _integral(n: int, x: Any) -> Any:
     return found
 
 
-def _erfcx_integral(n: Any, x: Any, out: Any = None) -> Any:
-    return written(_integral(order_of(n, 0), np.asarray(x, dtype=float)), out)
+def _erfcx_integral(n: int, x: Any, out: Any = None) -> Any:
+    return written(_integral(n, np.asarray(x, dtype=float)), out)
 
 
 erfcx_integral: Op = of_order(
     "erfcx_integral",
     _erfcx_integral,
     (-2.0, lambda out, n, x: n + 1.0, lambda out, n, x: erfcx_integral(n + 1.0, x)),
-    arguments=(np.array([-1.5, 0.3, 1.2, 4.0]),),
+    samples=tuple((order, np.array([-1.5, 0.3, 1.2, 4.0])) for order in (1.0, 2.0)),
 )
 erfcx = elementwise("erfcx", special.erfcx, (-2.0, lambda out, x: erfcx_integral(1.0, x)))
 
@@ -164,16 +165,17 @@ def _slope(n: int, x: Any) -> Any:
     return found
 
 
-def _log_ndtr_slope(n: Any, x: Any, out: Any = None) -> Any:
-    if np.ndim(n) == 0 and n == 1.0:
+def _log_ndtr_slope(n: int, x: Any, out: Any = None) -> Any:
+    if n == 1:
         return _mills(x, out)
-    return written(_slope(order_of(n, 1), np.asarray(x, dtype=float)), out)
+    return written(_slope(n, np.asarray(x, dtype=float)), out)
 
 
 log_ndtr_slope: Op = of_order(
     "log_ndtr_slope",
     _log_ndtr_slope,
     lambda out, n, x: log_ndtr_slope(n + 1.0, x),
-    arguments=(np.array([-12.0, -3.0, 0.3, 2.0]),),
+    samples=tuple((order, np.array([-12.0, -3.0, 0.3, 2.0])) for order in (1.0, 2.0)),
+    least=1,
 )
 log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x))

@@ -7,14 +7,19 @@ other ops, so the same rule works on numbers, on arrays, and on anything `Record
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.ops.attributes import Kind
+
+ANY_NUMBER = range(1, sys.maxsize)  # of inputs
 
 FLOAT: np.dtype[Any] = np.dtype(np.float64)
 BOOL: np.dtype[Any] = np.dtype(np.bool_)
@@ -166,6 +171,9 @@ class Op:
         ``shape(*input_shapes, **attrs)`` gives the output's shape.
     attrs : mapping of str to callable
         The attributes that the op takes, each with what it may be, see `tapegrad.ops.attributes`.
+    arity : range or None
+        The numbers of inputs that an elementwise op takes. None: as many as its rule has partials, or as the
+        signature of the kernel says, see `arity_of`.
     fits : callable or None
         ``fits(shapes, values, **attrs)``: whether the kernel takes inputs of these shapes and, where they
         are constants, values (None elsewhere). For `verify`, where the shape rule trusts that its caller has
@@ -217,6 +225,7 @@ class Op:
     python: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()
     attrs: Mapping[str, Kind] = field(default_factory=dict, repr=False)
+    arity: range | None = None
     fits: Callable[..., bool] | None = None
     samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = field(default=(), repr=False)
     domain: tuple[tuple[float, float], ...] = ()
@@ -282,10 +291,29 @@ def register(op: Op) -> Op:
     """Enter `op` in the table, and under the NumPy functions it stands for."""
     if op.name in OPS:
         raise ValueError(f"op {op.name!r} is declared twice")
+    if op.shape is broadcast:
+        arity_of(op)  # which must be told
     OPS[op.name] = op
     for function in op.numpy:
         NUMPY[function] = op
     return op
+
+
+@cache
+def arity_of(op: Op) -> range:
+    """The numbers of inputs that an elementwise op takes; others have a shape rule that refuses them."""
+    if op.arity is not None:
+        return op.arity
+    if isinstance(op.rule, Elementwise):
+        count = len(op.rule.partials)
+    elif isinstance(op.kernel, np.ufunc):
+        count = op.kernel.nin
+    else:
+        parameters = inspect.signature(op.kernel).parameters.values()
+        if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+            raise ValueError(f"op {op.name!r} does not say how many inputs it takes: declare its `arity`")
+        count = len([p for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD and p.name != "out"])
+    return range(count, count + 1)
 
 
 def implements(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
@@ -355,18 +383,3 @@ def elementwise(
         domain=ranges,
     )
     return register(op)
-
-
-def of_order(name: str, kernel: Callable[..., Any], *partials: Partial, arguments: tuple[Any, ...]) -> Op:
-    """Declare an elementwise op of which the first input is a whole number, its order, as a float.
-
-    Derivatives raise the order; users have no name for the op. The test table runs it at `arguments`, at the
-    orders 1 and 2.
-    """
-    samples: tuple[Any, ...] = tuple(((order, *arguments), {}) for order in (1.0, 2.0))
-    return register(Op(name, kernel, broadcast, Elementwise((None, *partials)), samples=samples))
-
-
-def order_of(n: Any, least: int) -> int:
-    """The order that stands in the first input of an op."""
-    return max(int(n if np.ndim(n) == 0 else np.ravel(n)[0]), least)

@@ -18,6 +18,7 @@ from tapegrad.ops.shaping import shape_of
 # the product can leave the range of doubles where the whole does not. The power itself is an input as well,
 # of which there is no derivative: so it is there once for all that are multiplied with it.
 
+_MOST = 32  # inputs: a derivative in x has one more
 _TINY, _HUGE = np.finfo(float).tiny, np.finfo(float).max
 
 
@@ -113,8 +114,9 @@ def _register_times_power(name: str, kernel: Any, masks: bool) -> Op:
         ((single(2.0), single(3.0), single(8.0), np.float64(1.5), np.float64(0.3)), {}),
         ((row, single(2.0), row**2, np.float64(2.0), np.array([1.0, -2.0, 0.5])), {}),
     )
-    rule_of_all = Products(rule, vjp, arguments=(0, 1, *range(3, 10)))
-    op = Op(name, kernel, broadcast, rule_of_all, masks=masks, samples=samples)
+    rule_of_all = Products(rule, vjp, arguments=(0, 1, *range(3, _MOST)))
+    arity = range(4, _MOST + 1)  # with one factor at least
+    op = Op(name, kernel, broadcast, rule_of_all, masks=masks, arity=arity, samples=samples)
     return register(op)
 
 

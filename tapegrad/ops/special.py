@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.elementwise import POSITIVE, both_shares, cbrt, exp2, expm1, log, log1p
+from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, of_order, order_of, written
+from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, written
 
 # scipy.special has ufuncs of its own for these.
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
@@ -69,8 +70,8 @@ def _step_far(n: int, x: Any, h: Any) -> Any:
     return total
 
 
-def _polygamma_step(n: Any, x: Any, h: Any, out: Any = None) -> Any:
-    order, start = order_of(n, 0), np.asarray(x, dtype=float)
+def _polygamma_step(order: int, x: Any, h: Any, out: Any = None) -> Any:
+    start = np.asarray(x, dtype=float)
     ordinary = (start > 0.0) & (np.asarray(h) >= 0.0) & np.isfinite(h)
     x, h = np.where(ordinary, start, 1.0), np.where(ordinary, h, 1.0)
     total: Any = 0.0
@@ -94,7 +95,7 @@ polygamma_step: Op = of_order(
     _polygamma_step,
     lambda out, n, x, h: polygamma_step(n + 1.0, x, h),
     lambda out, n, x, h: polygamma(n + 1.0, x + h),
-    arguments=(np.array([0.3, 2.0, 40.0]), np.array([1.5, 0.01, 3.0])),
+    samples=tuple((n, np.array([0.3, 2.0, 40.0]), np.array([1.5, 0.01, 3.0])) for n in (1.0, 2.0)),
 )
 beta = elementwise(
     "beta",
