@@ -131,7 +131,7 @@ def _convergence(result: "FitResult") -> Iterator[Finding]:
 
 
 def _ends(place: Place) -> dict[int, Finding]:
-    """The free coordinates that are at an end, with what to say of each; where there is a maximum, none is."""
+    """The free coordinates at an end, with what to say of each: none where there is a maximum."""
     return {} if place.result.converged else _edges(place) | _bounds(place)
 
 
