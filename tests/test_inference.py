@@ -18,6 +18,7 @@ from tapegrad.mle import (
     wald_test,
 )
 from tapegrad.mle.inference import is_definite, to_unit_diagonal, why_not_definite
+from tapegrad.mle.optimizers import is_finite
 from tapegrad.mle.simulation import expected_information
 from tapegrad.mle.transforms import correlation, unit
 from tapegrad.stats import bernoulli, expon, norm, poisson
@@ -41,6 +42,13 @@ def result() -> FitResult:
 
 
 # Published numbers ------------------------------------------------------------------------------------------
+
+
+def test_large_numbers_are_finite_without_a_warning() -> None:
+    assert is_finite(1.0, np.array([1e200, 1.0]))
+    assert not is_finite(1.0, np.array([1e200, np.inf]))
+    assert not is_finite(1.0, np.array([1e200, np.nan]))
+    assert not is_finite(-np.inf, np.array([1e200]))
 
 
 @pytest.mark.parametrize("beside", [1e-300, 1.0, 1e200, 1e308])

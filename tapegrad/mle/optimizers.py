@@ -188,10 +188,7 @@ class Counted:
 
 def is_finite(value: float, gradient: Array) -> bool:
     """Whether value and gradient are finite."""
-    # One sum tells in most cases; it is not finite for very large numbers, either.
-    return math.isfinite(value + float(gradient @ gradient)) or bool(
-        math.isfinite(value) and np.isfinite(gradient).all()
-    )
+    return math.isfinite(value) and bool(np.isfinite(gradient).all())
 
 
 @dataclass(frozen=True)
