@@ -222,6 +222,23 @@ def test_a_dispersion_that_is_not_there() -> None:
     assert "is at the end of its range (log(alpha) = -" in str(result.diagnose())
 
 
+@pytest.mark.parametrize("size", [1e-60, 1e-50, 1e50, 1e60])
+def test_a_scale_in_units_beyond_all_exponentials_is_no_bound(size: float) -> None:
+    waits = size * np.array([0.8, 2.9, 0.3, 1.6, 4.4])
+    result = fit(lambda s: expon.logpdf(waits, scale=s).sum(), {"s": size}, transforms={"s": positive})
+    assert result.converged
+    assert result.params["s"] == pytest.approx(2.0 * size, rel=1e-9)
+    assert "bound" not in result.diagnose().kinds
+
+
+def test_a_maximum_with_a_wide_parabola_is_no_bound() -> None:
+    # A gamma density of shape 0.05 in log(scale) has a standard error of 1 / sqrt(0.05) = 4.5.
+    result = fit(lambda s: -0.05 * np.log(s) - 0.05e6 / s, {"s": 3e5}, transforms={"s": positive})
+    assert result.converged
+    assert result.params["s"] == pytest.approx(1e6, rel=1e-7)
+    assert "bound" not in result.diagnose().kinds
+
+
 @pytest.mark.parametrize("size", [1e-8, 1e8])
 def test_small_and_large_units_are_no_bounds(size: float) -> None:
     result = fit(

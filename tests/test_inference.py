@@ -17,6 +17,8 @@ from tapegrad.mle import (
     lr_test,
     wald_test,
 )
+from tapegrad.mle.inference import is_definite, to_unit_diagonal, why_not_definite
+from tapegrad.mle.optimizers import is_finite
 from tapegrad.mle.simulation import expected_information
 from tapegrad.mle.transforms import correlation, unit
 from tapegrad.stats import bernoulli, expon, norm, poisson
@@ -40,6 +42,25 @@ def result() -> FitResult:
 
 
 # Published numbers ------------------------------------------------------------------------------------------
+
+
+def test_large_numbers_are_finite_without_a_warning() -> None:
+    assert is_finite(1.0, np.array([1e200, 1.0]))
+    assert not is_finite(1.0, np.array([1e200, np.inf]))
+    assert not is_finite(1.0, np.array([1e200, np.nan]))
+    assert not is_finite(-np.inf, np.array([1e200]))
+
+
+@pytest.mark.parametrize("beside", [1e-300, 1.0, 1e200, 1e308])
+@pytest.mark.parametrize("tiny", [0.0, 5e-324, 1e-320, 1e-200])
+def test_an_indefinite_matrix_has_eigenvalues_however_tiny_its_diagonal(tiny: float, beside: float) -> None:
+    matrix = np.array([[tiny, beside, 0.0], [beside, tiny, 1.0], [0.0, 1.0, 2.0]])
+    scaled, scale = to_unit_diagonal(matrix)
+    assert np.isfinite(scaled).all()
+    assert np.isfinite(scale).all()
+    assert np.linalg.eigvalsh(scaled)[0] < -0.1
+    assert not is_definite(matrix)
+    assert "curves upwards" in why_not_definite(matrix, "abc")
 
 
 def test_the_published_tests(result: FitResult) -> None:

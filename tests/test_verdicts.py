@@ -208,7 +208,7 @@ def test_a_clean_fit_is_looked_at_once() -> None:
 
     class Watched:
         value_flat = tape.value_flat
-        hessian = tape.hessian
+        hessian_flat = tape.hessian_flat
 
         def value_and_grad_flat(self, vector: Any) -> Any:
             seen.append(vector)

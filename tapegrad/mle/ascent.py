@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.inference import to_unit_diagonal
+
 if TYPE_CHECKING:
     from tapegrad.mle.optimizers import Objective
 
@@ -98,9 +100,8 @@ def _limited(limit: int) -> str:
 
 def _solve_by_size(curvature: Array, gradient: Array) -> Array:
     """The gradient divided by the curvature, with eigenvalues by their size, in units of the diagonal."""
-    diagonal = np.abs(np.diag(curvature))
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    eigenvalues, vectors = np.linalg.eigh(curvature * np.outer(scale, scale))
+    scaled, scale = to_unit_diagonal(curvature)
+    eigenvalues, vectors = np.linalg.eigh(scaled)
     sizes = np.maximum(np.abs(eigenvalues), _SMALLEST_EIGENVALUE)
     step: Array = scale * (vectors @ ((vectors.T @ (scale * gradient)) / sizes))
     return step

@@ -131,8 +131,8 @@ def _convergence(result: "FitResult") -> Iterator[Finding]:
 
 
 def _ends(place: Place) -> dict[int, Finding]:
-    """The free coordinates that are at an end, with what to say of each."""
-    return _bounds(place) if place.result.converged else _edges(place) | _bounds(place)
+    """The free coordinates at an end, with what to say of each: none where there is a maximum."""
+    return {} if place.result.converged else _edges(place) | _bounds(place)
 
 
 def _bounds(place: Place) -> dict[int, Finding]:
@@ -147,7 +147,7 @@ def _bounds(place: Place) -> dict[int, Finding]:
             continue
         for i in space.coordinate[block.own].tolist():
             if (flat[i] and abs(x[i]) > _FAR_OUT) or abs(x[i]) > _OVERFLOWING:
-                if not place.result.converged and is_ridge(place, i):
+                if is_ridge(place, i):
                     found[i] = curved_ridge(place.names[i])
                     continue
                 here = np.flatnonzero(space.coordinate == i)

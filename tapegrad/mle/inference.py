@@ -23,6 +23,9 @@ _SMALLEST_EIGENVALUE = 1e-13
 # With one smaller than this, fewer than about half of the digits of a standard error are right.
 _RELIABLE_EIGENVALUE = 1e-8
 
+# Of a matrix scaled to a unit diagonal, with squares that do not overflow.
+_LARGEST_ENTRY = 1e150
+
 # What a function changes by along a direction, relative to its standard error, if that is more than rounding.
 _MOVED = 1e-6
 
@@ -253,8 +256,14 @@ def combination(weights: Array, units: Array, names: Sequence[str]) -> str:
 
 
 def to_unit_diagonal(information: Array) -> tuple[Array, Array]:
-    """``information * outer(scale, scale)`` with ones (or minus ones) on the diagonal, and `scale`."""
+    """``information * outer(scale, scale)`` with ones (or minus ones) on the diagonal, and `scale`.
+
+    Where `information` is finite, both are, and have eigenvalues.
+    """
     diagonal = np.abs(np.diag(information))
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    # One factor after the other: the product of both may overflow where the diagonal is tiny.
-    return information * scale * scale[:, None], scale
+    # One factor after the other: the product of both may overflow where the diagonal is tiny. Beside a tiny
+    # diagonal an entry may still overflow, and the matrix is far from definite, however large it is.
+    with np.errstate(over="ignore"):
+        scaled = information * scale * scale[:, None]
+    return np.clip(scaled, -_LARGEST_ENTRY, _LARGEST_ENTRY), scale

@@ -188,10 +188,7 @@ class Counted:
 
 def is_finite(value: float, gradient: Array) -> bool:
     """Whether value and gradient are finite."""
-    # One sum tells in most cases; it is not finite for very large numbers, either.
-    return math.isfinite(value + float(gradient @ gradient)) or bool(
-        math.isfinite(value) and np.isfinite(gradient).all()
-    )
+    return math.isfinite(value) and bool(np.isfinite(gradient).all())
 
 
 @dataclass(frozen=True)
@@ -285,9 +282,10 @@ class Objective:
         x = self.best_x
         value, gradient = self._surface.value_and_grad_flat(x)
         curvature = np.abs(np.diag(self._surface.hessian_flat(x)))
+        curvature = np.where(np.isfinite(curvature), curvature, 0.0)
         # Near a point of inflection a parabola reaches too far: none is to gain more than the value itself.
-        curvature = np.fmax(curvature, gradient * gradient / (2.0 * (1.0 + abs(value))))
-        units = np.where(curvature > 0.0, 1.0 / np.sqrt(np.where(curvature > 0.0, curvature, 1.0)), 1.0)
+        steepness = np.maximum(np.sqrt(curvature), np.abs(gradient) / math.sqrt(2.0 * (1.0 + abs(value))))
+        units = 1.0 / np.where(steepness > 0.0, steepness, 1.0)
         length = max(1.0, float(np.linalg.norm(units * gradient)))
         self._origin, self._units, self._latest = x, length * units, None
         return length
@@ -327,10 +325,10 @@ class Objective:
     def hessian(self, z: Array) -> Array:
         """The Hessian."""
         hessian: Array = -self._surface.hessian_flat(self._place(z))
+        if self._units is not None:
+            hessian = hessian * self._units * self._units[:, None]
         # Asked for at a point that has not been accepted yet, and then thrown away: any finite one will do.
-        if not np.isfinite(hessian).all():
-            return np.eye(z.size)
-        return hessian if self._units is None else hessian * np.outer(self._units, self._units)
+        return hessian if np.isfinite(hessian).all() else np.eye(z.size)
 
     def end_iteration(self) -> None:
         """Count an iteration, and show it to who watches."""

@@ -16,7 +16,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _CLEAN: Final = ((0.5, 0.25), (0.05, 0.05))
 _STEADY: Final = 1e-2  # how much the information may have changed over the last step
 _AMISS: Final = 0.25
-_SCALES: Final = 4.0 ** -np.arange(1.0, 10.0)
+_SCALES: Final = 4.0 ** -np.arange(1.0, 15.0)
 _ROOM: Final = 10.0  # how much further than the maximum the parabola must reach
 
 
