@@ -157,6 +157,13 @@ def _betaln_slope(i: int, j: int, a: Any, b: Any) -> Any:
         return own - mp.psi(i + j - 1, a + b)
 
 
+def _log_poch_slope(i: int, j: int, x: Any, a: Any) -> Any:
+    with mp.workdps(NOT_SO_FEW):
+        if i == j == 0:
+            return mp.loggamma(x + a) - mp.loggamma(x)
+        return mp.psi(i + j - 1, x + a) - (0 if j else mp.psi(i - 1, x))
+
+
 def _beta_slope(i: int, j: int, a: Any, b: Any) -> Any:
     """By the derivatives of the logarithm: a sum over partitions."""
 
@@ -289,6 +296,7 @@ BINARY: Final[dict[str, Reference]] = {
         {0: 1e-11},
         "SciPy's betaln",
     ),
+    "bd0": Reference(lambda x, m: x * mp.log(x / m) + m - x, lambda x, m: min(x, m) > 1e-290),
     "both_shares": Reference(lambda x, y: _expit(x - y) * _expit(y - x), _at_most(1e3)),
     "both_shares2": Reference(
         lambda x, y: _expit((x - y) * mp.log(2)) * _expit((y - x) * mp.log(2)), _at_most(1e3)
@@ -300,11 +308,18 @@ BINARY: Final[dict[str, Reference]] = {
     "gated_div": Reference(lambda x, y: x / y),
     "gated_mul": Reference(lambda x, y: x * y),
     "hypot": Reference(mp.hypot),
+    "log_poch": Reference(
+        mp.beta,
+        lambda x, a: 1e-290 < x < 1e290 and 1.0 <= a < 1e290,  # a is a count
+        _log_poch_slope,
+    ),
+    "log_ratio": Reference(lambda x, m: mp.log(x / m), lambda x, m: min(x, m) > 0.0),
     "logaddexp": Reference(lambda x, y: _log_add(mp.e, x, y), _at_most(1e3)),
     "logaddexp2": Reference(lambda x, y: _log_add(2, x, y), _at_most(1e3)),
     "maximum": Reference(max, lambda x, y: x != y),
     "minimum": Reference(min, lambda x, y: x != y),
     "mul": Reference(lambda x, y: x * y),
+    "one_less_ratio": Reference(lambda x, m: 1 - x / m, lambda x, m: min(x, m) > 0.0),
     "power": Reference(mp.power, lambda x, y: x > 0.0 and abs(y) < 1e3),
     "share": Reference(lambda x, y: _expit(x - y), _at_most(1e3)),
     "share_gap": Reference(lambda x, y: mp.tanh((x - y) / 2), _at_most(1e3)),
@@ -315,15 +330,22 @@ BINARY: Final[dict[str, Reference]] = {
     "xlogy": Reference(lambda x, y: x * mp.log(y), lambda x, y: y > 0.0),
 }
 
-# Ops that derivatives of these ops write, and are tested with them; and those whose slopes are whole numbers.
+# Ops that derivatives of these ops write, and are tested with them; those of count distributions, which are
+# tested with the densities; and those whose slopes are whole numbers.
 WITHIN: Final = {
     "erfcx_integral": "erfcx",
     "exp_gap": "logaddexp",
     "fmod": "",
+    "gamma_rest": "poisson",
+    "gamma_rest_gain": "nbinom",
     "gated_times_power": "power",
     "log_ndtr_slope": "log_ndtr",
+    "nb_deviance": "nbinom",
+    "nb_log_ratio": "nbinom",
+    "nb_slope": "nbinom",
     "one_above": "logaddexp",
     "polygamma": "gammaln",
+    "polygamma_gain": "log_poch",
     "polygamma_step": "betaln",
     "remainder": "",
     "times_power": "power",
