@@ -1,5 +1,8 @@
 """Maximum likelihood in plain NumPy: trace once, replay value, gradient and Hessian."""
 
+from importlib import import_module
+from types import ModuleType
+
 from tapegrad.entry import trace
 from tapegrad.errors import (
     BranchWarning,
@@ -39,3 +42,16 @@ __all__ = [
     "trace",
     "verify",
 ]
+
+# Loaded when first asked for, so that ``tg.stats`` needs no import of its own.
+_MODULES = ("forward", "graph", "mle", "special", "stats", "testing")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return import_module(f"tapegrad.{name}")
+    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -112,3 +112,15 @@ def test_importing_needs_numpy_and_scipy_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["forward", "graph", "mle", "special", "stats", "testing"])
+def test_modules_are_reached_through_the_package(name):
+    code = f"import tapegrad as tg; assert tg.{name}.__name__ == 'tapegrad.{name}' and {name!r} in dir(tg)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_not_there_is_said_so():
+    with pytest.raises(AttributeError, match="module 'tapegrad' has no attribute 'statz'"):
+        tapegrad.statz  # noqa: B018
