@@ -8,6 +8,7 @@ The other libraries are imported by name at run time: they are optional, and typ
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -42,7 +43,9 @@ def use_graph(model: Model, data: Data, start: Theta) -> ValueAndGrad:
 
 
 def use_tape(model: Model, data: Data, start: Theta) -> ValueAndGrad:
-    return tg.trace(plain(model, data), start).value_and_grad
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tg.LongTapeWarning)  # of the loops, which are there for that
+        return tg.trace(plain(model, data), start).value_and_grad
 
 
 def use_hand(model: Model, data: Data, start: Theta) -> ValueAndGrad:
