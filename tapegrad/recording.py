@@ -14,7 +14,7 @@ from tapegrad.errors import ReplayError, TraceError
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape import Tape
 from tapegrad.tracing.dataframes import products_defer
-from tapegrad.tracing.frames import Spot, is_own_code, is_users, library_of, spot_of
+from tapegrad.tracing.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
 from tapegrad.tracing.messages import foreign_step
 from tapegrad.tracing.params import Structure, Vector, call, scan
 from tapegrad.tracing.recorder import LiveRecorder, frozen, tidy_value
@@ -142,24 +142,9 @@ def _most_telling(
             return cause
         cause = cause.__cause__ or cause.__context__
     plain_call(f, structure, vector, data)
-    told = foreign_step(error, *_place(error))
+    told = foreign_step(error, *place_of_error(error))
     told.__cause__ = error
     return told
-
-
-def _place(error: Exception) -> tuple[Spot | None, str | None]:
-    """The innermost of the user's lines in a traceback, and the library that it called."""
-    line: Spot | None = None
-    library: str | None = None
-    traceback = error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if is_users(traceback.tb_frame):
-            line, library = spot_of(code, traceback.tb_lasti, traceback.tb_lineno), None
-        else:
-            library = library or library_of(code)
-        traceback = traceback.tb_next
-    return line, library
 
 
 def line_that_raised(error: Exception) -> Spot | None:
@@ -167,15 +152,15 @@ def line_that_raised(error: Exception) -> Spot | None:
 
     None for an exception that came about in any other way, in tapegrad itself above all.
     """
+    if isinstance(error, (TraceError, ReplayError)):
+        return None
     plain, line = False, None
-    traceback = None if isinstance(error, (TraceError, ReplayError)) else error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
+    for step in steps_of(error):
+        code = step.tb_frame.f_code
         if code is plain_call.__code__:
             plain = True
-        elif plain and is_users(traceback.tb_frame):
-            line = spot_of(code, traceback.tb_lasti, traceback.tb_lineno)
+        elif plain and is_users(step.tb_frame):
+            line = spot_in(step)
         elif is_own_code(code):  # called by the user's
             line = None
-        traceback = traceback.tb_next
     return line

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tapegrad.entry import trace
 from tapegrad.function import TracedFunction
-from tapegrad.tracing.frames import location_of_error
+from tapegrad.tracing.frames import location, place_of_error
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -95,7 +95,7 @@ class _Watched:
     def check(self) -> None:
         """Raise what went wrong in one of the threads."""
         if self.error is not None:
-            kind, where = type(self.error).__name__, location_of_error(self.error)
+            kind, where = type(self.error).__name__, location(place_of_error(self.error)[0])
             raise RuntimeError(f"the log-density raised {kind}: {self.error}{where}") from self.error
 
 

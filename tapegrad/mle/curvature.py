@@ -120,11 +120,6 @@ def _undetermined(
             yield _direction(combination(vector, scale, shown), eigenvalue)
 
 
-def _leading(weights: Array) -> set[int]:
-    """The coordinates that a direction is named by."""
-    return set(np.flatnonzero(np.abs(weights) > 0.1 * np.abs(weights).max()).tolist())
-
-
 def _flat_top(names: tuple[str, ...], gradient: Array, information: Array) -> Iterator[Finding]:
     """Whether a parabola has arrived at its top, and yet the fit has not converged."""
     step = solve(information, gradient)

@@ -7,8 +7,9 @@ import dis
 import linecache
 import os
 import re
+from collections.abc import Iterator
 from itertools import islice
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -58,16 +59,6 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
     while frame is not None and not is_users(frame):
         frame = frame.f_back
     return frame
-
-
-def location_of_error(error: BaseException) -> str:
-    """The user's line that an error came from, the innermost one, as it stands in messages."""
-    found, traceback = None, error.__traceback__
-    while traceback is not None:
-        if is_users(traceback.tb_frame):
-            found = spot_of(traceback.tb_frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
-        traceback = traceback.tb_next
-    return location(found)
 
 
 def library_of(code: CodeType) -> str | None:
@@ -133,3 +124,31 @@ def location(place: Source | Spot | None) -> str:
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 4] + " ..."
     return f" at {source.file}:{source.line}" + (f": `{text}`" if text else "")
+
+
+# Errors -----------------------------------------------------------------------------------------------------
+
+
+def steps_of(error: BaseException) -> Iterator[TracebackType]:
+    """The calls that an error has come through, the outermost first."""
+    step = error.__traceback__
+    while step is not None:
+        yield step
+        step = step.tb_next
+
+
+def spot_in(step: TracebackType) -> Spot:
+    """The place that such a call had reached."""
+    return spot_of(step.tb_frame.f_code, step.tb_lasti, step.tb_lineno)
+
+
+def place_of_error(error: BaseException) -> tuple[Spot | None, str | None]:
+    """The innermost of the user's lines that an error has come through, and the library that it called."""
+    spot: Spot | None = None
+    library: str | None = None
+    for step in steps_of(error):
+        if is_users(step.tb_frame):
+            spot, library = spot_in(step), None
+        else:
+            library = library or library_of(step.tb_frame.f_code)
+    return spot, library
