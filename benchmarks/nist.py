@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.lre import Check, log_relative_error
-from tapegrad.entry import trace
+from tapegrad.function.trace import trace
 from tapegrad.mle import ConvergenceWarning, FitResult, fit
 from tapegrad.stats import norm
 

@@ -3,7 +3,6 @@
 from importlib import import_module
 from types import ModuleType
 
-from tapegrad.entry import trace
 from tapegrad.errors import (
     BranchWarning,
     LongTapeWarning,
@@ -14,9 +13,10 @@ from tapegrad.errors import (
     UnrolledWarning,
     UnusedParameterWarning,
 )
-from tapegrad.function import TracedFunction
+from tapegrad.function.trace import trace
+from tapegrad.function.traced import TracedFunction
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
-from tapegrad.tape import Tape, TapeError, verify
+from tapegrad.tape.tape import Tape, TapeError, verify
 
 __version__ = "0.1.0"
 

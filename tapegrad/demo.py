@@ -12,8 +12,8 @@ import numpy as np
 
 from tapegrad import graph
 from tapegrad.datasets import load_randhie
-from tapegrad.entry import trace
-from tapegrad.function import TracedFunction
+from tapegrad.function.trace import trace
+from tapegrad.function.traced import TracedFunction
 from tapegrad.mle import FitResult, fit
 from tapegrad.stats import nbinom
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.differentiate import derivative
 
-from tapegrad.tracing.params import Vector
+from tapegrad.nest import Vector
 
 RTOL = 1e-6
 # Differences of this order are exact to about step**8, and lose about 1e-16 / step by rounding. The best step

@@ -19,7 +19,7 @@ from tapegrad.ops.indexing import getitem
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import NUMPY, Op, Recordable
 from tapegrad.ops.shaping import shape_of, transpose_
-from tapegrad.tracing.index import encode
+from tapegrad.recording.index import encode
 
 
 def _operator(op: Op) -> Callable[[Dual, Any], Any]:

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.entry import trace
-from tapegrad.function import TracedFunction
-from tapegrad.tracing.frames import location, place_of_error
+from tapegrad.function.trace import trace
+from tapegrad.function.traced import TracedFunction
+from tapegrad.recording.frames import location, place_of_error
 
 Array: TypeAlias = npt.NDArray[np.float64]
 

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from tapegrad.agreement import differing, sizes_of
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive import rules
-from tapegrad.derive.forward import pushforward
+from tapegrad.derive.pushforward import pushforward
 from tapegrad.differences import kinked, slope, value_or_nan
-from tapegrad.entry import trace
-from tapegrad.function import TracedFunction
-from tapegrad.inspection import number_text, operands_of, step_text
+from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.inspection import number_text, operands_of, step_text
+from tapegrad.function.recording import plain_call
+from tapegrad.function.trace import trace
+from tapegrad.function.traced import TracedFunction
+from tapegrad.nest import Leaf, Vector, scan
 from tapegrad.ops.registry import FLOAT
-from tapegrad.recording import plain_call
-from tapegrad.tape import Entry, Tape, size_of
-from tapegrad.tracing.params import Leaf, Vector, scan
+from tapegrad.tape.tape import Entry, Tape, size_of
 
 __all__ = ["check_grads"]
 

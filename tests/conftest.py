@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tapegrad.backends.executable import BACKENDS
-from tapegrad.backends.numpy_ import Compiled
+from tapegrad.backends.numpy.compiled import Compiled
+from tapegrad.backends.programs import BACKENDS
 
 TINY = "numpy in tiny blocks"
 

@@ -12,7 +12,7 @@ import tapegrad
 from tapegrad.cli import main
 from tapegrad.datasets import load_randhie
 from tapegrad.demo import fit_visits, visits_model
-from tapegrad.entry import trace
+from tapegrad.function.trace import trace
 from tapegrad.mle import FitResult
 
 # statsmodels 0.15.0: NegativeBinomial(mdvis, add_constant(the other nine), loglike_method="nb2"), fitted by

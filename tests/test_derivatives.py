@@ -10,7 +10,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
-from tapegrad.router import Router
+from tapegrad.function.router import Router
 
 NEST = dict(
     mu=0.3, beta=np.array([1.0, -2.0]), group=dict(L=np.array([[0.5, 1.5], [-1.0, 2.0]])), pair=(0.7, [1.1])

@@ -16,7 +16,7 @@ import pytest
 from scipy import linalg, optimize, sparse, special, stats
 
 import tapegrad as tg
-from tapegrad.tracing import dispatch
+from tapegrad.recording import dispatch
 
 X = np.array([0.5, 1.5, 2.5])
 M = np.ones((3, 2))

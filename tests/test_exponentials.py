@@ -17,7 +17,7 @@ from test_random_programs import pytestmark as quiet
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
-from tapegrad.derive.forward import pushforward
+from tapegrad.derive.pushforward import pushforward
 from tapegrad.passes import FINISHING, PASSES, dce, exponentials, statistics, tidy
 from tapegrad.passes.exponentials import LONG
 

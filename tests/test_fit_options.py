@@ -11,10 +11,11 @@ import pytest
 from scipy.special import expit
 
 from tapegrad import TracedFunction, trace
-from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, bootstrap, fit, search
+from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, bootstrap, fit
+from tapegrad.mle.climb import search
+from tapegrad.mle.climb.optimizers import Objective
+from tapegrad.mle.climb.refit import refit
 from tapegrad.mle.fit import Iteration
-from tapegrad.mle.optimizers import Objective
-from tapegrad.mle.refit import refit
 from tapegrad.mle.transforms import interval, positive, unit
 from tapegrad.stats import bernoulli, norm, poisson
 

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from tapegrad import fit, load
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning
-from tapegrad.mle.flat import undetermined
+from tapegrad.mle.infer.flat import undetermined
 from tapegrad.mle.transforms import positive, unit
 from tapegrad.stats import norm, poisson
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import router
+from tapegrad.function import router
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::tapegrad.NonFiniteWarning"),

@@ -7,8 +7,8 @@ import pytest
 from scipy import special
 
 import tapegrad as tg
+from tapegrad.recording import dataframes
 from tapegrad.stats import poisson
-from tapegrad.tracing import dataframes
 
 pd = pytest.importorskip("pandas")
 

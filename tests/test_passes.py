@@ -11,7 +11,7 @@ from scipy import special
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
-from tapegrad.derive.reverse import reverse
+from tapegrad.derive.pullback import reverse
 from tapegrad.passes import FINISHING, PASSES, cse, dce, fold, simplify, statistics, sums, tidy
 
 X = np.array([1.0, 2.0, 4.0])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.backends.lowering import lowered
-from tapegrad.backends.numpy_ import Compiled
-from tapegrad.plan import plan
-from tapegrad.stages import Plan, RowLoop, Whole
-from tapegrad.tape import size_of
+from tapegrad.backends.numpy.compiled import Compiled
+from tapegrad.backends.numpy.lowering import lowered
+from tapegrad.plan.plan import plan
+from tapegrad.plan.stages import Plan, RowLoop, Whole
+from tapegrad.tape.tape import size_of
 from tests.test_plan import CASES
 
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.special import expit, gammaln
 
 import tapegrad as tg
-from tapegrad.backends.numpy_ import Compiled
+from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.replay import Workspace
-from tapegrad.plan import plan
-from tapegrad.stages import RowLoop, Whole
+from tapegrad.plan.plan import plan
+from tapegrad.plan.stages import RowLoop, Whole
 
 RNG = np.random.default_rng(0)
 N = 23

@@ -155,7 +155,7 @@ def test_an_error_inside_tapegrad_is_raised(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a defect of the library")
 
-    monkeypatch.setattr("tapegrad.router.witnessed", broken)
+    monkeypatch.setattr("tapegrad.function.router.witnessed", broken)
     with pytest.raises(ZeroDivisionError, match="a defect"):
         fit(traced, dict(mu=0.0))
 

@@ -13,7 +13,7 @@ from scipy import special
 
 import tapegrad as tg
 from tapegrad.backends.replay import adjoints, evaluate
-from tapegrad.derive.reverse import active_slots, sweep
+from tapegrad.derive.pullback import active_slots, sweep
 from tests.conftest import TINY
 
 X = np.array([0.3, -1.2, 0.8])

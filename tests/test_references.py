@@ -10,7 +10,7 @@ from benchmarks import nist, references, regressions
 from benchmarks.__main__ import main
 from benchmarks.lre import Check, log_relative_error
 from tapegrad.mle import fit
-from tapegrad.mle.simulation import expected_information
+from tapegrad.mle.resample.simulation import expected_information
 
 
 @pytest.mark.parametrize("start", [0, 1], ids=["start 1", "start 2"])

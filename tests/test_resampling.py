@@ -9,8 +9,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
-from tapegrad.mle.leaveout import cross_validate, jackknife
-from tapegrad.mle.resampling import Bootstrap, bootstrap
+from tapegrad.mle.resample.bootstrap import Bootstrap, bootstrap
+from tapegrad.mle.resample.leaveout import cross_validate, jackknife
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import bernoulli, expon, norm
 

@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from tapegrad import mle, trace
 from tapegrad.mle import FitResult, fit
-from tapegrad.mle.covariance import free_covariance
-from tapegrad.mle.rows import influence, pointwise, scores
+from tapegrad.mle.infer.covariance import free_covariance
+from tapegrad.mle.model.rows import influence, pointwise, scores
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import bernoulli, norm, poisson
 

@@ -9,7 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
-from tapegrad.derive.reverse import reverse
+from tapegrad.derive.pullback import reverse
 from tapegrad.passes import cse, dce, simplify
 
 X = np.array([1.0, 2.0, 4.0])

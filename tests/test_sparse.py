@@ -9,8 +9,8 @@ import pytest
 from scipy import sparse
 
 import tapegrad as tg
-from tapegrad import paths
-from tapegrad.router import Router
+from tapegrad.function import paths
+from tapegrad.function.router import Router
 
 RNG = np.random.default_rng(5)
 N = 12

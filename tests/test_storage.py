@@ -16,11 +16,11 @@ from benchmarks.contestants import plain
 from benchmarks.models import MODELS
 from tapegrad.backends.replay import evaluate
 from tapegrad.mle import FitResult, StorageError, fit, load, save
-from tapegrad.mle.storage import _encode, _entry
+from tapegrad.mle.report.storage import _encode, _entry
 from tapegrad.mle.transforms import positive
 from tapegrad.ops.registry import OPS
 from tapegrad.stats import norm
-from tapegrad.tape import Tape
+from tapegrad.tape.tape import Tape
 
 X = np.array([4.2, 5.9, 3.1, 6.4, 5.0, 7.3, 4.8, 5.5, 2.7, 6.1])
 

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.backends.executable import BACKENDS, Executable
-from tapegrad.backends.printer import print_plan
+from tapegrad.backends.numpy.printer import print_plan
+from tapegrad.backends.programs import BACKENDS, Executable
 from tapegrad.backends.written import Name, comment, written
-from tapegrad.builder import Builder
 from tapegrad.mle import FitResult, StorageError, fit, load, save
 from tapegrad.ops.elementwise import exp
 from tapegrad.ops.registry import FLOAT, INT, OPS, Aval, Op, broadcast, register
-from tapegrad.plan import plan
-from tapegrad.tape import Source, Tape, TapeError, aval_of
+from tapegrad.plan.plan import plan
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.tape import Source, Tape, TapeError, aval_of
 
 # Where one of these is run, there is a file `ran`, or an error that no tape may lead to.
 CODE = (

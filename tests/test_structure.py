@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tapegrad.tracing.params import structure_of
+from tapegrad.nest import structure_of
 
 NEST = dict(mu=1.0, beta=np.array([1.0, 2.0]), group=dict(a=3.0, L=np.eye(2)), pair=(4.0, [5.0, 6.0]))
 

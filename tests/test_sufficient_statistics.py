@@ -16,9 +16,9 @@ from scipy import special, stats
 
 import tapegrad as tg
 from tapegrad.passes import dce, fold, simplify, statistics
-from tapegrad.passes.compression import BLOCK, compress, fitted
+from tapegrad.passes.statistics.compression import BLOCK, compress, fitted
 from tapegrad.stats import bernoulli, expon, nbinom, norm, poisson
-from tapegrad.tape import operand_text
+from tapegrad.tape.tape import operand_text
 
 RNG = np.random.default_rng(0)
 N = 400

@@ -11,7 +11,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.ops.elementwise import add, exp
 from tapegrad.ops.registry import FLOAT, Aval
-from tapegrad.tape import SCALAR, Constant, Entry, Guard, Source, Tape, TapeError, listing, verify
+from tapegrad.tape.tape import SCALAR, Constant, Entry, Guard, Source, Tape, TapeError, listing, verify
 
 X = np.array([1.0, 2.0, 4.0])
 

@@ -11,8 +11,8 @@ from scipy import stats as scipy_stats
 
 from tapegrad import trace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
-from tapegrad.mle.space import Space
-from tapegrad.mle.space import make_space as make_space_of
+from tapegrad.mle.model.space import Space
+from tapegrad.mle.model.space import make_space as make_space_of
 from tapegrad.mle.transforms import (
     Transform,
     correlation,
@@ -27,8 +27,8 @@ from tapegrad.mle.transforms import (
     unit,
     upper,
 )
+from tapegrad.nest import structure_of
 from tapegrad.stats import bernoulli, expon, norm
-from tapegrad.tracing.params import structure_of
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(2.0, 3.0, size=300)

@@ -10,8 +10,8 @@ from scipy.special import gammaln
 
 from tapegrad import trace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
-from tapegrad.mle.climbing import polish
-from tapegrad.mle.rounding import noise
+from tapegrad.mle.climb.climbing import polish
+from tapegrad.mle.climb.rounding import noise
 from tapegrad.stats import norm, poisson
 from tests.endless import CASES, METHODS, negative_binomial
 

@@ -13,13 +13,14 @@ import pytest
 from scipy import special
 
 import tapegrad as tg
-from tapegrad import entry, paths
-from tapegrad.agreement import differing, sizes_of
-from tapegrad.backends.executable import BACKENDS, Replayed
+from tapegrad.backends.programs import BACKENDS, Replayed
+from tapegrad.function import paths
+from tapegrad.function import trace as entry
+from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.ops.elementwise import mul
 from tapegrad.passes import PASSES
 from tapegrad.passes.simplify import Rewriter
-from tapegrad.tape import Entry
+from tapegrad.tape.tape import Entry
 
 X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.2]])
 Y = np.array([1.0, 2.0, 3.0])

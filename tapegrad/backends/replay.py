@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.derive.continuation import active_slots
-from tapegrad.derive.forward import hoist
-from tapegrad.derive.reverse import sweep
+from tapegrad.derive.pullback import sweep
+from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Attrs, Aval, Op, broadcast
-from tapegrad.tape import SCALAR, Entry, Guard, Tape, size_of
-from tapegrad.tracing.recorder import tidy_value
+from tapegrad.recording.recorder import tidy_value
+from tapegrad.tape.tape import SCALAR, Entry, Guard, Tape, size_of
 
 Array = np.ndarray[Any, Any]
 

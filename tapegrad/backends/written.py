@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape import TapeError
+from tapegrad.tape.tape import TapeError
 
 
 class Name(str):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.builder import Builder
-from tapegrad.tape import Source, Tape, size_of
-from tapegrad.tracing.recorder import Recorder
+from tapegrad.recording.recorder import Recorder
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.tape import Source, Tape, size_of
 
 
 class Continuation:

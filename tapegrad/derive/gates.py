@@ -22,7 +22,7 @@ from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import equal, isfinite, isinf, logical_and, where
 from tapegrad.ops.reductions import logsumexp_
 from tapegrad.ops.registry import Elementwise, Linear, Op
-from tapegrad.tape import Entry, Tape
+from tapegrad.tape.tape import Entry, Tape
 
 
 class Gates:

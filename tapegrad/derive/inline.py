@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapegrad.ops.registry import Recordable
-from tapegrad.tape import Tape
+from tapegrad.tape.tape import Tape
 
 
 def inline(tape: Tape, operands: Sequence[Any], data: Mapping[int, Any]) -> list[Any]:

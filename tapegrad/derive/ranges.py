@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.derive.rules import vjp
 from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products, broadcast
-from tapegrad.tape import Entry, Tape
+from tapegrad.tape.tape import Entry, Tape
 
 
 class Sign(IntEnum):

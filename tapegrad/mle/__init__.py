@@ -1,18 +1,18 @@
 """Maximum-likelihood fits and the inference from them."""
 
-from tapegrad.mle.comparison import Comparison, compare
-from tapegrad.mle.delta import Derived
-from tapegrad.mle.diagnose import Diagnosis
 from tapegrad.mle.fit import Iteration, fit
-from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
-from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning
-from tapegrad.mle.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
-from tapegrad.mle.observations import VuongTest, influence, pointwise, scores, vuong_test
-from tapegrad.mle.profile import Profile, ProfileWarning
-from tapegrad.mle.resampling import Bootstrap, bootstrap
+from tapegrad.mle.infer.delta import Derived
+from tapegrad.mle.infer.hypotheses import HypothesisTest, lr_test, score_test, wald_test
+from tapegrad.mle.infer.observations import VuongTest, influence, pointwise, scores, vuong_test
+from tapegrad.mle.infer.profile import Profile, ProfileWarning
+from tapegrad.mle.matrices import ConvergenceWarning, StandardErrorWarning
+from tapegrad.mle.report.comparison import Comparison, compare
+from tapegrad.mle.report.diagnose import Diagnosis
+from tapegrad.mle.report.storage import StorageError, load, save
+from tapegrad.mle.resample.bootstrap import Bootstrap, bootstrap
+from tapegrad.mle.resample.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
+from tapegrad.mle.resample.simulation import Study, check_consistency, coverage
 from tapegrad.mle.result import FitResult
-from tapegrad.mle.simulation import Study, check_consistency, coverage
-from tapegrad.mle.storage import StorageError, load, save
 
 __all__ = [
     "Bootstrap",

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.function import TracedFunction
-from tapegrad.mle import optimizers
-from tapegrad.mle.climbing import verdict
-from tapegrad.mle.covariance import check_cov_type, free_covariance
-from tapegrad.mle.flat import Undetermined, undetermined
-from tapegrad.mle.inference import ConvergenceWarning, StandardErrorWarning, warn, why_undetermined
-from tapegrad.mle.model import Model, make_model
-from tapegrad.mle.negated import looks_negated
-from tapegrad.mle.progress import Progress
+from tapegrad.function.traced import TracedFunction
+from tapegrad.mle.climb import optimizers
+from tapegrad.mle.climb.climbing import verdict
+from tapegrad.mle.climb.negated import looks_negated
+from tapegrad.mle.climb.search import Found, Search, Watch
+from tapegrad.mle.climb.starts import value_at_start
+from tapegrad.mle.infer.covariance import check_cov_type, free_covariance
+from tapegrad.mle.infer.flat import Undetermined, undetermined
+from tapegrad.mle.matrices import ConvergenceWarning, StandardErrorWarning, warn, why_undetermined
+from tapegrad.mle.model.model import Model, make_model
+from tapegrad.mle.model.space import Names
+from tapegrad.mle.report.progress import Progress
 from tapegrad.mle.result import FitResult
-from tapegrad.mle.search import Found, Search, Watch
-from tapegrad.mle.space import Names
-from tapegrad.mle.starts import value_at_start
 from tapegrad.mle.transforms import Transform
 
 Array: TypeAlias = npt.NDArray[np.float64]

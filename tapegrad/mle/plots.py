@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
-from tapegrad.mle.inference import free_estimates
-from tapegrad.mle.profile import profiles
-from tapegrad.mle.refit import refit
+from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.infer.profile import profiles
+from tapegrad.mle.matrices import free_estimates
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult

@@ -10,19 +10,19 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.mle import storage
-from tapegrad.mle.delta import Derived, derive
-from tapegrad.mle.diagnose import Diagnosis, diagnose
-from tapegrad.mle.hypotheses import HypothesisTest, lr_test, score_test, wald_test
-from tapegrad.mle.inference import generalised_inverse, is_reliable, moves_along, warn
-from tapegrad.mle.intervals import conf_int
-from tapegrad.mle.labelled import Labelled
-from tapegrad.mle.profile import Profile, profile
-from tapegrad.mle.simulation import Study, coverage, expected_information
-from tapegrad.mle.summary import Summary, as_dict, summarize
+from tapegrad.mle.infer.delta import Derived, derive
+from tapegrad.mle.infer.hypotheses import HypothesisTest, lr_test, score_test, wald_test
+from tapegrad.mle.infer.intervals import conf_int
+from tapegrad.mle.infer.profile import Profile, profile
+from tapegrad.mle.matrices import generalised_inverse, is_reliable, moves_along, warn
+from tapegrad.mle.report import storage
+from tapegrad.mle.report.diagnose import Diagnosis, diagnose
+from tapegrad.mle.report.labelled import Labelled
+from tapegrad.mle.report.summary import Summary, as_dict, summarize
+from tapegrad.mle.resample.simulation import Study, coverage, expected_information
 
 if TYPE_CHECKING:
-    from tapegrad.mle.model import Model
+    from tapegrad.mle.model.model import Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -259,7 +259,7 @@ class FitResult:
         return np.asarray(2.0 * ndtr(-np.abs(self.zvalues)))
 
     def conf_int(self, alpha: float = 0.05, method: str = "wald", **options: Any) -> Array:
-        """Confidence intervals of all parameters; see `tapegrad.mle.intervals.conf_int`.
+        """Confidence intervals of all parameters; see `tapegrad.mle.infer.intervals.conf_int`.
 
         Parameters
         ----------
@@ -344,15 +344,15 @@ class FitResult:
     # Tests and functions ------------------------------------------------------------------------------------
 
     def wald_test(self, hypothesis: Any, value: npt.ArrayLike = 0.0) -> HypothesisTest:
-        """Wald's test of equations such as "b1 = b2"; see `tapegrad.mle.hypotheses.wald_test`."""
+        """Wald's test of equations such as "b1 = b2"; see `tapegrad.mle.infer.hypotheses.wald_test`."""
         return wald_test(self, hypothesis, value)
 
     def lr_test(self, restricted: "FitResult | Mapping[str, float]") -> HypothesisTest:
-        """The likelihood-ratio test of a smaller model; see `tapegrad.mle.hypotheses.lr_test`."""
+        """The likelihood-ratio test of a smaller model; see `tapegrad.mle.infer.hypotheses.lr_test`."""
         return lr_test(self, restricted)
 
     def score_test(self, restricted: Mapping[str, float], information: str = "observed") -> HypothesisTest:
-        """The score test of values of parameters; see `tapegrad.mle.hypotheses.score_test`."""
+        """The score test of values of parameters; see `tapegrad.mle.infer.hypotheses.score_test`."""
         return score_test(self, restricted, information)
 
     def delta(self, function: Callable[..., Any], names: Sequence[str] | None = None) -> Derived:
@@ -440,5 +440,5 @@ class FitResult:
         return as_dict(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fit to a file that `tapegrad.load` reads, without pickle; see `tapegrad.mle.storage`."""
+        """Write the fit to a file that `tapegrad.load` reads, without pickle."""
         storage.save(self, path)

@@ -12,10 +12,10 @@ from tapegrad.passes.exponentials import exponentials
 from tapegrad.passes.fold import fold
 from tapegrad.passes.once import once
 from tapegrad.passes.simplify import simplify
-from tapegrad.passes.statistics import statistics
+from tapegrad.passes.statistics.statistics import statistics
 from tapegrad.passes.strength import strength
 from tapegrad.passes.sums import sums
-from tapegrad.tape import Tape
+from tapegrad.tape.tape import Tape
 
 PASSES = (fold, simplify, statistics, cse, dce, sums)
 FINISHING = (exponentials, strength, dce)

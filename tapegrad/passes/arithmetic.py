@@ -10,24 +10,12 @@ import math
 import sys
 
 from tapegrad.ops.broadcasting import gated_mul
-from tapegrad.ops.elementwise import (
-    absolute,
-    add,
-    div,
-    exp,
-    mul,
-    neg,
-    reciprocal,
-    root,
-    sqrt,
-    square,
-    sub,
-)
+from tapegrad.ops.elementwise import absolute, add, div, exp, mul, neg, reciprocal, root, sqrt, square, sub
 from tapegrad.ops.registry import Op, broadcast
 from tapegrad.ops.scaled import gated_div, times_power
 from tapegrad.passes.cse import entry_key
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape import Entry
+from tapegrad.tape.tape import Entry
 
 # Neutral elements and signs: exact but for the sign of a zero -----------------------------------------------
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.elementwise import add, mul
 from tapegrad.ops.registry import Attrs, Op
-from tapegrad.tape import Tape
+from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.tape import Tape
 
 
 def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:

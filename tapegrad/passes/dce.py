@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tapegrad.builder import Builder, copy_guards, copy_leaves
-from tapegrad.tape import Tape, needed_for
+from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.tape import Tape, needed_for
 
 
 def dce(tape: Tape) -> Tape:

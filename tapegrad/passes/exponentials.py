@@ -25,7 +25,7 @@ from tapegrad.ops.elementwise import add, div, exp_gap, log1p, neg, one_above, s
 from tapegrad.ops.logic import maximum, minimum
 from tapegrad.ops.special import expit
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape import Entry, Tape, size_of
+from tapegrad.tape.tape import Entry, Tape, size_of
 
 LONG = 256  # elements; the calls cost more where there are fewer
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.tape import Entry, Tape
-from tapegrad.tracing.recorder import tidy_value
+from tapegrad.recording.recorder import tidy_value
+from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.tape import Entry, Tape
 
 
 def fold(tape: Tape) -> Tape:

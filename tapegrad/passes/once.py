@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tapegrad.builder import Builder, copy_guards, copy_leaves
-from tapegrad.tape import Entry, Tape, needed_for
+from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.tape import Entry, Tape, needed_for
 
 
 def once(tape: Tape) -> tuple[Tape, Tape]:

@@ -44,7 +44,7 @@ from tapegrad.passes.choices import (
     share_of_a_negative,
 )
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape import Entry, Tape
+from tapegrad.tape.tape import Entry, Tape
 
 
 def same_shape(w: Writer, entry: Entry) -> int | None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from tapegrad.ops.elementwise import mul, neg, power, reciprocal, sqrt, square, sub
 from tapegrad.passes.arithmetic import is_normal
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape import Entry, Tape
+from tapegrad.tape.tape import Entry, Tape
 
 
 def by_a_scalar(w: Writer, entry: Entry) -> int | None:

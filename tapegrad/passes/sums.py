@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.broadcasting import add_n
 from tapegrad.ops.elementwise import add
-from tapegrad.tape import SCALAR, Tape
+from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.tape import SCALAR, Tape
 
 SHORTEST = 4
 LONGEST = 256  # a derivative rule is given all inputs once for each of them

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tapegrad.builder import Builder, copy_guards, copy_leaves
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.registry import FLOAT, Op, Shape
 from tapegrad.passes.cse import entry_key
 from tapegrad.passes.fold import computed
-from tapegrad.tape import Entry, Tape, deciding_slots, size_of
+from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.tape import Entry, Tape, deciding_slots, size_of
 
 
 class Writer:

@@ -1,0 +1,226 @@
+"""The NumPy backend: the plan, printed as Python source and compiled, over buffers made once."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.numpy.lowering import dot, lowered
+from tapegrad.backends.numpy.printer import Source, print_plan
+from tapegrad.backends.replay import Broken, Workspace, holds
+from tapegrad.backends.written import one_line
+from tapegrad.ops.linalg import gated_matmul, matmul
+from tapegrad.ops.registry import Aval
+from tapegrad.plan.places import ALIGNED, cut
+from tapegrad.plan.plan import plan
+from tapegrad.plan.stages import BLOCK, Plan, RowLoop, Whole
+from tapegrad.tape.tape import Entry, Tape, size_of
+
+Array = np.ndarray[Any, Any]
+
+# Constant matrices up to this size are stored once more, block by block, which halves the time of products.
+MOST_STORED_TWICE = 100_000_000  # bytes
+
+
+class Compiled:
+    """A tape's plan and its source, compiled: what all data and all threads share."""
+
+    def __init__(self, tape: Tape, late: Sequence[int] = (), block: int = BLOCK, threads: int = 1) -> None:
+        self.tape = tape
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
+        self.late = late
+        self.plan: Plan = plan(lowered(tape, block), late, block)
+        self.source: Source = print_plan(self.plan)
+        namespace = dict(self.source.namespace)
+        exec(compile(self.source.text, one_line(f"<tape {tape.name}>"), "exec"), namespace)
+        self.bind: Callable[..., Any] = namespace["bind"]
+        self._matrix_blocks: dict[int, list[Array]] = {}
+
+    def run(self, loop: Callable[..., Any], chunks: list[list[tuple[Array, ...]]]) -> Any:
+        """Take a row loop over its blocks; what it collects comes in the order of the blocks."""
+        if self._pool is None or len(chunks) == 1:
+            return loop(chunks[0])
+        futures = [self._pool.submit(_quietly, loop, chunk) for chunk in chunks]
+        collected = [future.result() for future in futures]
+        return tuple([part for parts in column for part in parts] for column in zip(*collected, strict=True))
+
+    def matrix_blocks(self, slot: int, matrix: Array) -> list[Array]:
+        """A constant matrix in blocks of rows, columns contiguous within each: products with it take half."""
+        if slot not in self._matrix_blocks:
+            starts = range(0, matrix.shape[0], self.plan.block)
+            blocks = [np.asfortranarray(matrix[start : start + self.plan.block]) for start in starts]
+            self._matrix_blocks[slot] = blocks
+        return self._matrix_blocks[slot]
+
+    def workspace(self, data: Mapping[int, Any]) -> NumpyWorkspace:
+        """Buffers for one thread."""
+        return NumpyWorkspace(self, data)
+
+
+class NumpyWorkspace:
+    """The buffers of one thread, and the compiled functions bound to them."""
+
+    def __init__(self, compiled: Compiled, data: Mapping[int, Any]) -> None:
+        self._compiled = compiled
+        self._data = data
+        self._plan = compiled.plan
+        self._tape = compiled.plan.tape
+        self.inputs = np.zeros(sum(size_of(self._tape.avals[slot].shape) for slot in self._tape.parameters))
+        self._arrays: dict[int, Array] = {}
+        self._place_leaves()
+        self._buffer = _bytes(self._plan.layout.size)
+        self._loops: list[list[list[tuple[Array, ...]]]] = []
+        for stage in self._plan.stages:
+            if isinstance(stage, Whole):
+                self._place_whole(stage)
+            else:
+                self._place_loop(stage)
+        self._early, self._late = compiled.bind(self._arrays, self._loops, self.inputs.item, compiled.run)
+        # Entering a context costs a fifth of entering np.errstate.
+        self._context = contextvars.copy_context()
+        self._context.run(np.seterr, all="ignore")
+        self._values: tuple[Any, ...] = ()
+        self.outputs: Sequence[Any] = ()
+        self.guards = self._tape.guards
+        self._reference: Workspace | None = None
+
+    # Buffers ------------------------------------------------------------------------------------------------
+
+    def _place_leaves(self) -> None:
+        start = 0
+        for slot in self._tape.parameters:
+            shape = self._tape.avals[slot].shape
+            self._arrays[slot] = self.inputs[start : start + size_of(shape)].reshape(shape)
+            start += size_of(shape)
+        self._arrays.update((slot, np.asarray(value)) for slot, value in self._tape.constants)
+        self._arrays.update((slot, np.asarray(value)) for slot, value in self._data.items())
+
+    def _place(self, slot: int) -> None:
+        place = self._plan.layout.places[slot]
+        self._arrays[slot] = _view_of(self._buffer, place, self._tape.avals[slot])
+
+    def _place_whole(self, stage: Whole) -> None:
+        for entry in stage.entries:
+            if entry.output in self._plan.layout.aliases:
+                self._arrays[entry.output] = _alias(entry, self._arrays[entry.inputs[0]])
+            else:
+                self._place(entry.output)
+
+    def _place_loop(self, stage: RowLoop) -> None:
+        for slot in (*stage.sums, *stage.stored):
+            self._place(slot)
+        number = len(self._loops)
+        columns, places = self._compiled.source.columns[number], self._plan.layout.blocks[number]
+        matrices = self._matrices(stage)
+        starts = range(0, stage.rows, self._plan.block)
+        chunks = []
+        for share in np.array_split(np.arange(len(starts)), min(self._compiled.threads, len(starts))):
+            room = _bytes(self._plan.layout.block_size)  # each thread has its own
+            rows: list[tuple[Array, ...]] = []
+            for i in share.tolist():
+                found = self._block(stage, room, places, starts[i])
+                found.update((slot, matrix[i]) for slot, matrix in matrices.items())
+                rows.append(tuple(found[slot] for slot in columns))
+            chunks.append(rows)
+        self._loops.append(chunks)
+
+    def _matrices(self, stage: RowLoop) -> dict[int, list[Array]]:
+        """The blocks of the constant matrices that the loop only multiplies with."""
+        constant = {slot for slot, value in self._tape.constants if np.ndim(value) == 2}
+        found = {slot for entry in stage.entries for slot in entry.inputs if slot in constant}
+        for entry in stage.entries:
+            if entry.op not in (matmul, gated_matmul, dot):
+                found.difference_update(entry.inputs)
+        rows_first = (slot for slot in found if self._plan.row_axis(slot) == 0)
+        return {
+            slot: self._compiled.matrix_blocks(slot, self._arrays[slot])
+            for slot in rows_first
+            if self._arrays[slot].nbytes <= MOST_STORED_TWICE
+        }
+
+    def _block(self, stage: RowLoop, room: Array, places: Mapping[int, int], start: int) -> dict[int, Array]:
+        """What each array along the rows is within the block that begins at the row `start`."""
+        found: dict[int, Array] = {}
+        stop = min(start + self._plan.block, stage.rows)
+        for entry in stage.entries:
+            for slot in (*entry.inputs, entry.output):
+                axis = self._plan.row_axis(slot)
+                if slot in found or axis is None:
+                    continue
+                aval = cut(self._tape.avals[slot], self._plan.block, stop - start)
+                if slot in places:
+                    found[slot] = _view_of(room, places[slot], aval)
+                elif slot == entry.output and slot not in stage.stored:
+                    found[slot] = _alias(entry, found[entry.inputs[0]], aval)
+                else:
+                    found[slot] = self._arrays[slot][(slice(None),) * axis + (slice(start, stop),)]
+        return found
+
+    # Replay -------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: Array) -> None:
+        """Write every value, or where `inputs` lack the late leaves, every value without them."""
+        self.inputs[: inputs.size] = inputs
+        self._reference = None
+        try:
+            self._values, self.outputs = self._context.run(self._early)
+        except (ArithmeticError, ValueError):
+            # Python raises where IEEE arithmetic gives inf or NaN; the reference does as IEEE does.
+            self._refer(inputs)
+
+    def run_late(self, inputs: Array) -> None:
+        """Write the values that depend on the late leaves, which are the last inputs."""
+        self.inputs[self.inputs.size - inputs.size :] = inputs
+        if self._reference is None:
+            try:
+                self.outputs = self._context.run(self._late)
+                return
+            except (ArithmeticError, ValueError):
+                self._refer(self.inputs[: self.inputs.size - inputs.size])
+        assert self._reference is not None
+        self._reference.run_late(inputs)
+        self.outputs = self._reference.outputs
+
+    def _refer(self, inputs: Array) -> None:
+        """Let the reference backend run, from these parameters until the next."""
+        reference = self._reference = Workspace(self._compiled.tape, self._data, self._compiled.late)
+        reference.run(inputs)
+        self._values = tuple(view for view, _ in reference.guards)
+        self.outputs = reference.outputs
+
+    def broken(self) -> Broken | None:
+        """The first guard that does not hold after a replay."""
+        for i, (value, guard) in enumerate(zip(self._values, self.guards, strict=True)):
+            if not holds(guard, value):
+                plain = np.asarray(value)
+                return Broken(i, plain.item() if plain.ndim == 0 else plain.copy())
+        return None
+
+
+def _quietly(loop: Callable[..., Any], *args: Any) -> Any:
+    with np.errstate(all="ignore"):  # which holds for one thread only
+        return loop(*args)
+
+
+def _bytes(size: int) -> Array:
+    """A buffer that begins at the beginning of a cache line."""
+    room = np.zeros(size + ALIGNED, dtype=np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    return room[start : start + size]
+
+
+def _view_of(room: Array, place: int, aval: Aval) -> Array:
+    return np.ndarray(aval.shape, aval.dtype, room.data, place)
+
+
+def _alias(entry: Entry, source: Array, block: Aval | None = None) -> Array:
+    """The view that an entry stands for, of the shape of a block if it is cut."""
+    attrs = dict(entry.attrs)
+    if block is not None and "shape" in attrs:
+        attrs["shape"] = block.shape
+    return np.asarray(entry.op.kernel(source, **attrs))

@@ -1,0 +1,1 @@
+"""Traced functions: paths, guards, and what is derived and run on each path."""

@@ -1,0 +1,90 @@
+"""What people are told of a number that is not finite: the entry in which it arises, and their line."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.replay import evaluate
+from tapegrad.errors import NonFiniteWarning
+from tapegrad.function.inspection import Explanation, explain, explain_hessian, first_nan
+from tapegrad.function.paths import Path
+
+Vector = np.ndarray[Any, Any]
+
+_FEW = 100  # elements, which Python adds up in less time than NumPy needs to begin
+_NOWHERE = "it arises in no entry as recorded, but in the order that the passes put them in"
+
+
+def has_nan(value: Any) -> bool:
+    """Whether a float or an array holds NaN."""
+    if type(value) is float:
+        return value != value
+    if value.size < _FEW:
+        total = sum(value.ravel().tolist())
+        if total == total:  # NaN is not itself, and spreads; infinities of both signs make one, too
+            return False
+    return bool(np.isnan(value).any())
+
+
+def warn_nan(
+    what: str, path: Path, vector: Vector, stacklevel: int, kind: str = "", direction: Vector | None = None
+) -> None:
+    """Warn that a result is NaN, and say where the first one arises.
+
+    Parameters
+    ----------
+    what : str
+        For example "the value".
+    path : Path
+    vector : ndarray, shape (p,)
+        The parameters.
+    stacklevel : int
+        That of the method that is to be blamed, counted from here.
+    kind, direction : str and ndarray, optional
+        The tape of a product, and what it multiplies by: it is looked at where the value is not NaN, nor the
+        gradient of a scalar function.
+    """
+    where = first_nan(path.tape, evaluate(path.tape, vector, path.data))
+    if where is None and direction is not None:
+        where = first_nan(getattr(path.tapes, kind), _of_product(path, kind, vector, direction))
+    message = f"{what} of {path.tape.name} is NaN: {where or _NOWHERE}"
+    warnings.warn(message, NonFiniteWarning, stacklevel=stacklevel + 1)
+
+
+def warn_nan_matrix(
+    what: str, path: Path, vector: Vector, matrix: Any, kind: str, stacklevel: int = 2
+) -> None:
+    """The same for a matrix that products with unit vectors make, by its first column that holds NaN."""
+    if not isinstance(matrix, np.ndarray):
+        matrix = matrix.toarray() if has_nan(matrix.data) else np.empty((0, 0))
+    if has_nan(matrix):
+        column = int(np.argmax(np.isnan(matrix).any(axis=0)))
+        warn_nan(what, path, vector, stacklevel + 1, kind, np.eye(matrix.shape[1])[column])
+
+
+def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector | None) -> Explanation:
+    """Where the first NaN or infinity arises, in the value, in an adjoint, or in the Hessian.
+
+    `rows` is the Hessian times a vector without zeros: what is not finite in a row shows there.
+    """
+    found = explain(path.tape, evaluate(path.tape, vector, path.data))
+    if found.quantity is not None or rows is None or np.isfinite(rows).all():
+        return found
+    row = int(np.argmin(np.isfinite(rows)))
+    for direction in (np.eye(rows.size)[row], np.ones(rows.size)):
+        values = _of_product(path, "hvp", vector, direction)
+        hessian = explain_hessian(path.tape.name, names[row], path.tapes.hvp, values)
+        if hessian is not None:
+            return hessian
+    return found
+
+
+def _of_product(path: Path, kind: str, vector: Vector, direction: Vector) -> list[Any]:
+    """Every value of the tape of a product."""
+    tape = getattr(path.tapes, kind)
+    # Directions stand before the data, whose slots are then no longer those of the recorded tape.
+    data = dict(zip(tape.data, path.data.values(), strict=True))
+    return evaluate(tape, np.concatenate([vector, direction]), data)

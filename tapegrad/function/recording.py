@@ -1,0 +1,166 @@
+"""Running the user's function on tracers, and on plain numbers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.errors import ReplayError, TraceError
+from tapegrad.nest import Structure, Vector, call, scan
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.recording.dataframes import products_defer
+from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
+from tapegrad.recording.messages import foreign_step
+from tapegrad.recording.recorder import LiveRecorder, frozen, tidy_value
+from tapegrad.recording.tracer import Tracer
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.tape import Tape
+
+_NO_LIKE = (
+    "A scalar parameter is no array: write np.stack([a, b]) for np.array([a, b], like=a), and "
+    "np.block([[a, 0.5], [0.5, b]]) for nested lists."
+)
+
+
+class Recorded(NamedTuple):
+    """A fresh tape, with what the function returned.
+
+    Attributes
+    ----------
+    tape : Tape
+    data : dict of int to array
+        The value of each data slot.
+    outputs : Structure
+        The structure of what the function returned.
+    values : list
+        The values of the outputs, as the tracers had them.
+    """
+
+    tape: Tape
+    data: dict[int, Any]
+    outputs: Structure
+    values: list[Any]
+    dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
+    unrolled: str | None = None  # what to say of an operation that is recorded number by number
+
+
+def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
+    """Trace `f` at the parameters `vector`."""
+    builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
+    recorder = LiveRecorder(builder)
+    leaves = []
+    for leaf in structure.leaves:
+        slot = builder.parameter(Aval(leaf.shape, FLOAT))
+        builder.labels[slot] = leaf.label
+        value = vector[leaf.place].reshape(leaf.shape)
+        leaves.append(Tracer(recorder, slot, tidy_value(value.copy())))
+    values: dict[int, Any] = {}
+    bound: dict[str, Tracer] = {}
+    for label, given in data.items():
+        value = data_array(label, given)
+        slot = builder.datum(Aval(np.shape(value), np.asarray(value).dtype))
+        builder.labels[slot] = label
+        values[slot] = value
+        bound[label] = Tracer(recorder, slot, value)
+    failed: Exception | None = None
+    try:
+        with np.errstate(all="ignore"), products_defer():
+            result = call(f, structure.build(leaves), bound)
+            outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
+    except Exception as error:
+        failed = error
+    finally:
+        recorder.close()
+    if failed is not None:  # outside the handler, so that the user's own error comes without a context
+        raise _most_telling(failed, f, structure, vector, data)
+    unrolled = recorder.watch is not None and recorder.watch.told(builder.name)
+    return Recorded(
+        builder.finish(tracer.slot for tracer in found),
+        values,
+        outputs,
+        [tracer.value for tracer in found],
+        recorder.dataframes,
+        unrolled or None,
+    )
+
+
+def data_array(label: str, given: Any) -> Any:
+    """A data argument as a read-only float64, int64 or bool array (a float, if it is a float scalar)."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"data {label} must be real numbers, not {array.dtype}")
+    return tidy_value(frozen(array, {"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT)))
+
+
+def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Any:
+    """Call `f` as its author would, on NumPy scalars and fresh arrays."""
+    leaves = [vector[leaf.place].reshape(leaf.shape).copy()[()] for leaf in structure.leaves]
+    arrays = {label: np.array(data_array(label, value))[()] for label, value in data.items()}
+    with np.errstate(all="ignore"):
+        try:
+            return call(f, structure.build(leaves), arrays)
+        except TypeError as error:
+            if "`like` argument" in str(error):
+                error.add_note(_NO_LIKE)
+            raise
+
+
+def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Tracer:
+    if not isinstance(result, (Tracer, Real)):
+        array = np.asarray(result)
+        # Of objects, only arrays of them: the elements are looked at when they are put together.
+        fits = array.dtype.kind in "fiub" or (array.dtype == object and array.ndim > 0)
+        if not fits or isinstance(result, np.ma.MaskedArray):
+            what = "nothing" if result is None else f"a {type(result).__name__}"
+            raise TraceError(
+                f"{definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
+            )
+    return recorder.lift(result, FLOAT)
+
+
+def definition(f: Callable[..., Any]) -> str:
+    """A function's name, and where it is written: "name (file:line)"."""
+    inner = inspect.unwrap(getattr(f, "func", f))  # a functools.partial holds it in `func`
+    code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
+    name = getattr(f, "__name__", type(f).__name__)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _most_telling(
+    error: Exception, f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]
+) -> Exception:
+    """The error to raise for one that `f` raised on tracers; the user's own if plain numbers fail too."""
+    # NumPy hides our error behind its own ("setting an array element with a sequence").
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TraceError):
+            cause.__suppress_context__ = True
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    plain_call(f, structure, vector, data)
+    told = foreign_step(error, *place_of_error(error))
+    told.__cause__ = error
+    return told
+
+
+def line_that_raised(error: Exception) -> Spot | None:
+    """The user's line that raised an exception when the function was called on plain numbers.
+
+    None for an exception that came about in any other way, in tapegrad itself above all.
+    """
+    if isinstance(error, (TraceError, ReplayError)):
+        return None
+    plain, line = False, None
+    for step in steps_of(error):
+        code = step.tb_frame.f_code
+        if code is plain_call.__code__:
+            plain = True
+        elif plain and is_users(step.tb_frame):
+            line = spot_in(step)
+        elif is_own_code(code):  # called by the user's
+            line = None
+    return line

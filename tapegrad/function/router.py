@@ -1,0 +1,188 @@
+"""Which tape serves which parameters: paths through a function's branches, recorded when first met."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tapegrad.backends.replay import Broken
+from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
+from tapegrad.function import inspection
+from tapegrad.function.paths import Path, PathTree, Running, Tapes, outcome_key
+from tapegrad.function.trials import Trial
+from tapegrad.function.verification import witnessed
+from tapegrad.nest import Structure, Vector
+from tapegrad.recording.frames import location
+from tapegrad.tape.tape import Guard, Tape
+
+RETRACES_BEFORE_WARNING = 20
+SECONDS_BEFORE_WARNING = 1.0
+LONG = 20_000
+# How much longer than recording it takes to derive, print and compile: value, gradient, Hessian.
+FIRST_CALLS = (10.0, 30.0, 60.0)
+clock = time.perf_counter
+
+
+class Router:
+    """The paths of one function on given data.
+
+    Attributes
+    ----------
+    current : Path
+        The path of the latest evaluation.
+    outputs : Structure
+        What the function returns, on every path.
+    retraces : int
+        How often a path was traced after the first.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        structure: Structure,
+        data: Mapping[str, Any],
+        vector: Vector,
+        running: Running,
+    ) -> None:
+        self._f = f
+        self._running = running
+        self._structure = structure
+        self.data = dict(data)
+        self.retraces = 0
+        self._spent = 0.0
+        self._is_told = False
+        self._tree = PathTree()
+        self._lock = threading.RLock()
+        self.current, self.outputs = self._record(vector)
+        self._tree.insert(self.current)
+
+    def with_data(self, data: Mapping[str, Any]) -> Router:
+        """A router on other data, that knows the current path and has traced nothing by itself."""
+        twin = object.__new__(Router)
+        twin.__dict__.update(self.__dict__)
+        twin.data = {**self.data, **data}
+        twin.retraces = 0
+        twin._spent = 0.0
+        twin._tree = PathTree()
+        twin._lock = threading.RLock()
+        tape = self.current.tape
+        values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
+        twin.current = Path(self.current.tapes, values, self.current.thin)
+        twin._tree.insert(twin.current)
+        return twin
+
+    def path_at(self, vector: Vector) -> Path:
+        """The path that `vector` takes."""
+        return self.run("value", vector, lambda outputs: None)[1]
+
+    def run(
+        self,
+        kind: str,
+        inputs: Vector,
+        read: Callable[[Sequence[Any]], Any],
+        directions: Iterable[Vector] | None = None,
+    ) -> tuple[Any, Path]:
+        """Run one of the executables of the path that `inputs` take; what was read, and the path.
+
+        `inputs` begin with the parameters, which decide on the path.
+        """
+        path, is_new = self.current, False
+        guard: Guard | None = None  # because of which there is a new path
+        tried: set[int] = set()
+        while True:
+            start = clock() if is_new else 0.0
+            executable = path.executable(kind)
+            if is_new:
+                self._spend(clock() - start, guard)
+            # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
+            result = executable.run(inputs, read, directions, check=not is_new)
+            if not isinstance(result, Broken):
+                self.current = path
+                if path.thin is not None and kind != "value":
+                    _warn_of(path)
+                return result, path
+            outcomes = (*path.outcomes[: result.place], outcome_key(result.value))
+            known = self._tree.find(outcomes)
+            if known is None:
+                vector = inputs[: self._structure.size]
+                guard = path.tape.guards[result.place]
+                path, is_new = self._retrace(vector, outcomes, guard)
+            else:
+                # Two paths may see one guard at a tie differently: the second time round it is taken as is.
+                path, is_new = known, id(known) in tried
+            tried.add(id(path))
+
+    def _retrace(self, vector: Vector, outcomes: tuple[Hashable, ...], guard: Guard) -> tuple[Path, bool]:
+        """A path for these outcomes, and whether it was traced here or by another thread just now."""
+        with self._lock:
+            known = self._tree.find(outcomes)
+            if known is not None:
+                return known, False
+            self.retraces += 1
+            start = clock()
+            path, outputs = self._record(vector)
+            self._spend(clock() - start, guard, self.retraces % RETRACES_BEFORE_WARNING == 0)
+            if outputs != self.outputs:
+                raise TraceError(
+                    f"{path.tape.name} returns {outputs.expected()} on this branch, and "
+                    f"{self.outputs.expected()} on another: return the same structure and shapes on all"
+                )
+            self._tree.insert(path)
+            return path, True
+
+    def _spend(self, seconds: float, guard: Guard | None, is_due: bool = False) -> None:
+        """Count the time that new paths take, and say so when it has come to a second."""
+        before = self._spent
+        self._spent += seconds
+        if is_due or before < SECONDS_BEFORE_WARNING <= self._spent:
+            times = "once" if self.retraces == 1 else f"{self.retraces} times"
+            warnings.warn(
+                f"{self.current.tape.name} has been traced again {times}, which took {self._spent:.1f} s, "
+                f"because a branch keeps changing{location(guard.source if guard else None)}; np.where, "
+                "np.maximum and np.clip decide without a new trace",
+                RetraceWarning,
+                stacklevel=6,
+            )
+
+    def _record(self, vector: Vector) -> tuple[Path, Structure]:
+        start = clock()
+        witness = witnessed(self._f, self._structure, vector, self.data)
+        tape, data, outputs, *_ = witness.recorded
+        if not self._is_told:
+            self._is_told = _tell(tape, witness.recorded.unrolled, clock() - start)
+        return Path(Tapes(tape, self._running, Trial(data, witness.looks)), data, witness.thin), outputs
+
+
+def _warn_of(path: Path) -> None:
+    """Say once that a derivative is that of a branch which holds at single points."""
+    assert path.thin is not None
+    guard, path.thin = path.thin, None
+    warnings.warn(
+        f"{path.tape.name} is differentiated where a branch holds at single points, or nearly"
+        f"{location(guard.source)}: the derivative is that of the branch, not of the function around it. "
+        "Begin beside it, or choose with np.where",
+        BranchWarning,
+        stacklevel=5,
+    )
+
+
+def _tell(tape: Tape, unrolled: str | None, seconds: float) -> bool:
+    """Say what makes a tape long, and what to expect, before it is derived; whether there was anything."""
+    if unrolled is not None:
+        warnings.warn(unrolled, UnrolledWarning, stacklevel=5)
+    lines = Counter(entry.source for entry in tape.entries if tape.avals[entry.output].shape == ())
+    if lines.total() > LONG:
+        value, gradient, hessian = (factor * seconds for factor in FIRST_CALLS)
+        warnings.warn(
+            f"{tape.name} has {lines.total():,} steps on single numbers, most of them"
+            f"{location(lines.most_common(1)[0][0])}. Recording them took {seconds:.1f} s; expect about "
+            f"{value:.0f} s for the first value, {gradient:.0f} s for the first gradient and {hessian:.0f} s "
+            "for the first Hessian. An operation on whole arrays is one step",
+            LongTapeWarning,
+            stacklevel=5,
+        )
+    return unrolled is not None or lines.total() > LONG

@@ -1,0 +1,98 @@
+"""`trace`: the way in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tapegrad.backends.programs import BACKENDS
+from tapegrad.errors import UnusedParameterWarning
+from tapegrad.function import inspection
+from tapegrad.function.calling import calling
+from tapegrad.function.paths import Running
+from tapegrad.function.router import Router
+from tapegrad.function.traced import TracedFunction
+from tapegrad.nest import argument_name, structure_of
+from tapegrad.passes import PASSES, statistics
+
+
+def trace(
+    f: Callable[..., Any],
+    params: Any,
+    *,
+    data: Mapping[str, Any] | None = None,
+    backend: str = "numpy",
+    threads: int = 1,
+    sufficient_statistics: bool = True,
+) -> TracedFunction:
+    """Record a function once as a tape, to replay its value and derivatives.
+
+    Parameters
+    ----------
+    f : callable
+        A plain NumPy function of the parameters. It is called three times: on tracers, and
+        plainly at two places, to compare. Where a branch holds at single points, more often.
+    params : float, array_like, or nest of lists, tuples and dicts of them
+        Start values. A dict is passed to `f` as keyword arguments, anything else as one argument. All
+        numbers are taken as float64.
+    data : mapping of str to array_like, optional
+        Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
+        trace. Arrays that `f` finds by itself (closures, globals) are copied when it is traced, unless
+        they are read-only.
+    backend : {"numpy", "replay"}
+        What runs the tapes: generated NumPy code, or the reference loop over the entries.
+    threads : int
+        Threads that share the blocks of a row loop. More than one pay on long data of which a row costs
+        much; the result does not depend on their number.
+    sufficient_statistics : bool
+        Compute sums over rows that are polynomials in the data, and least squares, on a few rows found once,
+        so that a replay's cost does not depend on the number of rows.
+
+    Returns
+    -------
+    TracedFunction
+
+    Raises
+    ------
+    TraceError
+        If a step of `f` cannot be recorded, or if `f` takes another branch wherever it is called again;
+        the message names the line and what to write instead.
+    ReplayError
+        If the tape does not reproduce `f`: it draws random numbers, or writes through a view.
+    ValueError, TypeError
+        If `params` is empty, not finite, or not made of numbers.
+
+    Warns
+    -----
+    UnusedParameterWarning
+        If the result does not depend on a parameter, and no branch was taken on one.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> x = np.array([1.0, 2.0, 4.0])
+    >>> tape = tg.trace(lambda rate: (np.log(rate) - rate * x).sum(), dict(rate=1.0))
+    >>> tape(dict(rate=0.5))
+    -5.579441541679836
+    >>> tape.grad(dict(rate=0.5))
+    {'rate': -1.0}
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
+    structure, vector = structure_of(params, argument_name(f))
+    clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
+    if clashing:
+        raise ValueError(f"{', '.join(clashing)} stands in both params and data: give each argument one name")
+    passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
+    router = Router(f, structure, data or {}, vector, Running(backend, threads, passes))
+    tape = router.current.tape
+    unused = inspection.unused_parameters(tape)
+    if unused and not tape.guards:
+        labels = ", ".join(structure.leaves[i].label for i in unused)
+        warnings.warn(
+            f"the result of {tape.name} does not depend on {labels}: its gradient there is zero",
+            UnusedParameterWarning,
+            stacklevel=2,
+        )
+    return TracedFunction(structure, router, calling(f, structure, tape.name))

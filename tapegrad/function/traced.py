@@ -1,0 +1,450 @@
+"""What `trace` returns: a function that replays its tape, and re-traces when a branch changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.numpy.lowering import lowered
+from tapegrad.backends.numpy.printer import print_plan
+from tapegrad.backends.replay import adjoints, evaluate
+from tapegrad.derive.inline import inline
+from tapegrad.function import counting, inspection, jacobians
+from tapegrad.function.calling import Calling
+from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
+from tapegrad.function.paths import Tapes
+from tapegrad.function.router import Router
+from tapegrad.nest import Leaf, Structure, Vector, has_traced
+from tapegrad.ops.registry import Recordable
+from tapegrad.ops.shaping import transpose_
+from tapegrad.plan.plan import plan
+from tapegrad.plan.stages import BLOCK, Plan
+from tapegrad.tape.tape import Tape
+
+
+class TracedFunction:
+    """A function recorded as a tape; made by `trace`.
+
+    Calling it replays the tape at other parameters. Guards are checked on every replay: where the function's
+    branches go another way, a tape recorded earlier for that way is used, or the function is traced again.
+    One traced function may be called from many threads at once.
+
+    It has the signature of what was traced: with parameters `mu` and `ls` in a dict it is called as
+    ``tape(dict(mu=5.0, ls=0.0))``, ``tape([5.0, 0.0])``, ``tape(5.0, 0.0)`` or ``tape(mu=5.0, ls=0.0)``.
+
+    Attributes
+    ----------
+    structure : Structure
+        How the parameters are nested.
+    """
+
+    def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
+        self.structure = structure
+        self._router = router
+        self._calling = calling
+        if calling.signature is not None:
+            self.__signature__ = calling.signature
+
+    @property
+    def retraces(self) -> int:
+        """How often the function was traced again because a branch changed."""
+        return self._router.retraces
+
+    @property
+    def outputs(self) -> Structure:
+        """The structure of what the function returns."""
+        return self._router.outputs
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels of the elements of the flat parameter vector."""
+        return self.structure.names
+
+    @property
+    def tape(self) -> Tape:
+        """The tape of the current path, as recorded: immutable, printable, picklable."""
+        return self._router.current.tape
+
+    @property
+    def grad_tape(self) -> Tape:
+        """The tape of value and gradient on the current path, after the passes."""
+        self.require_scalar("the gradient")
+        return self._router.current.tapes.gradient
+
+    @property
+    def hessian_tape(self) -> Tape:
+        """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
+        self.require_scalar("the Hessian")
+        return self._router.current.tapes.hessian
+
+    @property
+    def plan(self) -> Plan:
+        """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
+        tapes = self._router.current.tapes
+        _, tape = tapes.finished("gradient" if self.outputs.is_scalar else "value")
+        return plan(lowered(tape, BLOCK))
+
+    def source(self) -> str:
+        """The NumPy code of value and gradient on the current path; of the value, if it is not a scalar."""
+        return print_plan(self.plan).text
+
+    @property
+    def nobs(self) -> int | None:
+        """The number of observations, or None where it is not known.
+
+        It is the number of rows returned, that of the rows of `data`, if all agree, or that of the rows that
+        the sums at the end of the tape run over.
+        """
+        return counting.observations(self.tape)
+
+    def __str__(self) -> str:
+        return str(self.tape)
+
+    def __repr__(self) -> str:
+        return (
+            f"<TracedFunction {self.tape.name}({', '.join(self.names[:6])}{', ...' * (len(self.names) > 6)})>"
+        )
+
+    # Parameters ---------------------------------------------------------------------------------------------
+
+    def ravel(self, theta: Any) -> Vector:
+        """Parameters as one flat vector in the order of `names`; errors say what was expected."""
+        return self.structure.ravel(theta)
+
+    def unravel(self, vector: Any) -> Any:
+        """A flat vector in the structure of the parameters."""
+        return self.structure.unravel(vector)
+
+    # Evaluation ---------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """The value: a float or an array, or a nest of them where the function returns one.
+
+        Parameters
+        ----------
+        *args, **named
+            The parameters in one piece, in the structure given to `trace` or as one flat vector (p,); or,
+            where they are a dict, one by one as the function itself takes them, by position or by keyword.
+            Inside another function under trace they may be traced; this holds for every derivative, too.
+
+        Warns
+        -----
+        NonFiniteWarning
+            If the value is NaN; the message names the entry where the first NaN arose.
+        """
+        theta = args[0] if len(args) == 1 and not named else self._calling.theta(args, named)
+        vector = self._vector(theta)
+        if vector is None:
+            return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
+        values = self._replay("value", vector, _copies)
+        if any(map(has_nan, values)):
+            warn_nan("the value", self._router.current, vector, 2)
+        return self.outputs.build(values)
+
+    def grad(self, *args: Any, **named: Any) -> Any:
+        """The gradient, in the structure of the parameters.
+
+        Where these are a dict and given by position, it is a tuple in the order of the arguments.
+
+        Raises
+        ------
+        ValueError
+            If the function's value is not a scalar.
+        """
+        return self._value_and_grad(args, named)[1]
+
+    def value_and_grad(self, *args: Any, **named: Any) -> tuple[Any, Any]:
+        """Value and gradient in one replay, as `grad` gives it."""
+        return self._value_and_grad(args, named)
+
+    def _value_and_grad(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        if len(args) == 1 and not named and type(args[0]) in (dict, np.ndarray):
+            return self._at(args[0])
+        value, gradient = self._at(self._calling.theta(args, named))
+        if self._calling.by_position(args, named):
+            gradient = tuple(gradient[name] for name in self._calling.arguments)
+        return value, gradient
+
+    def _at(self, theta: Any) -> tuple[Any, Any]:
+        self.require_scalar("the gradient")
+        vector = self._vector(theta)
+        if vector is None:
+            value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
+            return value, self.structure.build(gradients)
+        (value, *gradients), _ = self._router.run("gradient", vector, _copies)
+        if value != value or any(map(has_nan, gradients)):
+            warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
+        return value, self.structure.build(gradients)
+
+    def value_flat(self, vector: Vector) -> float:
+        """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
+        self.require_scalar("value_flat")
+        value: float = self._replay("value", vector, _first_float)
+        return value
+
+    def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
+        """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
+        self.require_scalar("the gradient")
+
+        def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
+            return float(outputs[0]), self.structure.join(outputs[1:])
+
+        result: tuple[float, Vector] = self._replay("gradient", vector, read)
+        return result
+
+    # Further derivatives ------------------------------------------------------------------------------------
+
+    def jvp(self, theta: Any, v: Any) -> Any:
+        """The directional derivative along `v`, in the structure of the outputs.
+
+        Parameters
+        ----------
+        theta, v : structure or array_like, shape (p,)
+            Parameters, and a direction in the same structure.
+        """
+        vector, direction = self._vector(theta), self._vector(v)
+        if vector is None or direction is None:
+            further = self.structure.operands(v)
+            return self.outputs.build(self._inline(lambda tapes: tapes.jvp, theta, further))
+        (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
+        if has_nan(flat):
+            warn_nan("the derivative", self._router.current, vector, 2, "jvp", direction)
+        return self.outputs.unravel(flat)
+
+    def vjp(self, theta: Any, w: Any) -> Any:
+        """The vector-Jacobian product with `w`, in the structure of the parameters.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        w : structure or array_like, a cotangent in the structure of the outputs, or of all their elements
+        """
+        vector = self._vector(theta)
+        if vector is None or has_traced(w):
+            further = self.outputs.operands(w)
+            return self.structure.build(self._inline(lambda tapes: tapes.vjp, theta, further))
+        cotangent = self.outputs.ravel(w)
+        (flat,) = self._replay("vjp", vector, self.structure.join, [cotangent])
+        if has_nan(flat):
+            warn_nan("the derivative", self._router.current, vector, 2, "vjp", cotangent)
+        return self.unravel(flat)
+
+    def jacobian(self, theta: Any, *, sparse: bool = False) -> Any:
+        """The Jacobian at `theta`.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        sparse : bool
+            Give one `scipy.sparse.csc_array` of shape (m, p) instead, all outputs' elements by all
+            parameters', computed with as many products as its pattern needs colours.
+
+        Returns
+        -------
+        structure
+            In the structure of the parameters, one array of shape ``output + leaf`` per leaf. A function with
+            several outputs gives such a structure for each of them, in their structure.
+        """
+        vector = self._vector(theta)
+        if vector is None:
+            (columns,) = self._inline(lambda tapes: tapes.jacobian, theta)
+            return jacobians.split(transpose_(columns), self.outputs, self.structure)
+        find = jacobians.sparse_jacobian if sparse else jacobians.dense_jacobian
+        path = self._router.path_at(vector)
+        matrix = find(partial(self._replay, vector=vector), path, self.outputs, self.structure)
+        warn_nan_matrix("the Jacobian", path, vector, matrix, "jvp")
+        return matrix if sparse else jacobians.split(matrix, self.outputs, self.structure)
+
+    def hvp(self, theta: Any, v: Any) -> Any:
+        """The Hessian at `theta` times `v`, in the structure of the parameters."""
+        self.require_scalar("the Hessian")
+        vector, direction = self._vector(theta), self._vector(v)
+        if vector is None or direction is None:
+            further = self.structure.operands(v)
+            return self.structure.build(self._inline(lambda tapes: tapes.hvp, theta, further))
+        product = self.hvp_flat(vector, direction)
+        if has_nan(product):
+            warn_nan("the Hessian times a vector", self._router.current, vector, 2, "hvp", direction)
+        return self.unravel(product)
+
+    def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
+        """The same for flat vectors, for optimisers; NaN comes without a warning."""
+        product: Vector = self._replay("hvp", vector, self.structure.join, [direction])[0]
+        return product
+
+    def hessian(self, *args: Any, sparse: bool = False, **named: Any) -> Any:
+        """The exact Hessian, shape (p, p), in the order of `names`, or of the arguments given by position.
+
+        With `sparse`, it is a `scipy.sparse.csc_array`, found with as many products as its pattern needs
+        colours.
+        """
+        found = self._hessian(self._calling.theta(args, named), sparse)
+        return self._calling.ordered(found) if self._calling.by_position(args, named) else found
+
+    def _hessian(self, theta: Any, sparse: bool) -> Any:
+        self.require_scalar("the Hessian")
+        vector = self._vector(theta)
+        if vector is None:
+            return self._inline(lambda tapes: tapes.hessian, theta)[0]
+        if sparse:
+            matrix = jacobians.sparse_hessian(
+                partial(self._replay, vector=vector), self._router.path_at(vector)
+            )
+        else:
+            matrix = self.hessian_flat(vector)
+        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp", 3)
+        return matrix
+
+    def hessian_flat(self, vector: Vector) -> Vector:
+        """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning."""
+        if self._router.current.tapes.has_cheap_hessian:
+            return _symmetric(self._replay("hessian", vector, _copies)[0])
+        return self._by_columns("hvp", vector)
+
+    def third(self, theta: Any, v: Any) -> Vector:
+        """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
+        self.require_scalar("the third derivative")
+        inputs = np.concatenate([self.ravel(theta), self.ravel(v)])
+        matrix = self._by_columns("third", inputs)
+        warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
+        return matrix
+
+    def _by_columns(self, kind: str, inputs: Vector) -> Vector:
+        return _symmetric(
+            np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
+        )
+
+    def values(self, theta: Any) -> inspection.Values:
+        """Every slot's value and adjoint at `theta`, entry by entry: for reading, not for speed.
+
+        The adjoint of a slot is the derivative of the result with respect to it; None where the result does
+        not depend on it, or is not a scalar.
+        """
+        vector = self.ravel(theta)
+        path = self._router.path_at(vector)
+        values = evaluate(path.tape, vector, path.data)
+        found = adjoints(path.tape, values) if self.outputs.is_scalar else {}
+        return inspection.Values(path.tape, values, found)
+
+    def explain(self, theta: Any) -> inspection.Explanation:
+        """Where the first NaN or infinity arises at `theta`: print it.
+
+        It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
+        numbers that it was made of, or says that value and gradient are finite. Where the function is not
+        scalar, only its value is looked at.
+        """
+        vector = self.ravel(theta)
+        path = self._router.path_at(vector)
+        rows = self.hvp_flat(vector, np.ones(vector.size)) if self.outputs.is_scalar else None
+        return explained(path, vector, self.names, rows)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The arrays that were given as `data`, by their names."""
+        return dict(self._router.data)
+
+    def on(self, theta: Any, data: Mapping[str, Any]) -> Any:
+        """The value at `theta` on other data, where both may be traced: for use in a function under trace.
+
+        Parameters
+        ----------
+        theta : structure or array_like, shape (p,)
+        data : mapping of str to array_like
+            As in `with_data`.
+        """
+        plain = {name: _plain_value(value) for name, value in data.items()}
+        twin = self.with_data(**plain) if data else self
+        if not has_traced(data):
+            return twin(theta)
+        return self.outputs.build(twin._inline(lambda tapes: tapes.value, theta, data=data))
+
+    def with_data(self, **data: Any) -> TracedFunction:
+        """The same function on other data, without a new trace as long as its guards hold.
+
+        Parameters
+        ----------
+        **data : array_like
+            New values for some of the arrays given as `data` to `trace`, of the same shapes.
+        """
+        known = sorted(self._router.data)
+        unknown = sorted(set(data).difference(known))
+        if unknown:
+            raise ValueError(f"{unknown} is not data of this function; its data are {known}")
+        return TracedFunction(self.structure, self._router.with_data(data), self._calling)
+
+    def _replay(
+        self,
+        kind: str,
+        vector: Vector,
+        read: Callable[[Sequence[Any]], Any],
+        directions: Iterable[Vector] | None = None,
+    ) -> Any:
+        return self._router.run(kind, vector, read, directions)[0]
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a traced function does not pickle, for the function it was made of may not: pickle its tapes "
+            f"(.tape, .grad_tape), or trace {self.tape.name} anew where it is needed"
+        )
+
+    # Under another trace ------------------------------------------------------------------------------------
+
+    def _vector(self, theta: Any) -> Vector | None:
+        """Parameters as a flat vector, or None if some of them are traced."""
+        try:
+            return self.ravel(theta)
+        except (TypeError, ValueError):
+            if has_traced(theta):
+                return None
+            raise
+
+    def _inline(
+        self,
+        tape_of: Callable[[Tapes], Tape],
+        theta: Any,
+        further: Sequence[Any] = (),
+        data: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """The outputs of one of the tapes of the path that traced parameters (and `data`) take."""
+        operands = self.structure.operands(theta)
+        vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
+        path = self._router.path_at(vector)
+        tape = tape_of(path.tapes)
+        labels = dict(path.tape.labels)
+        bound = [(data or {}).get(labels[slot], value) for slot, value in path.data.items()]
+        # Further parameters shift the slots of the data, but not their order.
+        return inline(tape, [*operands, *further], dict(zip(tape.data, bound, strict=True)))
+
+    def require_scalar(self, what: str) -> None:
+        """Raise ValueError where the function returns anything but one number, which `what` needs."""
+        if not self.outputs.is_scalar:
+            name, root = self.tape.name, self.outputs.root
+            returns = (
+                f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
+            )
+            raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
+
+
+def _symmetric(matrix: Vector) -> Vector:
+    """Its symmetric part: the two halves of a Hessian differ in their last bits."""
+    symmetric: Vector = 0.5 * (matrix + matrix.T)
+    return symmetric
+
+
+def _plain_value(operand: Any) -> Any:
+    return operand.plain() if isinstance(operand, Recordable) else operand
+
+
+def _copies(outputs: Sequence[Any]) -> list[Any]:
+    return [output if type(output) is float else _copy(output) for output in outputs]
+
+
+def _copy(output: Any) -> Any:
+    return output.copy() if output.ndim else float(output)
+
+
+def _first_float(outputs: Sequence[Any]) -> float:
+    return float(outputs[0])

@@ -1,0 +1,130 @@
+"""Programs on trial: before one serves, it is held against plain calls, or against what it was made of.
+
+A tape as recorded has been held against plain calls by then, see `verification`. What runs has gone through
+passes and a backend, and may lose digits there. So the first time that a program runs, its values are
+compared with those of the plain calls, which have been kept; and its derivatives with those of the tape
+before the passes, entry by entry in the reference's arithmetic, at the place of the second look.
+
+Both sides compute the same derivative by the same rules: they can differ by rounding alone, or by a defect. A
+comparison with differences of plain calls would also see a wrong rule, but takes kinks and steps that are too
+long for defects; the rules have tests of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.replay import adjoints, evaluate
+from tapegrad.derive.pullback import reverse
+from tapegrad.errors import ReplayError
+from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.verification import Look
+from tapegrad.nest import Vector
+from tapegrad.tape.tape import Tape, size_of
+
+# Elements of all slots of a tape that is checked at both places, and its derivatives too: sweeping over more
+# takes longer than a tenth of a trace.
+MOST_SWEPT = 100_000
+
+# Runs a program at some inputs: its outputs.
+Run = Callable[[Vector], Sequence[Any]]
+
+
+@dataclass
+class Trial:
+    """What the programs of a path are held against.
+
+    Attributes
+    ----------
+    data : mapping of int to array
+        The data of the plain calls.
+    looks : tuple of Look
+        The plain calls: at the parameters of the trace, and near them.
+    passed : set of str
+        The kinds of the programs that have been held against them.
+    """
+
+    data: Mapping[int, Any]
+    looks: tuple[Look, ...]
+    passed: set[str] = field(default_factory=set)
+
+    def hold_values(self, tape: Tape, run: Run) -> None:
+        """Hold a program whose first outputs are those of the tape as recorded against the plain calls."""
+        for look in self.looks if _is_short(tape) else self.looks[-1:]:
+            values = run(look.vector)[: len(look.values)]
+            sizes = partial(sizes_of, tape, look.vector, self.data.values())
+            place = differing(values, look.values, sizes, only_finite=True)
+            if place is not None:
+                raise _defect(tape, "its value", values[place], look.values[place], "by a plain call")
+        if any(tape.avals[slot].shape for slot in tape.outputs):  # no other program has these outputs
+            self.looks = tuple(look._replace(values=[]) for look in self.looks)
+
+    def hold_gradient(self, tape: Tape, run: Run) -> None:
+        """Hold a program of value and gradient against a sweep over the tape as recorded."""
+        if len(self.looks) < 2 or not _is_short(tape):
+            return
+        there = self.looks[1].vector
+        swept = adjoints(tape, evaluate(tape, there, self.data))
+        expected = [swept.get(slot, np.zeros(tape.avals[slot].shape)) for slot in tape.parameters]
+        found = run(there)[1:]
+
+        def sizes() -> Sequence[Any]:
+            return sizes_of(reverse(tape), there, self.data.values())[1:]
+
+        self._compare(tape, "its gradient", found, expected, sizes)
+
+    def hold(self, kind: str, tape: Tape, run: Run) -> None:
+        """Hold a program against its tape as derived, before the passes."""
+        if len(self.looks) < 2 or not _is_short(tape):
+            return
+        there = self.looks[1].vector
+        total = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)
+        directions = np.cos(np.arange(1.0, 1.0 + total - there.size))
+        inputs = np.concatenate([there, directions])
+        data = list(self.data.values())
+        values = evaluate(tape, inputs, dict(zip(tape.data, data, strict=True)), tape.outputs)
+        expected = [values[slot] for slot in tape.outputs]
+        self._compare(tape, f"its {kind}", run(inputs), expected, lambda: sizes_of(tape, inputs, data))
+
+    def _compare(
+        self,
+        tape: Tape,
+        what: str,
+        found: Sequence[Any],
+        expected: Sequence[Any],
+        sizes: Callable[[], Sequence[Any]],
+    ) -> None:
+        # An infinity or NaN is seen by whoever gets it, and may stand for another.
+        known = [np.where(np.isfinite(x), y, np.nan) for x, y in zip(found, expected, strict=True)]
+        place = differing(found, known, lambda: [_or_any(size) for size in sizes()], only_finite=True)
+        if place is not None:
+            raise _defect(tape, what, found[place], expected[place], "before the passes")
+
+
+def _or_any(size: Any) -> Any:
+    """A size, or where nothing is known of it, one that allows anything."""
+    return np.where(np.isfinite(size), size, np.finfo(np.float64).max)
+
+
+def _is_short(tape: Tape) -> bool:
+    return sum(size_of(aval.shape) for aval in tape.avals) <= MOST_SWEPT
+
+
+def copied(outputs: Sequence[Any]) -> list[Any]:
+    """Outputs of a program that its next run does not overwrite."""
+    return [np.array(output) for output in outputs]
+
+
+def _defect(tape: Tape, what: str, found: Any, expected: Any, how: str) -> ReplayError:
+    found, expected = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+    place = np.unravel_index(np.nanargmax(np.abs(found - expected)), found.shape) if found.ndim else ()
+    return ReplayError(
+        f"the program made of the tape of {tape.name} loses digits: {what} is {found[place]:.10g}, and "
+        f"{expected[place]:.10g} {how}. This is a defect of tapegrad, please report it; backend='replay' or "
+        "sufficient_statistics=False may be without it"
+    )

@@ -1,0 +1,230 @@
+"""What a tape is held against: plain calls of the function, at the parameters of the trace and near them.
+
+At the parameters of the trace alone a difference may hide: what is multiplied by a start value of zero does
+not show, and a branch may hold there and nowhere else. So no tape is taken without a second look: a plain
+call at another place that takes the same path. Where no place near has that path, because a branch rests on
+an equality, the function is traced there, too: one that has kept something from an earlier call, and has
+skipped its work here, does that work there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.backends.replay import evaluate, holds
+from tapegrad.errors import ReplayError, TraceError
+from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.recording import Recorded, definition, plain_call, record
+from tapegrad.nest import Structure, Vector, scan
+from tapegrad.passes import dce
+from tapegrad.recording.dataframes import meaning
+from tapegrad.recording.frames import location
+from tapegrad.tape.tape import Guard, Source, Tape
+
+# How far a second look is, in parts of each parameter and 1. A path that is no wider than the first of these
+# holds at single points, or nearly: those that compare with `np.isclose` are 1e-5 wide.
+STEPS = (1e-3, 1e-4, 2e-5)
+SMALL_STEPS = (1e-7, 1e-10)
+
+
+class Look(NamedTuple):
+    """What a plain call gives at some parameters, which the tape as recorded gives, too."""
+
+    vector: Vector
+    values: list[Any]
+
+
+class Witnessed(NamedTuple):
+    """A tape that has been held against plain calls.
+
+    Attributes
+    ----------
+    recorded : Recorded
+    looks : tuple of Look
+        At the parameters of the trace, and at others on the same path; those are missing where it has none.
+    thin : Guard or None
+        A guard that does not hold near the parameters of the trace.
+    """
+
+    recorded: Recorded
+    looks: tuple[Look, ...]
+    thin: Guard | None
+
+
+def witnessed(
+    f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]
+) -> Witnessed:
+    """Trace `f` at the parameters `vector`, and compare the tape with plain calls.
+
+    Raises
+    ------
+    ReplayError
+        If they differ. Where a second trace differs from the first, the message names the line.
+    TraceError
+        If no second look succeeds, here or on the path beside.
+    """
+    witness = _Witness(f, structure, data, record(f, structure, vector, data))
+    here = witness.first_look(vector)
+    there, thin = witness.second_look(vector)
+    if thin is not None or there is None:
+        _look_beside(witness, vector, thin)
+    return Witnessed(witness.recorded, (here,) if there is None else (here, there), thin)
+
+
+def _look_beside(witness: _Witness, vector: Vector, thin: Guard | None) -> None:
+    """Trace and compare at a place near `vector`, where the path of `witness` is no wider than a point."""
+    f, structure, data = witness.f, witness.structure, witness.data
+    reason: Exception | None = None
+    for point in list(_around(vector, STEPS[:1]))[:2]:
+        try:
+            beside = _Witness(f, structure, data, record(f, structure, point, data))
+            beside.first_look(point)
+        except (TraceError, ReplayError):
+            raise
+        except Exception as error:  # the function does not take these parameters
+            reason = error
+            continue
+        there, broken = beside.second_look(point)
+        if there is not None:
+            return
+        thin = thin or broken
+    name = witness.recorded.tape.name
+    if thin is None:
+        raise TraceError(
+            f"{name} raises {type(reason).__name__} wherever it is called near the parameters of the trace "
+            f"({reason}), so that the tape cannot be checked: trace it at other parameters"
+        )
+    if reason is not None:
+        raise TraceError(
+            f"{name} raises {type(reason).__name__} near the parameters of the trace ({reason}), where the "
+            f"branch{location(thin.source)} goes another way, so that the tape cannot be checked: take "
+            "parameters that may move by themselves, such as all shares but one, or `transforms` of fit"
+        )
+    raise TraceError(
+        f"the branch{location(thin.source)} goes another way at each place near the parameters of the trace, "
+        f"so that the tape of {name} cannot be checked. If it asks whether parameters have changed since an "
+        "earlier call, compute anew what was kept; np.where, np.maximum and np.clip decide without a branch"
+    )
+
+
+class _Witness:
+    """A function, and a fresh recording of it."""
+
+    def __init__(
+        self, f: Callable[..., Any], structure: Structure, data: Mapping[str, Any], recorded: Recorded
+    ) -> None:
+        self.f = f
+        self.structure = structure
+        self.data = data
+        self.recorded = recorded
+
+    def first_look(self, vector: Vector) -> Look:
+        """At the parameters of the trace, where the tracers had values."""
+        return self._compared(
+            vector, self.recorded.values, plain_call(self.f, self.structure, vector, self.data)
+        )
+
+    def second_look(self, vector: Vector) -> tuple[Look | None, Guard | None]:
+        """At a place near `vector` on the same path; and what breaks if that is a tiny step away.
+
+        Either is None where there is no such thing.
+        """
+        look, broken = self._look_around(vector, STEPS)
+        if look is not None:
+            return look, None
+        return self._look_around(vector, SMALL_STEPS)[0], broken
+
+    def _look_around(self, vector: Vector, steps: Sequence[float]) -> tuple[Look | None, Guard | None]:
+        """The first look near `vector` that succeeds, and the last guard that did not hold before."""
+        tape, data = self.recorded.tape, self.recorded.data
+        wanted = (*tape.outputs, *(guard.slot for guard in tape.guards))
+        broken: Guard | None = None
+        deciding = tape  # once a guard has failed, guards are asked before the rest
+        for point in _around(vector, steps):
+            if broken is not None and _first_broken(deciding, evaluate(deciding, point, data)) is not None:
+                continue
+            values = evaluate(tape, point, data, wanted)
+            breaking = _first_broken(tape, values)
+            if breaking is not None:
+                broken, deciding = breaking, dce(replace(tape, outputs=()))
+                continue
+            try:
+                plain = plain_call(self.f, self.structure, point, self.data)
+            except TraceError:  # the function has kept a traced value
+                raise
+            except Exception:  # it does not take these parameters
+                continue
+            return self._compared(point, [values[slot] for slot in tape.outputs], plain), broken
+        return None, broken
+
+    def _compared(self, vector: Vector, values: Sequence[Any], plain: Any) -> Look:
+        """The plain call's numbers, if they are the tape's."""
+        recorded = self.recorded
+        outputs, expected = scan(plain, "output", lambda node, label: np.asarray(node, dtype=np.float64))
+        place: int | None = 0
+        if outputs == recorded.outputs:
+            place = differing(
+                values, expected, lambda: sizes_of(recorded.tape, vector, recorded.data.values())
+            )
+        if place is None:
+            return Look(vector, expected)
+        told = (
+            f"replaying {recorded.tape.name} gives {_short(values[place])}, "
+            f"calling it gives {_short(expected[place])}"
+        )
+        again = record(self.f, self.structure, vector, self.data)
+        line = _first_difference(recorded.tape, again.tape)
+        if line is not None:
+            raise ReplayError(
+                f"{told}: the step{location(line)} differs from call to call. Draw random numbers outside "
+                "the function, once, and keep no state inside it"
+            )
+        if recorded.dataframes:
+            raise ReplayError(f"{told}: {meaning(recorded.dataframes)}")
+        raise ReplayError(
+            f"{told}: does {definition(self.f)} test the type of its arguments, or catch the error of a "
+            "traced step? Let traced values and arrays take the same way"
+        )
+
+
+def _around(vector: Vector, steps: Sequence[float]) -> Iterator[Vector]:
+    """Parameters close by, moved by different shares of a step, all up or all down; what is not finite stays.
+
+    The shares of the first two are irregular, so that nothing cancels; those of others rise, so that
+    parameters that are equal keep an order.
+    """
+    irregular = 0.5 + 0.5 * (np.arange(1, vector.size + 1) * 0.6180339887 % 1.0)
+    rising = np.linspace(0.5, 1.0, vector.size)
+    for step in steps:
+        for shares in (irregular, rising) if vector.size > 1 else (irregular,):
+            moves = np.where(np.isfinite(vector), step * (1.0 + np.abs(vector)) * shares, 0.0)
+            yield vector + moves
+            yield vector - moves
+
+
+def _first_broken(tape: Tape, values: Sequence[Any]) -> Guard | None:
+    return next((guard for guard in tape.guards if not holds(guard, values[guard.slot])), None)
+
+
+def _short(value: Any) -> str:
+    return f"{float(value):.10g}" if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
+
+
+def _first_difference(first: Tape, second: Tape) -> Source | None:
+    """The source of the first entry that two recordings do not share."""
+    values: dict[int, Any] = dict(first.constants)
+    others: dict[int, Any] = dict(second.constants)
+    for a, b in zip(first.entries, second.entries, strict=False):
+        same = a.op is b.op and a.attrs == b.attrs and a.inputs == b.inputs
+        same = same and all(
+            s in others and np.array_equal(values[s], others[s], equal_nan=True)
+            for s in a.inputs
+            if s in values
+        )
+        if not same:
+            return a.source
+    return None

@@ -1,0 +1,98 @@
+"""How far rounding may reach into a log-likelihood: a running error bound."""
+
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.function.traced import TracedFunction
+from tapegrad.mle.climb.optimizers import Surface, is_finite
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+# By how much rounding may change a log-likelihood that is to be maximised, and share of its size.
+_ALLOWED: Final = 1e-7
+_ALLOWED_SHARE: Final = 1e-13
+
+
+@np.errstate(all="ignore")
+def noise(tape: TracedFunction, x: Array) -> float:
+    """By how much the value at `x` may be wrong, if every entry of the tape rounds once.
+
+    The rounding of an entry changes the result by its adjoint times the spacing of floats at its value; their
+    sizes are added up. Points next to each other do not tell as much: they may round in the same way.
+    """
+    seen = tape.values(x)
+    total = 0.0
+    for entry in seen.tape.entries:
+        adjoint = seen.adjoints.get(entry.output)
+        if adjoint is not None:
+            value = np.asarray(seen.values[entry.output])
+            share = np.where(np.asarray(adjoint) == 0.0, 0.0, np.abs(value * adjoint))
+            total += float(share.sum())
+    total *= 0.5 * float(np.finfo(np.float64).eps)
+    return total if np.isfinite(total) else np.inf
+
+
+def is_clear(tape: TracedFunction, x: Array) -> bool:
+    """Whether rounding hides nothing at `x` that is worth a search."""
+    return noise(tape, x) <= allowed(tape.value_flat(x))
+
+
+def loudest(tape: TracedFunction, x: Array) -> int:
+    """The coordinate that makes rounding grow most as it grows or falls."""
+
+    def louder(i: int) -> float:
+        step = np.zeros(x.size)
+        step[i] = 0.25 * (1.0 + abs(x[i]))
+        return max(noise(tape, x + step), noise(tape, x - step))
+
+    return max(range(x.size), key=louder)
+
+
+def allowed(value: float) -> float:
+    """How much of a value may be rounding."""
+    return _ALLOWED + _ALLOWED_SHARE * abs(value)
+
+
+class Clear:
+    """A surface that ends where rounding begins to hide it: there its value is NaN.
+
+    Only what is higher than all before can mislead a search, and is looked at.
+
+    Parameters
+    ----------
+    surface : Surface
+    tape : TracedFunction
+        What `surface` evaluates.
+    value : float
+        That where a search begins.
+    slack : float
+        How many times as much rounding is put up with.
+    """
+
+    def __init__(self, surface: Surface, tape: TracedFunction, value: float, slack: float = 1.0) -> None:
+        self._slack = slack
+        self._surface = surface
+        self._tape = tape
+        self._best = value
+
+    def value_flat(self, vector: Array) -> float:
+        """The value at a flat vector."""
+        return self._seen(vector, self._surface.value_flat(vector))
+
+    def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
+        """Value and gradient at a flat vector."""
+        value, gradient = self._surface.value_and_grad_flat(vector)
+        return self._seen(vector, value) if is_finite(value, gradient) else value, gradient
+
+    def hessian_flat(self, theta: Array) -> Any:
+        """The Hessian at a flat vector."""
+        return self._surface.hessian_flat(theta)
+
+    def _seen(self, vector: Array, value: float) -> float:
+        if value > self._best and np.isfinite(value):
+            if noise(self._tape, vector) > self._slack * allowed(value):
+                return np.nan
+            self._best = value
+        return value

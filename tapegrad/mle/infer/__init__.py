@@ -1,0 +1,1 @@
+"""What follows from a fit: errors, tests, intervals, functions of the parameters."""

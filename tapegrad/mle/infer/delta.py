@@ -1,0 +1,137 @@
+"""Functions of the estimates, with standard errors by the delta method."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.errors import UnusedParameterWarning
+from tapegrad.function.trace import trace
+from tapegrad.function.traced import TracedFunction
+from tapegrad.mle.matrices import normal_intervals
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Derived:
+    """A function of the estimates with its uncertainty.
+
+    Attributes
+    ----------
+    value : float, ndarray, or a nest of them
+        What the function returns at the estimates.
+    x : ndarray of shape (k,)
+        The same, flat.
+    names : tuple of str
+        Labels of its k elements.
+    jacobian : ndarray of shape (k, p)
+        Exact derivatives of the elements in the parameters.
+    cov_estimates : ndarray of shape (p, p)
+        Covariance matrix of the estimates.
+    undetermined : ndarray of bool, shape (k,), or None
+        The elements that the data do not determine, and that have no standard errors therefore.
+    """
+
+    value: Any
+    x: Array
+    names: tuple[str, ...]
+    jacobian: Array
+    cov_estimates: Array
+    undetermined: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def cov(self) -> Array:
+        """Covariance matrix ``J V J'``, of shape (k, k), `J` the Jacobian and `V` that of the estimates."""
+        cov = np.asarray(self.jacobian @ self.cov_estimates @ self.jacobian.T)
+        if self.undetermined is not None:
+            cov[self.undetermined], cov[:, self.undetermined] = np.nan, np.nan
+        return cov
+
+    @property
+    def bse(self) -> Array:
+        """Standard errors, of shape (k,); NaN where the estimates have none."""
+        # Not by way of `cov`, which does not fit into memory for predictions of many observations.
+        variances = np.sum((self.jacobian @ self.cov_estimates) * self.jacobian, axis=1)
+        if self.undetermined is not None:
+            variances[self.undetermined] = np.nan
+        return np.asarray(np.sqrt(variances))
+
+    def conf_int(self, alpha: float = 0.05) -> Array:
+        """Wald confidence intervals, of shape (k, 2)."""
+        return normal_intervals(self.x, self.bse, alpha)
+
+    def __str__(self) -> str:
+        width = max(map(len, self.names))
+        intervals = self.conf_int()
+        lines = [
+            f"{name:<{width}}  {value:.6g}  (se {error:.4g}, 95% {low:.6g} to {high:.6g})"
+            for name, value, error, (low, high) in zip(self.names, self.x, self.bse, intervals, strict=True)
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def derive(
+    function: Callable[..., Any], params: Any, cov: Array, names: Sequence[str] | None = None
+) -> Derived:
+    """A function of the parameters at `params`, with the covariance that `cov` gives it.
+
+    Parameters
+    ----------
+    function : callable
+        In plain NumPy, of the parameters in their structure: a dict is passed as keyword arguments.
+    params : structure
+        The estimates.
+    cov : ndarray of shape (p, p)
+        Their covariance matrix.
+    names : sequence of str, optional
+        What to call the elements of what the function returns. One that returns a dict names them by itself.
+
+    Raises
+    ------
+    ValueError
+        If the names are not as many as the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> estimates, cov = dict(mu=4.0, sigma=2.0), np.diag([0.04, 0.02])
+    >>> print(derive(lambda mu, sigma: sigma / mu, estimates, cov, ["variation"]))
+    variation  0.5  (se 0.0433, 95% 0.415131 to 0.584869)
+    >>> derive(lambda mu, sigma: dict(variation=sigma / mu, variance=sigma**2), estimates, cov).names
+    ('variation', 'variance')
+    """
+    traced = trace_quietly(function, params)
+    x = traced.ravel(params)
+    value = traced(x)
+    jacobian = dense_jacobian(traced, x)
+    return Derived(value, traced.outputs.ravel(value), _named(traced, names), jacobian, cov)
+
+
+def _named(traced: TracedFunction, names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return traced.outputs.names
+    given = (names,) if isinstance(names, str) else tuple(map(str, names))
+    if len(given) != traced.outputs.size:
+        raise ValueError(
+            f"{traced.tape.name} returns {traced.outputs.size} numbers, not {len(given)} as names="
+        )
+    return given
+
+
+def trace_quietly(function: Callable[..., Any], params: Any) -> TracedFunction:
+    """Trace a function that need not depend on all parameters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedParameterWarning)
+        return trace(function, params)
+
+
+def dense_jacobian(traced: TracedFunction, x: Array) -> Array:
+    """The Jacobian of all elements of the outputs in all parameters, shape (k, p)."""
+    columns = [traced.outputs.ravel(traced.jvp(x, direction)) for direction in np.eye(x.size)]
+    return np.column_stack(columns)

@@ -1,0 +1,367 @@
+"""Tests of hypotheses about the parameters: Wald's, the likelihood ratio, and the score test."""
+
+import ast
+import itertools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import chdtrc
+
+from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.infer.delta import dense_jacobian, trace_quietly
+from tapegrad.mle.matrices import free_estimates, is_definite, solve
+from tapegrad.mle.model.rows import outer_products
+
+if TYPE_CHECKING:
+    from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+OPERATORS: Final[dict[type, Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+FUNCTIONS: Final = {
+    name: getattr(np, name) for name in ("exp", "log", "sqrt", "expm1", "log1p", "sin", "cos", "tanh")
+}
+
+
+@dataclass(frozen=True)
+class HypothesisTest:
+    """The outcome of a test whose statistic is chi-squared distributed under the hypothesis.
+
+    Attributes
+    ----------
+    kind : str
+        "Wald", "likelihood ratio" or "score".
+    hypothesis : str
+        What was tested.
+    statistic : float
+    df : int
+        Degrees of freedom: the number of restrictions.
+    pvalue : float
+        Probability of a larger statistic under the hypothesis.
+    """
+
+    kind: str
+    hypothesis: str
+    statistic: float
+    df: int
+    pvalue: float
+
+    def significant(self, alpha: float = 0.05) -> bool:
+        """Whether the hypothesis is rejected at level `alpha`."""
+        return self.pvalue < alpha
+
+    def __str__(self) -> str:
+        p = "< 2e-16" if self.pvalue < 2e-16 else f"= {self.pvalue:.4g}"
+        return f"{self.kind} test of {self.hypothesis}: chi2({self.df}) = {self.statistic:.6g}, p {p}"
+
+
+def _outcome(kind: str, hypothesis: str, statistic: float, df: int) -> HypothesisTest:
+    return HypothesisTest(kind, hypothesis, statistic, df, float(chdtrc(df, statistic)))
+
+
+# Wald -------------------------------------------------------------------------------------------------------
+
+
+def wald_test(
+    result: "FitResult", hypothesis: "str | Callable[..., Any] | npt.ArrayLike", value: npt.ArrayLike = 0.0
+) -> HypothesisTest:
+    """Wald's test: how far ``g(params) - value`` is from zero, in its standard errors.
+
+    The statistic is ``d' (J V J')^-1 d`` with ``d = g(params) - value`` and the exact Jacobian `J` of `g`.
+
+    Parameters
+    ----------
+    result : FitResult
+    hypothesis : str, callable or array_like
+        Equations such as ``"b1 = b2"`` or ``"mu = 5, exp(log_sigma) = 2 * mu"`` in the parameters' names; a
+        function of the parameters, which is zero under the hypothesis; or a matrix `R` of shape (k, p), or
+        one row of it, for ``R x = value``.
+    value : array_like
+        The right side, for a function or a matrix.
+
+    Returns
+    -------
+    HypothesisTest
+
+    Raises
+    ------
+    ValueError
+        If there is no covariance matrix, if an equation cannot be read, or if the restrictions depend on each
+        other, so that some could be left out.
+    """
+    gap, jacobian, text = _restrictions(result, hypothesis, value)
+    covariance = result.cov_of(jacobian)
+    if not np.isfinite(covariance).all():
+        raise ValueError(f"a Wald test needs standard errors, and there are none: {result.message}")
+    if not is_definite(covariance):
+        raise ValueError(
+            f"the restrictions {text} depend on each other, or on fixed parameters alone: leave out those "
+            "that follow from the rest"
+        )
+    return _outcome("Wald", text, float(gap @ solve(covariance, gap)), gap.size)
+
+
+def _restrictions(result: "FitResult", hypothesis: Any, value: npt.ArrayLike) -> tuple[Array, Array, str]:
+    """``g(params) - value``, its Jacobian in the parameters, and the hypothesis in words."""
+    if isinstance(hypothesis, str):
+        equations = parse(hypothesis, result.names)
+        traced = trace_quietly(lambda x: [equation(x) for equation in equations], result.x)
+        jacobian = dense_jacobian(traced, result.x)
+        if not jacobian.any(axis=1).all():
+            raise ValueError(f"part of {hypothesis!r} says nothing about the parameters")
+        return traced.outputs.ravel(traced(result.x)), jacobian, hypothesis
+    if callable(hypothesis):
+        traced = trace_quietly(hypothesis, result.params)
+        gap = traced.outputs.ravel(traced(result.x)) - np.asarray(value, dtype=np.float64).ravel()
+        return gap, dense_jacobian(traced, result.x), f"{traced.tape.name}(params) = {np.asarray(value)}"
+    matrix = np.atleast_2d(np.asarray(hypothesis, dtype=np.float64))
+    if matrix.ndim != 2 or matrix.shape[1] != result.x.size:
+        raise ValueError(
+            f"a matrix of restrictions has one column for each of the {result.x.size} parameters, not shape "
+            f"{matrix.shape}"
+        )
+    gap = matrix @ result.x - np.asarray(value, dtype=np.float64)
+    return gap, matrix, f"R x = {np.asarray(value)}"
+
+
+def parse(text: str, names: Sequence[str]) -> list[Callable[[Any], Any]]:
+    """Equations as functions of the flat parameters: left minus right side.
+
+    Names, numbers, ``+ - * / **``, brackets and a few functions are understood; nothing else is evaluated.
+
+    Raises
+    ------
+    ValueError
+        If something else is in it; the message says what.
+
+    Examples
+    --------
+    >>> [f] = parse("2 * a = b[1]", ["a", "b[0]", "b[1]"])
+    >>> f([3.0, 0.0, 4.0])
+    2.0
+    """
+    places = {name.replace(" ", ""): i for i, name in enumerate(names)}
+    equations = []
+    for part in _split(text):
+        sides = [_read(side, places, part) for side in part.replace("==", "=").split("=")]
+        if len(sides) < 2:
+            raise ValueError(f'{part!r} is no equation: write for example "{names[0]} = 0"')
+        equations += [_difference(left, right) for left, right in itertools.pairwise(sides)]
+    return equations
+
+
+def _difference(left: Callable[[Any], Any], right: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: left(x) - right(x)
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand in no brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _read(side: str, places: Mapping[str, int], equation: str) -> Callable[[Any], Any]:
+    try:
+        tree = ast.parse(side.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ValueError(f"cannot read {side.strip()!r} in the hypothesis {equation!r}") from None
+    _check(tree, places, equation)
+    return lambda x: _evaluate(tree, places, x)
+
+
+def _check(node: ast.expr, places: Mapping[str, int], equation: str) -> None:
+    """Refuse what `_evaluate` does not know, before anything is evaluated."""
+    text = ast.unparse(node)
+    if text.replace(" ", "") in places:
+        return
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        _check(node.left, places, equation)
+        _check(node.right, places, equation)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        _check(node.operand, places, equation)
+    elif _is_call(node):
+        _check(node.args[0], places, equation)  # type: ignore[attr-defined]
+    else:
+        raise ValueError(
+            f"{text!r} in the hypothesis {equation!r} is no parameter, number, operator or function; the "
+            f"parameters are {', '.join(places)}, the functions {', '.join(FUNCTIONS)}"
+        )
+
+
+def _is_call(node: ast.expr) -> bool:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return False
+    return node.func.id in FUNCTIONS and len(node.args) == 1 and not node.keywords
+
+
+def _evaluate(node: Any, places: Mapping[str, int], x: Any) -> Any:
+    place = places.get(ast.unparse(node).replace(" ", ""))
+    if place is not None:
+        return x[place]
+    if isinstance(node, ast.Constant):
+        return float(node.value)  # type: ignore[arg-type]
+    if isinstance(node, ast.BinOp):
+        return OPERATORS[type(node.op)](_evaluate(node.left, places, x), _evaluate(node.right, places, x))
+    if isinstance(node, ast.UnaryOp):
+        operand = _evaluate(node.operand, places, x)
+        return -operand if isinstance(node.op, ast.USub) else operand
+    return FUNCTIONS[node.func.id](_evaluate(node.args[0], places, x))
+
+
+# Likelihood ratio and score ---------------------------------------------------------------------------------
+
+
+def lr_test(result: "FitResult", restricted: "FitResult | Mapping[str, float]") -> HypothesisTest:
+    """The likelihood-ratio test: twice the difference of the maximal log-likelihoods.
+
+    Parameters
+    ----------
+    result : FitResult
+        The larger model.
+    restricted : FitResult, or mapping of str to float
+        The fit of a smaller model nested in it; or values at which parameters of `result` are held while the
+        others are fitted again.
+
+    Returns
+    -------
+    HypothesisTest
+
+    Raises
+    ------
+    ValueError
+        If the smaller model has as many free parameters, another number of observations, or a larger
+        log-likelihood; if one of the fits has not converged; or if a prior took part (which is not known of
+        a fit that was read from a file).
+    """
+    if isinstance(restricted, Mapping):
+        _, llf, held = _refitted(result, restricted)
+        return _outcome("likelihood ratio", _equations(restricted), _ratio(result.llf, llf), len(held))
+    df = result.df_model - restricted.df_model
+    if df < 1:
+        raise ValueError(
+            f"the restricted model has {restricted.df_model} free parameters, the other one "
+            f"{result.df_model}: call it as larger.lr_test(smaller)"
+        )
+    if None not in (result.nobs, restricted.nobs) and result.nobs != restricted.nobs:
+        raise ValueError(f"the fits have {result.nobs} and {restricted.nobs} observations: fit the same data")
+    for fit in (result, restricted):
+        require_maximum(fit)
+    return _outcome(
+        "likelihood ratio", f"{restricted.model} in {result.model}", _ratio(result.llf, restricted.llf), df
+    )
+
+
+def require_maximum(result: "FitResult") -> None:
+    """Raise ValueError if a fit has not converged, or has a prior: its log-likelihood is no maximum then."""
+    if not result.converged:
+        raise ValueError(
+            f"{result.model} has not converged, and its log-likelihood is no maximum: {result.message}"
+        )
+    if result._model is not None and result._model.prior is not None:
+        raise ValueError(
+            f"a test of the likelihood needs a maximum-likelihood fit, and {result.model} has a logprior"
+        )
+
+
+def _ratio(llf: float, restricted: float) -> float:
+    statistic = 2.0 * (llf - restricted)
+    if not statistic >= -1e-6 * (1.0 + abs(llf)):
+        raise ValueError(
+            f"the restricted log-likelihood, {restricted:.6g}, is above the other one, {llf:.6g}: the models "
+            "are not nested, or the larger one has stopped at a local maximum"
+        )
+    return max(statistic, 0.0)
+
+
+def score_test(
+    result: "FitResult", restricted: Mapping[str, float], information: str = "observed"
+) -> HypothesisTest:
+    """The score (Lagrange multiplier) test: ``U' I^-1 U`` where the hypothesis holds.
+
+    Parameters
+    ----------
+    result : FitResult
+        The larger model.
+    restricted : mapping of str to float
+        Values at which parameters are held while the others are fitted again. The gradient `U` of the
+        log-likelihood and the information `I` are then taken there.
+    information : str
+        "observed", or "opg" for the outer products of the scores of the observations. Far from the maximum
+        the observed information can be a poor estimate of the expected one, which the theory is about, and
+        the test then misleads (D. A. Freedman, "How can the score test be inconsistent?", The American
+        Statistician 61, 2007): compare it with `lr_test`.
+
+    Returns
+    -------
+    HypothesisTest
+
+    Raises
+    ------
+    ValueError
+        If the information is not positive definite there, if a prior took part, or if "opg" is asked of a
+        log-likelihood that is one number.
+    """
+    if information not in ("observed", "opg"):
+        raise ValueError(f"information is 'observed' or 'opg', not {information!r}")
+    free, _, held = _refitted(result, restricted)
+    model = result.require_model("a score test")
+    score = model.tape.value_and_grad_flat(free)[1]
+    score[[i for i in range(score.size) if i not in held]] = 0.0  # exact there
+    matrix = outer_products(model, free) if information == "opg" else -model.tape.hessian_flat(free)
+    if not is_definite(matrix):
+        raise ValueError(
+            f"the {information} information is not positive definite where {_equations(restricted)}: use "
+            "lr_test"
+        )
+    return _outcome("score", _equations(restricted), float(score @ solve(matrix, score)), len(held))
+
+
+def _equations(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in values.items())
+
+
+def _refitted(result: "FitResult", values: Mapping[str, float]) -> tuple[Array, float, dict[int, float]]:
+    """The free vector and the log-likelihood where some parameters are held at `values`."""
+    model = result.require_model("this test")
+    require_maximum(result)
+    held = _held(result, values)
+    found = refit(model, free_estimates(result), held)
+    if not found.converged:
+        raise ValueError(f"no maximum was found where {_equations(values)}")
+    return found.free, found.llf, held
+
+
+def _held(result: "FitResult", values: Mapping[str, float]) -> dict[int, float]:
+    """The places and values of free coordinates that hold parameters at `values`."""
+    space = result.require_model("this test").space
+    natural, places = result.x.copy(), []
+    for name, value in values.items():
+        if name not in result.names:
+            raise ValueError(f"no parameter {name!r}; the parameters are {', '.join(result.names)}")
+        place = result.names.index(name)
+        if space.coordinate[place] < 0:
+            raise ValueError(f"{name} was fixed, or is constrained together with others, and cannot be held")
+        natural[place] = value
+        places.append(place)
+    if not places:
+        raise ValueError("name one parameter or more, such as {'mu': 0.0}")
+    free = space.free(natural)
+    return {int(space.coordinate[place]): float(free[space.coordinate[place]]) for place in places}

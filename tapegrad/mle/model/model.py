@@ -1,0 +1,332 @@
+"""What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.errors import UnusedParameterWarning
+from tapegrad.function.trace import trace
+from tapegrad.function.traced import TracedFunction
+from tapegrad.mle.model.space import Names, Space, make_space
+from tapegrad.mle.transforms import Transform
+from tapegrad.nest import Leaf, argument_name, call, structure_of
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+WEIGHTS = "observation weights"  # with a space: no parameter and no data are called so
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What `fit` maximises, kept on the result so that it can be refitted, profiled and resampled.
+
+    Free vectors have shape (q,), natural vectors shape (p,); see `Space`.
+
+    Attributes
+    ----------
+    source : Source
+        What the user wrote: log-likelihood, log-prior, and the space of their parameters.
+    tape : TracedFunction
+        What is maximised, as a function of the free coordinates: the (weighted) log-likelihood, plus the
+        log-prior where there is one. Use `value_flat`, `value_and_grad_flat` and `hessian` with a free
+        vector.
+    rows : TracedFunction or None
+        The log-likelihood of each observation, unweighted and without the prior, shape (n,), as a function
+        of the free coordinates; None where the log-likelihood is one number.
+    prior : TracedFunction or None
+        The log-prior as a function of the free coordinates.
+    data : mapping of str to array
+        The data that can be rebound.
+    weights : ndarray, shape (n,), or None
+        What the rows are multiplied by.
+    nobs : int or None
+        Number of observations, if known.
+    """
+
+    source: "Source"
+    tape: TracedFunction
+    rows: TracedFunction | None
+    prior: TracedFunction | None
+    data: Mapping[str, Any]
+    weights: Array | None
+    nobs: int | None
+
+    @property
+    def space(self) -> Space:
+        """The map between free and natural vectors, and the names of both."""
+        return self.source.space
+
+    @property
+    def loglik(self) -> Callable[..., Any] | TracedFunction:
+        """The user's log-likelihood, of natural parameters and data."""
+        return self.source.loglik
+
+    @property
+    def name(self) -> str:
+        """The name of the log-likelihood."""
+        return self.source.name
+
+    def llf(self, free: Array, objective: float) -> float:
+        """The log-likelihood at `free`, where `tape` is `objective`: without the prior."""
+        return objective if self.prior is None else objective - self.prior.value_flat(free)
+
+    def natural_params(self, free: Array) -> Any:
+        """The natural parameters of a free vector, in the user's structure."""
+        return self.space.structure.unravel(self.space.natural(free))
+
+    def with_data(self, **data: Any) -> "Model":
+        """The same model on other data of the same shapes, without a new trace.
+
+        Raises
+        ------
+        ValueError
+            If there is no such data, or its shape differs.
+        """
+        if not self.data:
+            raise ValueError(
+                "this fit has no data to replace: pass it as fit(loglik, params, data=dict(x=x))"
+            )
+        return replace(
+            self,
+            tape=self.tape.with_data(**data),
+            rows=None if self.rows is None else self.rows.with_data(**data),
+            data={**self.data, **data},
+        )
+
+    def require_rows(self, what: str) -> TracedFunction:
+        """The log-likelihood of each observation.
+
+        Raises
+        ------
+        ValueError
+            If the log-likelihood is one number; the message says that `what` needs one for each observation.
+        """
+        if self.rows is None:
+            raise ValueError(
+                f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
+                "shape (n,), without the .sum() at its end"
+            )
+        return self.rows
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return self.require_rows("rows").outputs.size
+
+    @cached_property
+    def weighted(self) -> TracedFunction:
+        """What is maximised, as a function of the free coordinates and of the weights: one tape for all
+        weights.
+
+        Its flat vector is the free one (q,) followed by the weights (n,).
+        """
+        self.require_rows("weights")
+        source = self.source
+
+        def objective(**arguments: Any) -> Any:
+            weights = arguments.pop(WEIGHTS)
+            pieces, data = source.split(arguments)
+            return source.total(pieces, data, weights)
+
+        start = source.space.free_structure.unravel(source.space.start)
+        start[WEIGHTS] = np.ones(self.n_rows)
+        return source.trace(objective, start, self.data)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What the user wrote, and how it is called on free coordinates.
+
+    Attributes
+    ----------
+    loglik : callable or TracedFunction
+        The log-likelihood, of natural parameters (and data): a number, or one for each observation.
+    logprior : callable or None
+        The log-prior, of natural parameters.
+    space : Space
+    """
+
+    loglik: Callable[..., Any] | TracedFunction
+    logprior: Callable[..., Any] | None
+    space: Space
+
+    @property
+    def name(self) -> str:
+        """The name of the log-likelihood."""
+        if isinstance(self.loglik, TracedFunction):
+            return self.loglik.tape.name
+        return getattr(self.loglik, "__name__", type(self.loglik).__name__).replace("<lambda>", "f")
+
+    def split(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Keyword arguments as free coordinates, and data."""
+        labels = {leaf.label for leaf in self.space.free_structure.leaves}
+        pieces = {key: value for key, value in arguments.items() if key in labels}
+        return pieces, {key: value for key, value in arguments.items() if key not in labels}
+
+    def values(self, pieces: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+        """What the user's log-likelihood returns."""
+        params = self.space.params(pieces)
+        if isinstance(self.loglik, TracedFunction):
+            return self.loglik.on(params, data)
+        return call(self.loglik, params, data)
+
+    def prior(self, pieces: Mapping[str, Any]) -> Any:
+        """The log-prior."""
+        return 0.0 if self.logprior is None else call(self.logprior, self.space.params(pieces), {})
+
+    def total(self, pieces: Mapping[str, Any], data: Mapping[str, Any], weights: Any) -> Any:
+        """What is maximised; without weights where `weights` is None."""
+        values = self.values(pieces, data)
+        if weights is not None:
+            # What has no weight is left out, also where its log-likelihood is not finite.
+            values = np.where(np.greater(weights, 0.0), weights * values, 0.0)
+        total = np.sum(values)
+        return total if self.logprior is None else total + self.prior(pieces)
+
+    def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
+        """Trace a function of free coordinates under the name of the user's."""
+        f.__name__ = self.name
+        f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
+        return _trace(f, start, data)
+
+
+def make_model(
+    loglik: Callable[..., Any] | TracedFunction,
+    params: Any,
+    *,
+    data: Mapping[str, Any] | None = None,
+    weights: Any = None,
+    transforms: Mapping[str, Transform] | Transform | None = None,
+    fixed: Names | Mapping[str, Any] = (),
+    tie: Sequence[Names] = (),
+    logprior: Callable[..., Any] | None = None,
+    nobs: int | None = None,
+) -> Model:
+    """Trace what `fit` maximises; the arguments are those of `fit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the arguments do not fit together; each message says what was expected.
+    """
+    if not isinstance(data, Mapping | None):
+        raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
+    data = dict(data or {})
+    if isinstance(loglik, TracedFunction):
+        loglik = loglik.with_data(**data) if data else loglik
+        structure, values = loglik.structure, _finite(loglik, params)
+        data = loglik.data
+    else:
+        structure, values = structure_of(params, argument_name(loglik))
+    space = make_space(structure, values, transforms, fixed, tie)
+    source = Source(loglik, logprior, space)
+    _check_data(space, data)
+    plain = _traced(source, params, data)
+    # What is traced already stands in another trace as its passes have left it, with a few rows for all.
+    counted = loglik.nobs if isinstance(loglik, TracedFunction) else plain.nobs
+    rows = _rows(plain, source.name)
+    if counted == 0:
+        raise ValueError(f"no data: the arrays that {source.name} uses have no rows")
+    checked = None if weights is None else _checked_weights(weights, rows, source.name)
+    prior = None if logprior is None else _traced_prior(source)
+    tape = plain
+    if rows is not None or prior is not None:
+        start = space.free_structure.unravel(space.start)
+        tape = source.trace(lambda **a: source.total(*source.split(a), checked), start, data)
+    if nobs is None:
+        nobs = counted if rows is None else rows.outputs.size
+    return Model(source, tape, rows, prior, data, checked, nobs)
+
+
+def _finite(traced: TracedFunction, params: Any) -> Array:
+    """The start of a traced function as a flat vector."""
+    vector: Array = traced.ravel(params)
+    if not np.isfinite(vector).all():
+        structure_of(traced.unravel(vector), traced.names[0])  # says which are not
+    return vector
+
+
+def _check_data(space: Space, data: Mapping[str, Any]) -> None:
+    if not data:
+        return
+    labels = (
+        leaf.label for structure in (space.structure, space.free_structure) for leaf in structure.leaves
+    )
+    clash = sorted(set(labels) & set(data))
+    if clash:
+        raise ValueError(f"{', '.join(clash)} is the name of a parameter and of data: rename one of them")
+    empty = [name for name, array in data.items() if np.size(array) == 0]
+    if empty:
+        reasons = "".join(_dropped(data[name]) for name in empty)
+        raise ValueError(f"no data: {', '.join(empty)} has no elements{reasons}")
+
+
+def _dropped(table: Any) -> str:
+    """Why a table of formulaic may have no rows: its columns that one missing value makes missing whole."""
+    names = [str(name) for name in getattr(table, "columns", ())]
+    centred = [name for name in names if name.startswith(("scale(", "center(", "standardize("))]
+    if not centred:
+        return ""
+    return (
+        f". Its column {centred[0]} is missing in every row if one value in it is missing, and formulaic "
+        'drops such rows: drop that one first; model_matrix(..., na_action="raise") says which column has it'
+    )
+
+
+def _traced(source: Source, params: Any, data: Mapping[str, Any]) -> TracedFunction:
+    """What the user's function returns, as a function of the free coordinates."""
+    if source.space.is_identity:
+        loglik = source.loglik
+        return loglik if isinstance(loglik, TracedFunction) else _trace(loglik, params, data)
+    start = source.space.free_structure.unravel(source.space.start)
+    return source.trace(lambda **a: source.values(*source.split(a)), start, data)
+
+
+def _trace(f: Callable[..., Any], params: Any, data: Mapping[str, Any]) -> TracedFunction:
+    """`trace`, without a word on parameters that do nothing: a row or a prior need not depend on all, and
+    where the whole does not, the fit says that it is flat there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedParameterWarning)
+        return trace(f, params, data=data)
+
+
+def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:
+    """The function itself where it returns one number for each observation, None where it returns one."""
+    root = plain.outputs.root
+    if not isinstance(root, Leaf) or len(root.shape) > 1:
+        returns = f"an array of shape {root.shape}" if isinstance(root, Leaf) else "several outputs"
+        raise ValueError(
+            f"fit needs a scalar log-likelihood, or one of shape (n,), a number for each observation; {name} "
+            f"returns {returns}: end it with .sum()?"
+        )
+    if root.shape == (0,):
+        raise ValueError(f"no data: {name} returns the log-likelihoods of 0 observations")
+    return plain if root.shape else None
+
+
+def _checked_weights(weights: Any, rows: TracedFunction | None, name: str) -> Array:
+    array = np.array(weights, dtype=np.float64)
+    if rows is None:
+        raise ValueError(
+            f"weights= needs the log-likelihood of each observation: let {name} return an array of shape "
+            "(n,), without the .sum() at its end"
+        )
+    n = rows.outputs.size
+    if array.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), one for each observation, not {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0.0).all() and array.any()):
+        raise ValueError("weights must be finite and not negative, and not all zero")
+    return array
+
+
+def _traced_prior(source: Source) -> TracedFunction:
+    start = source.space.free_structure.unravel(source.space.start)
+    prior = source.trace(lambda **pieces: source.prior(pieces), start, {})
+    if prior.outputs.size != 1 or not isinstance(prior.outputs.root, Leaf):
+        raise ValueError("logprior must return one number, the log of the prior density up to a constant")
+    return prior

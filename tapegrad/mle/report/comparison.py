@@ -1,0 +1,128 @@
+"""Several fits of the same data, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle.report.summary import html_table, text_table
+
+if TYPE_CHECKING:
+    from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
+_HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC", "dAIC", "weight")
+_UNKNOWN = "AICc and BIC need the number of observations, which is not known of all: pass nobs= to fit"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Models by information criteria, the best AIC first; print it.
+
+    Attributes
+    ----------
+    names : tuple of str
+    df : ndarray of int, shape (k,)
+        Numbers of free parameters.
+    llf, aic, aicc, bic : ndarray of shape (k,)
+        AICc and BIC are NaN where the number of observations is not known; the printed table says so.
+    delta : ndarray of shape (k,)
+        AIC less the smallest one.
+    weights : ndarray of shape (k,)
+        Akaike weights, ``exp(-delta / 2)`` scaled to add up to 1; K. P. Burnham and D. R. Anderson, *Model
+        Selection and Multimodel Inference*, 2002, section 2.9.
+    """
+
+    names: tuple[str, ...]
+    df: npt.NDArray[np.intp]
+    llf: Array
+    aic: Array
+    aicc: Array
+    bic: Array
+    delta: Array
+    weights: Array
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        numbers = [_texts(column) for column in (self.llf, self.aic, self.aicc, self.bic, self.delta)]
+        weights = [f"{weight:.3f}" for weight in self.weights]
+        rows = list(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
+        return [_HEADER, *rows]
+
+    def _notes(self) -> tuple[str, ...]:
+        return (_UNKNOWN,) if np.isnan(self.bic).any() else ()
+
+    def __str__(self) -> str:
+        return "\n".join((*text_table(self._rows()), *self._notes()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows()) + "".join(f"<div>{note}</div>" for note in self._notes())
+
+
+def _texts(column: Array) -> list[str]:
+    """A column of numbers in one format."""
+    plain = np.nanmax(np.abs(column), initial=0.0) < 1e9
+    return [format(value, ".2f" if plain else ".5e") for value in column]
+
+
+def compare(*results: "FitResult", names: Sequence[str] | None = None) -> Comparison:
+    """Compare fits of the same data by AIC, AICc and BIC.
+
+    Parameters
+    ----------
+    *results : FitResult
+        Two or more.
+    names : sequence of str, optional
+        What to call them; by default their `model`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or another number of names; if their numbers of observations differ; or
+        if one of them has not converged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.mle import compare
+    >>> from tapegrad.stats import norm
+    >>> x = np.array([4.0, 5.5, 6.0, 4.5, 5.0])
+    >>> free = fit(lambda mu: norm.logpdf(x, mu, 1.0).sum(), dict(mu=0.0))
+    >>> also = fit(lambda mu, log_s: norm.logpdf(x, mu, np.exp(log_s)).sum(), dict(mu=0.0, log_s=0.0))
+    >>> print(compare(free, also, names=["s = 1", "s free"]))
+            df  log-lik.    AIC   AICc    BIC  dAIC  weight
+    s = 1    1     -5.84  13.69  15.02  13.30  0.00   0.626
+    s free   2     -5.36  14.72  20.72  13.94  1.03   0.374
+    """
+    if len(results) < 2:
+        raise ValueError("compare takes two or more fits: compare(first, second)")
+    names = [result.model for result in results] if names is None else list(names)
+    if len(names) != len(results):
+        raise ValueError(f"{len(results)} fits need {len(results)} names, not {len(names)}")
+    known = {result.nobs for result in results if result.nobs is not None}
+    if len(known) > 1:
+        counts = ", ".join(map(str, sorted(known)))
+        raise ValueError(f"the fits have {counts} observations: their log-likelihoods cannot be compared")
+    for name, result in zip(names, results, strict=True):
+        if not result.converged:
+            raise ValueError(
+                f"{name} has not converged, and its log-likelihood is no maximum: {result.message}"
+            )
+    order = np.argsort([result.aic for result in results], kind="stable")
+    sorted_results = [results[i] for i in order]
+    aic = np.array([result.aic for result in sorted_results])
+    weights = np.exp(-0.5 * (aic - aic[0]))
+    return Comparison(
+        names=tuple(names[i] for i in order),
+        df=np.array([result.df_model for result in sorted_results]),
+        llf=np.array([result.llf for result in sorted_results]),
+        aic=aic,
+        aicc=np.array([np.nan if result.nobs is None else result.aicc for result in sorted_results]),
+        bic=np.array([np.nan if result.nobs is None else result.bic for result in sorted_results]),
+        delta=aic - aic[0],
+        weights=weights / weights.sum(),
+    )

@@ -1,0 +1,128 @@
+"""Results under the parameters' names, as pandas objects."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tapegrad.mle.result import FitResult
+
+
+class Labelled:
+    """The arrays of a fit as pandas Series and DataFrames; where pandas is not installed, as plain arrays.
+
+    Made by `FitResult.labelled`. The result itself always gives arrays: what ``conf_int()[0]`` means must not
+    depend on what else is installed.
+
+    Parameters
+    ----------
+    result : FitResult
+
+    Examples
+    --------
+    >>> from tapegrad import fit
+    >>> result = fit(lambda a, b: -((a - 2.0) ** 2) - 2.0 * (b - a) ** 2, dict(a=0.0, b=0.0))
+    >>> print(result.labelled.bse.round(3))
+    a    0.707
+    b    0.866
+    dtype: float64
+    """
+
+    def __init__(self, result: "FitResult") -> None:
+        self._result = result
+
+    def _series(self, values: Any) -> Any:
+        pandas = _pandas()
+        return values if pandas is None else pandas.Series(values, index=list(self._result.names))
+
+    def _matrix(self, values: Any) -> Any:
+        pandas, names = _pandas(), list(self._result.names)
+        return values if pandas is None else pandas.DataFrame(values, index=names, columns=names)
+
+    def _rows(self, values: Any, names: tuple[str, ...]) -> Any:
+        pandas = _pandas()
+        return values if pandas is None else pandas.DataFrame(values, columns=list(names))
+
+    @property
+    def params(self) -> Any:
+        """The estimates."""
+        return self._series(self._result.x)
+
+    @property
+    def bse(self) -> Any:
+        """Standard errors."""
+        return self._series(self._result.bse)
+
+    std_errors = bse
+
+    @property
+    def zvalues(self) -> Any:
+        """Estimates over their standard errors."""
+        return self._series(self._result.zvalues)
+
+    tvalues = zvalues
+
+    @property
+    def pvalues(self) -> Any:
+        """Two-sided p-values."""
+        return self._series(self._result.pvalues)
+
+    def cov_params(self) -> Any:
+        """Covariance matrix."""
+        return self._matrix(self._result.cov_params())
+
+    def corr_params(self) -> Any:
+        """Correlation matrix."""
+        return self._matrix(self._result.corr_params())
+
+    def conf_int(self, alpha: float = 0.05, method: str = "wald", **options: Any) -> Any:
+        """Confidence intervals, see `FitResult.conf_int`."""
+        values = self._result.conf_int(alpha, method, **options)
+        pandas = _pandas()
+        if pandas is None:
+            return values
+        ends = [f"{alpha / 2:.4g}", f"{1 - alpha / 2:.4g}"]
+        return pandas.DataFrame(values, index=list(self._result.names), columns=ends)
+
+    def scores(self) -> Any:
+        """Each observation's score, a column for each free coordinate; see `tapegrad.mle.scores`."""
+        from tapegrad.mle.infer.observations import scores
+
+        return self._rows(scores(self._result), self._result.free_names)
+
+    def influence(self) -> Any:
+        """How far each observation moves each parameter; see `tapegrad.mle.influence`."""
+        from tapegrad.mle.infer.observations import influence
+
+        return self._rows(influence(self._result), self._result.names)
+
+    def profile(self, name: str | Callable[..., Any], alpha: float = 0.05) -> Any:
+        """The points of a profile, a row each: all parameters there, the log-likelihood, and its root."""
+        curve = self._result.profile(name, alpha)
+        values = np.column_stack([curve.params, curve.llf, curve.roots])
+        return self._rows(values, (*self._result.names, "llf", "root"))
+
+    def table(self) -> Any:
+        """The summary's numbers: estimates, errors, z and p values, and 95 % intervals, a column each."""
+        result = self._result
+        columns = {
+            "estimate": result.x,
+            "se": result.bse,
+            "z": result.zvalues,
+            "p": result.pvalues,
+            "low": result.conf_int()[:, 0],
+            "high": result.conf_int()[:, 1],
+        }
+        pandas = _pandas()
+        if pandas is None:
+            return np.column_stack(list(columns.values()))
+        return pandas.DataFrame(columns, index=list(result.names))
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        return None
+    return pandas

@@ -1,0 +1,226 @@
+"""The table of a fit, as text, HTML and LaTeX."""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.mle.matrices import why_undetermined
+
+if TYPE_CHECKING:
+    from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+# What `as_dict` holds besides the parameters, and what of it the number of observations enters.
+_REPORTED: Final = (
+    *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
+    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
+)
+_BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
+_HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
+_EPSILON: Final = np.finfo(np.float64).eps
+_STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
+_LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
+_TEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """A table of coefficients with lines above and below it; its `str` is what R and statsmodels print.
+
+    Attributes
+    ----------
+    title : str
+        The line above the table.
+    rows : tuple of tuples of str
+        Name, estimate, standard error, z value, p-value and stars of each coefficient, see `row`.
+    notes : tuple of str
+        The lines below the table.
+    """
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = text_table([_HEADER, *(row[:5] for row in self.rows)])
+        stars = ("", *(row[5] for row in self.rows))
+        table = [f"{line} {mark}".rstrip() for line, mark in zip(lines, stars, strict=True)]
+        return "\n".join((self.title, *table, "---", *self.notes))
+
+    __repr__ = __str__
+
+    def as_html(self) -> str:
+        """The table as HTML, which Jupyter shows by itself."""
+        notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
+        return f"<div>{escape(self.title)}</div>{html_table([(*_HEADER, ''), *self.rows])}{notes}"
+
+    _repr_html_ = as_html
+
+    def as_latex(self) -> str:
+        """The table as LaTeX: a ``tabular``, which needs no package, with the title as a comment above it."""
+        lines = [" & ".join(map(_tex, cells)) for cells in self.rows]
+        short = [line for note in self.notes for line in textwrap.wrap(note, 100)]
+        notes = [rf"\multicolumn{{6}}{{l}}{{\footnotesize {_tex(line)}}}" for line in short]
+        parts = ([" & ".join(map(_tex, (*_HEADER, "")))], lines, notes)
+        body = "\\hline\n".join("".join(f"{line} \\\\\n" for line in part) for part in parts)
+        title = " ".join(self.title.split())  # whatever its name: no line of it leaves the comment
+        return f"% {title}\n\\begin{{tabular}}{{lrrrrl}}\n\\hline\n{body}\\end{{tabular}}"
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    # A minus is no hyphen, and TeX would make one space of several.
+    return re.sub(r"-(?=\d)", "$-$", escaped).replace("    ", r"\quad ")
+
+
+def text_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines of aligned columns, the first one to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for cells in rows:
+        numbers = "  ".join(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+        lines.append(f"{cells[0].ljust(widths[0])}  {numbers}".rstrip())
+    return lines
+
+
+def html_table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows of cells as an HTML table, the first row as its head, the first column to the left."""
+
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        sides = ("left", *("right" for _ in cells[1:]))
+        pairs = zip(cells, sides, strict=True)
+        inner = (f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in pairs)
+        return f"<tr>{''.join(inner)}</tr>"
+
+    body = "".join(line(cells, "td") for cells in rows[1:])
+    return f"<table><thead>{line(rows[0], 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def summarize(result: "FitResult") -> Summary:
+    """The table of a fit."""
+    robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
+    rows = _rows(result)
+    if not result.converged:  # what is no maximum has no significant coefficients
+        rows = [(*cells[:5], "") for cells in rows]
+    return Summary(
+        title=f"Maximum likelihood fit: {result.model}    method: {result.method}{robust}",
+        rows=tuple(rows),
+        notes=(*((_LEGEND,) if result.converged else ()), _criteria(result), *_ending(result)),
+    )
+
+
+def _criteria(result: "FitResult") -> str:
+    bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
+    observations = "unknown" if result.nobs is None else str(result.nobs)
+    return (
+        f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
+        f"No. observations: {observations}"
+    )
+
+
+def _ending(result: "FitResult") -> tuple[str, ...]:
+    """How the fit ended, and whether there is more to be said about it."""
+    iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
+    if result.flat is not None:
+        first, *others = why_undetermined(result)
+        return (f"NOT CONVERGED after {iterations}: {first}", *others, "diagnose() says more")
+    if not result.converged:
+        why = result.message.removeprefix("not converged: ")
+        return (f"NOT CONVERGED after {iterations}: {why}", "diagnose() says more")
+    if not result.se_reliable:
+        return (
+            f"Converged in {iterations}",
+            "The standard errors have few right digits: diagnose() says why",
+        )
+    return (f"Converged in {iterations}",)
+
+
+def _rows(result: "FitResult") -> list[tuple[str, ...]]:
+    """The lines of the table, as text, with one format for each column; the stars come last."""
+    held, bse, pvalues = result.is_fixed, result.bse, result.pvalues
+    number, z = _format(result.x, bse), _format_of_quotients(result.zvalues)
+    p_value = _format_of_p_values(pvalues)
+    rows: list[tuple[str, ...]] = []
+    for i, name in enumerate(result.names):
+        estimate = _unsigned_zero(format(result.x[i], number))
+        if held[i]:
+            rows.append((name, estimate, "fixed", "", "", ""))
+            continue
+        stars = next((stars for limit, stars in _STARS if pvalues[i] < limit), "")
+        quotient = _unsigned_zero(format(result.zvalues[i], z))
+        # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
+        p = "< 2e-16" if pvalues[i] < _EPSILON else format(pvalues[i], p_value)
+        rows.append((name, estimate, format(bse[i], number), quotient, p, stars))
+    return rows
+
+
+def _format(estimates: Array, errors: Array) -> str:
+    """That of estimates and errors: six decimals in general, six significant digits where decimals would show
+    too few of some number, or too many."""
+    sizes = np.where(np.isfinite(errors) & (errors > 0.0), errors, np.abs(estimates))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0.0)]
+    plain = (np.abs(estimates) < 1e7).all() and ((sizes >= 1e-3) & (sizes < 1e7)).all()
+    return ".6f" if plain else ".5e"
+
+
+def _format_of_quotients(z: Array) -> str:
+    return ".3f" if np.nanmax(np.abs(z), initial=0.0) < 1e6 else ".3e"
+
+
+def _format_of_p_values(p: Array) -> str:
+    return ".2e" if ((p >= _EPSILON) & (p < 1e-4)).any() else ".3g"
+
+
+def _unsigned_zero(text: str) -> str:
+    """Without the minus of what has been rounded to zero."""
+    return text.removeprefix("-") if float(text) == 0.0 else text
+
+
+def criterion(value: float) -> str:
+    """A log-likelihood or an information criterion, to a tenth or to four digits, at no great length."""
+    return f"{value:.1f}" if 100.0 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+# Numbers ----------------------------------------------------------------------------------------------------
+
+
+def as_dict(result: "FitResult") -> dict[str, Any]:
+    """The numbers of a fit as lists, numbers and texts; None for what is not finite."""
+    low, high = result.conf_int().T
+    columns = {
+        "estimate": result.x,
+        "se": result.bse,
+        "z": result.zvalues,
+        "p": result.pvalues,
+        "low": low,
+        "high": high,
+        "fixed": result.is_fixed,
+    }
+    coefficients = {
+        name: {key: _plain(values[i]) for key, values in columns.items()}
+        for i, name in enumerate(result.names)
+    }
+    cov = [[_plain(value) for value in row] for row in result.cov_params()]
+    unknown = _BY_OBSERVATIONS if result.nobs is None else ()
+    reported = {name: None if name in unknown else _plain(getattr(result, name)) for name in _REPORTED}
+    return {"params": coefficients, "cov_params": cov, **reported}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

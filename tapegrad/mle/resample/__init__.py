@@ -1,0 +1,1 @@
+"""The same fit again and again: bootstrap, leaving out, simulation."""

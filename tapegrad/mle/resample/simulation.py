@@ -1,0 +1,305 @@
+"""What other data say about a fit: expected information, consistency, and coverage of the intervals."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import fdtrc
+
+from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.infer.hypotheses import HypothesisTest
+from tapegrad.mle.matrices import (
+    checked_alpha,
+    covariance,
+    free_estimates,
+    is_definite,
+    normal_intervals,
+    solve,
+)
+from tapegrad.mle.model.rows import outer_products, pointwise, scores
+
+if TYPE_CHECKING:
+    from tapegrad.mle.model.model import Model
+    from tapegrad.mle.result import FitResult
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Simulate: TypeAlias = Callable[[Any, np.random.Generator], Mapping[str, Any]]
+
+
+def simulated(
+    model: "Model", free: Array, simulate: Simulate, count: int, rng: np.random.Generator
+) -> Iterator["Model"]:
+    """The model on data that ``simulate(params, rng)`` draws at the parameters of a free vector.
+
+    Raises
+    ------
+    ValueError
+        If the model has no data to replace, or `simulate` returns no mapping of arrays of the right shapes.
+    """
+    if not model.data:
+        raise ValueError("simulation replaces the data: pass them as fit(loglik, params, data=dict(x=x))")
+    for _ in range(count):
+        data = simulate(model.natural_params(free), rng)
+        if not isinstance(data, Mapping):
+            raise ValueError(
+                f"simulate(params, rng) must return a dict of arrays for data=, not a {type(data).__name__}"
+            )
+        yield model.with_data(**data)
+
+
+def _draws(result: "FitResult", simulate: Simulate, draws: int, seed: int | None) -> Iterator["Model"]:
+    """The model of a fit on data simulated at the estimates."""
+    if draws < 2:
+        raise ValueError(f"draws must be 2 or more, not {draws}")
+    model = result.require_model("simulation")
+    return simulated(model, free_estimates(result), simulate, draws, np.random.default_rng(seed))
+
+
+def expected_information(
+    result: "FitResult",
+    simulate: Simulate | None = None,
+    draws: int = 200,
+    seed: int | None = None,
+    *,
+    outcomes: Mapping[str, npt.ArrayLike] | None = None,
+    widths: npt.ArrayLike = 1.0,
+) -> Array:
+    """The expected (Fisher) information of the free coordinates at the estimates, without a prior.
+
+    For independent observations it is the expectation of the outer products of their scores,
+    ``sum_i sum_y p_i(y) s_i(y) s_i(y)'``. With `outcomes` it is computed by this formula, which is exact if
+    they are all there are. With `simulate` the observed information is averaged over simulated data. With
+    neither, the outer products are added up at the observed data alone: an estimate of the expected
+    information (E. K. Berndt, B. H. Hall, R. E. Hall and J. A. Hausman 1974), not the expectation itself.
+
+    Parameters
+    ----------
+    result : FitResult
+    simulate : callable, optional
+        ``simulate(params, rng)`` gives new data as a mapping, under the names of `data`.
+    draws : int
+        Number of simulated data sets.
+    seed : int, optional
+    outcomes : mapping of str to array_like, optional
+        The values, shape (k,), that one of the data takes: ``dict(y=[0, 1])``, or ``dict(y=range(100))`` for
+        counts that are surely less. Each is tried for all observations. Of a continuous variable, the points
+        of a quadrature rule.
+    widths : array_like, shape (k,), or float
+        For continuous `outcomes`: the weights of the rule, such as the distance of points in a fine grid.
+
+    Returns
+    -------
+    ndarray of shape (q, q)
+
+    Raises
+    ------
+    ValueError
+        If there is no log-likelihood for each observation where scores are needed; if the data are not among
+        those of the fit; or if the probabilities of the outcomes of an observation do not add up to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.mle.resample.simulation import expected_information
+    >>> from tapegrad.stats import bernoulli
+    >>> y = np.array([1.0, 0.0, 1.0, 1.0])
+    >>> result = fit(lambda p, y: bernoulli.logpmf(y, p), dict(p=0.5), data=dict(y=y))
+    >>> expected_information(result, outcomes=dict(y=[0, 1])).round(6)  # n / (p (1 - p))
+    array([[21.333333]])
+    """
+    model, free = result.require_model("the expected information"), free_estimates(result)
+    if outcomes is not None:
+        if simulate is not None:
+            raise ValueError("the expected information is by outcomes= or by simulate=, not by both")
+        return _over_outcomes(model, free, outcomes, widths)
+    if simulate is None:
+        return outer_products(model, free)
+    total = np.zeros((free.size, free.size))
+    for drawn in _draws(result, simulate, draws, seed):
+        total -= drawn.tape.hessian_flat(free)
+    information: Array = total / draws
+    return information if model.prior is None else information + model.prior.hessian_flat(free)
+
+
+def _over_outcomes(
+    model: "Model", free: Array, outcomes: Mapping[str, npt.ArrayLike], widths: npt.ArrayLike
+) -> Array:
+    if len(outcomes) != 1 or not set(outcomes) <= set(model.data):
+        known = ", ".join(model.data) or "none (pass them as fit(..., data=dict(y=y)))"
+        raise ValueError(f"outcomes= is a dict of the values of one of the data; these are {known}")
+    ((name, values),) = outcomes.items()
+    points = np.asarray(values, dtype=np.float64).ravel()
+    seen = np.asarray(model.data[name])
+    total, mass = np.zeros((free.size, free.size)), np.zeros(model.n_rows)
+    for point, width in zip(points, np.broadcast_to(widths, points.shape), strict=True):
+        drawn = model.with_data(**{name: np.full(seen.shape, point, dtype=seen.dtype)})
+        probability = width * np.exp(pointwise(drawn, free))
+        mass += probability
+        # Outside the support there are no scores.
+        found = np.where(probability[:, None] > 0.0, scores(replace(drawn, weights=None), free), 0.0)
+        weighted = probability if model.weights is None else probability * model.weights
+        total += (found * weighted[:, None]).T @ found
+    worst = float(mass[np.argmax(np.abs(mass - 1.0))])
+    if not abs(worst - 1.0) <= 1e-6:
+        raise ValueError(
+            f"the probabilities of the outcomes of {name} add up to {worst:.6g} for some observations, not "
+            "to 1: give all values (of a continuous one a grid, and widths=), and a log-likelihood with its "
+            "constants, of observations that do not depend on each other"
+        )
+    return total
+
+
+def check_consistency(
+    result: "FitResult", simulate: Simulate, draws: int = 200, *, seed: int | None = None
+) -> HypothesisTest:
+    """Test whether the log-likelihood is that of the data which `simulate` makes.
+
+    At the parameters from which data are simulated, the expectation of the gradient of the right
+    log-likelihood (without a prior) is zero. Hotelling's test compares the gradients' mean over the draws
+    with that (as TMB's ``checkConsistency``). A small p-value means a mistake in one of the two.
+
+    The statistic is ``(r - q) / (r - 1)`` times Hotelling's, with r draws and q parameters: q times one that
+    follows F's distribution with q and ``r - q`` degrees of freedom, where the p-value is taken from.
+
+    Parameters
+    ----------
+    result : FitResult
+    simulate : callable
+        ``simulate(params, rng)`` gives new data as a mapping, under the names of `data`.
+    draws : int
+        More than the number of parameters.
+    seed : int, optional
+
+    Returns
+    -------
+    HypothesisTest
+
+    Raises
+    ------
+    ValueError
+        If there are too few draws, or the gradients are not finite or depend on each other.
+    """
+    free = free_estimates(result)
+    gradients = np.array([_score(model, free) for model in _draws(result, simulate, draws, seed)])
+    if draws <= free.size:
+        raise ValueError(f"{free.size} parameters need more than {free.size} draws, not {draws}")
+    mean, spread = gradients.mean(axis=0), np.atleast_2d(np.cov(gradients.T)) / draws
+    if not is_definite(spread):
+        raise ValueError(
+            "the gradients on simulated data are not finite, or depend on each other: check simulate, and "
+            "that the log-likelihood depends on all parameters"
+        )
+    room = draws - free.size
+    statistic = room / (draws - 1.0) * float(mean @ solve(spread, mean))
+    pvalue = float(fdtrc(free.size, room, statistic / free.size))
+    hypothesis = "the log-likelihood fits the simulated data"
+    return HypothesisTest("score", hypothesis, statistic, free.size, pvalue)
+
+
+def _score(model: "Model", free: Array) -> Array:
+    """The gradient of the log-likelihood, without the prior."""
+    gradient = model.tape.value_and_grad_flat(free)[1]
+    return gradient if model.prior is None else gradient - model.prior.value_and_grad_flat(free)[1]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Study:
+    """Fits of simulated data; print it.
+
+    Attributes
+    ----------
+    names : tuple of str
+    truth : ndarray of shape (p,)
+        The parameters that the data were simulated with.
+    estimates, errors : ndarray of shape (r, p)
+        Estimates and standard errors of the r fits that converged.
+    alpha : float
+        One minus the level of the intervals.
+    failed : int
+        How many fits did not converge.
+    """
+
+    names: tuple[str, ...]
+    truth: Array
+    estimates: Array
+    errors: Array
+    alpha: float
+    failed: int
+
+    @property
+    def bias(self) -> Array:
+        """Mean of the estimates less the truth, of shape (p,)."""
+        return np.asarray(self.estimates.mean(axis=0) - self.truth)
+
+    @property
+    def sd(self) -> Array:
+        """Standard deviation of the estimates, of shape (p,): what the standard errors estimate."""
+        return np.asarray(self.estimates.std(axis=0, ddof=1))
+
+    @property
+    def coverage(self) -> Array:
+        """Share of the Wald intervals that hold the truth, of shape (p,)."""
+        inside = []
+        for x, bse in zip(self.estimates, self.errors, strict=True):
+            low, high = normal_intervals(x, bse, self.alpha).T
+            inside.append((low <= self.truth) & (self.truth <= high))
+        return np.asarray(np.mean(inside, axis=0))
+
+    def __str__(self) -> str:
+        from tapegrad.mle.report.summary import text_table
+
+        rows = [("", "truth", "bias", "sd", "mean se", "coverage")]
+        columns = (self.names, self.truth, self.bias, self.sd, self.errors.mean(axis=0), self.coverage)
+        rows += [
+            (name, *(f"{value:.4g}" for value in values), f"{share:.3f}")
+            for name, *values, share in zip(*columns, strict=True)
+        ]
+        count = f"{len(self.estimates)} fits of simulated data, {self.failed} more did not converge"
+        return "\n".join([f"{count}; {100 * (1 - self.alpha):g}% Wald intervals", *text_table(rows)])
+
+    __repr__ = __str__
+
+
+def coverage(
+    result: "FitResult", simulate: Simulate, draws: int = 200, *, alpha: float = 0.05, seed: int | None = None
+) -> Study:
+    """Fit data simulated at the estimates: bias, true errors, and coverage of Wald's intervals.
+
+    Parameters
+    ----------
+    result : FitResult
+    simulate : callable
+        ``simulate(params, rng)`` gives new data as a mapping, under the names of `data`.
+    draws : int
+        Number of simulated data sets.
+    alpha : float
+        One minus the confidence level.
+    seed : int, optional
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ValueError
+        If fewer than two of the fits converge.
+    """
+    checked_alpha(alpha)
+    free = free_estimates(result)
+    estimates, errors = [], []
+    for model in _draws(result, simulate, draws, seed):
+        with np.errstate(all="ignore"):  # a fit that runs away may overflow on its way
+            found = refit(model, free)
+        if not found.converged:
+            continue
+        cov = covariance(-model.tape.hessian_flat(found.free))
+        jacobian = model.space.jacobian(found.free)
+        estimates.append(model.space.natural(found.free))
+        errors.append(np.sqrt(np.diag(jacobian @ cov @ jacobian.T)))
+    if len(estimates) < 2:
+        raise ValueError(f"only {len(estimates)} of {draws} fits of simulated data converged: check simulate")
+    return Study(result.names, result.x, np.array(estimates), np.array(errors), alpha, draws - len(estimates))

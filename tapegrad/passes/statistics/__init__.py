@@ -1,0 +1,1 @@
+"""Sums over rows that a few rows can stand for."""

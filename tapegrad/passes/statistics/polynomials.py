@@ -1,0 +1,213 @@
+"""Which arrays of a tape are polynomials in columns of constants, with parameters in the coefficients.
+
+Where `where` chooses by constants, each choice is a cell of rows with polynomials of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tapegrad.ops.elementwise import exp, mul
+from tapegrad.ops.indexing import ARRAY, getitem
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.logic import where
+from tapegrad.ops.registry import FLOAT
+from tapegrad.passes.simplify import Rewriter
+from tapegrad.passes.statistics.columns import WHOLE, Columns, Leaf
+from tapegrad.passes.statistics.lines import RULES, Cell, Polynomial
+from tapegrad.tape.tape import Entry, Tape, size_of
+
+Node = tuple[int, int]  # a slot of the tape that is read, and the number of what gathers its rows
+
+TERMS = 10  # in a polynomial
+FACTORS = 8  # in a term
+MASKS = 4  # whose choices make up to 16 cells
+LEVELS = 50  # of a factor
+
+
+class Polynomials:
+    """The arrays of a tape, one number for each row, that may be polynomials.
+
+    Attributes
+    ----------
+    candidates : set of int
+        Arrays all of whose steps from the constants on have a rule.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.columns = Columns(tape)
+        self.constants: dict[int, Any] = dict(tape.constants)
+        self.made = {entry.output: entry for entry in tape.entries}
+        self.candidates: set[int] = set()
+        for entry in tape.entries:
+            if self._is_candidate(entry):
+                self.candidates.add(entry.output)
+
+    def size(self, slot: int) -> int:
+        """The number of elements of a slot."""
+        return size_of(self.tape.avals[slot].shape)
+
+    def is_rows(self, slot: int, n: int) -> bool:
+        """Whether an elementwise step can take a slot for a scalar, or for one number in each of n rows."""
+        if self.tape.avals[slot].dtype != FLOAT:
+            return False
+        is_known = slot in self.constants or slot in self.candidates
+        return self.size(slot) == 1 or (self.size(slot) == n and is_known)
+
+    def _is_candidate(self, entry: Entry) -> bool:
+        n = self.size(entry.output)
+        if n < 2 or self.tape.avals[entry.output].dtype != FLOAT:
+            return False
+        if entry.op is where:
+            condition, *choices = entry.inputs
+            is_decided = condition in self.constants and self.size(condition) in (1, n)
+            return is_decided and all(self.is_rows(slot, n) for slot in choices)
+        if entry.op is getitem:
+            array, *index = entry.inputs
+            is_flat = len(self.tape.avals[array].shape) == len(self.tape.avals[entry.output].shape) == 1
+            is_known = is_flat and all(slot in self.constants for slot in index)
+            return is_known and (array in self.candidates or self._design(entry) is not None)
+        if entry.op.name in ("matmul", "sum"):
+            return self._design(entry) is not None
+        return entry.op.name in RULES and all(self.is_rows(slot, n) for slot in entry.inputs)
+
+    def _design(self, entry: Entry) -> tuple[Leaf, int] | None:
+        """The design and the slot of b in ``b[levels]``, ``X @ b``, ``b @ X.T``, ``(X * b).sum(axis=1)``."""
+        if entry.op is getitem:
+            b, (k, *others) = entry.inputs[0], self.tape.avals[entry.inputs[0]].shape
+            is_factor = dict(entry.attrs)["index"] == (ARRAY,) and not others and 1 < k <= LEVELS
+            return (Leaf(entry.inputs[1], levels=k), b) if is_factor and self._is_finite(b) else None
+        product = self.made.get(entry.inputs[0]) if entry.op.name == "sum" else entry
+        if product is None or (product is not entry and (product.op is not mul or _axis(entry) != (1,))):
+            return None
+        a, b = product.inputs
+        for matrix, coefficients, along in ((a, b, 0), (b, a, 0 if product.op is mul else 1)):
+            shape = self.tape.avals[matrix].shape
+            if matrix not in self.constants or coefficients in self.constants or len(shape) != 2:
+                continue
+            n, k = shape[along], shape[1 - along]
+            column = (1, k) if product.op is mul or along == 1 else (k, 1)
+            fits = self.tape.avals[coefficients].shape in ((k,), column)
+            if fits and self.size(entry.output) == n:
+                return Leaf(matrix, along=along), coefficients
+        return None
+
+    def _coefficients(self, cell: Cell, leaf: Leaf, slot: int) -> int:
+        """The coefficients of a design; of a factor, 0 for levels that no row has, which may be infinite."""
+        new = cell.w.new[slot]
+        if not leaf.levels:
+            return new
+        used = self.columns.levels_in_use(leaf, cell.masks, cell.n)
+        return new if used.all() else cell.emit(where, cell.w.constant(used), new, cell.w.number(0.0))
+
+    def _is_finite(self, slot: int) -> bool:
+        """Whether a slot is infinite for no parameters to speak of: infinite levels would meet the others."""
+        entry = self.made.get(slot)
+        return slot in self.tape.parameters or (entry is not None and entry.op is exp)
+
+    def is_switch(self, slot: int) -> bool:
+        """Whether a scalar that is not known decides between two arrays of rows as a whole."""
+        entry = self.made.get(slot)
+        if entry is None or entry.op is not where or entry.inputs[0] in self.constants:
+            return False
+        n = self.size(slot)
+        is_scalar = self.tape.avals[entry.inputs[0]].shape == ()
+        return is_scalar and all(self.is_rows(choice, n) for choice in entry.inputs[1:])
+
+    def summed(self, entry: Entry) -> tuple[tuple[int, ...], int] | None:
+        """The arrays of n rows whose product an entry sums over all of them, and n."""
+        n = self.size(entry.inputs[0])
+        if n < 2 or self.size(entry.output) != 1:
+            return None
+        if entry.op.name == "sum":
+            (slot,) = entry.inputs
+            return ((slot,), n) if slot in self.candidates or self.is_switch(slot) else None
+        if entry.op is matmul and self.candidates.intersection(entry.inputs):
+            is_dot = all(self.tape.avals[slot].shape == (n,) for slot in entry.inputs)
+            return (entry.inputs, n) if is_dot and all(self.is_rows(s, n) for s in entry.inputs) else None
+        return None
+
+    # From the constants up, on the rows of one cell ---------------------------------------------------------
+
+    def cells(
+        self, w: Rewriter, end: Entry, roots: Sequence[int], n: int
+    ) -> list[tuple[Cell, list[Polynomial]]]:
+        """The cells of n rows, and what the arrays `roots` are there; none if one is no polynomial."""
+        nodes = self._below(roots)
+        masks = [Leaf(self.made[slot].inputs[0], gather) for slot, gather in nodes if self._is_choice(slot)]
+        masks = list(dict.fromkeys(masks))
+        if len(masks) > MASKS:
+            return []
+        choices = [dict(zip(masks, c, strict=True)) for c in self.columns.cells(masks, n)]
+        found = []
+        for decided in choices:
+            cell = Cell(w, self.columns, tuple(decided.items()) if len(choices) > 1 else (), n, end)
+            polynomials: dict[Node, Polynomial | None] = {}
+            for node in nodes:
+                polynomials[node] = self._polynomial(cell, node, decided, polynomials)
+            chosen = [p for p in (polynomials[slot, WHOLE] for slot in roots) if p is not None]
+            if len(chosen) < len(roots):
+                return []
+            found.append((cell, chosen))
+        return found
+
+    def _is_choice(self, slot: int) -> bool:
+        """Whether an array is chosen row by row."""
+        entry = self.made.get(slot)
+        return entry is not None and entry.op is where and self.size(entry.inputs[0]) > 1
+
+    def _below(self, roots: Sequence[int]) -> list[Node]:
+        """All that arrays are made of, themselves included, in the order of the tape."""
+        waiting: list[Node] = [(slot, WHOLE) for slot in roots]
+        found = set(waiting)
+        while waiting:
+            new = set(self._inputs(waiting.pop())) - found
+            found |= new
+            waiting += new
+        return sorted(found)
+
+    def _inputs(self, node: Node) -> list[Node]:
+        """What an array is made of, row by row."""
+        slot, gather = node
+        entry = self.made.get(slot)
+        if entry is None or self.size(slot) == 1 or entry.op.name in ("matmul", "sum"):
+            return []
+        if entry.op is getitem:
+            if entry.inputs[0] not in self.candidates:
+                return []
+            n = self.size(entry.inputs[0])
+            return [(entry.inputs[0], self.columns.gather(entry, n, gather))]
+        slots = entry.inputs[1:] if entry.op is where else entry.inputs
+        return [(s, WHOLE if self.size(s) == 1 else gather) for s in slots]
+
+    def _polynomial(
+        self, cell: Cell, node: Node, decided: dict[Leaf, bool], found: dict[Node, Polynomial | None]
+    ) -> Polynomial | None:
+        slot, gather = node
+        if self.size(slot) == 1:
+            return cell.scalar(cell.w.new[slot])
+        if slot in self.constants:
+            return cell.column(Leaf(slot, gather))
+        cell.entry = entry = self.made[slot]
+        parts = [found[below] for below in self._inputs(node)]
+        if entry.op is where:
+            condition = entry.inputs[0]
+            value = decided[Leaf(condition, gather)] if self._is_choice(slot) else self.constants[condition]
+            return parts[0 if value else 1]
+        if entry.op is getitem and parts:
+            return parts[0]
+        design = self._design(entry) if entry.op.name in ("getitem", "matmul", "sum") else None
+        if design is not None:
+            leaf = design[0]._replace(gather=gather)
+            return cell.design(leaf, self._coefficients(cell, leaf, design[1]))
+        known = [part for part in parts if part is not None]
+        polynomial = RULES[entry.op.name](cell, *known) if len(known) == len(parts) else None
+        if polynomial is None or len(polynomial) > TERMS:
+            return None
+        return polynomial if all(len(factors) <= FACTORS for _, factors in polynomial) else None
+
+
+def _axis(entry: Entry) -> Any:
+    return dict(entry.attrs)["axis"]

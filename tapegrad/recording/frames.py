@@ -1,0 +1,154 @@
+"""Telling the user's lines from those of libraries, and how a line stands in messages."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import linecache
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from types import CodeType, FrameType, TracebackType
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+
+from tapegrad.tape.tape import Source
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_NUMPY, _SCIPY = (os.path.dirname(str(module.__file__)) + os.sep for module in (np, scipy))
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/](\w+)")
+_LIBRARY = re.compile(r"(?:^|[\\/])(scipy|numpy|pandas|polars|xarray)[\\/](\w+)")
+# Installed packages that hold the user's data. Other packages hold the user's models, and their lines count.
+_HOLDERS = frozenset(
+    ("numpy", "scipy", "pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba", "sklearn")
+)
+# The demonstration is written as a user would write it, so its lines count as the user's.
+_USER_SIDE = (os.path.join(_PACKAGE, "demo.py"),)
+_LONGEST = 100  # characters of a line that a message quotes
+
+
+def is_user_code(code: CodeType, module: str = "") -> bool:
+    """Whether `code`, of this module, stands outside tapegrad, Python's own library and those for data."""
+    file = code.co_filename
+    if file in _USER_SIDE:
+        return True
+    if file.startswith((_PACKAGE, _NUMPY, _SCIPY, "<frozen ")) or file.endswith(".pyx"):
+        return False
+    if file.startswith("<"):  # written by a program, and so by whoever the module belongs to
+        return module.partition(".")[0] not in _HOLDERS
+    installed = _INSTALLED.search(file)
+    return installed[1] not in _HOLDERS if installed else not file.startswith(_STANDARD)
+
+
+def is_users(frame: FrameType) -> bool:
+    """Whether a frame runs the user's code."""
+    return is_user_code(frame.f_code, str(frame.f_globals.get("__name__", "")))
+
+
+def is_own_code(code: CodeType) -> bool:
+    """Whether `code` is tapegrad's."""
+    return code.co_filename.startswith(_PACKAGE) and not is_user_code(code)
+
+
+def user_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame of the user's code, from `frame` outwards."""
+    while frame is not None and not is_users(frame):
+        frame = frame.f_back
+    return frame
+
+
+def library_of(code: CodeType) -> str | None:
+    """The library that `code` belongs to, as far as messages tell them apart: ``scipy.stats``, ``pandas``."""
+    found = _LIBRARY.search(code.co_filename)
+    if found is None:
+        return None
+    return f"{found[1]}.{found[2]}" if found[1] in ("scipy", "numpy") else found[1]
+
+
+# What a line is doing ---------------------------------------------------------------------------------------
+
+
+class Spot(NamedTuple):
+    """A place within the user's code: the expression that is being evaluated, and by which instruction."""
+
+    source: Source
+    expression: str
+    instruction: str
+
+    @property
+    def text(self) -> str:
+        """What a message quotes: the line, or the expression where that has several lines or a long one."""
+        line = self.source.text
+        is_whole = "\n" not in self.expression and len(line) <= _LONGEST
+        return line if is_whole or not self.expression else self.expression
+
+
+def spot_of(code: CodeType, at: int, line: int | None) -> Spot:
+    """The place of the instruction at the offset `at` of `code`."""
+    instruction = dis.opname[code.co_code[at]] if 0 <= at < len(code.co_code) else ""
+    start, end, left, right = next(islice(code.co_positions(), max(at, 0) // 2, None), (None,) * 4)
+    expression = ""
+    if start is not None and end is not None and left is not None and right is not None:
+        lines = [linecache.getline(code.co_filename, i).encode() for i in range(start, end + 1)]
+        lines[-1] = lines[-1][:right]
+        lines[0] = lines[0][left:]
+        expression = b"".join(lines).decode(errors="replace")
+    return Spot(Source(code.co_filename, line or start or 0), expression, instruction)
+
+
+def spot_at(frame: FrameType) -> Spot:
+    """The place that a frame has reached."""
+    return spot_of(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
+def parsed(text: str) -> ast.expr | None:
+    """An expression as Python reads it, or None."""
+    try:
+        return ast.parse(f"({text})", mode="eval").body
+    except SyntaxError:
+        return None
+
+
+def location(place: Source | Spot | None) -> str:
+    """A place as it stands in messages: `` at file:line: `text` ``."""
+    if place is None:
+        return ""
+    source = place.source if isinstance(place, Spot) else place
+    text = place.text
+    if "\n" in text:
+        text = " ".join(text.split())
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST - 4] + " ..."
+    return f" at {source.file}:{source.line}" + (f": `{text}`" if text else "")
+
+
+# Errors -----------------------------------------------------------------------------------------------------
+
+
+def steps_of(error: BaseException) -> Iterator[TracebackType]:
+    """The calls that an error has come through, the outermost first."""
+    step = error.__traceback__
+    while step is not None:
+        yield step
+        step = step.tb_next
+
+
+def spot_in(step: TracebackType) -> Spot:
+    """The place that such a call had reached."""
+    return spot_of(step.tb_frame.f_code, step.tb_lasti, step.tb_lineno)
+
+
+def place_of_error(error: BaseException) -> tuple[Spot | None, str | None]:
+    """The innermost of the user's lines that an error has come through, and the library that it called."""
+    spot: Spot | None = None
+    library: str | None = None
+    for step in steps_of(error):
+        if is_users(step.tb_frame):
+            spot, library = spot_in(step), None
+        else:
+            library = library or library_of(step.tb_frame.f_code)
+    return spot, library

@@ -1,0 +1,228 @@
+"""What to write instead: the errors for steps that would leave the tape."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from tapegrad.errors import TraceError
+from tapegrad.ops.registry import Recordable
+from tapegrad.recording.frames import Spot, is_users, library_of, location, parsed, spot_at, user_frame
+from tapegrad.tape.tape import Source
+
+_KEEP_TRACED = (
+    "keep it traced: np.log(v) instead of math.log(v), v instead of float(v); collect values in a list and "
+    "np.stack them, or make a buffer of them with np.zeros_like(theta) or np.zeros(n, like=theta)"
+)
+_BUFFER = (
+    "a plain buffer cannot hold traced values; collect them in a list and np.stack them, or make the buffer "
+    "with np.zeros_like(theta) or np.zeros(n, like=theta) from an array theta"
+)
+_LIBRARIES = {
+    "scipy.stats": "scipy.stats takes plain numbers only; use tapegrad.stats, or write the density in NumPy",
+    "scipy.special": "this scipy.special function takes plain numbers only; tapegrad.special has logsumexp, "
+    "softmax, polygamma and others under the same names",
+    "scipy.linalg": "scipy.linalg takes plain numbers only; np.linalg has solve, inv, det, cholesky and eigh",
+    "numpy.random": "draw random numbers outside the function, once, and pass them in as data",
+    "pandas": "a pandas object cannot hold traced values; take its values out first, with .to_numpy(), and "
+    "write y = y * a for y *= a",
+}
+_NO_RULE: dict[Any, str] = {
+    np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)",
+    np.put: "write x[index] = v",
+    np.place: "write np.where(mask, v, x)",
+    np.putmask: "write np.where(mask, v, x)",
+    np.piecewise: "write np.where or np.select",
+    np.apply_along_axis: "loop over the rows and put the results together with np.stack",
+    np.unique: "find the distinct values of plain data outside the function",
+    np.add.at: "write np.bincount(index, weights=v) for the sums by index",
+}
+
+# What NumPy says of arrays of Python objects, which np.array([a, b]) makes of traced values.
+_OF_OBJECT_ARRAYS = (
+    "which has no callable",
+    "dtype('O')",
+    "not supported for the input types",
+    "ObjectDType",
+    "array type object is unsupported",
+)
+_MAKE_AN_ARRAY = (
+    "NumPy makes an object array of a list of traced values, and does not ask tapegrad; build the array with "
+    "np.stack([...]) or np.array([...], like=theta) from an array theta, a matrix with "
+    "np.block([[a, 0.5], [0.5, b]]), a diagonal one with np.diag(np.stack([a, b]))"
+)
+_DOTTED = re.compile(r"[A-Za-z_][\w.]*")
+_CALLS = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+
+
+def plain_value_wanted(source: Source | None) -> TraceError:
+    """The error for code that asks a traced value for a plain number."""
+    frame = user_frame(sys._getframe(1))
+    spot = None if frame is None else spot_at(frame)
+    advice = _by_library() or (spot and frame and _by_spot(spot, frame)) or _KEEP_TRACED
+    return TraceError(f"a traced value was asked for as a plain number{location(spot or source)}: {advice}")
+
+
+def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
+    """The error for a function that cannot be recorded."""
+    advice = _NO_RULE.get(func, "tapegrad has no rule for it; write it with functions that have one")
+    if isinstance(func, np.ufunc) and name.endswith(" (vectorized)"):
+        name, advice = "np.frompyfunc", "write np.vectorize, which calls the function on traced numbers"
+    return TraceError(f"{name} cannot be traced{where}: {advice}")
+
+
+def foreign_step(error: Exception, source: Source | Spot | None, library: str | None) -> TraceError:
+    """The error for a step of the user's that fails on traced values but not on plain ones."""
+    text = str(error)
+    if isinstance(error, NotImplementedError):
+        return TraceError(f"this cannot be traced{location(source)}: {text}")
+    advice = _LIBRARIES.get(library or "") or _no_attribute(error)
+    if advice is None and library is not None and library.startswith("scipy"):
+        advice = f"{library} takes plain numbers only"
+    if advice is None and "unhashable type" in text:
+        advice = "a traced value cannot be a key, nor an argument of what functools.cache keeps; keep by its "
+        advice += "key only what depends on data alone"
+    if advice is None and any(sign in text for sign in _OF_OBJECT_ARRAYS):
+        advice = _MAKE_AN_ARRAY
+    if advice is None:
+        advice = "use Python operators, NumPy functions and scipy.special ufuncs"
+    return TraceError(
+        f"{type(error).__name__}{location(source)}: {text}. The function runs on plain numbers, but this "
+        f"step does not take traced ones: {advice}"
+    )
+
+
+def _no_attribute(error: Exception) -> str | None:
+    """What to write for an attribute that traced values do not have."""
+    if not isinstance(error, AttributeError) or not isinstance(error.obj, Recordable):
+        return None
+    name, frame = str(error.name), getattr(sys.modules.get("pandas"), "DataFrame", None)
+    if hasattr(frame, name) and not hasattr(np.ndarray, name):
+        return (
+            "a pandas object becomes an array where it meets a traced value, without index or columns; use "
+            "NumPy functions (sums by group are np.bincount(codes, weights=v)), or do this before"
+        )
+    return "use NumPy functions and slices"
+
+
+# By what is being called ------------------------------------------------------------------------------------
+
+
+def _by_library() -> str | None:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_users(frame):
+        library = library_of(frame.f_code)
+        if library in _LIBRARIES:
+            return _LIBRARIES[library]
+        if library is not None and library.startswith("scipy."):
+            return f"{library} takes plain numbers only"
+        frame = frame.f_back
+    return None
+
+
+def _by_spot(spot: Spot, frame: FrameType) -> str | None:
+    """The spelling that works, by what the user's code is doing."""
+    called = list(_called(spot, frame))
+    for name, function in called:
+        if getattr(function, "__module__", None) == "math":
+            return _instead_of_math(name, function)
+        if function in (float, complex):
+            return f"write the value itself instead of {name}(...)"
+        if _draws(function):
+            return _LIBRARIES["numpy.random"]
+    text = spot.expression or spot.text
+    if re.search(r"\.(item|tolist)\(", text):
+        return "write the value itself instead of .item() or .tolist()"
+    if spot.instruction == "STORE_SUBSCR" or _assigns_to_element(text) or re.search(r"\bout\s*=", text):
+        return _BUFFER
+    for name, function in called:
+        if function in (np.array, np.asarray, np.fromiter):
+            if not _is_call_of(name, spot):
+                return _MAKE_AN_ARRAY
+            return (
+                "leave out the dtype, or write np.array([...], like=theta) or np.stack([...]); np.block "
+                "takes nested lists"
+            )
+        if function is np.arange:
+            return "write np.arange(int(n))"
+        module = str(getattr(function, "__module__", ""))
+        if module.startswith("numpy.random"):
+            return _LIBRARIES["numpy.random"]
+        if module.startswith("numpy"):
+            return (
+                f"give {name} one traced array, made with np.stack([...]), instead of a list of values; "
+                "np.block takes nested lists"
+            )
+    return None
+
+
+def _called(spot: Spot, frame: FrameType) -> Iterator[tuple[str, Any]]:
+    """The functions that are called by a name that can be looked up, with those names.
+
+    Where a call is being made, it is the one; otherwise all that the text shows.
+    """
+    call = parsed(spot.expression) if spot.instruction.startswith("CALL") else None
+    name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+    names = [name] if _DOTTED.fullmatch(name) else _CALLS.findall(spot.expression or spot.text)
+    for name in names:
+        found = looked_up(name, frame)
+        if callable(found):
+            yield name, found
+
+
+def _is_call_of(name: str, spot: Spot) -> bool:
+    call = parsed(spot.expression)
+    return isinstance(call, ast.Call) and ast.unparse(call.func) == name
+
+
+def looked_up(name: str, frame: FrameType) -> Any:
+    """What a dotted name stands for in a frame, or None."""
+    head, *rest = name.split(".")
+    scopes = (frame.f_locals, frame.f_globals, frame.f_builtins)
+    found = next((scope[head] for scope in scopes if head in scope), None)
+    for part in rest:
+        found = _attribute(found, part)
+    return found
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # a property of the user's; a message must not fail because of it
+        return None
+
+
+def _instead_of_math(name: str, function: Callable[..., Any]) -> str:
+    bare = function.__name__
+    if bare == "lgamma":
+        return f"write scipy.special.gammaln instead of {name}"
+    if bare in ("gamma", "erf", "erfc") and hasattr(special, bare):
+        return f"write scipy.special.{bare} instead of {name}"
+    if bare == "fsum":
+        return f"write np.sum instead of {name}"
+    if hasattr(np, bare) and hasattr(math, bare):
+        return f"write np.{bare} instead of {name}"
+    return f"{name} takes plain numbers only; use a NumPy or scipy.special function"
+
+
+def _draws(function: Any) -> bool:
+    owner = getattr(function, "__self__", None)
+    return isinstance(owner, (np.random.Generator, np.random.RandomState))
+
+
+def _assigns_to_element(text: str) -> bool:
+    try:
+        statement = ast.parse(text).body[0]
+    except (SyntaxError, IndexError):
+        return False
+    if isinstance(statement, ast.AugAssign):
+        return True
+    return isinstance(statement, ast.Assign) and any(isinstance(t, ast.Subscript) for t in statement.targets)

@@ -1,0 +1,381 @@
+"""The proxy that stands for a traced value in the user's function.
+
+It takes part through Python's operators, through NumPy's two protocols, and through the methods that NumPy's
+object loops call on the elements of an object array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.errors import TraceError
+from tapegrad.ops import elementwise as ew
+from tapegrad.ops import logic
+from tapegrad.ops.indexing import getitem, update
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
+from tapegrad.ops.shaping import CASTS, shape_of, transpose_
+from tapegrad.recording.dispatch import call_function, call_ufunc
+from tapegrad.recording.index import encode, has_repeats
+from tapegrad.recording.messages import plain_value_wanted
+from tapegrad.recording.operators import bitwise, equality, function, in_place, operator, reflected, unary
+
+if TYPE_CHECKING:
+    from tapegrad.recording.recorder import Recorder
+
+
+_squared = unary(ew.square)
+
+
+class Tracer(Recordable):
+    """A traced value: a slot of the tape being recorded and, while the user's function runs, its value."""
+
+    __slots__ = ("recorder", "slot", "value")
+    __array_priority__ = 10_000.0
+    __pandas_priority__ = 10_000
+    is_view = False
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, recorder: Recorder, slot: int, value: Any) -> None:
+        self.recorder = recorder
+        self.slot = slot
+        self.value = value
+
+    def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Record `op`."""
+        return self.recorder.apply(op, args, attrs)
+
+    def plain(self) -> Any:
+        """The value, which only a live recording has."""
+        value = self.recorder.lift(self, None).value
+        if value is None:
+            raise TraceError("a traced value that is not being computed has no number behind it")
+        return value
+
+    def decide(self) -> Any:
+        """The value, for Python to decide on: a guard holds the tape to it."""
+        return self.recorder.decide(self)
+
+    # What an array tells about itself -----------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array."""
+        return self.recorder.builder.avals[self.slot].shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As of an array."""
+        return self.recorder.builder.avals[self.slot].dtype
+
+    @property
+    def ndim(self) -> int:
+        """As of an array."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """As of an array."""
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def T(self) -> Any:
+        """The transpose."""
+        return transpose_(self)
+
+    @property
+    def mT(self) -> Any:
+        """The matrices transposed."""
+        return call_function(self.recorder, np.matrix_transpose, (self,), {})
+
+    @property
+    def real(self) -> Any:
+        """As of an array."""
+        return call_function(self.recorder, np.real, (self,), {})
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f", value={self.value!r}"
+        return f"<traced %{self.slot}, shape={self.shape}{value}>"
+
+    # Operators ----------------------------------------------------------------------------------------------
+
+    __add__, __radd__ = operator(ew.add), reflected(ew.add)
+    __sub__, __rsub__ = operator(ew.sub), reflected(ew.sub)
+    __mul__, __rmul__ = operator(ew.mul), reflected(ew.mul)
+    __truediv__, __rtruediv__ = operator(ew.div), reflected(ew.div)
+    __mod__, __rmod__ = operator(ew.remainder), reflected(ew.remainder)
+    __floordiv__, __rfloordiv__ = operator(ew.floor_divide), reflected(ew.floor_divide)
+    __matmul__, __rmatmul__ = operator(matmul), reflected(matmul)
+    __lt__, __le__ = operator(logic.less), operator(logic.less_equal)
+    __gt__, __ge__ = operator(logic.greater), operator(logic.greater_equal)
+    __eq__, __ne__ = equality(logic.equal, False), equality(logic.not_equal, True)
+    __and__, __rand__ = bitwise(np.bitwise_and), bitwise(np.bitwise_and, swapped=True)
+    __or__, __ror__ = bitwise(np.bitwise_or), bitwise(np.bitwise_or, swapped=True)
+    __xor__, __rxor__ = bitwise(np.bitwise_xor), bitwise(np.bitwise_xor, swapped=True)
+    __neg__, __abs__ = unary(ew.neg), unary(ew.absolute)
+
+    def __invert__(self) -> Any:
+        return call_ufunc(self.recorder, np.invert, "__call__", (self,), None, {})
+
+    def __pos__(self) -> Tracer:
+        return self.copy("K")
+
+    def __pow__(self, exponent: Any) -> Any:
+        if isinstance(exponent, (int, float)):
+            if exponent == 2:
+                return _squared(self)
+            if exponent == 0.5 and self.ndim:  # as NumPy does for arrays
+                return self.recorder.apply(ew.sqrt, (self,), {})
+        return self.recorder.binary(ew.power, self, exponent)
+
+    def __rpow__(self, base: Any) -> Any:
+        return self.recorder.binary(ew.power, base, self)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
+    __iadd__, __isub__ = in_place(__add__), in_place(__sub__)
+    __imul__, __itruediv__ = in_place(__mul__), in_place(__truediv__)
+    __imod__, __ifloordiv__ = in_place(__mod__), in_place(__floordiv__)
+    __ipow__, __imatmul__ = in_place(__pow__), in_place(__matmul__)
+    __iand__, __ior__, __ixor__ = in_place(__and__), in_place(__or__), in_place(__xor__)
+
+    # What Python decides on ---------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a traced array of shape {self.shape} is ambiguous"
+                f"{self.recorder.whereabouts()}: write .any(), .all() or np.where"
+            )
+        tracer = self if self.dtype == BOOL else self != 0.0
+        return bool(tracer.decide())
+
+    def __int__(self) -> int:
+        tracer = self if self.dtype == INT else self.recorder.apply(ew.trunc, (self,), {})
+        return int(tracer.decide())
+
+    def __index__(self) -> int:
+        if self.dtype != INT or self.ndim:
+            raise TraceError(
+                f"a traced {self.dtype} value cannot be an index{self.recorder.whereabouts()}: write int(...)"
+            )
+        return int(self.decide())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return int(unary(ew.rint)(self)) if ndigits is None else self.round(ndigits)
+
+    def __floor__(self) -> int:
+        return int(unary(ew.floor)(self))
+
+    def __ceil__(self) -> int:
+        return int(unary(ew.ceil)(self))
+
+    def __trunc__(self) -> int:
+        return int(self)
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self == item).any())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def item(self, *args: Any) -> Any:
+        """As of an array, of whole numbers and truth values: guarded; a float would leave the tape."""
+        if self.dtype == FLOAT:
+            raise plain_value_wanted(self.recorder.source())
+        return np.asarray(self.decide()).item(*args)
+
+    def tolist(self) -> Any:
+        """As of an array, of whole numbers and truth values: guarded; floats would leave the tape."""
+        if self.dtype == FLOAT:
+            raise plain_value_wanted(self.recorder.source())
+        return np.asarray(self.decide()).tolist()
+
+    def __format__(self, spec: str) -> str:
+        # For printing; the words around the number keep the text from being read back as one.
+        return f"<traced {format(self.value, spec)}>" if spec and self.ndim == 0 else repr(self)
+
+    # Indexing and assignment --------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Any:
+        spec, arrays = encode(index, self.shape)
+        return self.recorder.apply(getitem, (self, *arrays), {"index": spec})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if _is_mask(index, self.shape) and shape_of(value) == ():
+            self._overwrite(self.recorder.apply(logic.where, (index, value, self), {}))
+            return
+        spec, arrays = encode(index, self.shape)
+        if isinstance(value, Tracer) and value.is_current_slice(self, spec):
+            return  # the last step of x[i:j] += v, which has been written in place
+        arrays = [x.decide() if isinstance(x, Tracer) else x for x in arrays]
+        if has_repeats(spec, arrays, self.shape):
+            raise TraceError(
+                f"an assignment writes one element twice{self.recorder.whereabouts()}: NumPy keeps the last "
+                "value; write each element once"
+            )
+        self._overwrite(self.recorder.apply(update, (self, value, *arrays), {"index": spec}))
+
+    def is_current_slice(self, owner: Tracer, index: Any) -> bool:
+        """Whether this is a view, and of just what ``owner[index]`` holds."""
+        return False
+
+    def receive(self, result: Any) -> Tracer:
+        """Be written over with `result`, as the array of ``x += v`` or ``out=x`` is."""
+        result = self.recorder.lift(result, None)
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise TypeError(
+                f"a traced {self.dtype} array cannot take {result.dtype} values{self.recorder.whereabouts()}"
+            )
+        if result.shape != self.shape:
+            result = NUMPY[np.broadcast_to](result, self.shape)
+        return self._overwrite(result)
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        result = self.recorder.lift(result, self.dtype)
+        self.slot, self.value = result.slot, laid_out(result.value, self.value)
+        self.recorder.written()
+        return self
+
+    def copy(self, order: Any = "C") -> Tracer:
+        """As of an array."""
+        fresh = self.recorder.lift(self, None)
+        value = np.array(fresh.value, order=order) if self.ndim else fresh.value
+        return Tracer(self.recorder, fresh.slot, value)
+
+    def __copy__(self) -> Tracer:
+        return self.copy("K")
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return self.copy("K")
+
+    # NumPy's protocols --------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        """For plain arrays: an index gives guarded values, floats give an object array of traced elements."""
+        return self.recorder.hand_out(self, dtype, copy)
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
+        op = NUMPY.get(ufunc)
+        if (
+            method != "__call__"
+            or out is not None
+            or kwargs
+            or not isinstance(op, Op)
+            or op.kernel is not ufunc
+        ):
+            return call_ufunc(self.recorder, ufunc, method, inputs, out, kwargs)
+        return self.recorder.unary(op, *inputs) if len(inputs) == 1 else self.recorder.binary(op, *inputs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return call_function(self.recorder, func, args, kwargs)
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        """NumPy by the name that SciPy has for it, which asks where SCIPY_ARRAY_API is set."""
+        return _scipys_numpy()
+
+    # Methods ------------------------------------------------------------------------------------------------
+
+    sum, mean, prod = function(np.sum), function(np.mean), function(np.prod)
+    max, min, var, std = function(np.max), function(np.min), function(np.var), function(np.std)
+    cumsum, cumprod = function(np.cumsum), function(np.cumprod)
+    all, any, nonzero = function(np.all), function(np.any), function(np.nonzero)
+    argmax, argmin, argsort = function(np.argmax), function(np.argmin), function(np.argsort)
+    ravel, squeeze, swapaxes = function(np.ravel), function(np.squeeze), function(np.swapaxes)
+    repeat, take, diagonal = function(np.repeat), function(np.take), function(np.diagonal)
+    clip, round = function(np.clip), function(np.round)
+    dot, trace = function(np.dot), function(np.trace)
+
+    def flatten(self, order: str = "C") -> Any:
+        """As of an array."""
+        return self.ravel(order).copy()
+
+    def sort(self, axis: int = -1) -> None:
+        """As of an array: in place."""
+        self._overwrite(call_function(self.recorder, np.sort, (self, axis), {}))
+
+    def fill(self, value: Any) -> None:
+        """As of an array: in place."""
+        self[...] = value
+
+    def reshape(self, *shape: Any, order: str = "C") -> Any:
+        """As of an array."""
+        wanted = shape[0] if len(shape) == 1 else shape
+        return call_function(self.recorder, np.reshape, (self, wanted), {"order": order})
+
+    def transpose(self, *axes: Any) -> Any:
+        """As of an array."""
+        return transpose_(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def astype(self, dtype: Any, *, copy: bool = True) -> Any:
+        """As of an array: to float64, int64 or bool."""
+        kind = _KINDS.get(np.dtype(dtype))
+        if kind is None:
+            raise TraceError(
+                f"a traced value has no {np.dtype(dtype)} form{self.recorder.whereabouts()}: write "
+                ".astype(float), which is float64, .astype(int) or .astype(bool)"
+            )
+        if kind == self.dtype:
+            return self.copy("K") if copy else self
+        return self.recorder.apply(CASTS[kind], (self,), {})
+
+
+@cache
+def _scipys_numpy() -> Any:
+    try:
+        from scipy._lib._array_api import array_namespace
+    except ImportError:
+        return np
+    return array_namespace(np.empty(0))
+
+
+_KINDS = {FLOAT: FLOAT, BOOL: BOOL, INT: INT, np.dtype(np.int32): INT}
+
+
+def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
+
+
+def laid_out(value: Any, old: Any) -> Any:
+    """The value in the memory layout of the old one, for the layout decides which reshapes are views."""
+    if not isinstance(value, np.ndarray) or value.strides == old.strides:
+        return value
+    out = np.empty_like(old, dtype=value.dtype)
+    np.copyto(out, value)
+    return out
+
+
+# The elements of an object array are asked for methods named like the ufunc: np.exp calls x.exp().
+def _method(ufunc: np.ufunc) -> Callable[[Tracer], Any]:
+    return lambda self: call_ufunc(self.recorder, ufunc, "__call__", (self,), None, {})
+
+
+for _ufunc in NUMPY:
+    if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 1:
+        setattr(Tracer, _ufunc.__name__, _method(_ufunc))
+Tracer.conjugate = Tracer.conj = lambda self: self  # type: ignore[attr-defined]  # as of a real array

@@ -1,0 +1,138 @@
+"""Traced arrays that share memory, as NumPy's slices, reshapes and transposes do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.ops.indexing import ARRAY, getitem, update
+from tapegrad.ops.registry import Op
+from tapegrad.ops.shaping import reshape, transpose
+from tapegrad.recording.tracer import Tracer
+
+
+class View(Tracer):
+    """A traced array in the memory of another, its owner, which can be read and not written to.
+
+    It is read anew when its owner has been written to. `look` takes the same view of a plain array.
+    """
+
+    __slots__ = ("look", "origin", "owner", "read")
+    is_view = True
+
+    def __init__(
+        self, made: Tracer, owner: Tracer, read: Callable[[], Tracer], look: Callable[[Any], Any]
+    ) -> None:
+        super().__init__(made.recorder, made.slot, made.value)
+        self.owner = owner
+        self.origin = owner.slot
+        self.read = read
+        self.look = look
+
+    def refresh(self) -> None:
+        """Read the owner again if it has been written to."""
+        if isinstance(self.owner, View):
+            self.owner.refresh()
+        if self.owner.slot != self.origin:
+            fresh = self.read()
+            self.slot, self.value, self.origin = fresh.slot, fresh.value, self.owner.slot
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        raise ValueError("assignment destination is read-only")
+
+
+class Picked(View):
+    """A view that stands for the elements at `places` of its owner: what is written into it shows there.
+
+    With no `places` it cannot be written to.
+    """
+
+    __slots__ = ("places",)
+
+    def __init__(
+        self,
+        made: Tracer,
+        owner: Tracer,
+        read: Callable[[], Tracer],
+        look: Callable[[Any], Any],
+        places: np.ndarray[Any, Any] | None,
+    ) -> None:
+        super().__init__(made, owner, read, look)
+        self.places = places
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Hold the same numbers in the layout that NumPy gives."""
+        if self.ndim:
+            self.value = self.look(self.owner.value)
+
+    def refresh(self) -> None:
+        """Read the owner again if it has been written to."""
+        before = self.slot
+        super().refresh()
+        if self.slot != before:
+            self._lay_out()
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        if self.places is None:
+            return super()._overwrite(result)
+        Tracer._overwrite(self, result)
+        apply, owner = self.recorder.apply, self.owner
+        new = apply(reshape, (Tracer(self.recorder, self.slot, self.value),), {"shape": (self.places.size,)})
+        flat = apply(reshape, (owner,), {"shape": (owner.size,)})
+        flat = apply(update, (flat, new, self.places.ravel()), {"index": (ARRAY,)})
+        owner._overwrite(apply(reshape, (flat,), {"shape": owner.shape}))
+        self.origin = owner.slot
+        self._lay_out()
+        return self
+
+
+class Window(View):
+    """A view that `op` took of its owner: what is written into it shows there."""
+
+    __slots__ = ("attrs", "op")
+
+    def __init__(self, made: Tracer, owner: Tracer, op: Op, attrs: dict[str, Any]) -> None:
+        super().__init__(
+            made, owner, lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        )
+        self.op = op
+        self.attrs = attrs
+
+    def is_current_slice(self, owner: Tracer, index: Any) -> bool:
+        """Whether this is a view, and of just what ``owner[index]`` holds."""
+        return self.owner is owner and self.origin == owner.slot and self.attrs.get("index") == index
+
+    def _overwrite(self, result: Tracer) -> Tracer:
+        Tracer._overwrite(self, result)
+        apply, owner = self.recorder.apply, self.owner
+        new = Tracer(self.recorder, self.slot, self.value)
+        if self.op is getitem:
+            whole = apply(update, (owner, new), self.attrs)
+        elif self.op is reshape:
+            whole = apply(reshape, (new,), {"shape": owner.shape})
+        else:
+            whole = apply(transpose, (new,), {"axes": tuple(int(i) for i in np.argsort(self.attrs["axes"]))})
+        owner._overwrite(whole)
+        self.origin = owner.slot
+        if self.ndim:
+            self.value = self.op.kernel(owner.value, **self.attrs)  # the same numbers, in the owner's layout
+        return self
+
+
+def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Tracer:
+    """What `op` made of `owner` alone: a view where NumPy gives one."""
+    if op is broadcast_to:
+        read, look = lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        return View(made, owner, read, look)
+    if owner.shape == ():
+        return made
+    is_shared = op is transpose or (
+        made.shape != () or Ellipsis in attrs["index"]  # an element is a copy
+        if op is getitem
+        else op is reshape and (made.shape == () or np.may_share_memory(made.value, owner.value))
+    )
+    return Window(made, owner, op, attrs) if is_shared else made

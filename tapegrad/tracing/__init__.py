@@ -1,1 +1,0 @@
-"""Running the user's function on tracers, and the structure of its parameters."""
