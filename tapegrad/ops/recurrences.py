@@ -1,0 +1,138 @@
+"""Linear recurrences: ``s[t] = a[t] * s[t - 1] + b[t]``, of numbers or of vectors with matrices.
+
+Every derivative of a linear recurrence is one again, which runs the other way for cotangents. So this is all
+that loops with a carry need beside array code: where the step is not linear, its derivative is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.signal import lfilter
+
+from tapegrad.ops.attributes import is_flag
+from tapegrad.ops.indexing import concatenate, getitem
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.reductions import sum as sum_of
+from tapegrad.ops.registry import Op, Products, Shape, register
+from tapegrad.ops.shaping import reshape, shape_of, swapaxes
+
+_STEPS = np.array([0.5, -1.2, 0.8, 0.3])
+_VECTORS = np.linspace(-1.0, 1.3, 8).reshape(4, 2)
+_MATRICES = np.linspace(-0.9, 0.8, 16).reshape(4, 2, 2)
+
+
+def _of_numbers(a: Any, b: Any, start: float) -> Any:
+    if np.ndim(a) == 0:
+        a = float(a)
+        if a == 1.0:
+            return np.cumsum(np.concatenate([[start], b]))[1:]
+        return lfilter([1.0], [1.0, -a], b, zi=[a * start])[0]
+    states, s = [], float(start)
+    for factor, term in zip(a.tolist(), b.tolist(), strict=True):
+        s = factor * s + term
+        states.append(s)
+    return states
+
+
+def _of_vectors(a: Any, b: Any, start: Any) -> Any:
+    states, s = np.empty(b.shape), start
+    for t in range(len(b)):
+        s = np.dot(a if a.ndim == 2 else a[t], s, out=states[t])
+        s += b[t]
+    return states
+
+
+def _recurrence(a: Any, b: Any, start: Any, reverse: bool, out: Any = None) -> Any:
+    if out is None:
+        out = np.empty(np.shape(b))
+    if reverse:
+        a = a[::-1] if np.ndim(a) > 2 * np.ndim(start) else a
+        out[::-1] = (_of_numbers if np.ndim(start) == 0 else _of_vectors)(a, b[::-1], start)
+    else:
+        out[...] = (_of_numbers if np.ndim(start) == 0 else _of_vectors)(a, b, start)
+    return out
+
+
+def _fits(shapes: list[Shape], values: Any, reverse: bool) -> bool:
+    a, b, start = shapes
+    return (
+        len(b) >= 1 and b[0] > 0 and start == b[1:] and len(start) < 2 and a in (start * 2, b[:1] + start * 2)
+    )
+
+
+def _before(out: Any, start: Any, reverse: bool) -> Any:
+    """The state before each step."""
+    first = reshape(start, shape=(1, *shape_of(start)))
+    if reverse:
+        return concatenate(getitem(out, index=((1, None, None),)), first, axis=0)
+    return concatenate(first, getitem(out, index=((None, -1, None),)), axis=0)
+
+
+def _times(a: Any, s: Any) -> Any:
+    """The matrices `a` times the states `s`, step by step; `a` may be one for all."""
+    if len(shape_of(s)) == 1:
+        return a * s
+    return reshape(matmul(a, reshape(s, shape=(*shape_of(s), 1))), shape=shape_of(s))
+
+
+def _jvp(i: int, t: Any, out: Any, a: Any, b: Any, start: Any, reverse: bool) -> Any:
+    zero = np.zeros(shape_of(start))
+    if i == 0:
+        return recurrence_(a, _times(t, _before(out, start, reverse)), zero, reverse=reverse)
+    if i == 1:
+        return recurrence_(a, t, zero, reverse=reverse)
+    return recurrence_(a, np.zeros(shape_of(b)), t, reverse=reverse)
+
+
+def _carried_back(ct: Any, a: Any, start: Any, reverse: bool) -> Any:
+    """The cotangent of what each step adds: that of its state, with all that later steps make of it."""
+    n, order = shape_of(ct)[0], len(shape_of(start))
+    if order:
+        a = swapaxes(a, -1, -2)
+    if len(shape_of(a)) > 2 * order:
+        none = np.zeros((1, *shape_of(a)[1:]))
+        head, tail = getitem(a, index=((None, n - 1, None),)), getitem(a, index=((1, None, None),))
+        a = concatenate(none, head, axis=0) if reverse else concatenate(tail, none, axis=0)
+    return recurrence_(a, ct, np.zeros(shape_of(start)), reverse=not reverse)
+
+
+def _vjp(i: int, ct: Any, out: Any, a: Any, b: Any, start: Any, reverse: bool) -> Any:
+    back = _carried_back(ct, a, start, reverse)
+    order = len(shape_of(start))
+    if i == 1:
+        return back
+    if i == 0:
+        before = _before(out, start, reverse)
+        if order:
+            n, m = shape_of(back)
+            product = reshape(back, shape=(n, m, 1)) * reshape(before, shape=(n, 1, m))
+        else:
+            product = back * before
+        return product if len(shape_of(a)) > 2 * order else sum_of(product, axis=0)
+    place = -1 if reverse else 0
+    first = getitem(back, index=(place,))
+    varies = len(shape_of(a)) > 2 * order
+    factor = getitem(a, index=(place,)) if varies else a
+    return matmul(swapaxes(factor, -1, -2), first) if order else factor * first
+
+
+recurrence_ = register(
+    Op(
+        "recurrence",
+        _recurrence,
+        lambda a, b, start, reverse: b,
+        Products(_jvp, _vjp),
+        attrs={"reverse": is_flag},
+        fits=_fits,
+        samples=(
+            ((0.7, _STEPS, 0.4), {"reverse": False}),
+            ((0.7, _STEPS, 0.4), {"reverse": True}),
+            ((np.array([0.5, 1.1, -0.3, 0.9]), _STEPS, 0.4), {"reverse": False}),
+            ((np.array([0.5, 1.1, -0.3, 0.9]), _STEPS, 0.4), {"reverse": True}),
+            ((_MATRICES[0], _VECTORS, np.array([0.3, -0.2])), {"reverse": False}),
+            ((_MATRICES, _VECTORS, np.array([0.3, -0.2])), {"reverse": True}),
+        ),
+    )
+)
