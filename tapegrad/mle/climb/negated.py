@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tapegrad.function.recording import definition
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.climb.climbing import climb
-from tapegrad.mle.climb.optimizers import Surface
+from tapegrad.mle.climb.surfaces import Surface
 from tapegrad.mle.matrices import is_definite
 from tapegrad.mle.model.model import Model
 from tapegrad.recording.frames import location
