@@ -20,7 +20,10 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from tapegrad.ops.registry import OPS, Aval
-from tapegrad.tape.tape import Constant, Entry, Guard, Source, Tape, TapeError, verify
+from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Constant, Guard, Tape, TapeError
+from tapegrad.tape.verify import verify
 
 Item = TypeVar("Item")
 
@@ -232,7 +235,7 @@ def tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
         constants=tuple(
             Constant(checked_count(slot), _frozen(decode(v, depth))) for slot, v in content["constants"]
         ),
-        entries=tuple(_entry(entry, depth) for entry in content["entries"]),
+        entries=Entries(_entry(entry, depth) for entry in content["entries"]),
         outputs=tuple(map(checked_count, content["outputs"])),
         guards=tuple(
             Guard(checked_count(slot), _frozen(decode(outcome, depth)), _source_from_json(source))
