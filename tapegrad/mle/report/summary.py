@@ -88,7 +88,7 @@ def _tex(text: str) -> str:
 
 
 def summarize(result: Estimate) -> Summary:
-    """The table of a fit."""
+    """The table of coefficients, and how the fit went: `print` it, or take its HTML or LaTeX."""
     robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
     rows = _rows(result)
     if not result.converged:  # what is no maximum has no significant coefficients
@@ -176,7 +176,11 @@ def criterion(value: float) -> str:
 
 
 def as_dict(result: Estimate) -> dict[str, Any]:
-    """The numbers of a fit as lists, numbers and texts; None for what is not finite."""
+    """The numbers of the fit as lists, numbers and texts, ready for `json.dumps`.
+
+    Under "params", the estimate, errors and 95 % Wald interval of each; `None` stands for what is not
+    finite.
+    """
     low, high = conf_int(result).T
     columns = {
         "estimate": result.x,
