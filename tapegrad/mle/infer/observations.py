@@ -11,7 +11,7 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.hypotheses import require_maximum
 from tapegrad.mle.matrices import is_definite, solve
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import weighted_gradients
+from tapegrad.mle.model.rows import weighted_scores
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def scores(result: Estimate) -> Array:
     ValueError
         If the log-likelihood is one number.
     """
-    return weighted_gradients(result.require_model("scores"), result.free_estimates)
+    return weighted_scores(result.require_model("scores"), result.free_estimates)
 
 
 def influence(result: Estimate) -> Array:
@@ -106,7 +106,7 @@ def influence(result: Estimate) -> Array:
         If the log-likelihood is one number.
     """
     model = result.require_model("influences")
-    found = weighted_gradients(model, result.free_estimates)
+    found = weighted_scores(model, result.free_estimates)
     jacobian = model.space.jacobian(result.free_estimates)
     if not is_definite(result.observed_info):
         return np.full((found.shape[0], jacobian.shape[0]), np.nan)

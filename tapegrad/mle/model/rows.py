@@ -1,4 +1,4 @@
-"""What each observation contributes to the slope of a log-likelihood, and observations in groups.
+"""The scores of the observations, and observations in groups.
 
 What takes a model and a free vector (q,) needs a log-likelihood that returns one value for each observation.
 """
@@ -14,15 +14,15 @@ from tapegrad.mle.model.model import Model
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-def row_gradients(model: Model, free: Array) -> Array:
+def unweighted_scores(model: Model, free: Array) -> Array:
     """Derivative of each observation's log-likelihood with respect to the free coordinates, shape (n, q)."""
     return jacobian(model.require_rows("scores"), free)
 
 
-def weighted_gradients(model: Model, free: Array) -> Array:
-    """The same times the weights, so that their sum is the gradient of the weighted log-likelihood (without
-    the prior)."""
-    found = row_gradients(model, free)
+def weighted_scores(model: Model, free: Array) -> Array:
+    """The scores times the weights, shape (n, q); their sum is the gradient of the weighted log-likelihood,
+    without the prior."""
+    found = unweighted_scores(model, free)
     return found if model.weights is None else found * model.weights[:, None]
 
 
@@ -31,7 +31,7 @@ def outer_products(model: Model, free: Array) -> Array:
 
     A weight counts as a number of observations, as it does in the Hessian: ``sum w_i s_i s_i'``.
     """
-    found = row_gradients(model, free)
+    found = unweighted_scores(model, free)
     weighted = found if model.weights is None else found * model.weights[:, None]
     total: Array = weighted.T @ found
     return total

@@ -14,7 +14,7 @@ from tapegrad.mle.infer.hypotheses import HypothesisTest
 from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.matrices import covariance, is_definite, solve
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import outer_products, row_gradients
+from tapegrad.mle.model.rows import outer_products, unweighted_scores
 from tapegrad.mle.tables import text_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ def _over_outcomes(
         probability = width * np.exp(drawn.require_rows("outcomes")(free))
         mass += probability
         # Outside the support there are no scores.
-        found = np.where(probability[:, None] > 0.0, row_gradients(drawn, free), 0.0)
+        found = np.where(probability[:, None] > 0.0, unweighted_scores(drawn, free), 0.0)
         weighted = probability if model.weights is None else probability * model.weights
         total += (found * weighted[:, None]).T @ found
     worst = float(mass[np.argmax(np.abs(mass - 1.0))])
