@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,11 +147,8 @@ def test_imports_run_one_way_in_mle(path):
 # Circles ----------------------------------------------------------------------------------------------------
 
 
-def circles() -> list[list[str]]:
+def circles(targets: Mapping[str, Iterable[str]]) -> list[list[str]]:
     """The strongly connected components of more than one file (R. Tarjan 1972)."""
-    targets = {
-        name: sorted({one.file for one in imports(path)} & set(BY_NAME)) for name, path in BY_NAME.items()
-    }
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     open_, found = [], []
@@ -174,7 +172,24 @@ def circles() -> list[list[str]]:
     return [files for files in found if len(files) > 1]
 
 
-CIRCLES = circles()
+CIRCLES = circles(
+    {name: sorted({one.file for one in imports(path)} & set(BY_NAME)) for name, path in BY_NAME.items()}
+)
+
+
+def test_what_a_circle_is():
+    found = circles({"a": "b", "b": "ca", "c": "d", "d": "e", "e": "d", "f": "a"})
+    assert sorted(found) == [["a", "b"], ["d", "e"]]
+
+
+def test_imports_inside_functions_and_for_type_checking_count(tmp_path):
+    path = tmp_path / "late.py"
+    path.write_text(
+        "import numpy\n"
+        "if TYPE_CHECKING:\n    from tapegrad.mle.result import FitResult\n"
+        "def f():\n    from tapegrad import nest\n"
+    )
+    assert [one.file for one in imports(path)] == ["tapegrad.mle.result", "tapegrad.nest"]
 
 
 @pytest.mark.parametrize("room", sorted({layer_of(path, PACKAGE) for path in BY_NAME.values()}))
