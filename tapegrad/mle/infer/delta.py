@@ -107,7 +107,7 @@ def delta(result: Estimate, function: Callable[..., Any], names: Sequence[str] |
     >>> waits = np.array([0.8, 2.9, 0.3, 1.6, 4.4])
     >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale).sum(), {"scale": 1.0})
     >>> print(result.delta(lambda scale: 1.0 / scale, ["rate"]))
-    rate  0.5  (se 0.224, 95% 0.0617386 to 0.938261)
+    rate  0.5  (se 0.2236, 95% 0.0617387 to 0.938261)
     """
     derived = derive(function, result.params, result.cov_where_determined(), names)
     moved = result.moves_along_flat(derived.jacobian)
