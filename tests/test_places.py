@@ -9,7 +9,7 @@ import tapegrad as tg
 from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.plan.plan import plan
-from tapegrad.plan.stages import Plan, RowLoop, Whole
+from tapegrad.plan.stages import Plan, RowLoop
 from tapegrad.tape.tape import size_of
 from tests.test_plan import CASES
 
@@ -43,7 +43,7 @@ def walk(found: Plan) -> None:
     owner = {slot: slot for slot in range(len(tape.avals))}
     for entry in tape.entries:
         if entry.output in layout.aliases:
-            owner[entry.output] = owner[entry.inputs[0]]
+            owner[entry.output] = owner[layout.aliases[entry.output]]
     early, late = found.stages[: found.late], found.stages[found.late :]
     loops = [stage for stage in found.stages if isinstance(stage, RowLoop)]
 
@@ -55,7 +55,7 @@ def walk(found: Plan) -> None:
             memory.check(slot, layout.places[slot], room(found, slot))
 
     for stage in (*early, *late, *late):
-        if isinstance(stage, Whole):
+        if not isinstance(stage, RowLoop):
             for entry in stage.entries:
                 for slot in entry.inputs:
                     read(slot)
@@ -63,7 +63,7 @@ def walk(found: Plan) -> None:
                     memory.write(entry.output, layout.places[entry.output], room(found, entry.output))
             continue
         places, blocks = layout.blocks[loops.index(stage)], Memory(layout.block_size)
-        for slot in (*stage.sums, *stage.stored):
+        for slot in layout.places.keys() & (stage.sums | stage.stored):
             memory.write(slot, layout.places[slot], room(found, slot))
         for entry in stage.entries:
             for slot in entry.inputs:

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import expit, gammaln
 
 import tapegrad as tg
+from tapegrad.backends.interpreter import Workspace
 from tapegrad.backends.numpy.compiled import Compiled
-from tapegrad.backends.replay import Workspace
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import RowLoop, Whole
 

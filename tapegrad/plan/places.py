@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
-from tapegrad.ops.registry import Aval
-from tapegrad.plan.stages import Layout, RowLoop, Stage, Whole, row_axis
+from tapegrad.ops.registry import Aval, Read
+from tapegrad.plan.stages import Interpreted, Layout, RowLoop, Stage, numbers_of, row_axis
 from tapegrad.tape.entries import Entry
+from tapegrad.tape.slots import Marks, marked
 from tapegrad.tape.tape import Tape, size_of
 
 ALIGNED = 64  # bytes: a cache line, and the longest vector registers
@@ -42,54 +44,86 @@ class _Buffer:
 
 def lay_out(tape: Tape, stages: Sequence[Stage], late: int, block: int) -> Layout:
     """Places for everything that the stages write; those from `late` on are run again and again."""
-    aliases = _aliases(tape, stages, block)
-    owners = _owners(tape.entries, aliases)
+    aliases = _aliases(tape, stages)
+    boxed = _boxed(tape, stages)
+    is_held = bytearray([aval.shape != () for aval in tape.avals])
+    for slot in (*aliases, *boxed):
+        is_held[slot] = 1
+    owners = _owners(stages, aliases)
     whole = _Buffer()
-    places = _places(tape, list(_steps(stages, late)), owners, whole)
+    places = _places(tape, list(_steps(stages, late, is_held)), owners, whole)
     loops = [stage for stage in stages if isinstance(stage, RowLoop)]
     buffers = [_Buffer() for _ in loops]
     blocks = tuple(
         _block_places(tape, loop, owners, block, buffer) for loop, buffer in zip(loops, buffers, strict=True)
     )
-    return Layout(places, whole.size, blocks, max((b.size for b in buffers), default=0), aliases)
+    return Layout(places, whole.size, blocks, max((b.size for b in buffers), default=0), aliases, boxed)
 
 
-def _aliases(tape: Tape, stages: Sequence[Stage], block: int) -> frozenset[int]:
+def _entries(stages: Sequence[Stage]) -> Iterator[tuple[Entry, tuple[Read, ...] | None]]:
+    """All entries in the order of the stages, within loops with how they read their operands."""
+    for stage in stages:
+        reads = stage.reads if isinstance(stage, RowLoop) else repeat(None, len(stage.entries))
+        yield from zip(stage.entries, reads, strict=True)
+
+
+def _aliases(tape: Tape, stages: Sequence[Stage]) -> dict[int, int]:
     stored = {slot for stage in stages if isinstance(stage, RowLoop) for slot in stage.stored}
-    owned = {*tape.parameters, *(entry.output for entry in tape.entries if not entry.op.view)}
+    in_order = marked(tape, tape.parameters)
+    aliases: dict[int, int] = {}
+    for (op, inputs, output, attrs, _), reads in _entries(stages):
+        of = op.view_of(attrs)
+        if of is None:
+            in_order[output] = 1
+            continue
+        owner = inputs[of]
+        is_view = op.view_of(attrs, in_order=bool(in_order[owner])) is not None
+        # Of a number there is no view, and of what a loop reads whole there is no block to look at.
+        has_array = tape.avals[owner].shape != () and (reads is None or reads[of].by_block)
+        if is_view and has_array and output not in stored:
+            aliases[output] = owner
+    return aliases
 
-    def is_alias(entry: Entry) -> bool:
-        source = entry.inputs[0]
-        if not entry.op.view or len(entry.inputs) > 1 or entry.output in stored:
-            return False
-        shape, out = tape.avals[source].shape, tape.avals[entry.output].shape
-        if shape == ():
-            return False
-        if entry.op.name == "broadcast_to":
-            # Within a loop the operand is whole, and there is no block of it to look at.
-            return (row_axis(shape, block) is None) == (row_axis(out, block) is None)
-        return out == () or entry.op.name != "reshape" or source in owned
 
-    return frozenset(entry.output for entry in tape.entries if is_alias(entry))
+def _boxed(tape: Tape, stages: Sequence[Stage]) -> frozenset[int]:
+    """The scalars that some entry reads together with arrays, or makes an array of."""
+    is_scalar = bytearray([aval.shape == () for aval in tape.avals])
+    boxed: set[int] = set()
+    for stage in stages:
+        if isinstance(stage, Interpreted):  # which takes other scalars than floats for arrays
+            is_number = numbers_of(tape)
+            found = [e for e in stage.entries if not is_number[e.output]]
+            boxed.update(e.output for e in found if is_scalar[e.output])
+        else:
+            found = [
+                e for e in stage.entries if not (is_scalar[e.output] and all(is_scalar[s] for s in e.inputs))
+            ]
+        boxed.update(slot for entry in found for slot in entry.inputs if is_scalar[slot])
+    return frozenset(boxed)
 
 
-def _owners(entries: Iterable[Entry], aliases: frozenset[int]) -> dict[int, int]:
+def _owners(stages: Sequence[Stage], aliases: Mapping[int, int]) -> dict[int, int]:
     """The slot in whose place each slot lives that an entry writes."""
     owners: dict[int, int] = {}
-    for entry in entries:
-        source = entry.inputs[0]
-        owners[entry.output] = owners.get(source, source) if entry.output in aliases else entry.output
+    for entry, _ in _entries(stages):
+        owner = aliases.get(entry.output)
+        owners[entry.output] = entry.output if owner is None else owners.get(owner, owner)
     return owners
 
 
-def _steps(stages: Sequence[Stage], late: int) -> Iterator[_Step]:
+def _steps(stages: Sequence[Stage], late: int, is_held: Marks) -> Iterator[_Step]:
+    """What touches arrays; numbers have no places."""
     for number, stage in enumerate(stages):
-        if isinstance(stage, Whole):
-            for entry in stage.entries:
-                yield _Step(entry.inputs, (entry.output,), number >= late)
-        else:
+        is_late = number >= late
+        if isinstance(stage, RowLoop):
             reads = [slot for entry in stage.entries for slot in entry.inputs]
-            yield _Step(reads, sorted(stage.sums | stage.stored), number >= late)
+            writes = [slot for slot in sorted(stage.sums | stage.stored) if is_held[slot]]
+            yield _Step(reads, writes, is_late)
+            continue
+        for entry in stage.entries:
+            output = entry.output
+            if is_held[output] or any(is_held[slot] for slot in entry.inputs):
+                yield _Step(entry.inputs, (output,) if is_held[output] else (), is_late)
 
 
 def _places(tape: Tape, steps: Sequence[_Step], owners: Mapping[int, int], buffer: _Buffer) -> dict[int, int]:

@@ -9,75 +9,129 @@ reverse half does not depend on the value of the sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tapegrad.derive.pushforward import hoist
+from tapegrad.ops.registry import Along, Read, Shape
 from tapegrad.plan.places import lay_out
-from tapegrad.plan.stages import BLOCK, Plan, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.entries import Entry
+from tapegrad.plan.stages import BLOCK, LONGEST_PRINTED, Interpreted, Plan, RowLoop, Stage, Whole, row_axis
+from tapegrad.tape.entries import Entries, Entry
 from tapegrad.tape.tape import Tape
 
+_Key = tuple[int, int]  # even times for what is executed whole, odd ones for loops; and over how many rows
+_SEVERAL = -1
 
-def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK) -> Plan:
-    """Cut a tape into stages; what depends on the leaves `late` comes last, in stages of its own."""
+
+def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK, longest: int = LONGEST_PRINTED) -> Plan:
+    """Cut a tape into stages; what depends on the leaves `late` comes last, in stages of its own.
+
+    Stages that are executed whole and have more than `longest` entries are interpreted.
+    """
     tape, early = hoist(tape, late)
-    ready: dict[int, int] = {}  # the even time from which a slot can be read whole
-    inside: dict[int, tuple[int, int]] = {}  # the loop that a slot along the rows belongs to
-    stages: dict[tuple[int, int], list[Entry]] = {}
-    sums: set[int] = set()
+    lengths = _row_lengths(tape, block)
+    ready = [0] * len(tape.avals)  # the even time from which a slot can be read whole
+    inside: dict[int, _Key] = {}  # the loop that a slot along the rows belongs to
+    stages: dict[_Key, list[Entry]] = {}
+    along: dict[int, Along] = {}
     start = latest = 0
     for i, entry in enumerate(tape.entries):
         if i == early:
             start, inside = latest + 2, {}
-        kind, rows = _kind(tape, entry, block)
-        if kind == "whole":
-            time = max((ready.get(slot, 0) for slot in entry.inputs), default=0)
-            key = (max(time, start), 0)
-            ready[entry.output] = key[0]
+        found, rows = _along(tape, entry, lengths, block)
+        if found is None:
+            time = start
+            for slot in entry.inputs:
+                if ready[slot] > time:
+                    time = ready[slot]
+            key = (time, 0)
+            ready[entry.output] = time
         else:
             time = max((_loop_for(slot, inside, ready, rows) for slot in entry.inputs), default=1)
             key = (max(time, start + 1), rows)
             ready[entry.output] = key[0] + 1
-            if kind == "sum":
-                sums.add(entry.output)
-            else:
+            along[entry.output] = found
+            if not found.is_sum:
                 inside[entry.output] = key
         latest = max(latest, ready[entry.output])
         stages.setdefault(key, []).append(entry)
     before = sum(key[0] < start for key in stages) if start else len(stages)
-    found = tuple(_stages(tape, stages, sums))
-    return Plan(tape, found, before, frozenset(late), block, lay_out(tape, found, before, block))
+    stages_found = tuple(_stages(tape, stages, along, longest))
+    layout = lay_out(tape, stages_found, before, block)
+    return Plan(tape, stages_found, before, frozenset(late), block, layout)
 
 
-def _loop_for(slot: int, inside: dict[int, tuple[int, int]], ready: dict[int, int], rows: int) -> int:
+def entry_by_entry(tape: Tape, late: Sequence[int] = ()) -> Plan:
+    """The plan of a replay: all entries in order, those that depend on the leaves `late` last."""
+    tape, early = hoist(tape, late)
+    halves = [tape.entries[:early], tape.entries[early:]] if late else [tape.entries]
+    return Plan(tape, tuple(map(Interpreted, halves)), 1, frozenset(late), BLOCK, None)
+
+
+def _loop_for(slot: int, inside: Mapping[int, _Key], ready: Sequence[int], rows: int) -> int:
     """The earliest loop over these rows that can read a slot: its own, or the first after it is ready."""
     loop = inside.get(slot)
-    return loop[0] if loop is not None and loop[1] == rows else ready.get(slot, 0) + 1
+    return loop[0] if loop is not None and loop[1] == rows else ready[slot] + 1
 
 
-def _stages(tape: Tape, stages: dict[tuple[int, int], list[Entry]], sums: set[int]) -> Iterator[Stage]:
-    home = {entry.output: key for key, entries in stages.items() for entry in entries}
+def _stages(
+    tape: Tape, stages: Mapping[_Key, list[Entry]], along: Mapping[int, Along], longest: int
+) -> Iterator[Stage]:
+    home = {entry.output: key for key, entries in stages.items() if key[1] for entry in entries}
     read_elsewhere = {*tape.outputs, *(guard.slot for guard in tape.guards)}
-    for key, entries in stages.items():
+    for key, entries in stages.items() if home else ():
         read_elsewhere.update(
             slot for entry in entries for slot in entry.inputs if home.get(slot, key) != key
         )
     for time, rows in sorted(stages):
-        found = tuple(stages[time, rows])
-        if time % 2 == 0:
-            yield Whole(found)
-            continue
-        outputs = {entry.output for entry in found}
-        yield RowLoop(rows, found, frozenset(outputs & sums), frozenset((outputs - sums) & read_elsewhere))
+        found = stages[time, rows]
+        if time % 2:
+            yield _row_loop(rows, found, along, read_elsewhere)
+        else:
+            yield Interpreted(Entries(found)) if len(found) > longest else Whole(tuple(found))
 
 
-def _kind(tape: Tape, entry: Entry, block: int) -> tuple[str, int]:
-    """How an entry runs: "whole", along "rows", or as a "sum" over them; and over how many rows."""
-    shapes = [tape.avals[slot].shape for slot in entry.inputs]
+def _row_loop(
+    rows: int, entries: list[Entry], along: Mapping[int, Along], read_elsewhere: set[int]
+) -> RowLoop:
+    outputs = {entry.output for entry in entries}
+    sums = {slot for slot in outputs if along[slot].is_sum}
+    reads = [along[entry.output].reads for entry in entries]
+    inputs: dict[int, Read] = {}
+    for entry, ways in zip(entries, reads, strict=True):
+        inputs.update(zip(entry.inputs, ways, strict=True))
+    return RowLoop(
+        rows,
+        tuple(entries),
+        tuple(reads),
+        whole=tuple(sorted(slot for slot, way in inputs.items() if not way.by_block)),
+        columns=tuple(sorted(slot for slot, way in inputs.items() if way.by_block and slot not in outputs)),
+        sums=frozenset(sums),
+        stored=frozenset((outputs - sums) & read_elsewhere),
+    )
+
+
+def _row_lengths(tape: Tape, block: int) -> list[int]:
+    """How many rows each slot has, 0 where it is not long, and `_SEVERAL` where two axes are."""
+    known: dict[Shape, int] = {(): 0}
+    for shape, _ in tape.avals:
+        if shape not in known:
+            long = [n for n in shape if n >= 2 * block]
+            known[shape] = _SEVERAL if len(long) > 1 else sum(long)
+    return [known[shape] for shape, _ in tape.avals]
+
+
+def _along(tape: Tape, entry: Entry, lengths: Sequence[int], block: int) -> tuple[Along | None, int]:
+    """How an entry acts along the rows, None where it is executed whole; and over how many rows."""
+    rows = lengths[entry.output]
+    for slot in entry.inputs:
+        length = lengths[slot]
+        if length:
+            if rows and length != rows:
+                return None, 0
+            rows = length
+    if rows in (0, _SEVERAL):
+        return None, 0
+    shapes = tuple([tape.avals[slot].shape for slot in entry.inputs])
     out = tape.avals[entry.output].shape
-    long = [[n for n in shape if n >= 2 * block] for shape in (*shapes, out)]
-    if len({n for found in long for n in found}) != 1 or any(len(found) > 1 for found in long):
-        return "whole", 0
-    axes = tuple(row_axis(shape, block) for shape in shapes)
-    kind = entry.op.along_rows(axes, row_axis(out, block), tuple(shapes), out, dict(entry.attrs))
-    return ("whole", 0) if kind is None else (kind, next(found[0] for found in long if found))
+    axes = tuple([row_axis(shape, block) for shape in shapes])
+    return entry.op.along_rows(axes, row_axis(out, block), shapes, out, entry.attrs), rows

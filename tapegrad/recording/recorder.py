@@ -261,8 +261,10 @@ class LiveRecorder(Recorder):
         result: Tracer = super().apply(op, args, attrs)
         if self.watch is not None and op.shape is broadcast and not result.shape:
             self.watch.see(sys._getframe(1))
-        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer)
-        return view_of(args[0], result, op, attrs) if is_of_one_array else result
+        of = op.view_of(attrs)
+        if of is None or not isinstance(args[of], Tracer):
+            return result
+        return view_of(args[of], result, op, attrs)
 
     def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
@@ -300,7 +302,7 @@ class LiveRecorder(Recorder):
             result: Tracer = settled(op.kernel, (operand,), self.apply(op, (operand,), {}))
             return result
         try:
-            value = op.scalar(x, x)
+            value = op.scalar(x)
         except (ArithmeticError, ValueError):
             return self.apply(op, (operand,), {})
         return self._scalar(op, (operand.slot,), value)
