@@ -10,7 +10,8 @@ from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import Plan, RowLoop
-from tapegrad.tape.tape import size_of
+from tapegrad.tape.slots import deciding_slots
+from tapegrad.tape.tape import Tape, size_of
 from tests.test_plan import CASES
 
 
@@ -74,13 +75,19 @@ def walk(found: Plan) -> None:
         read(slot)
 
 
+def lower(tape: Tape, block: int) -> Tape:
+    return lowered(tape, block, deciding_slots(tape))
+
+
+@pytest.mark.parametrize("longest", [0, 10**6])
 @pytest.mark.parametrize("block", [1, 5, 10**6])
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_is_overwritten_before_its_last_use(name, block):
+def test_nothing_is_overwritten_before_its_last_use(name, block, longest):
     f, params = CASES[name]
     tapes = tg.trace(f, params)._router.current.tapes
-    walk(plan(lowered(tapes.gradient, block), block=block))
-    walk(plan(lowered(tapes.hvp, block), tapes.hvp.parameters[len(tapes.recorded.parameters) :], block))
+    walk(plan(lower(tapes.gradient, block), (), block, longest))
+    directions = tapes.hvp.parameters[len(tapes.recorded.parameters) :]
+    walk(plan(lower(tapes.hvp, block), directions, block, longest))
 
 
 def test_dead_values_make_room():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
-from tapegrad.ops.registry import Aval, Read
+from tapegrad.ops.registry import Aval
 from tapegrad.plan.stages import Interpreted, Layout, RowLoop, Stage, numbers_of, row_axis
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.slots import Marks, marked
@@ -44,12 +44,14 @@ class _Buffer:
 
 def lay_out(tape: Tape, stages: Sequence[Stage], late: int, block: int) -> Layout:
     """Places for everything that the stages write; those from `late` on are run again and again."""
-    aliases = _aliases(tape, stages)
-    boxed = _boxed(tape, stages)
+    is_number = numbers_of(tape) if any(isinstance(stage, Interpreted) for stage in stages) else bytearray()
+    on_arrays = [_on_arrays(stage, is_number) for stage in stages]
+    aliases = _aliases(tape, stages, on_arrays)
+    boxed = _boxed(tape, stages, on_arrays)
     is_held = bytearray([aval.shape != () for aval in tape.avals])
     for slot in (*aliases, *boxed):
         is_held[slot] = 1
-    owners = _owners(stages, aliases)
+    owners = _owners(aliases)
     whole = _Buffer()
     places = _places(tape, list(_steps(stages, late, is_held)), owners, whole)
     loops = [stage for stage in stages if isinstance(stage, RowLoop)]
@@ -57,57 +59,56 @@ def lay_out(tape: Tape, stages: Sequence[Stage], late: int, block: int) -> Layou
     blocks = tuple(
         _block_places(tape, loop, owners, block, buffer) for loop, buffer in zip(loops, buffers, strict=True)
     )
-    return Layout(places, whole.size, blocks, max((b.size for b in buffers), default=0), aliases, boxed)
+    block_size = max((b.size for b in buffers), default=0)
+    return Layout(places, whole.size, blocks, block_size, aliases, boxed, is_number)
 
 
-def _entries(stages: Sequence[Stage]) -> Iterator[tuple[Entry, tuple[Read, ...] | None]]:
-    """All entries in the order of the stages, within loops with how they read their operands."""
-    for stage in stages:
-        reads = stage.reads if isinstance(stage, RowLoop) else repeat(None, len(stage.entries))
-        yield from zip(stage.entries, reads, strict=True)
+def _on_arrays(stage: Stage, is_number: Marks) -> Sequence[Entry]:
+    """The entries of a stage, where it is interpreted without those on numbers."""
+    if not isinstance(stage, Interpreted):
+        return stage.entries
+    return [Entry._make(row) for row in stage.rows() if not is_number[row[2]]]
 
 
-def _aliases(tape: Tape, stages: Sequence[Stage]) -> dict[int, int]:
+def _aliases(tape: Tape, stages: Sequence[Stage], on_arrays: Sequence[Sequence[Entry]]) -> dict[int, int]:
     stored = {slot for stage in stages if isinstance(stage, RowLoop) for slot in stage.stored}
     in_order = marked(tape, tape.parameters)
     aliases: dict[int, int] = {}
-    for (op, inputs, output, attrs, _), reads in _entries(stages):
-        of = op.view_of(attrs)
-        if of is None:
-            in_order[output] = 1
-            continue
-        owner = inputs[of]
-        is_view = op.view_of(attrs, in_order=bool(in_order[owner])) is not None
-        # Of a number there is no view, and of what a loop reads whole there is no block to look at.
-        has_array = tape.avals[owner].shape != () and (reads is None or reads[of].by_block)
-        if is_view and has_array and output not in stored:
-            aliases[output] = owner
+    for stage, entries in zip(stages, on_arrays, strict=True):
+        ways = stage.reads if isinstance(stage, RowLoop) else repeat(None, len(entries))
+        for (op, inputs, output, attrs, _), reads in zip(entries, ways, strict=True):
+            of = op.view_of(attrs)
+            if of is None:
+                in_order[output] = 1
+                continue
+            owner = inputs[of]
+            is_view = op.view_of(attrs, in_order=bool(in_order[owner])) is not None
+            # Of a number there is no view, and of what a loop reads whole there is no block to look at.
+            has_array = tape.avals[owner].shape != () and (reads is None or reads[of].by_block)
+            if is_view and has_array and output not in stored:
+                aliases[output] = owner
     return aliases
 
 
-def _boxed(tape: Tape, stages: Sequence[Stage]) -> frozenset[int]:
+def _boxed(tape: Tape, stages: Sequence[Stage], on_arrays: Sequence[Sequence[Entry]]) -> frozenset[int]:
     """The scalars that some entry reads together with arrays, or makes an array of."""
     is_scalar = bytearray([aval.shape == () for aval in tape.avals])
     boxed: set[int] = set()
-    for stage in stages:
-        if isinstance(stage, Interpreted):  # which takes other scalars than floats for arrays
-            is_number = numbers_of(tape)
-            found = [e for e in stage.entries if not is_number[e.output]]
-            boxed.update(e.output for e in found if is_scalar[e.output])
-        else:
-            found = [
-                e for e in stage.entries if not (is_scalar[e.output] and all(is_scalar[s] for s in e.inputs))
-            ]
-        boxed.update(slot for entry in found for slot in entry.inputs if is_scalar[slot])
+    for stage, entries in zip(stages, on_arrays, strict=True):
+        is_interpreted = isinstance(stage, Interpreted)  # which takes other scalars than floats for arrays
+        for _, inputs, output, _, _ in entries:
+            if is_interpreted and is_scalar[output]:
+                boxed.add(output)
+            if is_interpreted or not (is_scalar[output] and all(is_scalar[slot] for slot in inputs)):
+                boxed.update([slot for slot in inputs if is_scalar[slot]])
     return frozenset(boxed)
 
 
-def _owners(stages: Sequence[Stage], aliases: Mapping[int, int]) -> dict[int, int]:
-    """The slot in whose place each slot lives that an entry writes."""
+def _owners(aliases: Mapping[int, int]) -> dict[int, int]:
+    """The slot in whose place each slot lives that is a view."""
     owners: dict[int, int] = {}
-    for entry, _ in _entries(stages):
-        owner = aliases.get(entry.output)
-        owners[entry.output] = entry.output if owner is None else owners.get(owner, owner)
+    for slot, owner in aliases.items():
+        owners[slot] = owners.get(owner, owner)
     return owners
 
 
@@ -120,10 +121,10 @@ def _steps(stages: Sequence[Stage], late: int, is_held: Marks) -> Iterator[_Step
             writes = [slot for slot in sorted(stage.sums | stage.stored) if is_held[slot]]
             yield _Step(reads, writes, is_late)
             continue
-        for entry in stage.entries:
-            output = entry.output
-            if is_held[output] or any(is_held[slot] for slot in entry.inputs):
-                yield _Step(entry.inputs, (output,) if is_held[output] else (), is_late)
+        for row in stage.rows() if isinstance(stage, Interpreted) else stage.entries:
+            _, inputs, output, _, _ = row
+            if is_held[output] or any(is_held[slot] for slot in inputs):
+                yield _Step(inputs, (output,) if is_held[output] else (), is_late)
 
 
 def _places(tape: Tape, steps: Sequence[_Step], owners: Mapping[int, int], buffer: _Buffer) -> dict[int, int]:
@@ -144,7 +145,7 @@ def _places(tape: Tape, steps: Sequence[_Step], owners: Mapping[int, int], buffe
     places: dict[int, int] = {}
     for i, step in enumerate(steps):
         for slot in step.writes:
-            if owners[slot] == slot:
+            if slot not in owners:
                 places[slot] = buffer.take(_room(tape.avals[slot]))
         for slot in dying.get(i, ()):
             if slot in places:
@@ -158,7 +159,7 @@ def _block_places(
     """The place of each slot of which only a block exists."""
 
     def is_block(slot: int) -> bool:
-        return owners.get(slot) == slot and slot not in loop.stored and slot not in loop.sums
+        return slot not in owners and slot not in loop.stored and slot not in loop.sums
 
     last: dict[int, int] = {}
     for i, entry in enumerate(loop.entries):

@@ -15,7 +15,8 @@ from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import Along, Read, Shape
 from tapegrad.plan.places import lay_out
 from tapegrad.plan.stages import BLOCK, LONGEST_PRINTED, Interpreted, Plan, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.entries import Entries, Entry, Row
+from tapegrad.tape.slots import ends_of
 from tapegrad.tape.tape import Tape
 
 _Key = tuple[int, int]  # even times for what is executed whole, odd ones for loops; and over how many rows
@@ -31,39 +32,41 @@ def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK, longest: int 
     lengths = _row_lengths(tape, block)
     ready = [0] * len(tape.avals)  # the even time from which a slot can be read whole
     inside: dict[int, _Key] = {}  # the loop that a slot along the rows belongs to
-    stages: dict[_Key, list[Entry]] = {}
+    stages: dict[_Key, list[Row]] = {}
     along: dict[int, Along] = {}
     start = latest = 0
-    for i, entry in enumerate(tape.entries):
+    for i, row in enumerate(tape.entries.rows()):
         if i == early:
             start, inside = latest + 2, {}
-        found, rows = _along(tape, entry, lengths, block)
+        _, inputs, output, _, _ = row
+        found, rows = _along(tape, row, lengths, block)
         if found is None:
             time = start
-            for slot in entry.inputs:
+            for slot in inputs:
                 if ready[slot] > time:
                     time = ready[slot]
             key = (time, 0)
-            ready[entry.output] = time
+            ready[output] = time
         else:
-            time = max((_loop_for(slot, inside, ready, rows) for slot in entry.inputs), default=1)
+            time = max((_loop_for(slot, inside, ready, rows) for slot in inputs), default=1)
             key = (max(time, start + 1), rows)
-            ready[entry.output] = key[0] + 1
-            along[entry.output] = found
+            ready[output] = key[0] + 1
+            along[output] = found
             if not found.is_sum:
-                inside[entry.output] = key
-        latest = max(latest, ready[entry.output])
-        stages.setdefault(key, []).append(entry)
+                inside[output] = key
+        latest = max(latest, ready[output])
+        stages.setdefault(key, []).append(row)
     before = sum(key[0] < start for key in stages) if start else len(stages)
-    stages_found = tuple(_stages(tape, stages, along, longest))
-    layout = lay_out(tape, stages_found, before, block)
-    return Plan(tape, stages_found, before, frozenset(late), block, layout)
+    loose = list(_stages(tape, stages, along, longest))
+    layout = lay_out(tape, loose, before, block)
+    return Plan(tape, tuple(map(_packed, loose)), before, frozenset(late), block, layout)
 
 
 def entry_by_entry(tape: Tape, late: Sequence[int] = ()) -> Plan:
     """The plan of a replay: all entries in order, those that depend on the leaves `late` last."""
     tape, early = hoist(tape, late)
-    halves = [tape.entries[:early], tape.entries[early:]] if late else [tape.entries]
+    rows = tape.entries.rows
+    halves = [Entries(rows(0, early)), Entries(rows(early))] if late else [tape.entries]
     return Plan(tape, tuple(map(Interpreted, halves)), 1, frozenset(late), BLOCK, None)
 
 
@@ -74,35 +77,43 @@ def _loop_for(slot: int, inside: Mapping[int, _Key], ready: Sequence[int], rows:
 
 
 def _stages(
-    tape: Tape, stages: Mapping[_Key, list[Entry]], along: Mapping[int, Along], longest: int
+    tape: Tape, stages: Mapping[_Key, list[Row]], along: Mapping[int, Along], longest: int
 ) -> Iterator[Stage]:
-    home = {entry.output: key for key, entries in stages.items() if key[1] for entry in entries}
-    read_elsewhere = {*tape.outputs, *(guard.slot for guard in tape.guards)}
-    for key, entries in stages.items() if home else ():
-        read_elsewhere.update(
-            slot for entry in entries for slot in entry.inputs if home.get(slot, key) != key
-        )
+    home = {row[2]: key for key, found in stages.items() if key[1] for row in found}
+    read_elsewhere = set(ends_of(tape))
+    for key, found in stages.items() if home else ():
+        for row in found:
+            read_elsewhere.update([slot for slot in row[1] if slot in home and home[slot] != key])
     for time, rows in sorted(stages):
         found = stages[time, rows]
         if time % 2:
-            yield _row_loop(rows, found, along, read_elsewhere)
+            yield _row_loop(rows, _made(found), along, read_elsewhere)
         else:
-            yield Interpreted(Entries(found)) if len(found) > longest else Whole(tuple(found))
+            yield (Interpreted if len(found) > longest else Whole)(_made(found))
+
+
+def _packed(stage: Stage) -> Stage:
+    """A stage to be kept: many entries take little memory in columns, and much time to be read from them."""
+    return Interpreted(Entries(stage.entries)) if isinstance(stage, Interpreted) else stage
+
+
+def _made(rows: list[Row]) -> tuple[Entry, ...]:
+    return tuple(map(Entry._make, rows))
 
 
 def _row_loop(
-    rows: int, entries: list[Entry], along: Mapping[int, Along], read_elsewhere: set[int]
+    rows: int, entries: tuple[Entry, ...], along: Mapping[int, Along], read_elsewhere: set[int]
 ) -> RowLoop:
     outputs = {entry.output for entry in entries}
     sums = {slot for slot in outputs if along[slot].is_sum}
-    reads = [along[entry.output].reads for entry in entries]
+    reads = tuple([along[entry.output].reads for entry in entries])
     inputs: dict[int, Read] = {}
     for entry, ways in zip(entries, reads, strict=True):
         inputs.update(zip(entry.inputs, ways, strict=True))
     return RowLoop(
         rows,
-        tuple(entries),
-        tuple(reads),
+        entries,
+        reads,
         whole=tuple(sorted(slot for slot, way in inputs.items() if not way.by_block)),
         columns=tuple(sorted(slot for slot, way in inputs.items() if way.by_block and slot not in outputs)),
         sums=frozenset(sums),
@@ -120,10 +131,11 @@ def _row_lengths(tape: Tape, block: int) -> list[int]:
     return [known[shape] for shape, _ in tape.avals]
 
 
-def _along(tape: Tape, entry: Entry, lengths: Sequence[int], block: int) -> tuple[Along | None, int]:
+def _along(tape: Tape, row: Row, lengths: Sequence[int], block: int) -> tuple[Along | None, int]:
     """How an entry acts along the rows, None where it is executed whole; and over how many rows."""
-    rows = lengths[entry.output]
-    for slot in entry.inputs:
+    op, inputs, output, attrs, _ = row
+    rows = lengths[output]
+    for slot in inputs:
         length = lengths[slot]
         if length:
             if rows and length != rows:
@@ -131,7 +143,7 @@ def _along(tape: Tape, entry: Entry, lengths: Sequence[int], block: int) -> tupl
             rows = length
     if rows in (0, _SEVERAL):
         return None, 0
-    shapes = tuple([tape.avals[slot].shape for slot in entry.inputs])
-    out = tape.avals[entry.output].shape
+    shapes = tuple([tape.avals[slot].shape for slot in inputs])
+    out = tape.avals[output].shape
     axes = tuple([row_axis(shape, block) for shape in shapes])
-    return entry.op.along_rows(axes, row_axis(out, block), shapes, out, entry.attrs), rows
+    return op.along_rows(axes, row_axis(out, block), shapes, out, attrs), rows

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tapegrad.ops.registry import Read, Shape
-from tapegrad.tape.entries import Entry
+from tapegrad.tape.entries import Entries, Entry, Row
 from tapegrad.tape.slots import Marks
 from tapegrad.tape.tape import SCALAR, Tape, size_of
 
@@ -43,6 +43,10 @@ class Interpreted:
     """The same, of so many entries that they are interpreted, not printed."""
 
     entries: Sequence[Entry]
+
+    def rows(self) -> Iterable[Row]:
+        """The entries as plain tuples."""
+        return self.entries.rows() if isinstance(self.entries, Entries) else self.entries
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class Layout:
         Slots that are views, and of which other slots: nothing is left to do for them.
     boxed : frozenset of int
         Scalars that meet arrays, and then stand in an array without dimensions. Others are numbers only.
+    is_number : Marks
+        What entries write that are elementwise on float scalars; empty where nothing is interpreted.
     """
 
     places: Mapping[int, int]
@@ -109,6 +115,7 @@ class Layout:
     block_size: int
     aliases: Mapping[int, int]
     boxed: frozenset[int]
+    is_number: Marks
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from tapegrad.backends.written import one_line
 from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
 from tapegrad.plan.plan import plan
-from tapegrad.plan.stages import BLOCK, Interpreted, Plan, RowLoop, numbers_of
+from tapegrad.plan.stages import BLOCK, LONGEST_PRINTED, Interpreted, Plan, RowLoop
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import marked
+from tapegrad.tape.slots import deciding_slots, marked
 from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
@@ -31,13 +31,21 @@ MOST_STORED_TWICE = 100_000_000  # bytes
 class Compiled:
     """A tape's plan and its source, compiled: what all data and all threads share."""
 
-    def __init__(self, tape: Tape, late: Sequence[int] = (), block: int = BLOCK, threads: int = 1) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        late: Sequence[int] = (),
+        block: int = BLOCK,
+        threads: int = 1,
+        longest: int = LONGEST_PRINTED,
+    ) -> None:
         self.tape = tape
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
         self.late = late
-        self.plan: Plan = plan(lowered(tape, block), late, block)
-        self.printed: Printed = print_plan(self.plan)
+        exact = deciding_slots(tape)
+        self.plan: Plan = plan(lowered(tape, block, exact), late, block, longest)
+        self.printed: Printed = print_plan(self.plan, exact)
         namespace = dict(self.printed.namespace)
         exec(compile(self.source, one_line(f"<tape {tape.name}>"), "exec"), namespace)
         self.bind: Callable[..., Any] = namespace["bind"]
@@ -88,11 +96,13 @@ class NumpyWorkspace:
         self._place_leaves()
         self._buffer = _bytes(self._layout.size)
         self._loops: list[list[list[tuple[Array, ...]]]] = []
+        for slot, place in self._layout.places.items():
+            self._arrays[slot] = _view_of(self._buffer, place, self._tape.avals[slot])
         for stage in self._plan.stages:
             if isinstance(stage, RowLoop):
                 self._place_loop(stage)
-            else:
-                self._place_whole(stage.entries)
+            elif self._layout.aliases:
+                self._place_views(stage.entries)
         steps = self._steps() if program.printed.steps else []
         self._early, self._late = program.bind(
             self._arrays, self._loops, self.inputs.item, program.run, steps
@@ -117,22 +127,13 @@ class NumpyWorkspace:
         self._arrays.update((slot, np.asarray(value)) for slot, value in self._tape.constants)
         self._arrays.update((slot, np.asarray(value)) for slot, value in self._data.items())
 
-    def _place(self, slot: int) -> None:
-        place = self._layout.places.get(slot)
-        if place is not None:
-            self._arrays[slot] = _view_of(self._buffer, place, self._tape.avals[slot])
-
-    def _place_whole(self, entries: Sequence[Entry]) -> None:
+    def _place_views(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             owner = self._layout.aliases.get(entry.output)
-            if owner is None:
-                self._place(entry.output)
-            else:
+            if owner is not None:
                 self._arrays[entry.output] = _alias(entry, self._arrays[owner])
 
     def _place_loop(self, stage: RowLoop) -> None:
-        for slot in (*stage.sums, *stage.stored):
-            self._place(slot)
         number = len(self._loops)
         blocks, places = self._program.printed.blocks[number], self._layout.blocks[number]
         matrices = self._matrices(stage)
@@ -189,10 +190,10 @@ class NumpyWorkspace:
                 cells[slot] = value
         words = memoryview(self._buffer).cast("d")  # type: ignore[arg-type]
         starts = {slot: layout.places[slot] // 8 for slot in layout.boxed if slot in layout.places}
-        room = Room(cells, self._arrays, numbers_of(tape), marked(tape, layout.boxed), words, starts)
+        room = Room(cells, self._arrays, layout.is_number, marked(tape, layout.boxed), words, starts)
         stages = [stage for stage in self._plan.stages if isinstance(stage, Interpreted)]
         return [
-            Steps(room, bind(room, stage.entries, lambda e: e.output in layout.aliases), takes, gives)
+            Steps(room, bind(room, stage.rows(), lambda e: e.output in layout.aliases), takes, gives)
             for stage, (takes, gives) in zip(stages, self._program.printed.steps, strict=True)
         ]
 

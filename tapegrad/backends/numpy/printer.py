@@ -30,10 +30,11 @@ from tapegrad.backends.numpy.statements import (
     read_in,
 )
 from tapegrad.backends.written import Name, comment, written
+from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.registry import BOOL, FLOAT, INT
-from tapegrad.plan.stages import Interpreted, Layout, Plan, RowLoop, Stage, numbers_of
+from tapegrad.plan.stages import Interpreted, Layout, Plan, RowLoop, Stage
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import Marks, deciding_slots, ends_of, marked
+from tapegrad.tape.slots import Marks, ends_of, marked
 from tapegrad.tape.tape import size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
@@ -72,14 +73,14 @@ def _argument(key: str, value: Any) -> str:
     return f"{written(Name(key))}={written(value)}"
 
 
-def print_plan(plan: Plan) -> Printed:
-    """The source of a plan."""
+def print_plan(plan: Plan, exact: Marks) -> Printed:
+    """The source of a plan; `exact` marks the slots whose last bit can matter, see `deciding_slots`."""
     assert plan.layout is not None
-    return _Printer(plan, plan.layout).printed()
+    return _Printer(plan, plan.layout, exact).printed()
 
 
 class _Printer:
-    def __init__(self, plan: Plan, layout: Layout) -> None:
+    def __init__(self, plan: Plan, layout: Layout, exact: Marks) -> None:
         self.plan, self.layout, self.tape = plan, layout, plan.tape
         self.namespace: dict[str, Any] = dict(_MATH)
         self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts)
@@ -89,7 +90,7 @@ class _Printer:
         self.loops: list[Statement] = []
         self.steps: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         # A decision at a tie must fall the way NumPy's own kernels send it, to the last bit.
-        self.exact = deciding_slots(self.tape)
+        self.exact = exact
 
     # Operands -----------------------------------------------------------------------------------------------
 
@@ -129,7 +130,7 @@ class _Printer:
 
     def total(self, entry: Entry) -> Expression:
         """A sum, in the short form where everything is summed."""
-        if entry.op.kernel is np.add.reduce and len(self.tape.avals[entry.inputs[0]].shape) == 1:
+        if entry.op is sum_ and len(self.tape.avals[entry.inputs[0]].shape) == 1:
             terms = self.array(entry.inputs[0])
             return Expression(f"add_reduce({terms.text})", terms.inputs)
         return self.call(entry)
@@ -215,23 +216,27 @@ class _Printer:
         """The statements of each stage; calls of the interpreter last, when it is known what others read."""
         stages = self.plan.stages
         found = [[] if isinstance(stage, Interpreted) else list(self.stage(stage)) for stage in stages]
-        interpreted = [stage for stage in stages if isinstance(stage, Interpreted)]
-        if interpreted:
-            inside = marked(self.tape, (entry.output for stage in interpreted for entry in stage.entries))
+        if any(isinstance(stage, Interpreted) for stage in stages):
             printed = (statement for statements in (*found, self.loops) for statement in statements)
             read = marked(self.tape, (*read_in("v", printed), *ends_of(self.tape)))
-            is_number = numbers_of(self.tape)
+            written = bytearray(len(self.tape.avals))
             for stage, statements in zip(stages, found, strict=True):
                 if isinstance(stage, Interpreted):
-                    takes = sorted(self.taken(stage, is_number, inside))
-                    gives = [e.output for e in stage.entries if read[e.output] and self.is_scalar(e.output)]
-                    statements.append(self.interpreted(tuple(takes), tuple(gives)))
+                    statements.append(self.interpreted(*self.passed(stage, read, written)))
         return found
 
-    def taken(self, stage: Interpreted, is_number: Marks, inside: Marks) -> set[int]:
-        """The numbers that a stage needs; those made `inside` stages of its kind pass by themselves."""
-        inputs = {slot for entry in stage.entries if is_number[entry.output] for slot in entry.inputs}
-        return {slot for slot in inputs if not inside[slot] and slot not in self.constants}
+    def passed(
+        self, stage: Interpreted, read: Marks, written: Marks
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The numbers that a stage needs and gives; those `written` by such a stage pass by themselves."""
+        is_number, takes, gives = self.layout.is_number, set(), []
+        for _, inputs, output, _, _ in stage.rows():
+            if is_number[output]:
+                takes.update([slot for slot in inputs if not written[slot]])
+            written[output] = 1
+            if read[output] and self.is_scalar(output):
+                gives.append(output)
+        return tuple(sorted(takes.difference(self.constants))), tuple(gives)
 
     def interpreted(self, takes: tuple[int, ...], gives: tuple[int, ...]) -> Statement:
         """The call of a stage that is interpreted."""
