@@ -84,13 +84,12 @@ class TracedFunction:
         return self._program.plan
 
     def source(self) -> str:
-        """The code that is run for value and gradient on the current path, or a word on why there is none."""
+        """The code that is run for them, or a word on why there is none."""
         return self._program.source
 
     @property
     def _program(self) -> Program:
-        kind = "gradient" if self.outputs.is_scalar else "value"
-        return self._router.current.tapes.program(kind)
+        return self._router.current.tapes.program("gradient" if self.outputs.is_scalar else "value")
 
     @property
     def nobs(self) -> int | None:
