@@ -45,7 +45,7 @@ def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "plan", plan_of_ten)
 
 
-# What a program answers --------------------------------------------------------------------------------------
+# What a program answers -------------------------------------------------------------------------------------
 
 
 def test_numpy_shows_the_code_that_it_compiles() -> None:
@@ -96,7 +96,7 @@ def test_what_is_not_a_scalar_shows_its_value() -> None:
     assert len(tape.plan.tape.outputs) == 1
 
 
-# Long stretches ----------------------------------------------------------------------------------------------
+# Long stretches ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("short_stretches")
@@ -244,7 +244,7 @@ def test_guards_are_read_behind_a_stretch() -> None:
     assert tape.retraces == 1
 
 
-# A row loop says what it reads --------------------------------------------------------------------------------
+# A row loop says what it reads ------------------------------------------------------------------------------
 
 
 def test_a_row_loop_is_a_function_of_whole_values_and_a_block_to_sums() -> None:
@@ -281,7 +281,7 @@ def test_a_row_loop_is_a_function_of_whole_values_and_a_block_to_sums() -> None:
     assert not loop.stored
 
 
-# A further backend -------------------------------------------------------------------------------------------
+# A further backend ------------------------------------------------------------------------------------------
 
 
 class Evaluated:
