@@ -22,7 +22,7 @@ from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Aval, Op
 from tapegrad.plan.plan import entry_by_entry
 from tapegrad.plan.stages import Plan, numbers_of
-from tapegrad.tape.entries import Entry, Row
+from tapegrad.tape.entries import Entry, Row, entry_of
 from tapegrad.tape.slots import Marks, ends_of, marked
 from tapegrad.tape.tape import Tape, listing, size_of
 
@@ -84,7 +84,7 @@ class Stretch:
 def bind(room: Room, entries: Iterable[Row], is_there: Callable[[Entry], bool]) -> list[Stretch]:
     """The steps of entries, in the room; where the output `is_there` already, nothing is left to do."""
     stretches = [Stretch()]
-    for entry in map(Entry._make, entries):
+    for entry in map(entry_of, entries):
         is_number = room.is_number[entry.output]
         if stretches[-1].array if is_number else stretches[-1].output:
             stretches.append(Stretch())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tapegrad.ops.registry import Aval
 from tapegrad.plan.stages import Interpreted, Layout, RowLoop, Stage, numbers_of, row_axis
-from tapegrad.tape.entries import Entry
+from tapegrad.tape.entries import Entry, entry_of
 from tapegrad.tape.slots import Marks, marked
 from tapegrad.tape.tape import Tape, size_of
 
@@ -67,7 +67,7 @@ def _on_arrays(stage: Stage, is_number: Marks) -> Sequence[Entry]:
     """The entries of a stage, where it is interpreted without those on numbers."""
     if not isinstance(stage, Interpreted):
         return stage.entries
-    return [Entry._make(row) for row in stage.rows() if not is_number[row[2]]]
+    return [entry_of(row) for row in stage.rows() if not is_number[row[2]]]
 
 
 def _aliases(tape: Tape, stages: Sequence[Stage], on_arrays: Sequence[Sequence[Entry]]) -> dict[int, int]:

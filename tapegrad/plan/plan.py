@@ -15,7 +15,7 @@ from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import Along, Read, Shape
 from tapegrad.plan.places import lay_out
 from tapegrad.plan.stages import BLOCK, LONGEST_PRINTED, Interpreted, Plan, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.entries import Entries, Entry, Row
+from tapegrad.tape.entries import Entries, Entry, Row, entry_of
 from tapegrad.tape.slots import ends_of
 from tapegrad.tape.tape import Tape
 
@@ -98,7 +98,7 @@ def _packed(stage: Stage) -> Stage:
 
 
 def _made(rows: list[Row]) -> tuple[Entry, ...]:
-    return tuple(map(Entry._make, rows))
+    return tuple(map(entry_of, rows))
 
 
 def _row_loop(

@@ -16,7 +16,7 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import join
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op, broadcast
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.dispatch import array_of, holds_traced, settled
@@ -259,7 +259,7 @@ class LiveRecorder(Recorder):
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         result: Tracer = super().apply(op, args, attrs)
-        if self.watch is not None and op.shape is broadcast and not result.shape:
+        if self.watch is not None and op.is_elementwise and not result.shape:
             self.watch.see(sys._getframe(1))
         of = op.view_of(attrs)
         if of is None or not isinstance(args[of], Tracer):

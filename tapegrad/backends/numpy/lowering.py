@@ -8,7 +8,7 @@ from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.elementwise import mul, square
 from tapegrad.ops.linalg import dot_, matmul
 from tapegrad.ops.registry import FLOAT
-from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.entries import Entries, Entry, entry_of
 from tapegrad.tape.slots import Marks, reads_of
 from tapegrad.tape.tape import Tape
 
@@ -45,10 +45,10 @@ def _candidates(tape: Tape, block: int) -> tuple[list[Entry], dict[int, tuple[in
     is_array = bytearray([aval.shape != () for aval in tape.avals])
     for row in tape.entries.rows():
         if row[0] is sum_:
-            sums.append(Entry._make(row))
-        elif row[0] is matmul and _gives_a_vector(tape, Entry._make(row)):
-            matmuls.append(Entry._make(row))
-        elif is_array[row[2]] and row[0] in (mul, square) and _is_of_vectors(tape, Entry._make(row), block):
+            sums.append(entry_of(row))
+        elif row[0] is matmul and _gives_a_vector(tape, entry_of(row)):
+            matmuls.append(entry_of(row))
+        elif is_array[row[2]] and row[0] in (mul, square) and _is_of_vectors(tape, entry_of(row), block):
             products[row[2]] = (row[1][0], row[1][-1])
     return sums, products, matmuls
 
