@@ -167,7 +167,7 @@ def broadcast_to_(array: Any, shape: Any) -> Any:
 
 def _add_n(*terms: Any, out: Any = None) -> Any:
     if out is None:
-        return reduce(np.add, terms)
+        return reduce(np.add, terms[1:], np.positive(terms[0]))  # of one term a copy
     np.copyto(out, terms[0])
     for term in terms[1:]:
         np.add(out, term, out=out)
