@@ -154,6 +154,22 @@ class Entries(Sequence[Entry]):
         """The names of the ops that occur."""
         return {op.name for op in set(self._ops)}
 
+    def ops(self) -> Sequence[Op]:
+        """The ops of all entries."""
+        return self._ops
+
+    def attrs(self) -> Sequence[Attrs]:
+        """The attributes of all entries."""
+        return self._attrs
+
+    def sources(self) -> Sequence[Source | None]:
+        """The lines of all entries."""
+        return self._sources
+
+    def ends(self) -> Sequence[int]:
+        """Where the inputs of each entry end among those of all, after a 0 where the first begin."""
+        return self._ends
+
     def all_inputs(self) -> Sequence[int]:
         """The inputs of all entries, one after the other."""
         return self._inputs

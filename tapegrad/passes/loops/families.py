@@ -1,0 +1,107 @@
+"""Entries that do the same in different iterations, and in what order such families can run."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tapegrad.passes.loops.record import NONE, Bools, Ints, Record
+
+FEWEST = 8  # entries that are worth an array
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What is emitted as a whole: families of entries, sums, recurrences, single entries.
+
+    Attributes
+    ----------
+    of_entry : int array
+        The node of each entry; `NONE` for elements of arrays, which are read where they stand.
+    before, after : int arrays
+        Pairs of nodes, of which the second reads the first.
+    count : int
+    """
+
+    of_entry: Ints
+    before: Ints
+    after: Ints
+    count: int
+
+
+def eligible_entries(record: Record) -> Bools:
+    """The entries that can stand in an array: elementwise, on single numbers."""
+    entries, scalar = record.tape.entries, record.scalar
+    elementwise = np.array([op.is_elementwise for op in entries.ops()], dtype=bool)
+    arrays = np.add.reduceat(~scalar[record.inputs], record.ends[:-1]) if record.count else np.zeros(0, int)
+    found: Bools = elementwise & scalar[record.outputs] & (arrays == 0)
+    return found
+
+
+def colours(record: Record, eligible: Bools) -> Ints:
+    """A number for each entry, the same for those that may stand in one array: of one op, at one place of the code."""
+    entries = record.tape.entries
+    ids: dict[object, int] = {}
+    found = np.arange(record.count) + record.count
+    rows = zip(eligible.tolist(), entries.ops(), entries.attrs(), entries.sources(), strict=True)
+    for i, (is_eligible, op, attrs, source) in enumerate(rows):
+        if is_eligible:
+            found[i] = ids.setdefault((op, attrs, id(source)), len(ids))
+    return found
+
+
+def nodes_of(record: Record, colour: Ints, inner: Bools) -> Nodes:
+    """Number the colours, and say which reads which; `inner` are the entries inside sums, which no other node reads."""
+    element = record.base[record.outputs] != NONE
+    of_entry = np.full(record.count, NONE)
+    _, of_entry[~element] = np.unique(colour[~element], return_inverse=True)
+    slots = record.inputs.copy()
+    is_element = record.base[slots] != NONE
+    slots[is_element] = record.base[slots[is_element]]
+    readers = np.repeat(of_entry, np.diff(record.ends))
+    writers = record.writer[slots]
+    inner_read = (writers != NONE) & inner[writers]
+    writers = np.where(writers == NONE, NONE, of_entry[writers])
+    known = (writers != NONE) & (readers != NONE) & ~inner_read
+    count = int(of_entry.max(initial=NONE)) + 1
+    pairs = np.unique(writers[known] * count + readers[known])
+    return Nodes(of_entry, pairs // count, pairs % count, count)
+
+
+def circles(nodes: Nodes) -> tuple[Ints, list[Ints]]:
+    """The strong component of each node, and the nodes of those components that depend on themselves."""
+    ones = np.ones(len(nodes.before), dtype=np.int8)
+    graph = coo_array((ones, (nodes.before, nodes.after)), shape=(nodes.count, nodes.count))
+    _, label = connected_components(graph, directed=True, connection="strong")
+    inside = label[nodes.before] == label[nodes.after]
+    closed = np.unique(label[nodes.before[inside]])
+    order = np.argsort(label, kind="stable")
+    starts = np.searchsorted(label[order], [closed, closed + 1])
+    return label, [order[a:b] for a, b in starts.T.tolist()]
+
+
+def in_order(count: int, before: Ints, after: Ints, first: Ints) -> list[int]:
+    """The nodes, each after those it reads, and otherwise by their first entries."""
+    before, after = before[before != after], after[before != after]  # a loop reads itself
+    waiting = np.bincount(after, minlength=count).tolist()
+    readers: dict[int, list[int]] = defaultdict(list)
+    for a, b in zip(before.tolist(), after.tolist(), strict=True):
+        readers[a].append(b)
+    rank = first.tolist()
+    ready = [(rank[node], node) for node in range(count) if not waiting[node]]
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        _, node = heapq.heappop(ready)
+        ordered.append(node)
+        for reader in readers[node]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, (rank[reader], reader))
+    assert len(ordered) == count
+    return ordered

@@ -1,0 +1,415 @@
+"""reroll: what a loop did number by number becomes array code.
+
+Entries that do the same in different iterations are one entry on arrays; their operands are found by where
+they stand, whatever the order: one slot for all, a column of constants, elements of an array, results of
+another such entry, or a mixture. A sum over iterations is a sum of arrays. What an iteration hands on to the
+next is a recurrence. Nothing is guessed: each number is computed from the same operands as before, and what
+fits no array stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
+from tapegrad.ops.elementwise import neg, sub
+from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
+from tapegrad.ops.registry import Op
+from tapegrad.ops.shaping import reshape
+from tapegrad.passes.loops.families import (
+    FEWEST,
+    circles,
+    colours,
+    eligible_entries,
+    in_order,
+    nodes_of,
+)
+from tapegrad.passes.loops.linear import is_linear, states, steps_of
+from tapegrad.passes.loops.record import NONE, Bools, Ints, Record, Sum, record_of, sums_of
+from tapegrad.passes.loops.recurrences import Recurrence, recurrence
+from tapegrad.tape.line import Source
+from tapegrad.tape.rewrite import Copy
+from tapegrad.tape.slots import marked
+from tapegrad.tape.tape import Guard, Tape, size_of
+
+SHORTEST = 64  # entries on single numbers, below which a tape is left alone
+
+
+class Rewritten(Copy):
+    """The short tape being written.
+
+    Attributes
+    ----------
+    owner, place : int arrays
+        For an old slot that stands in an array of the new tape: that array's new slot, and its place there.
+    """
+
+    def __init__(self, record: Record) -> None:
+        kept = (slot for slot, value in record.tape.constants if type(value) is not float)
+        super().__init__(record.tape, marked(record.tape, kept))
+        self.record = record
+        slots = len(record.tape.avals)
+        self.owner, self.place = np.full(slots, NONE), np.full(slots, NONE)
+        self.value = np.full(slots, np.nan)
+        self.is_constant = np.zeros(slots, dtype=bool)
+        for slot, value in record.tape.constants:
+            if type(value) is float:
+                self.is_constant[slot], self.value[slot] = True, value
+        self.flat: dict[int, int] = {}
+        self.seen: dict[Any, int] = {}
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def emit(self, op: Op, inputs: tuple[int, ...], source: Source | None, **attrs: Any) -> int:
+        """A new entry; its slot."""
+        key = (op, inputs, tuple(attrs.items()))
+        if key not in self.seen:
+            aval = op.aval([self.builder.avals[slot] for slot in inputs], attrs)
+            self.seen[key] = self.builder.emit(op, inputs, tuple(attrs.items()), source, aval)
+        return self.seen[key]
+
+    def constant(self, value: Any) -> int:
+        """A new constant."""
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+            key: Any = (value.dtype.str, value.shape, value.tobytes())
+        else:
+            key = ("number", float(value).hex())
+        if key not in self.seen:
+            self.seen[key] = self.builder.constant(value)
+        return self.seen[key]
+
+    def shape(self, slot: int) -> tuple[int, ...]:
+        """The shape of a new slot."""
+        return self.builder.avals[slot].shape
+
+    def size(self, slot: int) -> int:
+        """The number of elements of a new slot."""
+        return size_of(self.shape(slot))
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def stands(self, slots: Ints, array: int) -> None:
+        """These old slots are the elements of a new array, in order."""
+        self.owner[slots], self.place[slots] = array, np.arange(len(slots))
+
+    def number(self, slot: int, source: Source | None = None) -> int:
+        """An old slot of a single number as a new slot."""
+        if self.new[slot] < 0 and self.is_constant[slot]:
+            self.new[slot] = self.constant(float(self.value[slot]))
+        elif self.new[slot] < 0:
+            self._find_elements(np.array([slot]))
+            self.new[slot] = self.emit(
+                getitem, (int(self.owner[slot]),), source, index=(int(self.place[slot]),)
+            )
+        return self.new[slot]
+
+    def _find_elements(self, slots: Ints) -> None:
+        """Elements of arrays, which nobody has asked for before, stand in those arrays laid out flat."""
+        elements = slots[(self.owner[slots] == NONE) & (self.record.base[slots] != NONE)]
+        for base in np.unique(self.record.base[elements]).tolist():
+            if base not in self.flat:
+                shape = self.builder.avals[self.new[base]].shape
+                flat = self.new[base]
+                if len(shape) != 1:
+                    flat = self.emit(reshape, (flat,), None, shape=(size_of(shape),))
+                self.flat[base] = flat
+            mine = elements[self.record.base[elements] == base]
+            self.owner[mine], self.place[mine] = self.flat[base], self.record.place[mine]
+
+    def operand(self, slots: Ints, source: Source | None) -> int:
+        """A new slot that holds these old ones, one for each: an array, or a number that stands for all."""
+        if (slots == slots[0]).all():
+            return self.number(int(slots[0]), source)
+        if self.is_constant[slots].all():
+            values = self.value[slots]
+            same = (values.view(np.int64) == values.view(np.int64)[0]).all()
+            return self.constant(float(values[0]) if same else values)
+        self._find_elements(slots)
+        owners, places = self.owner[slots], self.place[slots]
+        breaks = np.flatnonzero((np.diff(owners) != 0) | (np.diff(places) != 1) | (owners[1:] == NONE)) + 1
+        runs = list(zip([0, *breaks.tolist()], [*breaks.tolist(), len(slots)], strict=True))
+        if len(runs) <= 4:
+            parts = [self._run(slots[a:b], source) for a, b in runs]
+            return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        return self._gathered(slots, owners, places, source)
+
+    def _run(self, slots: Ints, source: Source | None) -> int:
+        """Neighbours in one array, or one number, as an array."""
+        owner, place = int(self.owner[slots[0]]), int(self.place[slots[0]])
+        if owner == NONE:
+            return self.emit(reshape, (self.number(int(slots[0]), source),), source, shape=(1,))
+        if len(slots) == self.size(owner):
+            return owner
+        return self.emit(getitem, (owner,), source, index=((place, place + len(slots), None),))
+
+    def _gathered(self, slots: Ints, owners: Ints, places: Ints, source: Source | None) -> int:
+        parts, starts, start = [], np.zeros(len(slots), dtype=np.int64), 0
+        for owner in np.unique(owners).tolist():
+            mine = owners == owner
+            if owner != NONE:
+                parts.append(owner)
+                starts[mine] = start + places[mine]
+                start += self.size(owner)
+                continue
+            distinct, which = np.unique(slots[mine], return_inverse=True)
+            starts[mine] = start + which
+            start += len(distinct)
+            fixed = self.is_constant[distinct]
+            if fixed.all():
+                parts.append(self.constant(self.value[distinct]))
+            else:
+                parts += [
+                    self.emit(reshape, (self.number(slot, source),), source, shape=(1,))
+                    for slot in distinct.tolist()
+                ]
+        pool = parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        if (starts == np.arange(start)).all():
+            return pool
+        return self.emit(getitem, (pool, self.constant(starts)), source, index=(ARRAY,))
+
+    # Nodes --------------------------------------------------------------------------------------------------
+
+    def single(self, i: int) -> None:
+        """An entry as it stands."""
+        op, inputs, output, attrs, source = self.record.tape.entries[i]
+        read = tuple(
+            [self.number(slot, source) if self.record.scalar[slot] else self.new[slot] for slot in inputs]
+        )
+        self.new[output] = self.builder.emit(op, read, attrs, source, self.tape.avals[output])
+
+    def family(self, entries: Ints) -> None:
+        """Entries that do the same, as one on arrays."""
+        op, inputs, _, attrs, source = self.record.tape.entries[int(entries[0])]
+        read = tuple([self.operand(self.record.inputs_of(entries, i), source) for i in range(len(inputs))])
+        outputs = self.record.outputs[entries]
+        if all(self.builder.avals[slot].shape == () for slot in read):
+            slot = self.emit(op, read, source, **dict(attrs))
+            for output in outputs.tolist():
+                self.new[output] = slot
+            return
+        self.stands(outputs, self.emit(op, read, source, **dict(attrs)))
+
+    def sum(self, total: Sum) -> None:
+        """A long sum: of each array that terms come from, its sum."""
+        source = self.record.tape.entries[total.last].source
+        plus = self._parts(total.plus, source)
+        parts = [
+            *plus,
+            *[self.emit(neg, (slot,), source) for slot in self._parts(total.minus, source)],
+        ]
+        output = int(self.record.outputs[total.last])
+        self.new[output] = parts[0] if len(parts) == 1 else self.emit(add_n, tuple(parts), source)
+
+    def _parts(self, slots: Ints, source: Source | None) -> list[int]:
+        self._find_elements(slots)
+        owners, parts = self.owner[slots], []
+        fixed = self.is_constant[slots]
+        if fixed.any():
+            parts.append(self.constant(float(np.sum(self.value[slots[fixed]]))))
+        for owner in np.unique(owners[~fixed]).tolist():
+            mine = slots[(owners == owner) & ~fixed]
+            if owner == NONE:
+                parts += [self.number(slot, source) for slot in mine.tolist()]
+                continue
+            array = owner if self._is_whole(mine, owner) else self.operand(np.sort(mine), source)
+            if self.builder.avals[array].shape == ():
+                array = self.emit(broadcast_to, (array,), source, shape=(len(mine),))
+            parts.append(self.emit(sum_, (array,), source, axis=(0,), keepdims=False))
+        return parts
+
+    def _is_whole(self, slots: Ints, owner: int) -> bool:
+        places = self.place[slots]
+        return len(slots) == self.size(owner) and len(np.unique(places)) == len(slots)
+
+    def sums(self, totals: list[Sum]) -> None:
+        """Sums of the same line; many of them are summed segment by segment."""
+        if len(totals) < FEWEST:
+            for total in totals:
+                self.sum(total)
+            return
+        source = self.record.tape.entries[totals[0].last].source
+        plus = self._segments([total.plus for total in totals], source)
+        whole = plus
+        if any(total.minus.size for total in totals):
+            whole = self.emit(sub, (plus, self._segments([total.minus for total in totals], source)), source)
+        self.stands(self.record.outputs[[total.last for total in totals]], whole)
+
+    def _segments(self, terms: list[Ints], source: Source | None) -> int:
+        lengths = np.array(list(map(len, terms)))
+        flat = self.operand(np.concatenate(terms), source)
+        if not self.shape(flat):
+            flat = self.emit(broadcast_to, (flat,), source, shape=(int(lengths.sum()),))
+        if (lengths == lengths[0]).all():
+            table = self.emit(reshape, (flat,), source, shape=(len(terms), int(lengths[0])))
+            return self.emit(sum_, (table,), source, axis=(1,), keepdims=False)
+        which = self.constant(np.repeat(np.arange(len(terms)), lengths))
+        return self.emit(scatter, (flat, which), source, index=(ARRAY,), shape=(len(terms),))
+
+    def loop(self, found: Recurrence) -> None:
+        """A loop with a carry: its recurrence, and then everything in it as array code."""
+        entries = self.record.tape.entries
+        rows = [entries[int(i)] for i in found.entries[0]]
+        sources = [row.source for row in rows]
+        steps = steps_of(self, found, sources, [row.op for row in rows])
+        lagged = [found.first[len(found.first) - lag, step] for step, lag in found.carried]
+        first = self.record.outputs[np.array(lagged)]
+        arrays = states(self, found, steps, first, sources[found.carried[0][0]])
+        for step in range(found.entries.shape[1]):
+            members = found.entries[:, step]
+            if step in arrays:
+                self.stands(self.record.outputs[members], arrays[step])
+        for step in range(found.entries.shape[1]):
+            if step not in arrays:
+                self.family(found.entries[:, step])
+
+    def guard_all(self) -> None:
+        """The guards, in order; those on one array and one line are one."""
+        together: dict[Any, list[Guard]] = {}
+        for guard in self.tape.guards:
+            owner = int(self.owner[guard.slot]) if self.new[guard.slot] < 0 else NONE
+            key = guard.slot if owner == NONE else ("array", owner, id(guard.source))
+            together.setdefault(key, []).append(guard)
+        for guards in together.values():
+            slot, source = guards[0].slot, guards[0].source
+            if len(guards) == 1:
+                self.builder.guards.append(Guard(self.number(slot, source), guards[0].outcome, source))
+                continue
+            if self.owner[slot] == NONE or self.new[slot] >= 0:
+                self.builder.guards += [
+                    Guard(self.number(slot, source), guard.outcome, source) for guard in guards
+                ]
+                continue
+            outcomes = np.array([guard.outcome for guard in guards])
+            outcomes.flags.writeable = False
+            array = self.operand(np.array([guard.slot for guard in guards]), source)
+            self.builder.guards.append(Guard(array, outcomes, source))
+
+
+# What is emitted as a whole ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Arrangement:
+    """The colour of each entry, and what is known of some colours.
+
+    Attributes
+    ----------
+    colour : int array
+    inner : bool array
+        The entries inside sums.
+    loops : dict of int to Recurrence
+        Colours that are loops with a carry.
+    sums : dict of int to list of Sum
+        Colours that are sums.
+    """
+
+    colour: Ints
+    inner: Bools
+    loops: dict[int, Recurrence]
+    sums: dict[int, list[Sum]]
+
+
+def arranged(record: Record, eligible: Bools) -> Arrangement:
+    """Which entries are written together."""
+    colour = colours(record, eligible)
+    totals = sums_of(record, eligible, colour)
+    of_sum = {i: total for total in totals for i in total.entries.tolist()}
+    fresh = record.count * 2
+    for line in sorted({int(colour[total.last]) for total in totals}):
+        for total in totals:
+            if colour[total.last] == line:
+                colour[total.entries] = fresh
+        fresh += 1
+    inner = np.zeros(record.count, dtype=bool)
+    for total in totals:
+        inner[total.entries[:-1]] = True
+    nodes = nodes_of(record, colour, inner)
+    loops: dict[int, Recurrence] = {}
+    ops = record.tape.entries.ops()
+    _, found = circles(nodes)
+    for circle in found:
+        members = np.flatnonzero(np.isin(nodes.of_entry, circle))
+        loop = None if any(i in of_sum for i in members.tolist()) else recurrence(record, members, colour)
+        if loop is not None and is_linear(loop, [ops[i] for i in loop.entries[0].tolist()]):
+            colour[loop.early] = fresh + np.arange(len(loop.early))
+            fresh += len(loop.early)
+            colour[loop.entries] = fresh
+            loops[fresh] = loop
+            fresh += 1
+            continue
+        fresh = _by_level(record, members, of_sum, colour, fresh)
+    sums: dict[int, list[Sum]] = {}
+    for total in totals:
+        sums.setdefault(int(colour[total.last]), []).append(total)
+    return Arrangement(colour, inner, loops, sums)
+
+
+def _by_level(record: Record, members: Ints, of_sum: dict[int, Sum], colour: Ints, fresh: int) -> int:
+    """Colour entries that depend on others of their colour anew, by how many stand before them."""
+    level: dict[int, int] = {}
+    inside = set(record.outputs[members].tolist())
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i in members.tolist():
+        total = of_sum.get(i)
+        if total is not None and i != total.last:
+            continue
+        read = (
+            record.inputs[record.ends[i] : record.ends[i + 1]].tolist()
+            if total is None
+            else [*total.plus.tolist(), *total.minus.tolist()]
+        )
+        bases = [int(record.base[slot]) if record.base[slot] != NONE else slot for slot in read]
+        found = 1 + max((level.get(slot, 0) for slot in bases if slot in inside), default=0)
+        level[int(record.outputs[i])] = found
+        groups.setdefault((int(colour[i]), found), []).append(i)
+    few = len(groups) * FEWEST > len(level)
+    for entries in groups.values():
+        for i in entries:
+            total = of_sum.get(i)
+            colour[i if total is None else total.entries] = fresh
+            fresh += few
+        fresh += 1
+    return fresh
+
+
+def reroll(tape: Tape) -> Tape:
+    """Write the loops of a tape as array code."""
+    record = record_of(tape)
+    eligible = eligible_entries(record)
+    if eligible.sum() < SHORTEST:
+        return tape
+    plan = arranged(record, eligible)
+    nodes = nodes_of(record, plan.colour, plan.inner)
+    if nodes.count > 0.7 * record.count:
+        return tape
+    entries = np.flatnonzero(nodes.of_entry != NONE)
+    order = np.argsort(nodes.of_entry[entries], kind="stable")
+    members = np.split(
+        entries[order], np.searchsorted(nodes.of_entry[entries][order], np.arange(1, nodes.count))
+    )
+    first = np.array([part[0] for part in members])
+    new = Rewritten(record)
+    with np.errstate(all="ignore"):
+        for node in in_order(nodes.count, nodes.before, nodes.after, first):
+            _write(new, plan, members[node], eligible)
+    new.guard_all()
+    return new.builder.finish(
+        [new.number(slot) if record.scalar[slot] else new.new[slot] for slot in tape.outputs]
+    )
+
+
+def _write(new: Rewritten, plan: Arrangement, members: Ints, eligible: Bools) -> None:
+    colour = int(plan.colour[members[0]])
+    if colour in plan.loops:
+        new.loop(plan.loops[colour])
+    elif colour in plan.sums:
+        new.sums(plan.sums[colour])
+    elif len(members) < FEWEST or not eligible[members[0]]:
+        for i in members.tolist():
+            new.single(i)
+    else:
+        new.family(members)
