@@ -24,6 +24,11 @@ def is_shape(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, tuple) and all(_is_int(n) and n >= 0 for n in value)
 
 
+def is_count(value: Any, shape: tuple[int, ...]) -> bool:
+    """A number of times, one or more."""
+    return _is_int(value) and value >= 1
+
+
 def is_axis(value: Any, shape: tuple[int, ...]) -> bool:
     """The number of one axis, from the front."""
     return _is_int(value) and 0 <= value < len(shape)

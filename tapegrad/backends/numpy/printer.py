@@ -33,6 +33,7 @@ from tapegrad.backends.written import Name, comment, written
 from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.registry import BOOL, FLOAT, INT
 from tapegrad.plan.stages import Interpreted, Layout, Plan, RowLoop, Stage
+from tapegrad.tape.body import Body
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.slots import Marks, ends_of, marked
 from tapegrad.tape.tape import size_of
@@ -66,11 +67,6 @@ class Printed:
 def add_parts(parts: list[Any], out: Any) -> None:
     """Add the blocks' results pairwise, which keeps the error at the logarithm of their number."""
     np.add.reduce(np.ascontiguousarray(np.moveaxis(np.array(parts), 0, -1)), axis=-1, out=out)
-
-
-def _argument(key: str, value: Any) -> str:
-    """An attribute as an argument by its name."""
-    return f"{written(Name(key))}={written(value)}"
 
 
 def print_plan(plan: Plan, exact: Marks) -> Printed:
@@ -122,11 +118,19 @@ class _Printer:
         self.namespace[kernel] = entry.op.kernel
         operands = [*map(self.number if self.is_of_scalars(entry) else self.array, entry.inputs)]
         texts = [operand.text for operand in operands]
-        texts += [_argument(*attr) for attr in entry.attrs]
+        texts += [f"{written(Name(key))}={self.attribute(value)}" for key, value in entry.attrs]
         if out is not None:
             operands.append(out)
             texts.append(f"out={out.text}")
         return Expression(f"{kernel}({', '.join(texts)})", inputs_of(operands))
+
+    def attribute(self, value: Any) -> str:
+        """An attribute as it is written: as a literal, or the name of a loop's body."""
+        if not isinstance(value, Body):
+            return written(value)
+        name = Name(f"body{sum(isinstance(known, Body) for known in self.namespace.values())}")
+        self.namespace[name] = value
+        return written(name)
 
     def total(self, entry: Entry) -> Expression:
         """A sum, in the short form where everything is summed."""
