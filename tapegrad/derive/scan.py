@@ -80,7 +80,7 @@ class _Steps:
     def pulled(self, cotangents: Sequence[Any]) -> dict[int, Any]:
         """The cotangents of the parameters of all steps."""
         active = active_slots(self.tape, self.tape.parameters)
-        seeds = {}
+        seeds: dict[int, Any] = {}
         for slot, ct in zip(self.tape.outputs, cotangents, strict=True):
             if active[slot]:
                 seeds[slot] = seeds[slot] + ct if slot in seeds else ct

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tapegrad.passes.loops.record import NONE, Bools, Ints, Record
+from tapegrad.passes.loops.elements import NONE, Ints
+from tapegrad.passes.loops.record import Bools, Record
 
 FEWEST = 8  # entries that are worth an array
 
@@ -39,7 +40,7 @@ def eligible_entries(record: Record) -> Bools:
     entries, scalar = record.tape.entries, record.scalar
     elementwise = np.array([op.is_elementwise for op in entries.ops()], dtype=bool)
     arrays = np.add.reduceat(~scalar[record.inputs], record.ends[:-1]) if record.count else np.zeros(0, int)
-    found: Bools = elementwise & scalar[record.outputs] & (arrays == 0)
+    found: Bools = elementwise & scalar[record.outputs] & (arrays == 0) & ~record.dropped
     return found
 
 
@@ -57,9 +58,9 @@ def colours(record: Record, eligible: Bools) -> Ints:
 
 def nodes_of(record: Record, colour: Ints, inner: Bools) -> Nodes:
     """Number the colours, and say which reads which; `inner` are the entries inside sums, which no other node reads."""
-    element = record.base[record.outputs] != NONE
+    kept = ~record.dropped
     of_entry = np.full(record.count, NONE)
-    _, of_entry[~element] = np.unique(colour[~element], return_inverse=True)
+    _, of_entry[kept] = np.unique(colour[kept], return_inverse=True)
     slots = record.inputs.copy()
     is_element = record.base[slots] != NONE
     slots[is_element] = record.base[slots[is_element]]

@@ -14,7 +14,7 @@ from tapegrad.ops.indexing import concatenate, getitem
 from tapegrad.ops.recurrences import recurrence_
 from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape
-from tapegrad.passes.loops.record import Ints
+from tapegrad.passes.loops.elements import Ints
 from tapegrad.passes.loops.recurrences import Recurrence
 from tapegrad.tape.line import Source
 
@@ -26,6 +26,7 @@ class Writing(Protocol):
     def constant(self, value: Any) -> int: ...
     def operand(self, slots: Ints, source: Source | None) -> int: ...
     def shape(self, slot: int) -> tuple[int, ...]: ...
+    def value_of(self, slot: int) -> float | None: ...
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.elementwise import add, sub
-from tapegrad.ops.indexing import getitem
-from tapegrad.ops.registry import Attrs
-from tapegrad.tape.tape import Tape
+from tapegrad.passes.loops.elements import NONE, Elements, elements_of
+from tapegrad.tape.tape import Tape, size_of
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
-NONE = -1  # no entry, no array, no family
+MOST_COPIED = 4  # elements of arrays that are put together, for each entry of the record
 
 
 @dataclass(frozen=True)
 class Record:
-    """The columns of a tape.
+    """The columns of a tape. A slot `NONE` is none.
 
     Attributes
     ----------
@@ -37,6 +36,13 @@ class Record:
     base, place : int arrays
         For a slot that is an element of an array: that array's slot, and the element's place in it. `NONE`
         elsewhere.
+    same : int array
+        For each slot the one that holds the same number, which is read instead.
+    whole : dict of int to (int, int array)
+        Entries that give an array filled element by element: the array that it began as, and the slot of each
+        element's number, `NONE` where it is still the first array's.
+    dropped : bool array
+        Entries that nobody needs any more, since elements are read where they stand.
     """
 
     tape: Tape
@@ -48,6 +54,9 @@ class Record:
     scalar: Bools
     base: Ints
     place: Ints
+    same: Ints
+    whole: dict[int, tuple[int, Ints]]
+    dropped: Bools
 
     @property
     def count(self) -> int:
@@ -61,36 +70,47 @@ class Record:
 
 def record_of(tape: Tape) -> Record:
     """The columns of a tape, as arrays."""
-    entries = tape.entries
-    inputs, outputs = (
-        np.array(entries.all_inputs(), dtype=np.int64),
-        np.array(entries.outputs(), dtype=np.int64),
-    )
-    ends = np.array(entries.ends(), dtype=np.int64)
-    slots = len(tape.avals)
+    found = _columns(tape, elements_of(tape))
+    if sum(len(slots) for _, slots in found.whole.values()) > MOST_COPIED * found.count:
+        found = _columns(tape, elements_of(tape, buffers=False))
+    return found
+
+
+def _columns(tape: Tape, found: Elements) -> Record:
+    entries, slots = tape.entries, len(tape.avals)
+    same, base = np.array(found.same), np.array(found.base)
+    outputs, ends = np.array(entries.outputs(), dtype=np.int64), np.array(entries.ends(), dtype=np.int64)
+    inputs = same[np.array(entries.all_inputs(), dtype=np.int64)]
     writer = np.full(slots, NONE)
     writer[outputs] = np.arange(len(outputs))
-    asked = [*tape.outputs, *(guard.slot for guard in tape.guards)]
-    reads = np.bincount(inputs, minlength=slots) + np.bincount(asked, minlength=slots)
+    versions = np.zeros(slots, dtype=bool)
+    versions[list(found.versions)] = True
+    dropped = (same[outputs] != outputs) | (base[outputs] != NONE) | versions[outputs]
+    asked = same[[*tape.outputs, *(guard.slot for guard in tape.guards)]]
+    read = np.concatenate([inputs[np.repeat(~dropped, np.diff(ends))], asked])
+    whole: dict[int, tuple[int, Ints]] = {}
+    for slot in np.unique(read[versions[read]]).tolist():
+        whole[int(writer[slot])] = found.contents(slot, size_of(tape.avals[slot].shape))
+    dropped[list(whole)] = False
+    inputs, ends = _with_contents(inputs, ends, whole)
+    reads = np.bincount(inputs[np.repeat(~dropped, np.diff(ends))], minlength=slots)
+    reads += np.bincount(asked, minlength=slots)
     scalar = np.array([aval.shape == () for aval in tape.avals], dtype=bool)
-    base, place = np.full(slots, NONE), np.full(slots, NONE)
-    for i, op in enumerate(entries.ops()):
-        if op is getitem and scalar[outputs[i]] and ends[i + 1] - ends[i] == 1:
-            owner = inputs[ends[i]]
-            found = _flat_place(entries.attrs()[i], tape.avals[owner].shape)
-            if found is not None:
-                base[outputs[i]], place[outputs[i]] = owner, found
-    return Record(tape, inputs, ends, outputs, writer, reads, scalar, base, place)
+    place = np.array(found.place)
+    return Record(tape, inputs, ends, outputs, writer, reads, scalar, base, place, same, whole, dropped)
 
 
-def _flat_place(attrs: Attrs, shape: tuple[int, ...]) -> int | None:
-    """The place of an element in an array laid out flat, if an index of ints names one."""
-    index = dict(attrs)["index"]
-    if index and index[-1] is Ellipsis:
-        index = index[:-1]
-    if len(index) != len(shape) or not all(isinstance(item, (int, np.integer)) for item in index):
-        return None
-    return int(np.ravel_multi_index([i % n for i, n in zip(index, shape, strict=True)], shape))
+def _with_contents(inputs: Ints, ends: Ints, whole: dict[int, tuple[int, Ints]]) -> tuple[Ints, Ints]:
+    """The inputs, where entries of `whole` read the array that a buffer began as and the numbers in it."""
+    if not whole:
+        return inputs, ends
+    lengths, parts, start = np.diff(ends), [], 0
+    for i in sorted(whole):
+        root, slots = whole[i]
+        read = np.unique(np.concatenate([[root], slots[slots != NONE]]))
+        parts += [inputs[ends[start] : ends[i]], read]
+        lengths[i], start = len(read), i + 1
+    return np.concatenate([*parts, inputs[ends[start] :]]), np.concatenate([[0], np.cumsum(lengths)])
 
 
 # Sums -------------------------------------------------------------------------------------------------------
@@ -122,7 +142,7 @@ SHORTEST = 8  # terms; the sums in a recurrence, and of a few columns, are short
 
 
 def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
-    """The long sums among these entries. Of two partial sums an addition continues that of its own colour."""
+    """The long sums among these entries. A right operand is continued if it is of the same colour."""
     ops = record.tape.entries.ops()
     is_add = np.array([op is add for op in ops], dtype=bool) & eligible
     is_sum = is_add | (np.array([op is sub for op in ops], dtype=bool) & eligible)
@@ -136,8 +156,8 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
         return found
 
     by_left, by_right = continues(left), continues(right) & is_add[chosen]
-    alike = colour[record.writer[right]] == colour[chosen]
-    swapped = by_right & (~by_left | (alike & (colour[record.writer[left]] != colour[chosen])))
+    swapped = by_right & (colour[record.writer[right]] == colour[chosen])
+    swapped &= ~(by_left & (colour[record.writer[left]] == colour[chosen]))
     before, term = np.where(swapped, right, left), np.where(swapped, left, right)
     root = np.arange(record.count)
     goes_on = by_left | swapped

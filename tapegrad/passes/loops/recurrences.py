@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tapegrad.passes.loops.record import NONE, Ints, Record
+from tapegrad.passes.loops.elements import NONE, Ints
+from tapegrad.passes.loops.record import Record
 
 FEWEST = 8  # iterations
 MOST_CARRIED = 8
+MOST_TRIED = 32  # lengths of an iteration
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,19 @@ class Recurrence:
 
 def recurrence(record: Record, members: Ints, colour: Ints) -> Recurrence | None:
     """The iterations of these entries, in the order of the record; None where they are not alike."""
-    period = _period(colour[members])
-    if period is None:
-        return None
-    start = _first_alike(colour[members], period)
+    tokens = colour[members]
+    places = np.flatnonzero(tokens == tokens[-1])
+    # An iteration is as long as the distance at which the last entries repeat.
+    for period in (places[-1] - places[-2::-1][:MOST_TRIED]).tolist():
+        start = _first_alike(tokens, period)
+        if len(tokens) - start >= FEWEST * period:
+            found = _of_period(record, members, start, period)
+            if found is not None:
+                return found
+    return None
+
+
+def _of_period(record: Record, members: Ints, start: int, period: int) -> Recurrence | None:
     early = start + (len(members) - start) % period
     table = members[early:].reshape(-1, period)
     found = _operands(record, table)
@@ -65,15 +76,6 @@ def recurrence(record: Record, members: Ints, colour: Ints) -> Recurrence | None
     # The first iterations read what the loop began with: they stay as they are, and hand it on.
     later = tuple(tuple(Operand(o.position, o.lag, o.slots[reach:]) for o in step) for step in operands)
     return Recurrence(members[: early + reach * period], table[:reach], table[reach:], later, carried)
-
-
-def _period(tokens: Ints) -> int | None:
-    """How many entries an iteration has: the distance at which the last ones repeat."""
-    places = np.flatnonzero(tokens == tokens[-1])
-    for period in (places[-1] - places[-2::-1][:64]).tolist():
-        if len(tokens) >= FEWEST * period and _first_alike(tokens, period) <= len(tokens) - FEWEST * period:
-            return int(period)
-    return None
 
 
 def _first_alike(tokens: Ints, period: int) -> int:

@@ -9,16 +9,18 @@ fits no array stays as it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
-from tapegrad.ops.elementwise import neg, sub
+from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
 from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape
+from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
     FEWEST,
     circles,
@@ -28,13 +30,15 @@ from tapegrad.passes.loops.families import (
     nodes_of,
 )
 from tapegrad.passes.loops.linear import is_linear, states, steps_of
-from tapegrad.passes.loops.record import NONE, Bools, Ints, Record, Sum, record_of, sums_of
+from tapegrad.passes.loops.nonlinear import scanned
+from tapegrad.passes.loops.record import Bools, Record, Sum, record_of, sums_of
 from tapegrad.passes.loops.recurrences import Recurrence, recurrence
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
 from tapegrad.tape.slots import marked
 from tapegrad.tape.tape import Guard, Tape, size_of
 
+MOST_RUNS = 4  # neighbours in arrays; more are gathered
 SHORTEST = 64  # entries on single numbers, below which a tape is left alone
 
 
@@ -58,8 +62,8 @@ class Rewritten(Copy):
         for slot, value in record.tape.constants:
             if type(value) is float:
                 self.is_constant[slot], self.value[slot] = True, value
-        self.flat: dict[int, int] = {}
         self.seen: dict[Any, int] = {}
+        self.numbers: dict[int, float] = {}
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -80,6 +84,8 @@ class Rewritten(Copy):
             key = ("number", float(value).hex())
         if key not in self.seen:
             self.seen[key] = self.builder.constant(value)
+            if isinstance(value, float):
+                self.numbers[self.seen[key]] = value
         return self.seen[key]
 
     def shape(self, slot: int) -> tuple[int, ...]:
@@ -90,6 +96,10 @@ class Rewritten(Copy):
         """The number of elements of a new slot."""
         return size_of(self.shape(slot))
 
+    def value_of(self, slot: int) -> float | None:
+        """The number that a new slot always holds, None where it can move."""
+        return self.numbers.get(slot)
+
     # Reading ------------------------------------------------------------------------------------------------
 
     def stands(self, slots: Ints, array: int) -> None:
@@ -98,6 +108,7 @@ class Rewritten(Copy):
 
     def number(self, slot: int, source: Source | None = None) -> int:
         """An old slot of a single number as a new slot."""
+        slot = int(self.record.same[slot])
         if self.new[slot] < 0 and self.is_constant[slot]:
             self.new[slot] = self.constant(float(self.value[slot]))
         elif self.new[slot] < 0:
@@ -111,14 +122,14 @@ class Rewritten(Copy):
         """Elements of arrays, which nobody has asked for before, stand in those arrays laid out flat."""
         elements = slots[(self.owner[slots] == NONE) & (self.record.base[slots] != NONE)]
         for base in np.unique(self.record.base[elements]).tolist():
-            if base not in self.flat:
-                shape = self.builder.avals[self.new[base]].shape
-                flat = self.new[base]
-                if len(shape) != 1:
-                    flat = self.emit(reshape, (flat,), None, shape=(size_of(shape),))
-                self.flat[base] = flat
             mine = elements[self.record.base[elements] == base]
-            self.owner[mine], self.place[mine] = self.flat[base], self.record.place[mine]
+            self.owner[mine], self.place[mine] = self._flat(base), self.record.place[mine]
+
+    def _flat(self, base: int) -> int:
+        """An array of the old tape, laid out flat."""
+        slot = self.new[base]
+        size = self.size(slot)
+        return slot if self.shape(slot) == (size,) else self.emit(reshape, (slot,), None, shape=(size,))
 
     def operand(self, slots: Ints, source: Source | None) -> int:
         """A new slot that holds these old ones, one for each: an array, or a number that stands for all."""
@@ -129,22 +140,29 @@ class Rewritten(Copy):
             same = (values.view(np.int64) == values.view(np.int64)[0]).all()
             return self.constant(float(values[0]) if same else values)
         self._find_elements(slots)
-        owners, places = self.owner[slots], self.place[slots]
+        owners = self.owner[slots]
+        if (owners == NONE).all():
+            new = {self.number(slot, source) for slot in np.unique(slots).tolist()}
+            if len(new) == 1:
+                return new.pop()
+        return self._assembled(slots, owners, self.place[slots], source)
+
+    def _assembled(self, slots: Ints, owners: Ints, places: Ints, source: Source | None) -> int:
+        """An array of elements of others, and of single numbers where there is no owner."""
         breaks = np.flatnonzero((np.diff(owners) != 0) | (np.diff(places) != 1) | (owners[1:] == NONE)) + 1
         runs = list(zip([0, *breaks.tolist()], [*breaks.tolist(), len(slots)], strict=True))
-        if len(runs) <= 4:
-            parts = [self._run(slots[a:b], source) for a, b in runs]
-            return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
-        return self._gathered(slots, owners, places, source)
+        if len(runs) > MOST_RUNS:
+            return self._gathered(slots, owners, places, source)
+        parts = [self._run(int(slots[a]), int(owners[a]), int(places[a]), b - a, source) for a, b in runs]
+        return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
 
-    def _run(self, slots: Ints, source: Source | None) -> int:
+    def _run(self, slot: int, owner: int, place: int, length: int, source: Source | None) -> int:
         """Neighbours in one array, or one number, as an array."""
-        owner, place = int(self.owner[slots[0]]), int(self.place[slots[0]])
         if owner == NONE:
-            return self.emit(reshape, (self.number(int(slots[0]), source),), source, shape=(1,))
-        if len(slots) == self.size(owner):
+            return self.emit(reshape, (self.number(slot, source),), source, shape=(1,))
+        if length == self.size(owner):
             return owner
-        return self.emit(getitem, (owner,), source, index=((place, place + len(slots), None),))
+        return self.emit(getitem, (owner,), source, index=((place, place + length, None),))
 
     def _gathered(self, slots: Ints, owners: Ints, places: Ints, source: Source | None) -> int:
         parts, starts, start = [], np.zeros(len(slots), dtype=np.int64), 0
@@ -155,19 +173,17 @@ class Rewritten(Copy):
                 starts[mine] = start + places[mine]
                 start += self.size(owner)
                 continue
-            distinct, which = np.unique(slots[mine], return_inverse=True)
+            if self.is_constant[slots[mine]].all():
+                distinct, which = np.unique(self.value[slots[mine]], return_inverse=True)
+                parts.append(self.constant(distinct))
+            else:
+                new = np.array([self.number(slot, source) for slot in slots[mine].tolist()])
+                distinct, which = np.unique(new, return_inverse=True)
+                parts += [self.emit(reshape, (slot,), source, shape=(1,)) for slot in distinct.tolist()]
             starts[mine] = start + which
             start += len(distinct)
-            fixed = self.is_constant[distinct]
-            if fixed.all():
-                parts.append(self.constant(self.value[distinct]))
-            else:
-                parts += [
-                    self.emit(reshape, (self.number(slot, source),), source, shape=(1,))
-                    for slot in distinct.tolist()
-                ]
         pool = parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
-        if (starts == np.arange(start)).all():
+        if np.array_equal(starts, np.arange(start)):
             return pool
         return self.emit(getitem, (pool, self.constant(starts)), source, index=(ARRAY,))
 
@@ -180,6 +196,21 @@ class Rewritten(Copy):
             [self.number(slot, source) if self.record.scalar[slot] else self.new[slot] for slot in inputs]
         )
         self.new[output] = self.builder.emit(op, read, attrs, source, self.tape.avals[output])
+
+    def filled(self, i: int) -> None:
+        """An array that was filled element by element."""
+        output, source = int(self.record.outputs[i]), self.record.tape.entries[i].source
+        root, slots = self.record.whole[i]
+        kept = slots == NONE
+        self._find_elements(slots[~kept])
+        owners, places = np.where(kept, NONE, self.owner[slots]), np.where(kept, NONE, self.place[slots])
+        if kept.any():
+            owners[kept], places[kept] = self._flat(root), np.flatnonzero(kept)
+        shape = self.tape.avals[output].shape
+        flat = self._assembled(slots, owners, places, source)
+        self.new[output] = (
+            flat if self.shape(flat) == shape else self.emit(reshape, (flat,), source, shape=shape)
+        )
 
     def family(self, entries: Ints) -> None:
         """Entries that do the same, as one on arrays."""
@@ -208,12 +239,16 @@ class Rewritten(Copy):
         self._find_elements(slots)
         owners, parts = self.owner[slots], []
         fixed = self.is_constant[slots]
-        if fixed.any():
+        if self.value[slots[fixed]].any():
             parts.append(self.constant(float(np.sum(self.value[slots[fixed]]))))
         for owner in np.unique(owners[~fixed]).tolist():
             mine = slots[(owners == owner) & ~fixed]
             if owner == NONE:
-                parts += [self.number(slot, source) for slot in mine.tolist()]
+                new = [self.number(slot, source) for slot in mine.tolist()]
+                for part, count in Counter(new).items():
+                    parts.append(
+                        part if count == 1 else self.emit(mul, (part, self.constant(float(count))), source)
+                    )
                 continue
             array = owner if self._is_whole(mine, owner) else self.operand(np.sort(mine), source)
             if self.builder.avals[array].shape == ():
@@ -254,10 +289,13 @@ class Rewritten(Copy):
         entries = self.record.tape.entries
         rows = [entries[int(i)] for i in found.entries[0]]
         sources = [row.source for row in rows]
-        steps = steps_of(self, found, sources, [row.op for row in rows])
         lagged = [found.first[len(found.first) - lag, step] for step, lag in found.carried]
-        first = self.record.outputs[np.array(lagged)]
-        arrays = states(self, found, steps, first, sources[found.carried[0][0]])
+        first, source = self.record.outputs[np.array(lagged)], sources[found.carried[0][0]]
+        if is_linear(found, [row.op for row in rows]):
+            steps = steps_of(self, found, sources, [row.op for row in rows])
+            arrays = states(self, found, steps, first, source)
+        else:
+            arrays = scanned(self, found, rows, first, source)
         for step in range(found.entries.shape[1]):
             members = found.entries[:, step]
             if step in arrays:
@@ -329,12 +367,11 @@ def arranged(record: Record, eligible: Bools) -> Arrangement:
         inner[total.entries[:-1]] = True
     nodes = nodes_of(record, colour, inner)
     loops: dict[int, Recurrence] = {}
-    ops = record.tape.entries.ops()
     _, found = circles(nodes)
     for circle in found:
         members = np.flatnonzero(np.isin(nodes.of_entry, circle))
         loop = None if any(i in of_sum for i in members.tolist()) else recurrence(record, members, colour)
-        if loop is not None and is_linear(loop, [ops[i] for i in loop.entries[0].tolist()]):
+        if loop is not None:
             colour[loop.early] = fresh + np.arange(len(loop.early))
             fresh += len(loop.early)
             colour[loop.entries] = fresh
@@ -408,6 +445,8 @@ def _write(new: Rewritten, plan: Arrangement, members: Ints, eligible: Bools) ->
         new.loop(plan.loops[colour])
     elif colour in plan.sums:
         new.sums(plan.sums[colour])
+    elif int(members[0]) in new.record.whole:
+        new.filled(int(members[0]))
     elif len(members) < FEWEST or not eligible[members[0]]:
         for i in members.tolist():
             new.single(i)

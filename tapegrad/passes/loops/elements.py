@@ -1,0 +1,131 @@
+"""Elements of arrays that are read and written one by one: an element just written is the number itself."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.indexing import getitem, update
+from tapegrad.ops.registry import Attrs
+from tapegrad.tape.tape import Tape
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+NONE = -1  # no slot, entry, array or node
+
+
+@dataclass
+class Buffer:
+    """An array that is filled element by element: its versions are a chain of updates.
+
+    Attributes
+    ----------
+    root : int
+        The slot of the array before the first one.
+    versions : int
+        How many updates there are.
+    written : dict of int to (list of int, list of int)
+        For each element when it was written, and the slots of the numbers.
+    """
+
+    root: int
+    versions: int = 0
+    written: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+
+    def at(self, element: int, version: int) -> int:
+        """The slot of the number that an element holds in a version, `NONE` where it is that of the root."""
+        times, slots = self.written.get(element, ([], []))
+        place = bisect_right(times, version)
+        return slots[place - 1] if place else NONE
+
+
+@dataclass
+class Elements:
+    """What slots of single numbers are.
+
+    Attributes
+    ----------
+    same : list of int
+        For each slot the one that holds the same number: itself, or what was written into an element.
+    base, place : list of int
+        For an element of an array that slot, and the element's place in it; `NONE` elsewhere.
+    versions : dict of int to (Buffer, int)
+        The slots that are versions of buffers.
+    """
+
+    same: list[int]
+    base: list[int]
+    place: list[int]
+    versions: dict[int, tuple[Buffer, int]] = field(default_factory=dict)
+
+    def contents(self, slot: int, size: int) -> tuple[int, Ints]:
+        """The array that a buffer began as, and in a version of it the slots of the elements' numbers."""
+        found = np.full(size, NONE)
+        while slot in self.versions:
+            buffer, version = self.versions[slot]
+            for i in np.flatnonzero(found == NONE).tolist():
+                found[i] = buffer.at(i, version)
+            slot = buffer.root
+        return slot, found
+
+
+def elements_of(tape: Tape, buffers: bool = True) -> Elements:
+    """Follow elements of arrays that are read, and with `buffers` written, at places that the tape names."""
+    count, entries, avals = len(tape.avals), tape.entries, tape.avals
+    found = Elements(list(range(count)), [NONE] * count, [NONE] * count)
+    first: dict[tuple[int, int], int] = {}
+    ends, inputs, outputs, attrs = entries.ends(), entries.all_inputs(), entries.outputs(), entries.attrs()
+    for i, op in enumerate(entries.ops()):
+        if op is not getitem and op is not update:
+            continue
+        owner, output = inputs[ends[i]], outputs[i]
+        if ends[i + 1] - ends[i] != (1 if op is getitem else 2):
+            continue
+        place = flat_place(attrs[i], avals[owner].shape)
+        if place is None:
+            continue
+        if op is update:
+            if not buffers or avals[inputs[ends[i] + 1]].shape != ():
+                continue
+            _write(found, owner, output, place, found.same[inputs[ends[i] + 1]])
+        else:
+            _read(found, first, owner, output, place)
+    return found
+
+
+def _write(found: Elements, owner: int, output: int, place: int, value: int) -> None:
+    buffer, version = found.versions.get(owner, (Buffer(owner), 0))
+    if version != buffer.versions:  # a copy has gone its own way
+        buffer, version = Buffer(owner), 0
+    buffer.versions = version + 1
+    times, slots = buffer.written.setdefault(place, ([], []))
+    times.append(version + 1)
+    slots.append(value)
+    found.versions[output] = (buffer, version + 1)
+
+
+def _read(found: Elements, first: dict[tuple[int, int], int], owner: int, output: int, place: int) -> None:
+    while owner in found.versions:
+        buffer, version = found.versions[owner]
+        slot = buffer.at(place, version)
+        if slot != NONE:
+            found.same[output] = slot
+            return
+        owner = buffer.root
+    found.same[output] = known = first.setdefault((owner, place), output)
+    found.base[known], found.place[known] = owner, place
+
+
+def flat_place(attrs: Attrs, shape: tuple[int, ...]) -> int | None:
+    """The place of an element in an array laid out flat, if an index of ints names one."""
+    index = dict(attrs)["index"]
+    if index and index[-1] is Ellipsis:
+        index = index[:-1]
+    if len(index) != len(shape) or not all(isinstance(item, (int, np.integer)) for item in index):
+        return None
+    place = 0
+    for item, n in zip(index, shape, strict=True):
+        place = place * n + item % n
+    return place
