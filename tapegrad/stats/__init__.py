@@ -4,8 +4,8 @@ Every function is plain NumPy and `scipy.special`, so the same code runs on numb
 values. As in SciPy, a point outside the support has density zero (log-density ``-inf``) and an invalid
 parameter gives ``nan``; neither warns. Arguments broadcast against each other.
 
-Where the formula itself is already ``nan`` for an invalid parameter there is no test for it, and a support
-test on plain data that finds nothing outside adds nothing to a tape.
+A tape holds no check that is not needed. If the formula gives ``nan`` for an invalid parameter by itself,
+there is no check of this parameter. If plain data are all inside the support, their check is not on the tape.
 """
 
 from tapegrad.stats.counts import bernoulli, nbinom, poisson
