@@ -1,5 +1,4 @@
-"""What tests share: a backend whose blocks are so small that every test walks through row loops, and a list of the
-products that run."""
+"""A backend for all tests, with blocks so small that tests walk through row loops, and a list of products."""
 
 from __future__ import annotations
 
