@@ -1,13 +1,16 @@
-"""What tests share: a backend whose blocks are so small that every test walks through row loops."""
+"""What tests share: a backend whose blocks are so small that every test walks through row loops, and a list of the
+products that run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.programs import BACKENDS
+from tapegrad.function.router import Router
 
 TINY = "numpy in tiny blocks"
 
@@ -25,3 +28,19 @@ def backend(request: pytest.FixtureRequest) -> str:
     """Each backend by its name."""
     name: str = request.param
     return name
+
+
+@pytest.fixture
+def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What is run from now on: which kind of product, and how many."""
+    seen: list[tuple[str, int]] = []
+    run = Router.run
+
+    def watched(self: Any, kind: str, inputs: Any, read: Any, directions: Any = None) -> Any:
+        if directions is not None:
+            directions = list(directions)
+            seen.append((kind, len(directions)))
+        return run(self, kind, inputs, read, directions)
+
+    monkeypatch.setattr(Router, "run", watched)
+    return seen

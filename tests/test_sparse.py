@@ -10,7 +10,6 @@ from scipy import sparse
 
 import tapegrad as tg
 from tapegrad.function import paths
-from tapegrad.function.router import Router
 
 RNG = np.random.default_rng(5)
 N = 12
@@ -83,22 +82,6 @@ FUNCTIONS = {
     "dense": (dense, N, N * N),
     "linear": (linear, 1, 0),
 }
-
-
-@pytest.fixture
-def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """What is run from now on: which kind of product, and how many."""
-    seen: list[tuple[str, int]] = []
-    run = Router.run
-
-    def watched(self: Any, kind: str, inputs: Any, read: Any, directions: Any = None) -> Any:
-        if directions is not None:
-            directions = list(directions)
-            seen.append((kind, len(directions)))
-        return run(self, kind, inputs, read, directions)
-
-    monkeypatch.setattr(Router, "run", watched)
-    return seen
 
 
 # Hessians ---------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def _warn_of(path: Path) -> None:
 def _tell(tape: Tape, unrolled: str | None, seconds: float) -> bool:
     """Say what makes a tape long, and what to expect, before it is derived; whether there was anything."""
     if unrolled is not None:
-        warnings.warn(unrolled, UnrolledWarning, stacklevel=5)
+        warnings.warn(unrolled, UnrolledWarning, stacklevel=6)
     lines = Counter(entry.source for entry in tape.entries if tape.avals[entry.output].shape == ())
     if lines.total() > LONG:
         value, gradient, hessian = (factor * seconds for factor in FIRST_CALLS)
@@ -183,6 +183,6 @@ def _tell(tape: Tape, unrolled: str | None, seconds: float) -> bool:
             f"{value:.0f} s for the first value, {gradient:.0f} s for the first gradient and {hessian:.0f} s "
             "for the first Hessian. An operation on whole arrays is one step",
             LongTapeWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return unrolled is not None or lines.total() > LONG

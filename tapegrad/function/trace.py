@@ -78,6 +78,30 @@ def trace(
     >>> tape.grad(dict(rate=0.5))
     {'rate': -1.0}
     """
+    traced = trace_quietly(
+        f, params, data=data, backend=backend, threads=threads, sufficient_statistics=sufficient_statistics
+    )
+    unused = inspection.unused_parameters(traced.tape)
+    if unused and not traced.tape.guards:
+        labels = ", ".join(traced.structure.leaves[i].label for i in unused)
+        warnings.warn(
+            f"the result of {traced.tape.name} does not depend on {labels}: its gradient there is zero",
+            UnusedParameterWarning,
+            stacklevel=2,
+        )
+    return traced
+
+
+def trace_quietly(
+    f: Callable[..., Any],
+    params: Any,
+    *,
+    data: Mapping[str, Any] | None = None,
+    backend: str = "numpy",
+    threads: int = 1,
+    sufficient_statistics: bool = True,
+) -> TracedFunction:
+    """Trace a function that need not depend on all of its parameters: `trace`, which says nothing of that."""
     if backend not in BACKENDS:
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
     structure, vector = structure_of(params, argument_name(f))
@@ -86,13 +110,4 @@ def trace(
         raise ValueError(f"{', '.join(clashing)} stands in both params and data: give each argument one name")
     passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
     router = Router(f, structure, data or {}, vector, Running(backend, threads, passes))
-    tape = router.current.tape
-    unused = inspection.unused_parameters(tape)
-    if unused and not tape.guards:
-        labels = ", ".join(structure.leaves[i].label for i in unused)
-        warnings.warn(
-            f"the result of {tape.name} does not depend on {labels}: its gradient there is zero",
-            UnusedParameterWarning,
-            stacklevel=2,
-        )
-    return TracedFunction(structure, router, calling(f, structure, tape.name))
+    return TracedFunction(structure, router, calling(f, structure, router.current.tape.name))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,18 @@ from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
 from tapegrad.function import counting, inspection, jacobians
 from tapegrad.function.calling import Calling
+from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.function.paths import Tapes
 from tapegrad.function.router import Router
-from tapegrad.nest import Leaf, Structure, Vector, has_traced
+from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import Tape
 
 
-class TracedFunction:
+class TracedFunction(FlatFunction):
     """A function recorded as a tape; made by `trace`.
 
     Calling it replays the tape at other parameters. Guards are checked on every replay: where the function's
@@ -40,43 +40,10 @@ class TracedFunction:
     """
 
     def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
-        self.structure = structure
-        self._router = router
+        super().__init__(structure, router)
         self._calling = calling
         if calling.signature is not None:
             self.__signature__ = calling.signature
-
-    @property
-    def retraces(self) -> int:
-        """How often the function was traced again because a branch changed."""
-        return self._router.retraces
-
-    @property
-    def outputs(self) -> Structure:
-        """The structure of what the function returns."""
-        return self._router.outputs
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Labels of the elements of the flat parameter vector."""
-        return self.structure.names
-
-    @property
-    def tape(self) -> Tape:
-        """The tape of the current path, as recorded: immutable, printable, picklable."""
-        return self._router.current.tape
-
-    @property
-    def grad_tape(self) -> Tape:
-        """The tape of value and gradient on the current path, after the passes."""
-        self.require_scalar("the gradient")
-        return self._router.current.tapes.gradient
-
-    @property
-    def hessian_tape(self) -> Tape:
-        """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
-        self.require_scalar("the Hessian")
-        return self._router.current.tapes.hessian
 
     @property
     def plan(self) -> Plan:
@@ -108,16 +75,6 @@ class TracedFunction:
             f"<TracedFunction {self.tape.name}({', '.join(self.names[:6])}{', ...' * (len(self.names) > 6)})>"
         )
 
-    # Parameters ---------------------------------------------------------------------------------------------
-
-    def ravel(self, theta: Any) -> Vector:
-        """Parameters as one flat vector in the order of `names`; errors say what was expected."""
-        return self.structure.ravel(theta)
-
-    def unravel(self, vector: Any) -> Any:
-        """A flat vector in the structure of the parameters."""
-        return self.structure.unravel(vector)
-
     # Evaluation ---------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -139,7 +96,7 @@ class TracedFunction:
         vector = self._vector(theta)
         if vector is None:
             return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
-        values = self._replay("value", vector, _copies)
+        values = self._replay("value", vector, copies)
         if any(map(has_nan, values)):
             warn_nan("the value", self._router.current, vector, 2)
         return self.outputs.build(values)
@@ -174,26 +131,10 @@ class TracedFunction:
         if vector is None:
             value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
             return value, self.structure.build(gradients)
-        (value, *gradients), _ = self._router.run("gradient", vector, _copies)
+        (value, *gradients), _ = self._router.run("gradient", vector, copies)
         if value != value or any(map(has_nan, gradients)):
             warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
         return value, self.structure.build(gradients)
-
-    def value_flat(self, vector: Vector) -> float:
-        """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
-        self.require_scalar("value_flat")
-        value: float = self._replay("value", vector, _first_float)
-        return value
-
-    def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
-        """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
-        self.require_scalar("the gradient")
-
-        def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
-            return float(outputs[0]), self.structure.join(outputs[1:])
-
-        result: tuple[float, Vector] = self._replay("gradient", vector, read)
-        return result
 
     # Further derivatives ------------------------------------------------------------------------------------
 
@@ -252,10 +193,9 @@ class TracedFunction:
         if vector is None:
             (columns,) = self._inline(lambda tapes: tapes.jacobian, theta)
             return jacobians.split(transpose_(columns), self.outputs, self.structure)
-        find = jacobians.sparse_jacobian if sparse else jacobians.dense_jacobian
-        path = self._router.path_at(vector)
-        matrix = find(partial(self._replay, vector=vector), path, self.outputs, self.structure)
-        warn_nan_matrix("the Jacobian", path, vector, matrix, "jvp")
+        find = self._sparse_jacobian if sparse else self.jacobian_flat
+        matrix = find(vector)
+        warn_nan_matrix("the Jacobian", self._router.current, vector, matrix, "jvp")
         return matrix if sparse else jacobians.split(matrix, self.outputs, self.structure)
 
     def hvp(self, theta: Any, v: Any) -> Any:
@@ -269,11 +209,6 @@ class TracedFunction:
         if has_nan(product):
             warn_nan("the Hessian times a vector", self._router.current, vector, 2, "hvp", direction)
         return self.unravel(product)
-
-    def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
-        """The same for flat vectors, for optimisers; NaN comes without a warning."""
-        product: Vector = self._replay("hvp", vector, self.structure.join, [direction])[0]
-        return product
 
     def hessian(self, *args: Any, sparse: bool = False, **named: Any) -> Any:
         """The exact Hessian, shape (p, p), in the order of `names`, or of the arguments given by position.
@@ -289,20 +224,10 @@ class TracedFunction:
         vector = self._vector(theta)
         if vector is None:
             return self._inline(lambda tapes: tapes.hessian, theta)[0]
-        if sparse:
-            matrix = jacobians.sparse_hessian(
-                partial(self._replay, vector=vector), self._router.path_at(vector)
-            )
-        else:
-            matrix = self.hessian_flat(vector)
+        find = self._sparse_hessian if sparse else self.hessian_flat
+        matrix = find(vector)
         warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp", 3)
         return matrix
-
-    def hessian_flat(self, vector: Vector) -> Vector:
-        """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning."""
-        if self._router.current.tapes.has_cheap_hessian:
-            return _symmetric(self._replay("hessian", vector, _copies)[0])
-        return self._by_columns("hvp", vector)
 
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
@@ -311,11 +236,6 @@ class TracedFunction:
         matrix = self._by_columns("third", inputs)
         warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
         return matrix
-
-    def _by_columns(self, kind: str, inputs: Vector) -> Vector:
-        return _symmetric(
-            np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
-        )
 
     def values(self, theta: Any) -> inspection.Values:
         """Every slot's value and adjoint at `theta`, entry by entry: for reading, not for speed.
@@ -375,15 +295,6 @@ class TracedFunction:
             raise ValueError(f"{unknown} is not data of this function; its data are {known}")
         return TracedFunction(self.structure, self._router.with_data(data), self._calling)
 
-    def _replay(
-        self,
-        kind: str,
-        vector: Vector,
-        read: Callable[[Sequence[Any]], Any],
-        directions: Iterable[Vector] | None = None,
-    ) -> Any:
-        return self._router.run(kind, vector, read, directions)[0]
-
     def __reduce__(self) -> Any:
         raise TypeError(
             f"a traced function does not pickle, for the function it was made of may not: pickle its tapes "
@@ -418,33 +329,6 @@ class TracedFunction:
         # Further parameters shift the slots of the data, but not their order.
         return inline(tape, [*operands, *further], dict(zip(tape.data, bound, strict=True)))
 
-    def require_scalar(self, what: str) -> None:
-        """Raise ValueError where the function returns anything but one number, which `what` needs."""
-        if not self.outputs.is_scalar:
-            name, root = self.tape.name, self.outputs.root
-            returns = (
-                f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
-            )
-            raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
-
-
-def _symmetric(matrix: Vector) -> Vector:
-    """Its symmetric part: the two halves of a Hessian differ in their last bits."""
-    symmetric: Vector = 0.5 * (matrix + matrix.T)
-    return symmetric
-
 
 def _plain_value(operand: Any) -> Any:
     return operand.plain() if isinstance(operand, Recordable) else operand
-
-
-def _copies(outputs: Sequence[Any]) -> list[Any]:
-    return [output if type(output) is float else _copy(output) for output in outputs]
-
-
-def _copy(output: Any) -> Any:
-    return output.copy() if output.ndim else float(output)
-
-
-def _first_float(outputs: Sequence[Any]) -> float:
-    return float(outputs[0])

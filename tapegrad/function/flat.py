@@ -1,0 +1,184 @@
+"""The flat face of a traced function: float64 vectors in and out, as optimisers and samplers want them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad.function import jacobians
+from tapegrad.function.router import Router
+from tapegrad.nest import Leaf, Structure, Vector
+from tapegrad.tape.tape import Tape
+
+
+class FlatFunction:
+    """A function recorded as a tape, of one flat vector of parameters.
+
+    Nothing is converted here, and a NaN comes without a warning. `TracedFunction` adds parameters in their
+    structure, calls in the form of the function's own, and warnings.
+
+    Attributes
+    ----------
+    structure : Structure
+        How the parameters are nested.
+    """
+
+    def __init__(self, structure: Structure, router: Router) -> None:
+        self.structure = structure
+        self._router = router
+
+    @property
+    def retraces(self) -> int:
+        """How often the function was traced again because a branch changed."""
+        return self._router.retraces
+
+    @property
+    def outputs(self) -> Structure:
+        """The structure of what the function returns."""
+        return self._router.outputs
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels of the elements of the flat parameter vector."""
+        return self.structure.names
+
+    @property
+    def tape(self) -> Tape:
+        """The tape of the current path, as recorded: immutable, printable, picklable."""
+        return self._router.current.tape
+
+    @property
+    def grad_tape(self) -> Tape:
+        """The tape of value and gradient on the current path, after the passes."""
+        self.require_scalar("the gradient")
+        return self._router.current.tapes.gradient
+
+    @property
+    def hessian_tape(self) -> Tape:
+        """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
+        self.require_scalar("the Hessian")
+        return self._router.current.tapes.hessian
+
+    def ravel(self, theta: Any) -> Vector:
+        """Parameters as one flat vector in the order of `names`; errors say what was expected."""
+        return self.structure.ravel(theta)
+
+    def unravel(self, vector: Any) -> Any:
+        """A flat vector in the structure of the parameters."""
+        return self.structure.unravel(vector)
+
+    # Value and derivatives ----------------------------------------------------------------------------------
+
+    def value_flat(self, vector: Vector) -> float:
+        """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
+        self.require_scalar("value_flat")
+        value: float = self._replay("value", vector, _first_float)
+        return value
+
+    def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
+        """Value and flat gradient at a flat float64 vector, for optimisers; NaN comes without a warning."""
+        self.require_scalar("the gradient")
+
+        def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
+            return float(outputs[0]), self.structure.join(outputs[1:])
+
+        result: tuple[float, Vector] = self._replay("gradient", vector, read)
+        return result
+
+    def jacobian_flat(self, vector: Vector) -> Vector:
+        """The Jacobian of all elements of the outputs at a flat float64 vector; NaN comes without a warning.
+
+        It takes as few products as it can: by columns or by rows, whichever are fewer, or through the
+        narrowest array in the middle.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (p,)
+            The parameters, in the order of `names`.
+
+        Returns
+        -------
+        ndarray, shape (m, p)
+            A row for each element of the outputs, in the order of ``outputs.names``. A function of one number
+            has one row.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> f = tg.trace(lambda a, b: dict(ratio=a / b, squares=b**2), dict(a=1.0, b=np.array([2.0, 4.0])))
+        >>> f.outputs.names
+        ('ratio[0]', 'ratio[1]', 'squares[0]', 'squares[1]')
+        >>> f.jacobian_flat(np.array([1.0, 2.0, 4.0]))
+        array([[ 0.5   , -0.25  ,  0.    ],
+               [ 0.25  ,  0.    , -0.0625],
+               [ 0.    ,  4.    ,  0.    ],
+               [ 0.    ,  0.    ,  8.    ]])
+        """
+        path = self._router.path_at(vector)
+        return jacobians.dense_jacobian(self._replays(vector), path, self.outputs, self.structure)
+
+    def _sparse_jacobian(self, vector: Vector) -> Any:
+        path = self._router.path_at(vector)
+        return jacobians.sparse_jacobian(self._replays(vector), path, self.outputs, self.structure)
+
+    def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
+        """The Hessian at a flat float64 vector times another, for optimisers; NaN comes without a warning."""
+        product: Vector = self._replay("hvp", vector, self.structure.join, [direction])[0]
+        return product
+
+    def hessian_flat(self, vector: Vector) -> Vector:
+        """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning."""
+        if self._router.current.tapes.has_cheap_hessian:
+            return symmetric(self._replay("hessian", vector, copies)[0])
+        return self._by_columns("hvp", vector)
+
+    def _sparse_hessian(self, vector: Vector) -> Any:
+        return jacobians.sparse_hessian(self._replays(vector), self._router.path_at(vector))
+
+    def _by_columns(self, kind: str, inputs: Vector) -> Vector:
+        return symmetric(
+            np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
+        )
+
+    def _replays(self, vector: Vector) -> jacobians.Replay:
+        return partial(self._replay, vector=vector)
+
+    def _replay(
+        self,
+        kind: str,
+        vector: Vector,
+        read: Callable[[Sequence[Any]], Any],
+        directions: Iterable[Vector] | None = None,
+    ) -> Any:
+        return self._router.run(kind, vector, read, directions)[0]
+
+    def require_scalar(self, what: str) -> None:
+        """Raise ValueError where the function returns anything but one number, which `what` needs."""
+        if not self.outputs.is_scalar:
+            name, root = self.tape.name, self.outputs.root
+            returns = (
+                f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
+            )
+            raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
+
+
+def symmetric(matrix: Vector) -> Vector:
+    """Its symmetric part: the two halves of a Hessian differ in their last bits."""
+    symmetric: Vector = 0.5 * (matrix + matrix.T)
+    return symmetric
+
+
+def _first_float(outputs: Sequence[Any]) -> float:
+    return float(outputs[0])
+
+
+def copies(outputs: Sequence[Any]) -> list[Any]:
+    """Outputs of a program that its next run does not overwrite, numbers as floats."""
+    return [output if type(output) is float else _copy(output) for output in outputs]
+
+
+def _copy(output: Any) -> Any:
+    return output.copy() if output.ndim else float(output)
