@@ -11,7 +11,10 @@ import pytest
 import tapegrad as tg
 from tapegrad.ops.elementwise import add, exp
 from tapegrad.ops.registry import FLOAT, Aval
-from tapegrad.tape.tape import SCALAR, Constant, Entry, Guard, Source, Tape, TapeError, listing, verify
+from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import SCALAR, Constant, Guard, Tape, TapeError, listing
+from tapegrad.tape.verify import verify
 
 X = np.array([1.0, 2.0, 4.0])
 
@@ -81,7 +84,7 @@ def tape_of(**changes):
         parameters=(0,),
         data=(),
         constants=(Constant(1, 2.0),),
-        entries=(Entry(add, (0, 1), 2, (), Source("model.py", 3)),),
+        entries=Entries([Entry(add, (0, 1), 2, (), Source("model.py", 3))]),
         outputs=(2,),
     )
     return Tape(**{**parts, **changes})
@@ -98,10 +101,10 @@ WRITEABLE = np.zeros(3)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(entries=(Entry(add, (0, 2), 2, (), None),)), "before it is written"),
-        (dict(entries=(Entry(add, (0, 1), 1, (), None),)), "writes a slot twice"),
-        (dict(entries=(Entry(add, (0, 1), 7, (), None),)), "without an aval"),
-        (dict(entries=()), "never written"),
+        (dict(entries=Entries([Entry(add, (0, 2), 2, (), None)])), "before it is written"),
+        (dict(entries=Entries([Entry(add, (0, 1), 1, (), None)])), "writes a slot twice"),
+        (dict(entries=Entries([Entry(add, (0, 1), 7, (), None)])), "without an aval"),
+        (dict(entries=Entries()), "never written"),
         (dict(avals=(SCALAR, SCALAR, VECTOR)), "another shape"),
         (dict(avals=(SCALAR, SCALAR, SCALAR, SCALAR)), "never written"),
         (dict(parameters=(0, 1)), "written twice"),
@@ -120,7 +123,9 @@ def test_verify_finds_each_broken_invariant(changes, message):
 
 def test_verify_finds_a_wrong_dtype():
     boolean = Aval((), np.dtype(bool))
-    wrong = Tape("f", (SCALAR, boolean, SCALAR), (0,), (1,), (), (Entry(exp, (1,), 2, (), None),), (2,))
+    wrong = Tape(
+        "f", (SCALAR, boolean, SCALAR), (0,), (1,), (), Entries([Entry(exp, (1,), 2, (), None)]), (2,)
+    )
     with pytest.raises(TapeError, match="the op takes float64"):
         verify(wrong)
 

@@ -22,7 +22,8 @@ from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import equal, isfinite, isinf, logical_and, where
 from tapegrad.ops.reductions import logsumexp_
 from tapegrad.ops.registry import Elementwise, Linear, Op
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 
 class Gates:

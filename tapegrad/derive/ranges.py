@@ -15,7 +15,8 @@ import numpy as np
 
 from tapegrad.derive.rules import vjp
 from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products, broadcast
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 
 class Sign(IntEnum):

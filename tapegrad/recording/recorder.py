@@ -28,7 +28,8 @@ from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.unrolling import Watch, spot_of_user
 from tapegrad.recording.view import View, view_of
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.tape import SCALAR, Entry, Guard, Source, aval_of
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import SCALAR, Guard, aval_of
 
 Array = np.ndarray[Any, Any]
 
@@ -155,13 +156,23 @@ class Recorder:
         avals = self.builder.avals
         return op.aval([avals[operand.slot] for operand in operands], attrs), None
 
+    # A short way for scalars, which the derivatives of looped code are made of.
+
     def unary(self, op: Op, operand: Any) -> Tracer:
         """Record an elementwise op of one operand."""
+        if op.gives is FLOAT and self._is_scalar(operand):
+            return self.tracer(self.builder.emit(op, (operand.slot,), (), self.at, SCALAR))
         return self.apply(op, (operand,), {})
 
     def binary(self, op: Op, left: Any, right: Any) -> Tracer:
         """Record an elementwise op of two operands."""
+        if op.gives is FLOAT and self._is_scalar(left) and self._is_scalar(right):
+            return self.tracer(self.builder.emit(op, (left.slot, right.slot), (), self.at, SCALAR))
         return self.apply(op, (left, right), {})
+
+    def _is_scalar(self, operand: Any) -> bool:
+        is_own = type(operand) is Tracer and operand.recorder is self
+        return is_own and self.builder.avals[operand.slot] is SCALAR
 
     @staticmethod
     def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]) -> Any:
@@ -312,19 +323,16 @@ class LiveRecorder(Recorder):
         return self._scalar(op, (left.slot, right.slot), value)
 
     def _scalar(self, op: Op, inputs: tuple[int, ...], value: Any) -> Tracer:
-        builder = self.builder
-        slot = len(builder.avals)
         if op.gives is FLOAT:
-            builder.avals.append(SCALAR)
+            aval = SCALAR
             value = float(value)  # NumPy's scalars are floats too, but slow ones
         else:
-            builder.avals.append(_SCALAR_BOOL)
+            aval = _SCALAR_BOOL
             value = np.asarray(value)
         if self.watch is not None:
             self.watch.see(sys._getframe(3))
         source = self._source_at(sys._getframe(3))  # past this frame, its caller and the operator's method
-        builder.entries.append(_new_entry(Entry, (op, inputs, slot, (), source)))
-        return Tracer(self, slot, value)
+        return Tracer(self, self.builder.emit(op, inputs, (), source, aval), value)
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on: a guard holds the tape to it."""
@@ -345,7 +353,6 @@ class Closed(LiveRecorder):
 
 
 _FLOATS = frozenset((float, np.float64, int))
-_new_entry = tuple.__new__
 
 
 def _is_still(copy: Array, array: Array, dtype: np.dtype[Any]) -> bool:
