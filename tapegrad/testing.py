@@ -18,13 +18,13 @@ from tapegrad.derive.pushforward import pushforward
 from tapegrad.differences import kinked, slope, value_or_nan
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.inspection import number_text, operands_of, step_text
-from tapegrad.function.recording import plain_call
+from tapegrad.function.record import plain_call
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
-from tapegrad.nest import Leaf, Vector, scan
+from tapegrad.nest import Leaf, Vector
 from tapegrad.ops.registry import FLOAT
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.tape import Tape, size_of
+from tapegrad.tape.tape import Tape
 
 __all__ = ["check_grads"]
 
@@ -126,17 +126,7 @@ class _Function:
         """Outputs' elements by parameters'; of a scalar it is the gradient, which is computed otherwise."""
         if self.is_scalar:
             return self.tape.structure.ravel(self.tape.grad(x))[None]
-        _, found = scan(self.tape.jacobian(x), "", lambda block, label: np.asarray(block))
-        blocks = iter(found)
-        return np.block(
-            [
-                [
-                    next(blocks).reshape(size_of(out.shape), size_of(leaf.shape))
-                    for leaf in self.tape.structure.leaves
-                ]
-                for out in self.tape.outputs.leaves
-            ]
-        )
+        return self.tape.jacobian_flat(x)
 
     def size(self, x: Vector, order: int) -> Any:
         """What the derivatives below `order` would be if the function bent once over each parameter's size.
@@ -156,10 +146,10 @@ class _Function:
         direction = np.random.default_rng(2).uniform(-1.0, 1.0, x.size)
         yield path.tape, evaluate(path.tape, x, path.data)
         if order > 1:
-            tape = path.tapes.gradient
+            tape = path.tapes["gradient"]
             yield tape, evaluate(tape, x, path.data)
         if order > 2:
-            tape = pushforward(path.tapes.gradient)
+            tape = pushforward(path.tapes["gradient"])
             yield tape, evaluate(tape, np.concatenate([x, direction]), path.data)
 
 

@@ -1,5 +1,5 @@
-"""What tests share: a backend whose blocks are so small that every test walks through row loops, and a list of the
-products that run."""
+"""What tests share: a backend whose blocks are so small that every test walks through row loops, and a list
+of the products that run."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def walk(found: Plan) -> None:
 def test_nothing_is_overwritten_before_its_last_use(name, block):
     f, params = CASES[name]
     tapes = tg.trace(f, params)._router.current.tapes
-    walk(plan(lowered(tapes.gradient, block), block=block))
-    walk(plan(lowered(tapes.hvp, block), tapes.hvp.parameters[len(tapes.recorded.parameters) :], block))
+    walk(plan(lowered(tapes["gradient"], block), block=block))
+    walk(plan(lowered(tapes["hvp"], block), tapes["hvp"].parameters[len(tapes.recorded.parameters) :], block))
 
 
 def test_dead_values_make_room():

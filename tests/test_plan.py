@@ -89,10 +89,10 @@ def test_blocks_of_any_size_give_the_reference_values(name, block):
     f, params = CASES[name]
     traced = tg.trace(f, params, backend="replay")
     path = traced._router.path_at(traced.ravel(params))
-    products = path.tapes.hvp
+    products = path.tapes["hvp"]
     p = traced.structure.size
     late = products.parameters[len(path.tape.parameters) :]
-    for tape, leaves in ((path.tapes.value, ()), (path.tapes.gradient, ()), (products, late)):
+    for tape, leaves in ((path.tapes["value"], ()), (path.tapes["gradient"], ()), (products, late)):
         compiled = Compiled(tape, leaves, block)
         ours, reference = compiled.workspace(path.data), Workspace(tape, path.data, leaves)
         for shift in (0.0, 0.1):

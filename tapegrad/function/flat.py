@@ -54,13 +54,13 @@ class FlatFunction:
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
         self.require_scalar("the gradient")
-        return self._router.current.tapes.gradient
+        return self._router.current.tapes["gradient"]
 
     @property
     def hessian_tape(self) -> Tape:
         """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
         self.require_scalar("the Hessian")
-        return self._router.current.tapes.hessian
+        return self._router.current.tapes["hessian"]
 
     def ravel(self, theta: Any) -> Vector:
         """Parameters as one flat vector in the order of `names`; errors say what was expected."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.derive.pullback import steps_back
-from tapegrad.function.recording import data_array
+from tapegrad.function.record import data_array
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, broadcast
 from tapegrad.recording.frames import location

@@ -49,7 +49,7 @@ def warn_nan(
     """
     where = first_nan(path.tape, evaluate(path.tape, vector, path.data))
     if where is None and direction is not None:
-        where = first_nan(getattr(path.tapes, kind), _of_product(path, kind, vector, direction))
+        where = first_nan(path.tapes[kind], _of_product(path, kind, vector, direction))
     message = f"{what} of {path.tape.name} is NaN: {where or _NOWHERE}"
     warnings.warn(message, NonFiniteWarning, stacklevel=stacklevel + 1)
 
@@ -76,7 +76,7 @@ def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector |
     row = int(np.argmin(np.isfinite(rows)))
     for direction in (np.eye(rows.size)[row], np.ones(rows.size)):
         values = _of_product(path, "hvp", vector, direction)
-        hessian = explain_hessian(path.tape.name, names[row], path.tapes.hvp, values)
+        hessian = explain_hessian(path.tape.name, names[row], path.tapes["hvp"], values)
         if hessian is not None:
             return hessian
     return found
@@ -84,7 +84,7 @@ def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector |
 
 def _of_product(path: Path, kind: str, vector: Vector, direction: Vector) -> list[Any]:
     """Every value of the tape of a product."""
-    tape = getattr(path.tapes, kind)
+    tape = path.tapes[kind]
     # Directions stand before the data, whose slots are then no longer those of the recorded tape.
     data = dict(zip(tape.data, path.data.values(), strict=True))
     return evaluate(tape, np.concatenate([vector, direction]), data)

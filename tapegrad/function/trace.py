@@ -10,8 +10,8 @@ from tapegrad.backends.programs import BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function import inspection
 from tapegrad.function.calling import calling
-from tapegrad.function.paths import Running
 from tapegrad.function.router import Router
+from tapegrad.function.running import Running
 from tapegrad.function.traced import TracedFunction
 from tapegrad.nest import argument_name, structure_of
 from tapegrad.passes import PASSES, statistics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,12 @@ from tapegrad.function import counting, inspection, jacobians
 from tapegrad.function.calling import Calling
 from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
-from tapegrad.function.paths import Tapes
 from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import BLOCK, Plan
-from tapegrad.tape.tape import Tape
 
 
 class TracedFunction(FlatFunction):
@@ -50,8 +48,8 @@ class TracedFunction(FlatFunction):
     @property
     def plan(self) -> Plan:
         """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
-        tapes = self._router.current.tapes
-        _, tape = tapes.finished("gradient" if self.outputs.is_scalar else "value")
+        programs = self._router.current.programs
+        _, tape = programs.finished("gradient" if self.outputs.is_scalar else "value")
         return plan(lowered(tape, BLOCK))
 
     def source(self) -> str:
@@ -95,7 +93,7 @@ class TracedFunction(FlatFunction):
         theta = args[0] if len(args) == 1 and not named else self._calling.theta(args, named)
         vector = self._vector(theta)
         if vector is None:
-            return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
+            return self.outputs.build(self._inline("value", theta))
         values = self._replay("value", vector, copies)
         if any(map(has_nan, values)):
             warn_nan("the value", self._router.current, vector, 2)
@@ -129,7 +127,7 @@ class TracedFunction(FlatFunction):
         self.require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
-            value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
+            value, *gradients = self._inline("gradient", theta)
             return value, self.structure.build(gradients)
         (value, *gradients), _ = self._router.run("gradient", vector, copies)
         if value != value or any(map(has_nan, gradients)):
@@ -149,7 +147,7 @@ class TracedFunction(FlatFunction):
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.outputs.build(self._inline(lambda tapes: tapes.jvp, theta, further))
+            return self.outputs.build(self._inline("jvp", theta, further))
         (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
         if has_nan(flat):
             warn_nan("the derivative", self._router.current, vector, 2, "jvp", direction)
@@ -166,7 +164,7 @@ class TracedFunction(FlatFunction):
         vector = self._vector(theta)
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
-            return self.structure.build(self._inline(lambda tapes: tapes.vjp, theta, further))
+            return self.structure.build(self._inline("vjp", theta, further))
         cotangent = self.outputs.ravel(w)
         (flat,) = self._replay("vjp", vector, self.structure.join, [cotangent])
         if has_nan(flat):
@@ -191,7 +189,7 @@ class TracedFunction(FlatFunction):
         """
         vector = self._vector(theta)
         if vector is None:
-            (columns,) = self._inline(lambda tapes: tapes.jacobian, theta)
+            (columns,) = self._inline("jacobian", theta)
             return jacobians.split(transpose_(columns), self.outputs, self.structure)
         find = self._sparse_jacobian if sparse else self.jacobian_flat
         matrix = find(vector)
@@ -204,7 +202,7 @@ class TracedFunction(FlatFunction):
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.structure.build(self._inline(lambda tapes: tapes.hvp, theta, further))
+            return self.structure.build(self._inline("hvp", theta, further))
         product = self.hvp_flat(vector, direction)
         if has_nan(product):
             warn_nan("the Hessian times a vector", self._router.current, vector, 2, "hvp", direction)
@@ -223,7 +221,7 @@ class TracedFunction(FlatFunction):
         self.require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
-            return self._inline(lambda tapes: tapes.hessian, theta)[0]
+            return self._inline("hessian", theta)[0]
         find = self._sparse_hessian if sparse else self.hessian_flat
         matrix = find(vector)
         warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp", 3)
@@ -279,7 +277,7 @@ class TracedFunction(FlatFunction):
         twin = self.with_data(**plain) if data else self
         if not has_traced(data):
             return twin(theta)
-        return self.outputs.build(twin._inline(lambda tapes: tapes.value, theta, data=data))
+        return self.outputs.build(twin._inline("value", theta, data=data))
 
     def with_data(self, **data: Any) -> TracedFunction:
         """The same function on other data, without a new trace as long as its guards hold.
@@ -314,16 +312,16 @@ class TracedFunction(FlatFunction):
 
     def _inline(
         self,
-        tape_of: Callable[[Tapes], Tape],
+        kind: str,
         theta: Any,
         further: Sequence[Any] = (),
         data: Mapping[str, Any] | None = None,
     ) -> list[Any]:
-        """The outputs of one of the tapes of the path that traced parameters (and `data`) take."""
+        """The outputs of a tape, of this kind, of the path that traced parameters (and `data`) take."""
         operands = self.structure.operands(theta)
         vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
         path = self._router.path_at(vector)
-        tape = tape_of(path.tapes)
+        tape = path.tapes[kind]
         labels = dict(path.tape.labels)
         bound = [(data or {}).get(labels[slot], value) for slot, value in path.data.items()]
         # Further parameters shift the slots of the data, but not their order.

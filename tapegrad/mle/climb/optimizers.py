@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.function.recording import line_that_raised
+from tapegrad.function.record import line_that_raised
 from tapegrad.mle.climb import ascent
 from tapegrad.mle.matrices import warn
 from tapegrad.recording.frames import location

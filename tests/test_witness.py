@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,9 +15,15 @@ from scipy import special
 
 import tapegrad as tg
 from tapegrad.backends.programs import BACKENDS, Replayed
-from tapegrad.function import paths
+from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.pullback import reverse
+from tapegrad.derive.pushforward import pushforward
+from tapegrad.function import running
 from tapegrad.function import trace as entry
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.derived import DERIVED, Derived, Tapes, in_parameters
+from tapegrad.function.trials import copied
+from tapegrad.ops.decompositions import slogdet
 from tapegrad.ops.elementwise import mul
 from tapegrad.passes import PASSES
 from tapegrad.passes.simplify import Rewriter
@@ -336,36 +343,82 @@ def test_a_pass_that_spoils_the_gradient(monkeypatch: Any) -> None:
 @pytest.mark.parametrize("kind", ["hessian", "hvp", "third", "jvp", "vjp", "jacobian"])
 def test_a_backend_that_spoils_a_derivative(monkeypatch: Any, kind: str) -> None:
     traced = tg.trace(rss if kind in ("hessian", "hvp", "third") else lambda w: np.exp(X @ w), W)
-    sound = traced._router.current.tapes.finished(kind)[1]
+    sound = traced._router.current.programs.finished(kind)[1]
     spoilt = spoiling(lambda tape: True)(sound)
     monkeypatch.setitem(BACKENDS, "numpy", lambda tape, late, threads: Replayed(spoilt, late))
     with pytest.raises(tg.ReplayError, match=f"its {kind} is"):
         traced._router.current.executable(kind)
     monkeypatch.undo()
-    traced._router.current.tapes._programs.clear()
+    traced._router.current.programs._made.clear()
     traced._router.current.executable(kind)
 
 
 def test_other_data_are_served_by_a_program_that_was_held_against_the_first(monkeypatch: Any) -> None:
     traced = tg.trace(lambda w, y: ((y - X @ w) ** 2).sum(), dict(w=W), data=dict(y=Y))
     twin = traced.with_data(y=2.0 * Y)
-    finishing = (*paths.FINISHING, spoiling(lambda tape: True))
-    monkeypatch.setattr(paths, "FINISHING", finishing)
+    finishing = (*running.FINISHING, spoiling(lambda tape: True))
+    monkeypatch.setattr(running, "FINISHING", finishing)
     with pytest.raises(tg.ReplayError, match="its value is"):
         twin(dict(w=W))
 
 
-def test_a_program_is_tried_once() -> None:
+def test_a_program_is_tried_once(monkeypatch: Any) -> None:
+    tried: list[str] = []
+
+    def watched(kind: Derived) -> Derived:
+        return replace(kind, hold=lambda trial, name, run: (tried.append(name), kind.hold(trial, name, run)))
+
+    for name in ("value", "gradient", "hvp"):
+        monkeypatch.setitem(DERIVED, name, watched(DERIVED[name]))
     traced = tg.trace(rss, W)
-    calls: list[Any] = []
-    tapes = traced._router.current.tapes
-    held = tapes.trial.hold_values
-    tapes.trial.hold_values = lambda *args: (calls.append(args), held(*args))  # type: ignore[method-assign]
     for _ in range(3):
         traced(W)
         traced.grad(W)
-    assert len(calls) == 2
-    assert tapes.trial.passed == {"value", "gradient"}
+        traced.hvp(W, W)
+    assert sorted(tried) == ["gradient", "hvp", "value"]
+    assert traced._router.current.tapes.trial.passed == set(tried)
+
+
+def test_tapes_before_the_passes_are_kept_until_their_programs_have_passed() -> None:
+    traced = tg.trace(rss, W)
+    tapes = traced._router.current.tapes
+    assert tapes["hvp"].parameters
+    assert set(tapes.trial.made) == {"hvp"}
+    traced.hvp(W, W)
+    assert not tapes.trial.made
+
+
+@pytest.mark.parametrize("ask", ["tapes", "programs", "executable"])
+def test_an_unknown_kind_is_refused_with_those_that_there_are(ask: str) -> None:
+    path = tg.trace(rss, W)._router.current
+    with pytest.raises(ValueError, match="no derived tape 'hesse': there are value, gradient, hessian, "):
+        path.executable("hesse") if ask == "executable" else getattr(path, ask)["hesse"]
+
+
+def log_determinant(tapes: Tapes) -> tg.Tape:
+    """The log-determinant of the Hessian, as Laplace's method takes it."""
+    new = Continuation(tapes["hessian"])
+    _, value = slogdet(new.value(new.tape.outputs[0]))
+    return new.builder.finish((value.slot,))
+
+
+def test_a_kind_is_one_line_of_the_table(monkeypatch: Any, backend: str) -> None:
+    for line in (
+        Derived("log_determinant", log_determinant),
+        Derived("its_gradient", lambda tapes: reverse(tapes["log_determinant"])),
+        Derived("its_slope", lambda tapes: pushforward(tapes["log_determinant"]), late=in_parameters),
+    ):
+        monkeypatch.setitem(DERIVED, line.name, line)
+    traced = tg.trace(rss, W, backend=backend)
+    hessian = 2.0 * X.T @ X + np.diag([np.exp(W[0]), 0.0])
+    expected = np.linalg.slogdet(hessian)[1], np.exp(W[0]) * np.linalg.inv(hessian)[0, 0]
+    ((value,), path) = traced._router.run("log_determinant", W, copied)
+    assert value == pytest.approx(expected[0], rel=1e-12)
+    ((value, gradient), _) = traced._router.run("its_gradient", W, copied)
+    np.testing.assert_allclose([value, *gradient], [*expected, 0.0], rtol=1e-12, atol=1e-15)
+    (slopes, _) = traced._router.run("its_slope", W, copied, [np.array([1.0, 5.0]), np.array([-2.0, 0.0])])
+    np.testing.assert_allclose(np.ravel(slopes), [expected[1], -2.0 * expected[1]], rtol=1e-12)
+    assert path.tapes.trial.passed >= {"log_determinant", "its_gradient", "its_slope"}
 
 
 def test_long_results_of_plain_calls_are_not_kept() -> None:
