@@ -9,10 +9,9 @@ import numpy as np
 
 from tapegrad.backends.replay import evaluate
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.function.inspection import Explanation, explain, explain_hessian, first_nan
+from tapegrad.function.explanation import Explanation, explain, explain_hessian, first_nan
 from tapegrad.function.paths import Path
-
-Vector = np.ndarray[Any, Any]
+from tapegrad.nest import Vector
 
 _FEW = 100  # elements, which Python adds up in less time than NumPy needs to begin
 _NOWHERE = "it arises in no entry as recorded, but in the order that the passes put them in"

@@ -11,9 +11,9 @@ from typing import Any
 
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
-from tapegrad.function import inspection
 from tapegrad.function.derived import Tapes
 from tapegrad.function.paths import Path, PathTree, outcome_key
+from tapegrad.function.record import data_value
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.trials import Trial
 from tapegrad.function.witness import witnessed
@@ -72,7 +72,7 @@ class Router:
         twin._tree = PathTree()
         twin._lock = threading.RLock()
         tape = self.current.tape
-        values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
+        values = {slot: data_value(tape, slot, twin.data) for slot in tape.data}
         twin.current = Path(self.current.programs, values, self.current.thin)
         twin._tree.insert(twin.current)
         return twin

@@ -11,9 +11,11 @@ from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.backends.numpy.printer import print_plan
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
-from tapegrad.function import counting, inspection, jacobians
+from tapegrad.function import counting, jacobians
 from tapegrad.function.calling import Calling
+from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
+from tapegrad.function.inspection import Values
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
@@ -235,7 +237,7 @@ class TracedFunction(FlatFunction):
         warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
         return matrix
 
-    def values(self, theta: Any) -> inspection.Values:
+    def values(self, theta: Any) -> Values:
         """Every slot's value and adjoint at `theta`, entry by entry: for reading, not for speed.
 
         The adjoint of a slot is the derivative of the result with respect to it; None where the result does
@@ -245,9 +247,9 @@ class TracedFunction(FlatFunction):
         path = self._router.path_at(vector)
         values = evaluate(path.tape, vector, path.data)
         found = adjoints(path.tape, values) if self.outputs.is_scalar else {}
-        return inspection.Values(path.tape, values, found)
+        return Values(path.tape, values, found)
 
-    def explain(self, theta: Any) -> inspection.Explanation:
+    def explain(self, theta: Any) -> Explanation:
         """Where the first NaN or infinity arises at `theta`: print it.
 
         It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
