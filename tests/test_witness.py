@@ -15,15 +15,10 @@ from scipy import special
 
 import tapegrad as tg
 from tapegrad.backends.programs import BACKENDS, Replayed
-from tapegrad.derive.continuation import Continuation
-from tapegrad.derive.pullback import reverse
-from tapegrad.derive.pushforward import pushforward
 from tapegrad.function import running
 from tapegrad.function import trace as entry
 from tapegrad.function.agreement import differing, sizes_of
-from tapegrad.function.derived import DERIVED, Derived, Tapes, in_parameters
-from tapegrad.function.trials import copied
-from tapegrad.ops.decompositions import slogdet
+from tapegrad.function.derived import DERIVED, Derived
 from tapegrad.ops.elementwise import mul
 from tapegrad.passes import PASSES
 from tapegrad.passes.simplify import Rewriter
@@ -386,39 +381,6 @@ def test_tapes_before_the_passes_are_kept_until_their_programs_have_passed() -> 
     assert set(tapes.trial.made) == {"hvp"}
     traced.hvp(W, W)
     assert not tapes.trial.made
-
-
-@pytest.mark.parametrize("ask", ["tapes", "programs", "executable"])
-def test_an_unknown_kind_is_refused_with_those_that_there_are(ask: str) -> None:
-    path = tg.trace(rss, W)._router.current
-    with pytest.raises(ValueError, match="no derived tape 'hesse': there are value, gradient, hessian, "):
-        path.executable("hesse") if ask == "executable" else getattr(path, ask)["hesse"]
-
-
-def log_determinant(tapes: Tapes) -> tg.Tape:
-    """The log-determinant of the Hessian, as Laplace's method takes it."""
-    new = Continuation(tapes["hessian"])
-    _, value = slogdet(new.value(new.tape.outputs[0]))
-    return new.builder.finish((value.slot,))
-
-
-def test_a_kind_is_one_line_of_the_table(monkeypatch: Any, backend: str) -> None:
-    for line in (
-        Derived("log_determinant", log_determinant),
-        Derived("its_gradient", lambda tapes: reverse(tapes["log_determinant"])),
-        Derived("its_slope", lambda tapes: pushforward(tapes["log_determinant"]), late=in_parameters),
-    ):
-        monkeypatch.setitem(DERIVED, line.name, line)
-    traced = tg.trace(rss, W, backend=backend)
-    hessian = 2.0 * X.T @ X + np.diag([np.exp(W[0]), 0.0])
-    expected = np.linalg.slogdet(hessian)[1], np.exp(W[0]) * np.linalg.inv(hessian)[0, 0]
-    ((value,), path) = traced._router.run("log_determinant", W, copied)
-    assert value == pytest.approx(expected[0], rel=1e-12)
-    ((value, gradient), _) = traced._router.run("its_gradient", W, copied)
-    np.testing.assert_allclose([value, *gradient], [*expected, 0.0], rtol=1e-12, atol=1e-15)
-    (slopes, _) = traced._router.run("its_slope", W, copied, [np.array([1.0, 5.0]), np.array([-2.0, 0.0])])
-    np.testing.assert_allclose(np.ravel(slopes), [expected[1], -2.0 * expected[1]], rtol=1e-12)
-    assert path.tapes.trial.passed >= {"log_determinant", "its_gradient", "its_slope"}
 
 
 def test_long_results_of_plain_calls_are_not_kept() -> None:

@@ -33,7 +33,7 @@ class TracedFunction(FlatFunction):
     One traced function may be called from many threads at once.
 
     It has the signature of what was traced: with parameters `mu` and `ls` in a dict it is called as
-    ``tape(dict(mu=5.0, ls=0.0))``, ``tape([5.0, 0.0])``, ``tape(5.0, 0.0)`` or ``tape(mu=5.0, ls=0.0)``.
+    ``f(dict(mu=5.0, ls=0.0))``, ``f([5.0, 0.0])``, ``f(5.0, 0.0)`` or ``f(mu=5.0, ls=0.0)``.
 
     Attributes
     ----------
