@@ -1,4 +1,4 @@
-"""The table of derived tapes: what each line says of its tape, and that a new one takes no more than a line."""
+"""The table of derived tapes: what each line says of its tape, and that a line is all that a kind takes."""
 
 from __future__ import annotations
 
