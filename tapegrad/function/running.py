@@ -70,15 +70,15 @@ class Programs:
         return Executable(self[kind], bound, bool(rest.guards))
 
     def _early(self, kind: str) -> int:
-        """How many leaves come early."""
+        """How many of its inputs come early."""
         _, tape = self.finished(kind)
         return len(tape.parameters) - len(derived(kind).late(self.tapes))
 
     def _run(self, kind: str, executable: Executable, inputs: Vector) -> Sequence[Any]:
         """The outputs of a program on trial; the last of `inputs` are a direction, if it takes any."""
         _, tape = self.finished(kind)
-        leaves = self._early(kind)
-        early = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters[:leaves])
-        late = [inputs[early:]] if len(tape.parameters) > leaves else None
+        count = self._early(kind)
+        early = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters[:count])
+        late = [inputs[early:]] if len(tape.parameters) > count else None
         found: list[Any] = executable.run(inputs[:early], copied, late, check=False)
         return found if late is None else list(found[0])
