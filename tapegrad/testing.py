@@ -17,6 +17,7 @@ from tapegrad.derive import rules
 from tapegrad.derive.pushforward import pushforward
 from tapegrad.differences import kinked, slope, value_or_nan
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.derived import GRADIENT
 from tapegrad.function.inspection import number_text, operands_of, step_text
 from tapegrad.function.record import plain_call
 from tapegrad.function.trace import trace
@@ -146,10 +147,10 @@ class _Function:
         direction = np.random.default_rng(2).uniform(-1.0, 1.0, x.size)
         yield path.tape, evaluate(path.tape, x, path.data)
         if order > 1:
-            tape = path.tapes["gradient"]
+            tape = path.tapes[GRADIENT]
             yield tape, evaluate(tape, x, path.data)
         if order > 2:
-            tape = pushforward(path.tapes["gradient"])
+            tape = pushforward(path.tapes[GRADIENT])
             yield tape, evaluate(tape, np.concatenate([x, direction]), path.data)
 
 

@@ -8,6 +8,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.numpy.lowering import lowered
+from tapegrad.function.derived import GRADIENT, HVP
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import Plan, RowLoop, Whole
 from tapegrad.tape.tape import size_of
@@ -79,8 +80,8 @@ def walk(found: Plan) -> None:
 def test_nothing_is_overwritten_before_its_last_use(name, block):
     f, params = CASES[name]
     tapes = tg.trace(f, params)._router.current.tapes
-    walk(plan(lowered(tapes["gradient"], block), block=block))
-    walk(plan(lowered(tapes["hvp"], block), tapes["hvp"].parameters[len(tapes.recorded.parameters) :], block))
+    walk(plan(lowered(tapes[GRADIENT], block), block=block))
+    walk(plan(lowered(tapes[HVP], block), tapes[HVP].parameters[len(tapes.recorded.parameters) :], block))
 
 
 def test_dead_values_make_room():

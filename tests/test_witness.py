@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +17,8 @@ from tapegrad.backends.programs import BACKENDS, Replayed
 from tapegrad.function import running
 from tapegrad.function import trace as entry
 from tapegrad.function.agreement import differing, sizes_of
-from tapegrad.function.derived import DERIVED, Derived
+from tapegrad.function.derived import DERIVED, GRADIENT, HVP, VALUE
+from tapegrad.function.trials import Trial
 from tapegrad.ops.elementwise import mul
 from tapegrad.passes import PASSES
 from tapegrad.passes.simplify import Rewriter
@@ -338,14 +338,14 @@ def test_a_pass_that_spoils_the_gradient(monkeypatch: Any) -> None:
 @pytest.mark.parametrize("kind", ["hessian", "hvp", "third", "jvp", "vjp", "jacobian"])
 def test_a_backend_that_spoils_a_derivative(monkeypatch: Any, kind: str) -> None:
     traced = tg.trace(rss if kind in ("hessian", "hvp", "third") else lambda w: np.exp(X @ w), W)
-    sound = traced._router.current.programs.finished(kind)[1]
+    sound = traced._router.current.programs.finished(DERIVED[kind])[1]
     spoilt = spoiling(lambda tape: True)(sound)
     monkeypatch.setitem(BACKENDS, "numpy", lambda tape, late, threads: Replayed(spoilt, late))
     with pytest.raises(tg.ReplayError, match=f"its {kind} is"):
-        traced._router.current.executable(kind)
+        traced._router.current.executable(DERIVED[kind])
     monkeypatch.undo()
     traced._router.current.programs._made.clear()
-    traced._router.current.executable(kind)
+    traced._router.current.executable(DERIVED[kind])
 
 
 def test_other_data_are_served_by_a_program_that_was_held_against_the_first(monkeypatch: Any) -> None:
@@ -359,26 +359,22 @@ def test_other_data_are_served_by_a_program_that_was_held_against_the_first(monk
 
 def test_a_program_is_tried_once(monkeypatch: Any) -> None:
     tried: list[str] = []
-
-    def watched(kind: Derived) -> Derived:
-        return replace(kind, hold=lambda trial, name, run: (tried.append(name), kind.hold(trial, name, run)))
-
-    for name in ("value", "gradient", "hvp"):
-        monkeypatch.setitem(DERIVED, name, watched(DERIVED[name]))
+    close = Trial.close
+    monkeypatch.setattr(Trial, "close", lambda trial, kind: (tried.append(kind.name), close(trial, kind)))
     traced = tg.trace(rss, W)
     for _ in range(3):
         traced(W)
         traced.grad(W)
         traced.hvp(W, W)
     assert sorted(tried) == ["gradient", "hvp", "value"]
-    assert traced._router.current.tapes.trial.passed == set(tried)
+    assert traced._router.current.tapes.trial.passed == {VALUE, GRADIENT, HVP}
 
 
 def test_tapes_before_the_passes_are_kept_until_their_programs_have_passed() -> None:
     traced = tg.trace(rss, W)
     tapes = traced._router.current.tapes
-    assert tapes["hvp"].parameters
-    assert set(tapes.trial.made) == {"hvp"}
+    assert tapes[HVP].parameters
+    assert set(tapes.trial.made) == {HVP}
     traced.hvp(W, W)
     assert not tapes.trial.made
 

@@ -1,7 +1,7 @@
-"""The tapes of one path: the value, and what is derived from it, each made when first asked for by its name.
+"""The tapes of one path: the value, and what is derived from it, each made when first asked for.
 
-`DERIVED`, at the end, is the table of all kinds. A line in it says what the library knows of one: its name,
-how the tape is made, which inputs arrive after the point, and what its program is held against.
+The table of all kinds stands at the end. A line in it says what the library knows of one: its name, how the
+tape is made, which inputs arrive after the point, and what its program is held against.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_WRITTEN_OUT = 2_000
 
 
 class Tapes:
-    """The tape of one path as recorded, and those derived from it: ``tapes["gradient"]``, as in `DERIVED`.
+    """The tape of one path as recorded, and those derived from it, by their kinds: ``tapes[GRADIENT]``.
 
     None of it depends on the values of the data: all data share these tapes.
 
@@ -40,15 +40,14 @@ class Tapes:
         self.recorded = recorded
         self.trial = trial
         self._passes = passes
-        self._known: dict[str, Tape] = {}
+        self._known: dict[Derived, Tape] = {}
 
-    def __getitem__(self, kind: str) -> Tape:
+    def __getitem__(self, kind: Derived) -> Tape:
         """The tape of one kind, after the passes."""
         known = self._known.get(kind)
         if known is None:
-            line = derived(kind)
-            made = line.make(self)
-            if line.hold is Trial.hold_made:
+            made = kind.make(self)
+            if kind.hold is Trial.hold_made:
                 self.trial.keep(kind, made)
             known = self._known[kind] = tidy(made, self._passes)
         return known
@@ -58,14 +57,14 @@ class Tapes:
     @cached_property
     def gradient_alone(self) -> Tape:
         """The gradient without the value: what second derivatives are made of."""
-        gradient = self["gradient"]
+        gradient = self[GRADIENT]
         return dce(replace(gradient, outputs=gradient.outputs[1:]))
 
     @cached_property
     def waist(self) -> int | None:
         """The size of the narrowest slot that everything passes through, if there is one."""
-        slot = waist(self["value"])
-        return None if slot is None else size_of(self["value"].avals[slot].shape)
+        slot = waist(self[VALUE])
+        return None if slot is None else size_of(self[VALUE].avals[slot].shape)
 
     @cached_property
     def has_cheap_hessian(self) -> bool:
@@ -83,7 +82,7 @@ class Tapes:
     @cached_property
     def jacobian_colourings(self) -> tuple[Colouring, Colouring]:
         """The pattern of the Jacobian and the products that find it: by columns, and by rows."""
-        pattern = jacobian_pattern(self["value"])
+        pattern = jacobian_pattern(self[VALUE])
         return colour_columns(pattern), colour_columns(pattern.T)
 
 
@@ -97,17 +96,17 @@ def nothing(tapes: Tapes) -> Sequence[int]:
 
 def in_parameters(tapes: Tapes) -> Sequence[int]:
     """A direction in the parameters."""
-    return tapes["value"].parameters
+    return tapes[VALUE].parameters
 
 
 def in_outputs(tapes: Tapes) -> Sequence[int]:
     """A cotangent of the outputs."""
-    return tapes["value"].outputs
+    return tapes[VALUE].outputs
 
 
 def in_waist(tapes: Tapes) -> Sequence[int]:
     """A direction in the waist, or a cotangent of it."""
-    slot = waist(tapes["value"])
+    slot = waist(tapes[VALUE])
     assert slot is not None, "who asks knows that there is one"
     return (slot,)
 
@@ -122,7 +121,7 @@ def _value(tapes: Tapes) -> Tape:
 
 def _gradient(tapes: Tapes) -> Tape:
     """Value and gradient."""
-    return reverse(tapes["value"])
+    return reverse(tapes[VALUE])
 
 
 def _hessian(tapes: Tapes) -> Tape:
@@ -132,17 +131,17 @@ def _hessian(tapes: Tapes) -> Tape:
 
 def _jacobian(tapes: Tapes) -> Tape:
     """The Jacobian as a matrix of parameters by outputs: every row written out."""
-    return jacobian_by_columns(tapes["value"])
+    return jacobian_by_columns(tapes[VALUE])
 
 
 def _jvp(tapes: Tapes) -> Tape:
     """The Jacobian times a direction in the parameters."""
-    return pushforward(tapes["value"])
+    return pushforward(tapes[VALUE])
 
 
 def _vjp(tapes: Tapes) -> Tape:
     """A cotangent of the outputs times the Jacobian."""
-    return pullback(tapes["value"])
+    return pullback(tapes[VALUE])
 
 
 def _hvp(tapes: Tapes) -> Tape:
@@ -152,26 +151,29 @@ def _hvp(tapes: Tapes) -> Tape:
 
 def _third(tapes: Tapes) -> Tape:
     """The third derivative times two directions; the first belongs to the point."""
-    hvp = tapes["hvp"]
-    return pushforward(hvp, hvp.parameters[: len(tapes["value"].parameters)])
+    hvp = tapes[HVP]
+    return pushforward(hvp, hvp.parameters[: len(tapes[VALUE].parameters)])
 
 
 def _from_waist(tapes: Tapes) -> Tape:
     """The Jacobian of the outputs in the waist, times a direction in it."""
-    return pushforward(tapes["value"], in_waist(tapes))
+    return pushforward(tapes[VALUE], in_waist(tapes))
 
 
 def _to_waist(tapes: Tapes) -> Tape:
     """A cotangent of the waist times its Jacobian in the parameters."""
-    return pullback(tapes["value"], in_waist(tapes))
+    return pullback(tapes[VALUE], in_waist(tapes))
 
 
 # The table --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Derived:
     """A kind of tape that is made of a recorded one.
+
+    Those that every function has are entered in `DERIVED`. One for a single use, such as a Hessian in some of
+    the parameters, need not be: tapes, programs and paths ask for nothing but the kind itself.
 
     Attributes
     ----------
@@ -189,35 +191,39 @@ class Derived:
     name: str
     make: Callable[[Tapes], Tape]
     late: Callable[[Tapes], Sequence[int]] = nothing
-    hold: Callable[[Trial, str, Run], None] = Trial.hold_made
+    hold: Callable[[Trial, Derived, Run], None] = Trial.hold_made
 
 
-DERIVED: dict[str, Derived] = {
-    line.name: line
-    for line in (
-        Derived("value", _value, hold=Trial.hold_values),
-        Derived("gradient", _gradient, hold=Trial.hold_gradient),
-        Derived("hessian", _hessian),
-        Derived("jacobian", _jacobian),
-        Derived("jvp", _jvp, late=in_parameters),
-        Derived("vjp", _vjp, late=in_outputs),
-        Derived("hvp", _hvp, late=in_parameters),
-        Derived("third", _third, late=in_parameters),
-        Derived("from_waist", _from_waist, late=in_waist),
-        Derived("to_waist", _to_waist, late=in_waist),
-    )
-}
+DERIVED: dict[str, Derived] = {}
 
 
-def derived(kind: str) -> Derived:
-    """What the table says of a kind of derived tape.
+def _enter(kind: Derived) -> Derived:
+    assert kind.name not in DERIVED, f"{kind.name} is the name of two derived tapes"
+    DERIVED[kind.name] = kind
+    return kind
+
+
+VALUE = _enter(Derived("value", _value, hold=Trial.hold_values))
+GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
+HESSIAN = _enter(Derived("hessian", _hessian))
+JACOBIAN = _enter(Derived("jacobian", _jacobian))
+JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
+VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
+HVP = _enter(Derived("hvp", _hvp, late=in_parameters))
+THIRD = _enter(Derived("third", _third, late=in_parameters))
+FROM_WAIST = _enter(Derived("from_waist", _from_waist, late=in_waist))
+TO_WAIST = _enter(Derived("to_waist", _to_waist, late=in_waist))
+
+
+def derived(name: str) -> Derived:
+    """A kind of derived tape by its name.
 
     Raises
     ------
     ValueError
         If there is no such name; the message lists those that there are.
     """
-    found = DERIVED.get(kind)
+    found = DERIVED.get(name)
     if found is None:
-        raise ValueError(f"no derived tape {kind!r}: there are {', '.join(DERIVED)}")
+        raise ValueError(f"no derived tape {name!r}: there are {', '.join(DERIVED)}")
     return found

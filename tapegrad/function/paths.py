@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.programs import Executable
-from tapegrad.function.derived import Tapes
+from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.running import Programs
 from tapegrad.tape.tape import Guard, Tape
 
@@ -40,14 +40,14 @@ class Path:
         self.data = data
         self.thin = thin
         self.outcomes = tuple(outcome_key(guard.outcome) for guard in self.tape.guards)
-        self._executables: dict[str, Executable] = {}
+        self._executables: dict[Derived, Executable] = {}
 
     @property
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
 
-    def executable(self, kind: str) -> Executable:
+    def executable(self, kind: Derived) -> Executable:
         """What runs the tape of one kind on the data."""
         known = self._executables.get(kind)
         if known is None:

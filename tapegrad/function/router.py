@@ -11,7 +11,7 @@ from typing import Any
 
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
-from tapegrad.function.derived import Tapes
+from tapegrad.function.derived import VALUE, Derived, Tapes
 from tapegrad.function.paths import Path, PathTree, outcome_key
 from tapegrad.function.record import data_value
 from tapegrad.function.running import Programs, Running
@@ -79,11 +79,11 @@ class Router:
 
     def path_at(self, vector: Vector) -> Path:
         """The path that `vector` takes."""
-        return self.run("value", vector, lambda outputs: None)[1]
+        return self.run(VALUE, vector, lambda outputs: None)[1]
 
     def run(
         self,
-        kind: str,
+        kind: Derived,
         inputs: Vector,
         read: Callable[[Sequence[Any]], Any],
         directions: Iterable[Vector] | None = None,
@@ -104,7 +104,7 @@ class Router:
             result = executable.run(inputs, read, directions, check=not is_new)
             if not isinstance(result, Broken):
                 self.current = path
-                if path.thin is not None and kind != "value":
+                if path.thin is not None and kind is not VALUE:
                     _warn_of(path)
                 return result, path
             outcomes = (*path.outcomes[: result.place], outcome_key(result.value))

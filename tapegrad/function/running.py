@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.backends.programs import BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
-from tapegrad.function.derived import Tapes, derived
+from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import FINISHING, Pass, once, tidy
@@ -35,16 +35,16 @@ class Programs:
     def __init__(self, tapes: Tapes, running: Running) -> None:
         self.tapes = tapes
         self._running = running
-        self._finished: dict[str, tuple[Tape, Tape]] = {}
-        self._made: dict[str, Program] = {}
+        self._finished: dict[Derived, tuple[Tape, Tape]] = {}
+        self._made: dict[Derived, Program] = {}
 
-    def finished(self, kind: str) -> tuple[Tape, Tape]:
+    def finished(self, kind: Derived) -> tuple[Tape, Tape]:
         """A tape as it is run: what depends on data alone, and the rest."""
         if kind not in self._finished:
             self._finished[kind] = once(tidy(self.tapes[kind], FINISHING))
         return self._finished[kind]
 
-    def __getitem__(self, kind: str) -> Program:
+    def __getitem__(self, kind: Derived) -> Program:
         """The program of a tape; its last direction comes late."""
         if kind not in self._made:
             _, tape = self.finished(kind)
@@ -52,29 +52,29 @@ class Programs:
             self._made[kind] = make(tape, tape.parameters[self._early(kind) :], self._running.threads)
         return self._made[kind]
 
-    def executable(self, kind: str, data: Mapping[int, Any]) -> Executable:
+    def executable(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
         """The program of a tape on some data; the first is tried first."""
         found = self._bound(kind, data)
         trial = self.tapes.trial
         if kind not in trial.passed:
             tried = found if data is trial.data else self._bound(kind, trial.data)
-            derived(kind).hold(trial, kind, lambda inputs: self._run(kind, tried, inputs))
+            kind.hold(trial, kind, lambda inputs: self._run(kind, tried, inputs))
             trial.close(kind)
         return found
 
-    def _bound(self, kind: str, data: Mapping[int, Any]) -> Executable:
+    def _bound(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
         early, rest = self.finished(kind)
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
         bound = {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
         return Executable(self[kind], bound, bool(rest.guards))
 
-    def _early(self, kind: str) -> int:
+    def _early(self, kind: Derived) -> int:
         """How many of its inputs come early."""
         _, tape = self.finished(kind)
-        return len(tape.parameters) - len(derived(kind).late(self.tapes))
+        return len(tape.parameters) - len(kind.late(self.tapes))
 
-    def _run(self, kind: str, executable: Executable, inputs: Vector) -> Sequence[Any]:
+    def _run(self, kind: Derived, executable: Executable, inputs: Vector) -> Sequence[Any]:
         """The outputs of a program on trial; the last of `inputs` are a direction, if it takes any."""
         _, tape = self.finished(kind)
         count = self._early(kind)

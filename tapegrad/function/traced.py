@@ -13,6 +13,7 @@ from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
 from tapegrad.function import counting, jacobians
 from tapegrad.function.calling import Calling
+from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THIRD, VALUE, VJP, Derived
 from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.inspection import Values
@@ -51,7 +52,7 @@ class TracedFunction(FlatFunction):
     def plan(self) -> Plan:
         """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
         programs = self._router.current.programs
-        _, tape = programs.finished("gradient" if self.outputs.is_scalar else "value")
+        _, tape = programs.finished(GRADIENT if self.outputs.is_scalar else VALUE)
         return plan(lowered(tape, BLOCK))
 
     def source(self) -> str:
@@ -95,8 +96,8 @@ class TracedFunction(FlatFunction):
         theta = args[0] if len(args) == 1 and not named else self._calling.theta(args, named)
         vector = self._vector(theta)
         if vector is None:
-            return self.outputs.build(self._inline("value", theta))
-        values = self._replay("value", vector, copies)
+            return self.outputs.build(self._inline(VALUE, theta))
+        values = self._replay(VALUE, vector, copies)
         if any(map(has_nan, values)):
             warn_nan("the value", self._router.current, vector, 2)
         return self.outputs.build(values)
@@ -129,9 +130,9 @@ class TracedFunction(FlatFunction):
         self.require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
-            value, *gradients = self._inline("gradient", theta)
+            value, *gradients = self._inline(GRADIENT, theta)
             return value, self.structure.build(gradients)
-        (value, *gradients), _ = self._router.run("gradient", vector, copies)
+        (value, *gradients), _ = self._router.run(GRADIENT, vector, copies)
         if value != value or any(map(has_nan, gradients)):
             warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
         return value, self.structure.build(gradients)
@@ -149,10 +150,10 @@ class TracedFunction(FlatFunction):
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.outputs.build(self._inline("jvp", theta, further))
-        (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
+            return self.outputs.build(self._inline(JVP, theta, further))
+        (flat,) = self._replay(JVP, vector, self.outputs.join, [direction])
         if has_nan(flat):
-            warn_nan("the derivative", self._router.current, vector, 2, "jvp", direction)
+            warn_nan("the derivative", self._router.current, vector, 2, JVP, direction)
         return self.outputs.unravel(flat)
 
     def vjp(self, theta: Any, w: Any) -> Any:
@@ -166,11 +167,11 @@ class TracedFunction(FlatFunction):
         vector = self._vector(theta)
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
-            return self.structure.build(self._inline("vjp", theta, further))
+            return self.structure.build(self._inline(VJP, theta, further))
         cotangent = self.outputs.ravel(w)
-        (flat,) = self._replay("vjp", vector, self.structure.join, [cotangent])
+        (flat,) = self._replay(VJP, vector, self.structure.join, [cotangent])
         if has_nan(flat):
-            warn_nan("the derivative", self._router.current, vector, 2, "vjp", cotangent)
+            warn_nan("the derivative", self._router.current, vector, 2, VJP, cotangent)
         return self.unravel(flat)
 
     def jacobian(self, theta: Any, *, sparse: bool = False) -> Any:
@@ -191,11 +192,11 @@ class TracedFunction(FlatFunction):
         """
         vector = self._vector(theta)
         if vector is None:
-            (columns,) = self._inline("jacobian", theta)
+            (columns,) = self._inline(JACOBIAN, theta)
             return jacobians.split(transpose_(columns), self.outputs, self.structure)
         find = self._sparse_jacobian if sparse else self.jacobian_flat
         matrix = find(vector)
-        warn_nan_matrix("the Jacobian", self._router.current, vector, matrix, "jvp")
+        warn_nan_matrix("the Jacobian", self._router.current, vector, matrix, JVP)
         return matrix if sparse else jacobians.split(matrix, self.outputs, self.structure)
 
     def hvp(self, theta: Any, v: Any) -> Any:
@@ -204,10 +205,10 @@ class TracedFunction(FlatFunction):
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.structure.build(self._inline("hvp", theta, further))
+            return self.structure.build(self._inline(HVP, theta, further))
         product = self.hvp_flat(vector, direction)
         if has_nan(product):
-            warn_nan("the Hessian times a vector", self._router.current, vector, 2, "hvp", direction)
+            warn_nan("the Hessian times a vector", self._router.current, vector, 2, HVP, direction)
         return self.unravel(product)
 
     def hessian(self, *args: Any, sparse: bool = False, **named: Any) -> Any:
@@ -223,18 +224,18 @@ class TracedFunction(FlatFunction):
         self.require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
-            return self._inline("hessian", theta)[0]
+            return self._inline(HESSIAN, theta)[0]
         find = self._sparse_hessian if sparse else self.hessian_flat
         matrix = find(vector)
-        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp", 3)
+        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, HVP, 3)
         return matrix
 
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
         self.require_scalar("the third derivative")
         inputs = np.concatenate([self.ravel(theta), self.ravel(v)])
-        matrix = self._by_columns("third", inputs)
-        warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
+        matrix = self._by_columns(THIRD, inputs)
+        warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, THIRD)
         return matrix
 
     def values(self, theta: Any) -> Values:
@@ -279,7 +280,7 @@ class TracedFunction(FlatFunction):
         twin = self.with_data(**plain) if data else self
         if not has_traced(data):
             return twin(theta)
-        return self.outputs.build(twin._inline("value", theta, data=data))
+        return self.outputs.build(twin._inline(VALUE, theta, data=data))
 
     def with_data(self, **data: Any) -> TracedFunction:
         """The same function on other data, without a new trace as long as its guards hold.
@@ -314,7 +315,7 @@ class TracedFunction(FlatFunction):
 
     def _inline(
         self,
-        kind: str,
+        kind: Derived,
         theta: Any,
         further: Sequence[Any] = (),
         data: Mapping[str, Any] | None = None,

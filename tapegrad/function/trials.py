@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,6 +35,14 @@ MOST_SWEPT = 100_000
 Run = Callable[[Vector], Sequence[Any]]
 
 
+class Kind(Protocol):
+    """What kind of tape it is that a program was made of."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+
 @dataclass
 class Trial:
     """What the programs of a path are held against.
@@ -46,24 +54,24 @@ class Trial:
         The data of the plain calls.
     looks : tuple of Look
         The plain calls: at the parameters of the trace, and near them.
-    made : dict of str to Tape
+    made : dict of Kind to Tape
         Derived tapes before the passes, by their kinds, until their programs have been held against them.
-    passed : set of str
+    passed : set of Kind
         The kinds of the tapes whose programs have passed.
     """
 
     recorded: Tape
     data: Mapping[int, Any]
     looks: tuple[Look, ...]
-    made: dict[str, Tape] = field(default_factory=dict)
-    passed: set[str] = field(default_factory=set)
+    made: dict[Kind, Tape] = field(default_factory=dict)
+    passed: set[Kind] = field(default_factory=set)
 
-    def keep(self, kind: str, made: Tape) -> None:
+    def keep(self, kind: Kind, made: Tape) -> None:
         """Keep a derived tape as it is before the passes, if its program is to be held against it."""
         if kind not in self.passed and self._sweeps(made):
             self.made[kind] = made
 
-    def close(self, kind: str) -> None:
+    def close(self, kind: Kind) -> None:
         """End the trial of a program: it has passed."""
         self.passed.add(kind)
         self.made.pop(kind, None)
@@ -74,7 +82,7 @@ class Trial:
 
     # How a program is tried: each takes the kind of its tape, and what runs it ------------------------------
 
-    def hold_values(self, kind: str, run: Run) -> None:
+    def hold_values(self, kind: Kind, run: Run) -> None:
         """Hold a program whose first outputs are those of the tape as recorded against the plain calls."""
         tape = self.recorded
         for look in self.looks if _is_short(tape) else self.looks[-1:]:
@@ -86,7 +94,7 @@ class Trial:
         if any(tape.avals[slot].shape for slot in tape.outputs):  # no other program has these outputs
             self.looks = tuple(look._replace(values=[]) for look in self.looks)
 
-    def hold_gradient(self, kind: str, run: Run) -> None:
+    def hold_gradient(self, kind: Kind, run: Run) -> None:
         """Hold a program of value and gradient against plain calls, and a sweep over the tape as recorded."""
         self.hold_values(kind, run)
         tape = self.recorded
@@ -102,7 +110,7 @@ class Trial:
 
         self._compare(tape, "its gradient", found, expected, sizes)
 
-    def hold_made(self, kind: str, run: Run) -> None:
+    def hold_made(self, kind: Kind, run: Run) -> None:
         """Hold a program against its tape before the passes."""
         tape = self.made.get(kind)
         if tape is None:
@@ -114,7 +122,7 @@ class Trial:
         data = list(self.data.values())
         values = evaluate(tape, inputs, dict(zip(tape.data, data, strict=True)), tape.outputs)
         expected = [values[slot] for slot in tape.outputs]
-        self._compare(tape, f"its {kind}", run(inputs), expected, lambda: sizes_of(tape, inputs, data))
+        self._compare(tape, f"its {kind.name}", run(inputs), expected, lambda: sizes_of(tape, inputs, data))
 
     def _compare(
         self,
