@@ -20,7 +20,7 @@ from tapegrad.derive.pullback import sweep
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Attrs, Aval, Op, broadcast
 from tapegrad.recording.recorder import tidy_value
-from tapegrad.tape.entries import Entry, Row
+from tapegrad.tape.entries import Entry, Row, entry_of
 from tapegrad.tape.slots import Marks, active_slots, ends_of, marked
 from tapegrad.tape.tape import SCALAR, Guard, Tape, size_of
 
@@ -209,7 +209,7 @@ class Workspace:
 
     def _bind(self, entries: Iterable[Row]) -> list[Stretch]:
         stretches = [Stretch()]
-        for entry in map(Entry._make, entries):
+        for entry in map(entry_of, entries):
             is_scalar = self._is_scalar[entry.output]
             if stretches[-1].array if is_scalar else stretches[-1].output:
                 stretches.append(Stretch())

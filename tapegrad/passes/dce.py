@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tapegrad.tape.entries import Entry
-from tapegrad.tape.rewrite import DROPPED, Copy, rewrite
+from tapegrad.tape.rewrite import selected
 from tapegrad.tape.slots import ends_of, needed_for
 from tapegrad.tape.tape import Tape
 
@@ -14,8 +13,4 @@ def dce(tape: Tape) -> Tape:
     leaves = (*tape.parameters, *tape.data)
     if sum(needed) + sum(not needed[slot] for slot in leaves) == len(tape.avals):
         return tape
-
-    def rule(copy: Copy, entry: Entry) -> int:
-        return copy.keep(entry) if needed[entry.output] else DROPPED
-
-    return rewrite(tape, rule, needed)
+    return selected(tape, needed)

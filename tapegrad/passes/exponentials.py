@@ -102,6 +102,6 @@ class _Exponentials(Writer):
 
 def exponentials(tape: Tape) -> Tape:
     """Write logarithms of sums of two, and shares in them, with the exponential that they have in common."""
-    if not any(entry.op.name in _Exponentials.rules and entry.op.name != "mul" for entry in tape.entries):
+    if tape.entries.op_names().isdisjoint(_Exponentials.rules.keys() - {"mul"}):
         return tape
     return _Exponentials(tape).written()

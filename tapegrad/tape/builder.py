@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tapegrad.ops.registry import Attrs, Aval, Op
-from tapegrad.tape.entries import Columns, Entries, Entry
+from tapegrad.tape.entries import Columns, Entries, Entry, entry_of
 from tapegrad.tape.line import Source
 from tapegrad.tape.tape import Constant, Guard, Tape, aval_of
 
@@ -42,7 +44,7 @@ class Builder:
         """A builder that goes on where `tape` ends, with the same slots."""
         writers = array("i", (LEAF,)) * len(tape.avals)
         columns = tape.entries.columns()
-        for place, slot in enumerate(columns.outputs):
+        for place, slot in enumerate(tape.entries.outputs()):
             writers[slot] = place
         return cls(
             tape.name,
@@ -80,13 +82,12 @@ class Builder:
     def emit(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, source: Source | None, aval: Aval) -> int:
         """A new entry; its output's slot."""
         slot = len(self.avals)
-        self.avals.append(aval)
         columns = self.columns
+        self.avals.append(aval)
         self.writers.append(len(columns.ops))
         columns.ops.append(op)
         columns.inputs += inputs
         columns.ends.append(len(columns.inputs))
-        columns.outputs.append(slot)
         columns.attrs.append(attrs)
         columns.sources.append(source)
         return slot
@@ -99,7 +100,7 @@ class Builder:
     def entry_of(self, slot: int) -> Entry | None:
         """The entry that wrote a slot, None for a leaf."""
         place = self.writers[slot]
-        return None if place == LEAF else self.columns[place]
+        return None if place == LEAF else entry_of(self.columns.row(place, slot))
 
     def finish(self, outputs: Iterable[int]) -> Tape:
         """The tape."""
@@ -109,8 +110,13 @@ class Builder:
             tuple(self.parameters),
             tuple(self.data),
             tuple(self.constants),
-            Entries.of(self.columns),
+            Entries.of(self.columns, self._written()),
             tuple(outputs),
             tuple(self.guards),
             tuple(self.labels.items()),
         )
+
+    def _written(self) -> list[int]:
+        """The slots that the entries write, in their order: a builder writes slot after slot."""
+        written: list[int] = np.flatnonzero(np.asarray(self.writers) != LEAF).tolist()
+        return written

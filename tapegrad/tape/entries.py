@@ -7,9 +7,10 @@ while passes run. In columns it takes about 40 bytes, and the collector sees non
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, pairwise
+from functools import partial
+from itertools import accumulate, chain, compress, pairwise
 from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
@@ -19,6 +20,7 @@ from tapegrad.tape.line import Source
 
 # So many steps are turned into tuples at a time.
 _CHUNK = 1024
+Array: TypeAlias = np.ndarray[Any, Any]
 Row: TypeAlias = tuple[Op, tuple[int, ...], int, Attrs, Source | None]
 
 
@@ -31,6 +33,9 @@ class Entry(NamedTuple):
     attrs: Attrs
     source: Source | None
 
+
+# Half the time of `Entry._make`, which is written in Python.
+entry_of: Callable[[Row], Entry] = partial(tuple.__new__, Entry)
 
 _COLUMNS = ("_attrs", "_ends", "_inputs", "_ops", "_outputs", "_sources")
 
@@ -48,21 +53,21 @@ class Entries(Sequence[Entry]):
         ops, inputs, outputs, attrs, sources = (
             map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(5))
         )
-        ends = array("i", (0, *accumulate(map(len, inputs))))
-        self._take(Columns(ops, list(chain.from_iterable(inputs)), ends, outputs, attrs, sources))
+        ends = array("i", accumulate(map(len, inputs), initial=0))
+        self._take(Columns(ops, list(chain.from_iterable(inputs)), ends, attrs, sources), outputs)
 
     @classmethod
-    def of(cls, columns: Columns) -> Entries:
-        """The steps in these columns, as they are now."""
+    def of(cls, columns: Columns, outputs: Iterable[int]) -> Entries:
+        """The steps in these columns, as they are now, and the slots they write."""
         entries = cls.__new__(cls)
-        entries._take(columns)
+        entries._take(columns, outputs)
         return entries
 
-    def _take(self, columns: Columns) -> None:
+    def _take(self, columns: Columns, outputs: Iterable[int]) -> None:
         self._ops = tuple(columns.ops)
         self._inputs = array("i", columns.inputs)  # of all steps, one after the other
-        self._ends = array("i", columns.ends)
-        self._outputs = array("i", columns.outputs)
+        self._ends = columns.ends[:]
+        self._outputs = array("i", outputs)
         self._attrs = tuple(columns.attrs)
         self._sources = tuple(columns.sources)
         self._places: Any = None
@@ -76,15 +81,25 @@ class Entries(Sequence[Entry]):
         place = int(self._places[slot]) if slot < len(self._places) else -1
         return None if place < 0 else self[place]
 
+    def selected(self, kept: Array, new: Array) -> Entries:
+        """The entries that are kept, a bool for each, over the new numbers of all slots."""
+        lengths = np.diff(np.array(self._ends))
+        inputs = new[np.array(self._inputs)[np.repeat(kept, lengths)]]
+        ends = np.concatenate([[0], np.cumsum(lengths[kept])])
+        chosen = partial(compress, selectors=kept.tolist())
+        columns = Columns(
+            list(chosen(self._ops)),
+            inputs.tolist(),
+            array("i", ends.tolist()),
+            list(chosen(self._attrs)),
+            list(chosen(self._sources)),
+        )
+        return Entries.of(columns, new[np.array(self._outputs)[kept]].tolist())
+
     def columns(self) -> Columns:
         """A copy of the columns, to be continued."""
         return Columns(
-            list(self._ops),
-            self._inputs.tolist(),
-            self._ends[:],
-            self._outputs.tolist(),
-            list(self._attrs),
-            list(self._sources),
+            list(self._ops), self._inputs.tolist(), self._ends[:], list(self._attrs), list(self._sources)
         )
 
     def __len__(self) -> int:
@@ -99,10 +114,10 @@ class Entries(Sequence[Entry]):
     def __getitem__(self, index: int | slice) -> Entry | tuple[Entry, ...]:
         if not isinstance(index, slice):
             i = range(len(self))[index]
-            return Entry._make(self._between(i, i + 1)[0])
+            return entry_of(self._between(i, i + 1)[0])
         start, stop, step = index.indices(len(self))
         if step == 1:
-            return tuple(map(Entry._make, self._between(start, max(start, stop))))
+            return tuple(map(entry_of, self._between(start, max(start, stop))))
         return tuple([self[i] for i in range(start, stop, step)])
 
     def _between(self, start: int, stop: int) -> list[Row]:
@@ -131,15 +146,23 @@ class Entries(Sequence[Entry]):
         for stop in range(len(self), 0, -_CHUNK):
             yield from reversed(self._between(max(stop - _CHUNK, 0), stop))
 
+    def outputs(self) -> Sequence[int]:
+        """The slots that the entries write, in order."""
+        return self._outputs
+
+    def op_names(self) -> set[str]:
+        """The names of the ops that occur."""
+        return {op.name for op in set(self._ops)}
+
     def all_inputs(self) -> Sequence[int]:
         """The inputs of all entries, one after the other."""
         return self._inputs
 
     def __iter__(self) -> Iterator[Entry]:
-        return map(Entry._make, self.rows())
+        return map(entry_of, self.rows())
 
     def __reversed__(self) -> Iterator[Entry]:
-        return map(Entry._make, self.rows_back())
+        return map(entry_of, self.rows_back())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entries) and all(
@@ -154,7 +177,7 @@ class Entries(Sequence[Entry]):
 
 @dataclass
 class Columns:
-    """The steps of a tape being written, column by column.
+    """The steps of a tape being written, column by column. What they write stands in the builder.
 
     Attributes
     ----------
@@ -167,10 +190,10 @@ class Columns:
     ops: list[Op] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     ends: array[int] = field(default_factory=lambda: array("i", (0,)))
-    outputs: list[int] = field(default_factory=list)
     attrs: list[Attrs] = field(default_factory=list)
     sources: list[Source | None] = field(default_factory=list)
 
-    def __getitem__(self, i: int) -> Entry:
+    def row(self, i: int, output: int) -> Row:
+        """Step `i`, which writes the slot `output`."""
         inputs = tuple(self.inputs[self.ends[i] : self.ends[i + 1]])
-        return Entry(self.ops[i], inputs, self.outputs[i], self.attrs[i], self.sources[i])
+        return self.ops[i], inputs, output, self.attrs[i], self.sources[i]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+import numpy as np
 
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.entries import Entry
+from tapegrad.tape.entries import Entry, entry_of
 from tapegrad.tape.slots import Marks
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import Constant, Tape
 
 DROPPED = -1  # stands for the new slot of what is not copied
 
@@ -56,7 +58,7 @@ class Copy:
         new = self.new
         for op, inputs, output, attrs, source in self.tape.entries.rows():
             inputs = tuple([new[slot] for slot in inputs])
-            new[output] = rule(self, Entry(op, inputs, output, attrs, source))
+            new[output] = rule(self, entry_of((op, inputs, output, attrs, source)))
         self.builder.guards += [guard._replace(slot=new[guard.slot]) for guard in self.tape.guards]
         return self.builder.finish(new[slot] for slot in self.tape.outputs)
 
@@ -69,3 +71,29 @@ Rule = Callable[[Copy, Entry], int]
 def rewrite(tape: Tape, rule: Rule, constants: Marks | None = None) -> Tape:
     """Copy a tape by a rule; of the constants only those marked, where some are."""
     return Copy(tape, constants).run(rule)
+
+
+def selected(tape: Tape, marks: Marks) -> Tape:
+    """A tape without the entries and constants that are not marked: `rewrite`, for rules that only drop."""
+    kept = np.frombuffer(marks, dtype=np.bool_)
+    constants = [constant for constant in tape.constants if kept[constant.slot]]
+    outputs = np.array(tape.entries.outputs(), dtype=np.int64)
+    leaves = [*tape.parameters, *tape.data, *(constant.slot for constant in constants)]
+    order = np.array([*leaves, *outputs[kept[outputs]].tolist()], dtype=np.int64)
+    new = np.full(len(tape.avals), DROPPED)
+    new[order] = np.arange(order.size)
+
+    def moved(slots: Iterable[int]) -> tuple[int, ...]:
+        return tuple([int(new[slot]) for slot in slots])
+
+    return Tape(
+        tape.name,
+        tuple([tape.avals[slot] for slot in order.tolist()]),
+        moved(tape.parameters),
+        moved(tape.data),
+        tuple(Constant(int(new[slot]), value) for slot, value in constants),
+        tape.entries.selected(kept[outputs], new),
+        moved(tape.outputs),
+        tuple(guard._replace(slot=int(new[guard.slot])) for guard in tape.guards),
+        tuple((int(new[slot]), label) for slot, label in tape.labels if new[slot] != DROPPED),
+    )
