@@ -59,9 +59,9 @@ def visits_model() -> Model:
     return Model(loglik, start, ("const", *covariates))
 
 
-def fit_visits(model: Model, tape: TracedFunction) -> FitResult:
+def fit_visits(model: Model, traced: TracedFunction) -> FitResult:
     """The fit of `visits_model`, under the covariates' names."""
-    return fit(tape, model.start).renamed(beta=model.columns)
+    return fit(traced, model.start).renamed(beta=model.columns)
 
 
 def report() -> Iterator[str]:
@@ -74,8 +74,8 @@ def report() -> Iterator[str]:
     )
     yield "The log-likelihood is plain NumPy:\n\n" + _source(model.loglik)
 
-    tape, seconds = _timed(trace, model.loglik, model.start)
-    lines = str(tape).splitlines()
+    traced, seconds = _timed(trace, model.loglik, model.start)
+    lines = str(traced).splitlines()
     yield "\n".join(
         [
             f"tapegrad ran it once, in {1e3 * seconds:.0f} ms, and recorded it as a tape:\n",
@@ -83,13 +83,13 @@ def report() -> Iterator[str]:
             f" ... and {len(lines) - _LISTED} more",
         ]
     )
-    result, seconds = _timed(fit_visits, model, tape)
+    result, seconds = _timed(fit_visits, model, traced)
     yield str(result.summary())
     yield (
         f"The fit took {seconds:.2f} s: {result.nfev} replays for value and gradient, and the exact Hessian "
         "for the last\nsteps and the standard errors."
     )
-    yield _timings(model, tape, result.x)
+    yield _timings(model, traced, result.x)
 
 
 def _source(function: Callable[..., Any]) -> str:
@@ -102,18 +102,18 @@ def _timed(action: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - begin
 
 
-def _timings(model: Model, tape: TracedFunction, x: Any) -> str:
+def _timings(model: Model, traced: TracedFunction, x: Any) -> str:
     """Median times of value and gradient, by the tape and by a graph for every call."""
     rng = np.random.default_rng(1)
     by_tape, by_graph = [], []
     for _ in range(_TIMED_CALLS):  # in turn, so that whatever else the machine does strikes both
         theta = x * (1.0 + 1e-3 * rng.standard_normal(x.size))
-        (value, gradient), seconds = _timed(tape.value_and_grad_flat, theta)
+        (value, gradient), seconds = _timed(traced.value_and_grad_flat, theta)
         by_tape.append(seconds)
-        graphs, seconds = _timed(graph.value_and_grad, model.loglik, tape.unravel(theta))
+        graphs, seconds = _timed(graph.value_and_grad, model.loglik, traced.unravel(theta))
         by_graph.append(seconds)
         np.testing.assert_allclose(value, graphs[0], rtol=1e-9)
-        np.testing.assert_allclose(gradient, tape.ravel(graphs[1]), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradient, traced.ravel(graphs[1]), rtol=1e-6, atol=1e-6)
     ours, theirs = 1e3 * median(by_tape), 1e3 * median(by_graph)
     return (
         f"Value and gradient at changing parameters (median of {_TIMED_CALLS}, all checked equal):\n\n"

@@ -109,10 +109,10 @@ class FlatFunction:
         Examples
         --------
         >>> import numpy as np, tapegrad as tg
-        >>> f = tg.trace(lambda a, b: dict(ratio=a / b, squares=b**2), dict(a=1.0, b=np.array([2.0, 4.0])))
-        >>> f.outputs.names
-        ('ratio[0]', 'ratio[1]', 'squares[0]', 'squares[1]')
-        >>> f.jacobian_flat(np.array([1.0, 2.0, 4.0]))
+        >>> traced = tg.trace(lambda a, b: dict(ratio=a / b, square=b * b), dict(a=1, b=np.array([2.0, 4.0])))
+        >>> traced.outputs.names
+        ('ratio[0]', 'ratio[1]', 'square[0]', 'square[1]')
+        >>> traced.jacobian_flat(np.array([1.0, 2.0, 4.0]))
         array([[ 0.5   , -0.25  ,  0.    ],
                [ 0.25  ,  0.    , -0.0625],
                [ 0.    ,  4.    ,  0.    ],

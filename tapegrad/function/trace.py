@@ -72,10 +72,10 @@ def trace(
     --------
     >>> import numpy as np, tapegrad as tg
     >>> x = np.array([1.0, 2.0, 4.0])
-    >>> loglik = tg.trace(lambda rate: (np.log(rate) - rate * x).sum(), dict(rate=1.0))
-    >>> loglik(dict(rate=0.5))
+    >>> traced = tg.trace(lambda rate: (np.log(rate) - rate * x).sum(), dict(rate=1.0))
+    >>> traced(dict(rate=0.5))
     -5.579441541679836
-    >>> loglik.grad(dict(rate=0.5))
+    >>> traced.grad(dict(rate=0.5))
     {'rate': -1.0}
     """
     traced = trace_quietly(

@@ -33,8 +33,9 @@ class TracedFunction(FlatFunction):
     branches go another way, a tape recorded earlier for that way is used, or the function is traced again.
     One traced function may be called from many threads at once.
 
-    It has the signature of what was traced: with parameters `mu` and `ls` in a dict it is called as
-    ``f(dict(mu=5.0, ls=0.0))``, ``f([5.0, 0.0])``, ``f(5.0, 0.0)`` or ``f(mu=5.0, ls=0.0)``.
+    It has the signature of the function that was traced. With parameters `mu` and `ls` in a dict, call it as
+    ``traced(dict(mu=5.0, ls=0.0))``, ``traced([5.0, 0.0])``, ``traced(5.0, 0.0)`` or
+    ``traced(mu=5.0, ls=0.0)``.
 
     Attributes
     ----------
