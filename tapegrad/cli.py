@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tapegrad import __version__
+from tapegrad import ConvergenceWarning, StandardErrorWarning, TraceError, __version__, fit
+from tapegrad.demo import report
+from tapegrad.mle import transforms
 
 EPILOG: Final = """\
 example: with the columns of data.csv for the arguments that --start does not name,
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tapegrad {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands")
     commands.add_parser("demo", help="fit a regression to real data, and show how")
-    fit = commands.add_parser(
+    fitting = commands.add_parser(
         "fit",
         help="fit a log-likelihood of yours to a data file",
         description="Fit FUNCTION of the file MODEL.py. Its arguments are the parameters, which --start "
@@ -76,27 +78,27 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fit.add_argument("model", metavar="MODEL.py:FUNCTION", help="the log-likelihood, in plain NumPy")
-    fit.add_argument("--data", type=Path, metavar="FILE.csv", help="columns of numbers under their names")
-    fit.add_argument(
+    fitting.add_argument("model", metavar="MODEL.py:FUNCTION", help="the log-likelihood, in plain NumPy")
+    fitting.add_argument("--data", type=Path, metavar="FILE.csv", help="columns of numbers under their names")
+    fitting.add_argument(
         "--start",
         action="append",
         required=True,
         metavar="NAME=VALUE",
         help="where a parameter starts; NAME=0,0,0 is a vector; once for each parameter",
     )
-    fit.add_argument(
+    fitting.add_argument(
         "--transform",
         action="append",
         default=[],
         metavar="NAME=KIND",
         help=f"a constraint: {', '.join(_call(kind, count) for kind, count in TRANSFORMS.items())}",
     )
-    fit.add_argument(
+    fitting.add_argument(
         "--fixed", action="append", default=[], metavar="NAME", help="a parameter that stays where it starts"
     )
-    fit.add_argument("--method", default="bfgs", help="the optimiser (default: bfgs)")
-    fit.add_argument("--json", action="store_true", help="print the numbers as JSON instead of the table")
+    fitting.add_argument("--method", default="bfgs", help="the optimiser (default: bfgs)")
+    fitting.add_argument("--json", action="store_true", help="print the numbers as JSON instead of the table")
     return parser
 
 
@@ -105,8 +107,6 @@ def _call(kind: str, count: int) -> str:
 
 
 def _demo() -> int:
-    from tapegrad.demo import report  # here, so that `tapegrad --version` need not load SciPy's optimisers
-
     for paragraph in report():
         print(paragraph, end="\n\n", flush=True)
     return 0
@@ -116,8 +116,6 @@ def _demo() -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, fit
-
     function = _function(options.model)
     start = _starts(options.start)
     transforms = dict(map(_transform, options.transform))
@@ -154,8 +152,6 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _told(error: Exception, model: str) -> str:
     """What went wrong, with the line of the model where it did."""
-    from tapegrad.errors import TraceError
-
     file = Path(model.rpartition(":")[0]).resolve()
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == file]
     if not frames or isinstance(error, TraceError):  # which names the line itself
@@ -212,8 +208,6 @@ def _start(text: str) -> tuple[str, Any]:
 
 def _transform(text: str) -> tuple[str, Any]:
     """The name and the transform of "name=kind" or "name=kind(a,b)"."""
-    from tapegrad.mle import transforms
-
     found = re.fullmatch(r"\s*(\S+?)\s*=\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     try:
         name, kind, given = found.groups() if found else ("", "", None)

@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import graph
+from tapegrad import FitResult, TracedFunction, fit, graph, trace
 from tapegrad.datasets import load_randhie
-from tapegrad.function.trace import trace
-from tapegrad.function.traced import TracedFunction
-from tapegrad.mle import FitResult, fit
 from tapegrad.stats import nbinom
 
 _LISTED = 12
@@ -59,9 +56,9 @@ def visits_model() -> Model:
     return Model(loglik, start, ("const", *covariates))
 
 
-def fit_visits(model: Model, traced: TracedFunction) -> FitResult:
+def fit_visits(model: Model, function: TracedFunction) -> FitResult:
     """The fit of `visits_model`, under the covariates' names."""
-    return fit(traced, model.start).renamed(beta=model.columns)
+    return fit(function, model.start).renamed(beta=model.columns)
 
 
 def report() -> Iterator[str]:
@@ -74,8 +71,8 @@ def report() -> Iterator[str]:
     )
     yield "The log-likelihood is plain NumPy:\n\n" + _source(model.loglik)
 
-    traced, seconds = _timed(trace, model.loglik, model.start)
-    lines = str(traced).splitlines()
+    function, seconds = _timed(trace, model.loglik, model.start)
+    lines = str(function).splitlines()
     yield "\n".join(
         [
             f"tapegrad ran it once, in {1e3 * seconds:.0f} ms, and recorded it as a tape:\n",
@@ -83,13 +80,13 @@ def report() -> Iterator[str]:
             f" ... and {len(lines) - _LISTED} more",
         ]
     )
-    result, seconds = _timed(fit_visits, model, traced)
+    result, seconds = _timed(fit_visits, model, function)
     yield str(result.summary())
     yield (
         f"The fit took {seconds:.2f} s: {result.nfev} replays for value and gradient, and the exact Hessian "
         "for the last\nsteps and the standard errors."
     )
-    yield _timings(model, traced, result.x)
+    yield _timings(model, function, result.x)
 
 
 def _source(function: Callable[..., Any]) -> str:
@@ -102,18 +99,18 @@ def _timed(action: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - begin
 
 
-def _timings(model: Model, traced: TracedFunction, x: Any) -> str:
+def _timings(model: Model, function: TracedFunction, x: Any) -> str:
     """Median times of value and gradient, by the tape and by a graph for every call."""
     rng = np.random.default_rng(1)
     by_tape, by_graph = [], []
     for _ in range(_TIMED_CALLS):  # in turn, so that whatever else the machine does strikes both
         theta = x * (1.0 + 1e-3 * rng.standard_normal(x.size))
-        (value, gradient), seconds = _timed(traced.value_and_grad_flat, theta)
+        (value, gradient), seconds = _timed(function.value_and_grad_flat, theta)
         by_tape.append(seconds)
-        graphs, seconds = _timed(graph.value_and_grad, model.loglik, traced.unravel(theta))
+        graphs, seconds = _timed(graph.value_and_grad, model.loglik, function.unravel(theta))
         by_graph.append(seconds)
         np.testing.assert_allclose(value, graphs[0], rtol=1e-9)
-        np.testing.assert_allclose(gradient, traced.ravel(graphs[1]), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradient, function.ravel(graphs[1]), rtol=1e-6, atol=1e-6)
     ours, theirs = 1e3 * median(by_tape), 1e3 * median(by_graph)
     return (
         f"Value and gradient at changing parameters (median of {_TIMED_CALLS}, all checked equal):\n\n"

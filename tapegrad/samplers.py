@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.function.trace import trace
-from tapegrad.function.traced import TracedFunction
+from tapegrad import TracedFunction, trace
 from tapegrad.recording.frames import location, place_of_error
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -50,14 +49,16 @@ class LogDensity:
     """
 
     def __init__(self, log_density: Callable[..., Any] | TracedFunction, params: Any) -> None:
-        self._tape = log_density if isinstance(log_density, TracedFunction) else trace(log_density, params)
-        self._tape.require_scalar("a log-density")
-        self.start = self._tape.ravel(params)
-        self.names = self._tape.names
+        self._function = (
+            log_density if isinstance(log_density, TracedFunction) else trace(log_density, params)
+        )
+        self._function.require_scalar("a log-density")
+        self.start = self._function.ravel(params)
+        self.names = self._function.names
 
     def __call__(self, x: npt.ArrayLike) -> tuple[float, Array]:
         """Value and gradient at a flat vector; ``-inf`` and zeros where the log-density is not finite."""
-        value, gradient = self._tape.value_and_grad_flat(np.asarray(x, dtype=np.float64))
+        value, gradient = self._function.value_and_grad_flat(np.asarray(x, dtype=np.float64))
         if np.isfinite(value) and np.isfinite(gradient).all():
             return value, gradient
         # NaN would stop most samplers; -inf makes them turn back.
@@ -65,12 +66,12 @@ class LogDensity:
 
     def unravel(self, x: npt.ArrayLike) -> Any:
         """A flat vector in the structure of the parameters."""
-        return self._tape.unravel(np.asarray(x, dtype=np.float64))
+        return self._function.unravel(np.asarray(x, dtype=np.float64))
 
     def variables(self, x: npt.ArrayLike) -> dict[str, Array]:
         """The numbers and arrays among the parameters by their labels, such as "beta", from a flat vector."""
         vector = np.asarray(x, dtype=np.float64)
-        leaves = self._tape.structure.leaves
+        leaves = self._function.structure.leaves
         return {leaf.label: vector[leaf.place].reshape(leaf.shape) for leaf in leaves}
 
 

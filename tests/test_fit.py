@@ -15,7 +15,9 @@ from scipy.special import expit, gammaln
 from tapegrad import TracedFunction, trace
 from tapegrad.errors import NonFiniteWarning
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit
-from tapegrad.mle.climb.optimizers import Counted, Objective, resolve
+from tapegrad.mle.climb.objectives import Objective
+from tapegrad.mle.climb.optimizers import resolve
+from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.matrices import combination, covariance, is_definite
 from tapegrad.mle.transforms import positive, unit
 from tapegrad.stats import bernoulli, expon, norm, poisson

@@ -10,7 +10,7 @@ from scipy.special import expit, log_ndtr, ndtr
 
 import tapegrad as tg
 from tapegrad.mle import FitResult, check_consistency, compare, fit, lr_test, wald_test
-from tapegrad.mle.climb.optimizers import is_finite
+from tapegrad.mle.climb.surfaces import is_finite
 from tapegrad.mle.matrices import is_definite, to_unit_diagonal, why_not_definite
 from tapegrad.mle.resample.simulation import expected_information
 from tapegrad.mle.transforms import correlation, unit

@@ -159,10 +159,9 @@ def test_kernel_writes_out_and_leaves_inputs_alone(sample):
     for array in frozen:
         array.flags.writeable = False
     value = np.asarray(sample.op.kernel(*frozen, **sample.attrs))
-    if not sample.op.view:
-        out = np.empty_like(value)
-        sample.op.kernel(*frozen, out=out, **sample.attrs)
-        np.testing.assert_array_equal(out, value)
+    out = np.empty_like(value)
+    sample.op.kernel(*frozen, out=out, **sample.attrs)
+    np.testing.assert_array_equal(out, value)
     for array, kept in zip(frozen, before, strict=True):
         np.testing.assert_array_equal(array, kept)
 
@@ -348,11 +347,10 @@ def test_special_values_and_ties(op):
 def test_the_cheap_scalar_way_gives_the_same_bits(op):
     rng = np.random.default_rng(5)
     arity = len(op.domain) or 2
-    unary = arity == 1
     points = [*itertools.product(SPECIAL_VALUES, repeat=arity), *rng.normal(size=(200, arity)).tolist()]
     for point in points:
         try:
-            cheap = op.scalar(point[0], point[0]) if unary else op.scalar(*point)
+            cheap = op.scalar(*point)
         except (ArithmeticError, ValueError):
             continue  # the replay then takes the kernel
         with np.errstate(all="ignore"):

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import expit, gammaln
 
 import tapegrad as tg
+from tapegrad.backends.interpreter import Workspace
 from tapegrad.backends.numpy.compiled import Compiled
-from tapegrad.backends.replay import Workspace
 from tapegrad.function.derived import GRADIENT, HVP, VALUE
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import RowLoop, Whole
@@ -84,9 +84,10 @@ def loops(found):
     return [stage for stage in found.stages if isinstance(stage, RowLoop)]
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 5, 10, 11])
+@pytest.mark.parametrize("longest", [0, 1, 4, 10**6])
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 10, 11, 10**6])
 @pytest.mark.parametrize("name", CASES)
-def test_blocks_of_any_size_give_the_reference_values(name, block):
+def test_blocks_of_any_size_give_the_reference_values(name, block, longest):
     f, params = CASES[name]
     traced = tg.trace(f, params, backend="replay")
     path = traced._router.path_at(traced.ravel(params))
@@ -94,7 +95,7 @@ def test_blocks_of_any_size_give_the_reference_values(name, block):
     p = traced.structure.size
     late = products.parameters[len(path.tape.parameters) :]
     for tape, leaves in ((path.tapes[VALUE], ()), (path.tapes[GRADIENT], ()), (products, late)):
-        compiled = Compiled(tape, leaves, block)
+        compiled = Compiled(tape, leaves, block, longest=longest)
         ours, reference = compiled.workspace(path.data), Workspace(tape, path.data, leaves)
         for shift in (0.0, 0.1):
             vector = traced.ravel(params) + shift

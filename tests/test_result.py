@@ -1,5 +1,6 @@
 """What a result shows and gives away: tables, names, numbers for others."""
 
+import inspect
 import json
 import re
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from tapegrad import NonFiniteWarning
 from tapegrad.mle import FitResult, StandardErrorWarning, fit, influence, scores
 from tapegrad.mle.transforms import positive, simplex
 from tapegrad.stats import bernoulli, norm, poisson
@@ -235,3 +237,25 @@ def test_the_eigenvalues_behind_a_diagnosis(result: FitResult, flat: FitResult) 
     np.testing.assert_allclose(good.condition, np.linalg.cond(correlations), rtol=1e-10)
     assert (good.rank, bad.rank) == (2, 1)
     assert bad.condition > 1e10
+
+
+# Verbs ------------------------------------------------------------------------------------------------------
+
+
+def test_every_verb_has_its_own_docstring_and_signature() -> None:
+    verbs = {name: verb for name, verb in vars(FitResult).items() if inspect.isfunction(verb)}
+    public = {name: verb for name, verb in verbs.items() if not name.startswith("_")}
+    assert {"conf_int", "delta", "diagnose", "lr_test", "profile", "save", "summary", "wald_test"} <= set(
+        public
+    )
+    for name, verb in public.items():
+        assert verb.__doc__, name
+    assert FitResult.__doc__ is not None
+    assert "observed_info" in FitResult.__doc__
+
+
+def test_a_derivative_that_is_nan_is_told() -> None:
+    result = fit(lambda a, b: -((a + b - 1.0) ** 2), {"a": 0.5, "b": 0.0}, fixed="b")
+    with pytest.warns(NonFiniteWarning, match="NaN"):
+        derived = result.delta(lambda a, b: a + b * np.sqrt(b))
+    assert np.isnan(derived.jacobian).any()

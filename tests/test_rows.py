@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,7 @@ from scipy.special import expit
 
 from tapegrad import mle, trace
 from tapegrad.mle import FitResult, fit
-from tapegrad.mle.infer.covariance import free_covariance
-from tapegrad.mle.model.rows import influence, pointwise, scores
+from tapegrad.mle.infer.sandwich import free_covariance
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import bernoulli, norm, poisson
 
@@ -88,17 +88,17 @@ def test_the_outer_product_of_the_gradients() -> None:
     estimates = model.fit(method="newton", tol=1e-14, disp=0).params
     theirs = model.score_obs(estimates)
     ours = fit(poisson_rows, START, cov_type="opg")
-    np.testing.assert_allclose(scores(ours._model, ours.x), theirs, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(mle.scores(ours), theirs, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(ours.cov_params(), np.linalg.inv(theirs.T @ theirs), rtol=1e-7)
 
 
 def test_rows_add_up() -> None:
     by_row, whole = fit(poisson_rows, START), fit(lambda beta: poisson_rows(beta).sum(), START)
-    values = pointwise(by_row._model, by_row.x)
+    values = mle.pointwise(by_row)
     assert values.shape == (N,)
     np.testing.assert_allclose(values, poisson_rows(by_row.x), rtol=1e-13)
     np.testing.assert_allclose(values.sum(), by_row.llf, rtol=1e-13)
-    np.testing.assert_allclose(scores(by_row._model, by_row.x).sum(axis=0), np.zeros(3), atol=1e-7)
+    np.testing.assert_allclose(mle.scores(by_row).sum(axis=0), np.zeros(3), atol=1e-7)
     np.testing.assert_allclose(by_row.x, whole.x, rtol=1e-10)
     np.testing.assert_allclose(by_row.bse, whole.bse, rtol=1e-10)
     assert whole.nobs == N
@@ -180,7 +180,7 @@ def test_weights_are_numbers_of_observations_in_outer_products_too() -> None:
 
 def test_influence_is_the_first_step_of_leaving_an_observation_out() -> None:
     result = fit(normal_rows, {**START, "sigma": 1.0}, transforms={"sigma": positive})
-    found = influence(result._model, result.free, result.observed_info)
+    found = mle.influence(result)
     step = 1e-4
     for i in (0, 17, 120):
         weights = np.ones(N)
@@ -197,7 +197,7 @@ def test_without_a_maximum_there_is_no_covariance() -> None:
     assert result._model is not None
     for kind, kwds in KINDS:
         assert np.isnan(free_covariance(result._model, result.x, flat, kind, kwds)).all()
-    assert np.isnan(influence(result._model, result.x, flat)).all()
+    assert np.isnan(mle.influence(replace(result, observed_info=flat))).all()
 
 
 # Of a result ------------------------------------------------------------------------------------------------
@@ -205,10 +205,12 @@ def test_without_a_maximum_there_is_no_covariance() -> None:
 
 def test_results_observation_by_observation() -> None:
     result = fit(normal_rows, {**START, "sigma": 1.0}, transforms={"sigma": positive})
-    assert result._model is not None
-    assert result.free is not None
-    np.testing.assert_array_equal(mle.pointwise(result), pointwise(result._model, result.free))
-    np.testing.assert_array_equal(mle.scores(result), scores(result._model, result.free))
+    *beta, sigma = result.x
+    residuals = (LINEAR - DESIGN @ beta) / sigma
+    np.testing.assert_allclose(mle.pointwise(result), normal_rows(np.array(beta), sigma), rtol=1e-12)
+    by_log_sigma = residuals**2 - 1.0
+    expected_scores = np.column_stack([DESIGN * residuals[:, None] / sigma, by_log_sigma])
+    np.testing.assert_allclose(mle.scores(result), expected_scores, rtol=1e-9, atol=1e-12)
     assert mle.influence(result).shape == (N, 4)
     draws = result.x + np.array([[0.0, 0.1, 0.0, 0.0], [0.0, 0.0, -0.1, 0.2]])
     expected = [norm.logpdf(LINEAR, DESIGN @ draw[:3], draw[3]) for draw in draws]

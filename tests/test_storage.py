@@ -16,10 +16,10 @@ from benchmarks.contestants import plain
 from benchmarks.models import MODELS
 from tapegrad.backends.replay import evaluate
 from tapegrad.mle import FitResult, StorageError, fit, load, save
-from tapegrad.mle.report.storage import _encode, _entry
 from tapegrad.mle.transforms import positive
 from tapegrad.ops.registry import OPS
 from tapegrad.stats import norm
+from tapegrad.tape.storage import _entry, encode
 from tapegrad.tape.tape import Tape
 
 X = np.array([4.2, 5.9, 3.1, 6.4, 5.0, 7.3, 4.8, 5.5, 2.7, 6.1])
@@ -106,7 +106,7 @@ def test_the_attributes_of_every_op_come_back(op: Any) -> None:
             "op": op.name,
             "inputs": list(range(len(args))),
             "output": len(args),
-            "attrs": [[name, _encode(value)] for name, value in attrs.items()],
+            "attrs": [[name, encode(value)] for name, value in attrs.items()],
             "source": None,
         }
         copy = _entry(json.loads(json.dumps(content, allow_nan=False)), 0)

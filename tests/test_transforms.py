@@ -11,8 +11,8 @@ from scipy import stats as scipy_stats
 
 from tapegrad import trace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
+from tapegrad.mle.model.make_space import make_space as make_space_of
 from tapegrad.mle.model.space import Space
-from tapegrad.mle.model.space import make_space as make_space_of
 from tapegrad.mle.transforms import (
     Transform,
     correlation,
@@ -239,7 +239,7 @@ def test_a_proportion_at_the_edge_is_no_maximum() -> None:
 def test_the_tape_shows_both_coordinates_and_the_users_lines() -> None:
     result = fit(normal, START, transforms={"sigma": positive})
     assert result._model is not None
-    listing = str(result._model.tape)
+    listing = str(result._model.function)
     assert "normal(mu, log(sigma))" in listing
     assert "test_transforms.py" in listing
 
@@ -441,7 +441,7 @@ def test_branches_under_transforms_are_followed() -> None:
     np.testing.assert_allclose(result.params, plain.params, rtol=1e-8)
     np.testing.assert_allclose(result.bse, plain.bse, rtol=1e-6)
     assert result._model is not None
-    assert result._model.tape.retraces > 0
+    assert result._model.function.retraces > 0
     traced = fit(trace(branching, 4.0), 4.0, transforms=positive)
     np.testing.assert_allclose(traced.params, plain.params, rtol=1e-8)
 

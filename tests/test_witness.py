@@ -13,7 +13,8 @@ import pytest
 from scipy import special
 
 import tapegrad as tg
-from tapegrad.backends.programs import BACKENDS, Replayed
+from tapegrad.backends.interpreter import Replayed
+from tapegrad.backends.programs import BACKENDS
 from tapegrad.function import running
 from tapegrad.function import trace as entry
 from tapegrad.function.agreement import differing, sizes_of

@@ -1,27 +1,24 @@
-"""Backends by name, and a tape ready to run on one of them."""
+"""Backends by name: each makes of a tape a program, which runs it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from tapegrad.backends.numpy.compiled import Compiled
-from tapegrad.backends.replay import Broken, Workspace, located
+from tapegrad.backends.interpreter import replayed
+from tapegrad.backends.numpy.compiled import compiled
+from tapegrad.backends.replay import Broken, located
+from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import Tape
 
 Array = np.ndarray[Any, Any]
 
-# Source is compiled at about 10 us a line, and a printed scalar operation saves about 15 ns a run: long tapes
-# of scalars, which loops in the user's code make, are not worth it before some hundred runs.
-LONGEST_SOURCE = 5_000
-
 
 class AnyWorkspace(Protocol):
-    """What a backend provides: room for one thread to run a tape in."""
+    """Room for one thread to run a program in."""
 
     @property
     def outputs(self) -> Sequence[Any]:
@@ -44,37 +41,23 @@ class Program(Protocol):
     def tape(self) -> Tape:
         """The tape itself."""
 
+    @property
+    def plan(self) -> Plan:
+        """What is run, stage by stage."""
+
+    @property
+    def source(self) -> str:
+        """The code that is run, or a word on why there is none."""
+
     def workspace(self, data: Mapping[int, Any]) -> AnyWorkspace:
         """Room for one thread to run the tape on the values of its data slots."""
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """A tape for the reference backend, which takes it as it is."""
-
-    tape: Tape
-    late: Sequence[int] = ()
-
-    def workspace(self, data: Mapping[int, Any]) -> Workspace:
-        """Buffers for one thread."""
-        return Workspace(self.tape, data, self.late)
-
-
-def _replayed(tape: Tape, late: Sequence[int], threads: int) -> Program:
-    return Replayed(tape, late)
-
-
-def _printed(tape: Tape, late: Sequence[int], threads: int) -> Program:
-    if len(tape.entries) > LONGEST_SOURCE:
-        return Replayed(tape, late)
-    return Compiled(tape, late, threads=threads)
 
 
 # What each makes of a tape, its late leaves (directions mostly: many values of them share one run of the
 # rest), and a number of threads.
 BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
-    "numpy": _printed,
-    "replay": _replayed,
+    "numpy": compiled,
+    "replay": replayed,
 }
 
 

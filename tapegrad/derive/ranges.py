@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.derive.rules import vjp
-from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products, broadcast
+from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products
 from tapegrad.tape.entries import Entry, entry_of
 from tapegrad.tape.tape import SCALAR, Tape
 
@@ -80,7 +80,7 @@ def ranges(tape: Tape) -> tuple[list[Range], set[int]]:
 
 def has_elements(entry: Entry, slot: int, avals: Sequence[Aval]) -> bool:
     """Whether a slot is not one number for all elements of what an entry makes."""
-    return entry.op.shape is not broadcast or avals[slot].shape != () or avals[entry.output].shape == ()
+    return not entry.op.is_elementwise or avals[slot].shape != () or avals[entry.output].shape == ()
 
 
 @cache
@@ -104,7 +104,7 @@ def _of_entry(entry: Entry, avals: Sequence[Aval], inputs: tuple[Range, ...]) ->
     op = entry.op
     counted = [j for j, slot in enumerate(entry.inputs) if has_elements(entry, slot, avals)]
     wild = any(inputs[j].wild for j in counted)
-    if op.shape is broadcast and isinstance(op.rule, (Elementwise, Products)):
+    if op.is_elementwise and isinstance(op.rule, (Elementwise, Products)):
         signs = tuple([x.sign for x in inputs])
         is_singular = not singular_arguments(op, signs).isdisjoint(counted)
         return Range(_sign(op, inputs), wild or is_singular)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from tapegrad.ops.registry import Aval, broadcast
+from tapegrad.ops.registry import Aval
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape, size_of
 
@@ -60,7 +60,7 @@ def _carried(
     """What an entry's output takes over from its input `i`."""
     shapes = [avals[slot].shape for slot in entry.inputs]
     out = avals[entry.output].shape
-    if entry.op.shape is broadcast:
+    if entry.op.is_elementwise:
         positions = np.arange(size_of(shapes[i])).reshape(shapes[i])
         return arriving[np.broadcast_to(positions, out).ravel()]
     links = None

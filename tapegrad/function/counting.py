@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.ops.indexing import ARRAY
-from tapegrad.ops.registry import Shape, broadcast
+from tapegrad.ops.registry import Shape
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape
 
@@ -178,7 +178,7 @@ def _carried(
 ) -> Axes:
     """The axes that an entry gives its output."""
     name, attrs, first = entry.op.name, dict(entry.attrs), inputs[0]
-    if entry.op.shape is broadcast or name == "broadcast_to":
+    if entry.op.is_elementwise or name == "broadcast_to":
         merged = _merged(inputs)
         return (*(None,) * (len(out) - len(merged)), *merged)
     if "keepdims" in attrs:

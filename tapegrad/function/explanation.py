@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.derive.pullback import steps_back
 from tapegrad.function.inspection import number_text, operands_of, step_text
 from tapegrad.ops.logic import where
-from tapegrad.ops.registry import FLOAT, broadcast
+from tapegrad.ops.registry import FLOAT
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.slots import active_slots
 from tapegrad.tape.tape import OperandNames, Tape
@@ -103,7 +103,7 @@ def _guilty(tape: Tape, entry: Entry, values: Sequence[Any], bad: Bad) -> Iterat
     for i, slot in enumerate(entry.inputs):
         if tape.avals[slot].dtype == FLOAT:
             found = bad(values[slot])
-            if entry.op.shape is broadcast:
+            if entry.op.is_elementwise:
                 found = found & bad(values[entry.output])
             if entry.op is where:
                 found = found & (values[entry.inputs[0]] == (i == 1))

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.numpy.lowering import lowered
-from tapegrad.backends.numpy.printer import print_plan
+from tapegrad.backends.programs import Program
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
 from tapegrad.function import counting, jacobians
@@ -22,8 +21,7 @@ from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
-from tapegrad.plan.plan import plan
-from tapegrad.plan.stages import BLOCK, Plan
+from tapegrad.plan.stages import Plan
 
 
 class TracedFunction(FlatFunction):
@@ -51,14 +49,16 @@ class TracedFunction(FlatFunction):
 
     @property
     def plan(self) -> Plan:
-        """How value and gradient are run on the current path: scalars, loops over rows, scalars."""
-        programs = self._router.current.programs
-        _, tape = programs.finished(GRADIENT if self.outputs.is_scalar else VALUE)
-        return plan(lowered(tape, BLOCK))
+        """How value and gradient are run on the current path; the value alone, if it is not a scalar."""
+        return self._program.plan
 
     def source(self) -> str:
-        """The NumPy code of value and gradient on the current path; of the value, if it is not a scalar."""
-        return print_plan(self.plan).text
+        """The code that is run for them, or a word on why there is none."""
+        return self._program.source
+
+    @property
+    def _program(self) -> Program:
+        return self._router.current.programs[GRADIENT if self.outputs.is_scalar else VALUE]
 
     @property
     def nobs(self) -> int | None:

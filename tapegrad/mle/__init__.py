@@ -5,14 +5,15 @@ from tapegrad.mle.infer.delta import Derived
 from tapegrad.mle.infer.hypotheses import HypothesisTest, lr_test, score_test, wald_test
 from tapegrad.mle.infer.observations import VuongTest, influence, pointwise, scores, vuong_test
 from tapegrad.mle.infer.profile import Profile, ProfileWarning
-from tapegrad.mle.matrices import ConvergenceWarning, StandardErrorWarning
+from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning
 from tapegrad.mle.report.comparison import Comparison, compare
 from tapegrad.mle.report.diagnose import Diagnosis
-from tapegrad.mle.report.storage import StorageError, load, save
+from tapegrad.mle.report.storage import save
 from tapegrad.mle.resample.bootstrap import Bootstrap, bootstrap
 from tapegrad.mle.resample.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
 from tapegrad.mle.resample.simulation import Study, check_consistency, coverage
-from tapegrad.mle.result import FitResult
+from tapegrad.mle.result import FitResult, load
+from tapegrad.tape.storage import StorageError
 
 __all__ = [
     "Bootstrap",

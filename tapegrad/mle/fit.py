@@ -14,12 +14,13 @@ from tapegrad.mle.climb.climbing import verdict
 from tapegrad.mle.climb.negated import looks_negated
 from tapegrad.mle.climb.search import Found, Search, Watch
 from tapegrad.mle.climb.starts import value_at_start
-from tapegrad.mle.infer.covariance import check_cov_type, free_covariance
-from tapegrad.mle.infer.flat import Undetermined, undetermined
-from tapegrad.mle.matrices import ConvergenceWarning, StandardErrorWarning, warn, why_undetermined
+from tapegrad.mle.climb.surfaces import Counted
+from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
+from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
+from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
-from tapegrad.mle.model.space import Names
-from tapegrad.mle.report.progress import Progress
+from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning, warn
+from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
 from tapegrad.mle.transforms import Transform
 
@@ -182,14 +183,14 @@ def fit(
         logprior=logprior,
         nobs=nobs,
     )
-    surface = optimizers.Counted(model.tape)
+    surface = Counted(model.function)
     value = value_at_start(model, surface)
     with Progress(f"fit {model.name}", None, progress) as shown:
         search = Search(model, surface, optimizer, maxiter, _watcher(model, callback, shown, progress))
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note
     if not np.isfinite(found.end.information).all():
-        message += f"; {model.tape.explain(found.end.x).text.splitlines()[0]}"
+        message += f"; {model.function.explain(found.end.x).text.splitlines()[0]}"
     # Who stops a run wants no more evaluations.
     if not (found.converged or found.run.stopped):
         question = looks_negated(model, surface, value, found.end.value)
@@ -223,7 +224,7 @@ def _at_top(found: Found, top: Undetermined) -> Found:
 
 
 def _result(
-    model: Model, surface: optimizers.Counted, found: Found, flat: Undetermined | None, **told: Any
+    model: Model, surface: Counted, found: Found, flat: Undetermined | None, **told: Any
 ) -> FitResult:
     space, free = model.space, found.end.x
     return FitResult(

@@ -1,19 +1,11 @@
-"""Standard errors from the exact Hessian, and what to say when there are none."""
+"""The algebra of information matrices, and what to say of one that is not definite."""
 
-import sys
-import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.special import ndtri
-
-from tapegrad.recording.frames import is_user_code
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -28,27 +20,6 @@ _LARGEST_ENTRY = 1e150
 
 # What a function changes by along a direction, relative to its standard error, if that is more than rounding.
 _MOVED = 1e-6
-
-
-class StandardErrorWarning(RuntimeWarning):
-    """The observed information is not positive definite: the standard errors are NaN."""
-
-
-class ConvergenceWarning(RuntimeWarning):
-    """A fit has stopped where the log-likelihood can still be raised."""
-
-
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the user's that led here, however deep in the package the reason was found."""
-    level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and not is_user_code(frame.f_code):  # through SciPy's optimisers, too
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
-
-
-def free_estimates(result: "FitResult") -> Array:
-    """The estimates in free coordinates, shape (q,); without transforms they are the parameters."""
-    return result.x if result.free is None else result.free
 
 
 def covariance(information: Array) -> Array:
@@ -148,19 +119,6 @@ def is_reliable(information: Array) -> bool:
     return bool(np.linalg.eigvalsh(scaled)[0] > _RELIABLE_EIGENVALUE)
 
 
-def checked_alpha(alpha: float) -> float:
-    """`alpha`, if it is one minus a confidence level."""
-    if not 0.0 < alpha < 1.0:
-        raise ValueError(f"alpha is one minus the confidence level, between 0 and 1, not {alpha}")
-    return alpha
-
-
-def normal_intervals(x: Array, bse: Array, alpha: float) -> Array:
-    """Wald intervals, `x` plus and minus a normal quantile times `bse`, of shape (p, 2)."""
-    half = -ndtri(checked_alpha(alpha) / 2.0) * bse
-    return np.column_stack([x - half, x + half])
-
-
 def why_not_definite(information: Array, names: Sequence[str]) -> str:
     """Say in the parameters' names why `is_definite` does not hold.
 
@@ -189,46 +147,6 @@ def why_not_definite(information: Array, names: Sequence[str]) -> str:
     if eigenvalues[0] < -_SMALLEST_EIGENVALUE:
         return f"the log-likelihood curves upwards along {direction}: this is not a maximum"
     return f"the log-likelihood is flat along {direction}: the data do not determine it"
-
-
-def why_undetermined(result: "FitResult") -> tuple[str, ...]:
-    """Which parameters have no standard errors, and why, of a result with directions that are `flat`."""
-    if result.flat is None:
-        return ()
-    free_names, slopes = (
-        result.free_names,
-        np.eye(result.x.size) if result.jacobian is None else result.jacobian,
-    )
-    at_end = np.array([name in result.ends for name in free_names])
-    axes = np.eye(len(free_names))[:, at_end]
-    flat = result.flat[:, : result.flat.shape[1] - axes.shape[1]]
-    told = []
-    for directions, text in ((flat, _why_flat), (axes, _why_at_end)):
-        moved = moves_along(slopes, result.observed_info, directions) & ~result.is_fixed
-        if directions.shape[1]:
-            told.append(text(result, np.flatnonzero(moved).tolist(), directions))
-    return tuple(told)
-
-
-def _why_flat(result: "FitResult", moved: list[int], directions: Array) -> str:
-    _, scale = to_unit_diagonal(result.observed_info)
-    along = [combination(column / scale, scale, result.free_names) for column in directions.T]
-    lost, where = ", ".join(result.names[i] for i in moved), ", and along ".join(along)
-    told = (
-        f"no standard errors of {lost}: the log-likelihood is flat along {where}, so that the data do not "
-        "determine them"
-    )
-    others = len(moved) < np.sum(~result.is_fixed)
-    return f"{told}; the others do not move along it" if others else told
-
-
-def _why_at_end(result: "FitResult", moved: list[int], directions: Array) -> str:
-    values = ", ".join(f"{result.names[i]} = {result.x[i]:.3g}" for i in moved)
-    where = "at infinity" if set(result.ends) <= set(result.names) else "at the boundary"
-    return (
-        f"{where}: {values}, the log-likelihood levels off in {', '.join(result.ends)}; no standard error "
-        "there, and those of the others are with it held"
-    )
 
 
 def combination(weights: Array, units: Array, names: Sequence[str]) -> str:

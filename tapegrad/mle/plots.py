@@ -5,18 +5,17 @@ saved: call ``axes.figure.savefig("profile.png")``, or let Jupyter show it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
 from tapegrad.mle.climb.refit import refit
-from tapegrad.mle.infer.profile import profiles
-from tapegrad.mle.matrices import free_estimates
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.delta import delta
+from tapegrad.mle.infer.profile import profile, profiles
+from tapegrad.mle.report.intervals import conf_int
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -40,7 +39,7 @@ def _axes(axes: Any, width: float = 5.0, height: float = 4.0) -> Any:
 
 
 def plot_profile(
-    result: "FitResult", name: str | Callable[..., Any], alpha: float = 0.05, *, axes: Any = None
+    result: Estimate, name: str | Callable[..., Any], alpha: float = 0.05, *, axes: Any = None
 ) -> Any:
     """The profile likelihood of a parameter and Wald's parabola, each with its interval.
 
@@ -65,8 +64,8 @@ def plot_profile(
         As `FitResult.profile` does.
     """
     axes = _axes(axes)
-    curve = result.profile(name, alpha)
-    error = result.delta(name).bse[0] if callable(name) else result.bse[result.names.index(name)]
+    curve = profile(result, name, alpha)
+    error = delta(result, name).bse[0] if callable(name) else result.bse[result.names.index(name)]
     drop = 0.5 * ndtri(alpha / 2.0) ** 2
     fine = np.linspace(curve.values[0], curve.values[-1], 201)
     axes.plot(fine, _smooth(curve.values, curve.roots, fine), color="C0", label="profile")
@@ -103,7 +102,7 @@ def _smooth(values: Array, roots: Array, fine: Array) -> Array:
 
 
 def plot_contour(
-    result: "FitResult", first: str, second: str, levels: tuple[float, ...] = (0.5, 0.95), *, axes: Any = None
+    result: Estimate, first: str, second: str, levels: tuple[float, ...] = (0.5, 0.95), *, axes: Any = None
 ) -> Any:
     """Joint confidence regions of two parameters: by the likelihood, and Wald's ellipses.
 
@@ -162,7 +161,7 @@ def plot_contour(
     return axes
 
 
-def _pair(result: "FitResult", first: str, second: str) -> list[int]:
+def _pair(result: Estimate, first: str, second: str) -> list[int]:
     """The places of two parameters of which a contour can be drawn."""
     space = result.require_model("a contour plot").space
     places = _places(result, [first, second])
@@ -176,7 +175,7 @@ def _pair(result: "FitResult", first: str, second: str) -> list[int]:
     return places
 
 
-def _places(result: "FitResult", names: Sequence[str]) -> list[int]:
+def _places(result: Estimate, names: Sequence[str]) -> list[int]:
     unknown = [name for name in names if name not in result.names]
     if unknown:
         raise ValueError(f"no parameter {unknown[0]!r}; the parameters are {', '.join(result.names)}")
@@ -184,7 +183,7 @@ def _places(result: "FitResult", names: Sequence[str]) -> list[int]:
 
 
 def plot_pairs(
-    result: "FitResult", names: Sequence[str] | None = None, levels: tuple[float, ...] = (0.5, 0.95)
+    result: Estimate, names: Sequence[str] | None = None, levels: tuple[float, ...] = (0.5, 0.95)
 ) -> Any:
     """Every pair of parameters: contours below the diagonal, and on it the profiles.
 
@@ -231,13 +230,13 @@ def _grid(values: Array, interval: tuple[float, float]) -> Array:
     return np.linspace(low, high, _POINTS)
 
 
-def _surface(result: "FitResult", places: list[int], grids: list[Array]) -> Array:
+def _surface(result: Estimate, places: list[int], grids: list[Array]) -> Array:
     """What is maximised, with two parameters held at each point of a grid and all others fitted.
 
     Minus infinity where there is no likelihood, NaN where the others have no maximum.
     """
     model = result.require_model("a contour plot")
-    top = free_estimates(result)
+    top = result.free_estimates
     heights = np.empty((_POINTS, _POINTS))
     near = [top] * _POINTS  # the last fits in each column
     for i, up in enumerate(grids[1]):
@@ -255,7 +254,7 @@ def _surface(result: "FitResult", places: list[int], grids: list[Array]) -> Arra
     return heights
 
 
-def plot_convergence(result: "FitResult", *, axes: Any = None) -> Any:
+def plot_convergence(result: Estimate, *, axes: Any = None) -> Any:
     """How the optimiser came near to the maximum: what was missing at each improvement, on a log scale.
 
     Parameters
@@ -271,8 +270,8 @@ def plot_convergence(result: "FitResult", *, axes: Any = None) -> Any:
         raise ValueError("this fit has no path: the optimiser has not improved on its start")
     axes = _axes(axes)
     best = result.path.max()
-    if result._model is not None:  # Newton's last steps are not on the path
-        best = max(best, result._model.tape.value_flat(free_estimates(result)))
+    if result.kept_model is not None:  # Newton's last steps are not on the path
+        best = max(best, result.kept_model.function.value_flat(result.free_estimates))
     missing = best - result.path
     # What is equal to the last digit is not on a log scale.
     axes.semilogy(np.where(missing > 0.0, missing, np.nan), "o-", markersize=3)
@@ -283,7 +282,7 @@ def plot_convergence(result: "FitResult", *, axes: Any = None) -> Any:
 
 
 def plot_coefficients(
-    result: "FitResult",
+    result: Estimate,
     names: Sequence[str] | None = None,
     alpha: float = 0.05,
     method: str = "wald",
@@ -310,7 +309,7 @@ def plot_coefficients(
     names = list(result.names) if names is None else list(names)
     places = _places(result, names)
     axes = _axes(axes, 5.0, 1.0 + 0.3 * len(names))
-    low, high = result.conf_int(alpha, method)[places].T
+    low, high = conf_int(result, alpha, method)[places].T
     lines = np.arange(len(names))[::-1]
     axes.hlines(lines, low, high, color="C0")
     axes.plot(result.x[places], lines, "o", color="C0")

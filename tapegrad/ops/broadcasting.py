@@ -14,10 +14,13 @@ from scipy import sparse
 from tapegrad.ops.attributes import Kind, is_axes, is_flag, is_shape
 from tapegrad.ops.registry import (
     ANY_NUMBER,
+    Along,
     Linear,
     Op,
     Products,
+    Read,
     Shape,
+    always_first,
     broadcast,
     implements,
     moves,
@@ -71,21 +74,30 @@ def _sum_transpose(i: int, ct: Any, x: Any, axis: tuple[int, ...], keepdims: boo
 
 def reduction_rows(
     axes: Any, row: int | None, shapes: Any, out: Shape, axis: tuple[int, ...], **attrs: Any
-) -> str | None:
+) -> Along | None:
     """How a reduction other than a sum acts along the rows: row by row, unless it reduces them."""
-    return "rows" if axes[0] not in axis else None
+    return Along((Read.ALIGNED,)) if axes[0] not in axis else None
 
 
 def _sum_rows(
     axes: Any, row: int | None, shapes: Any, out: Shape, axis: tuple[int, ...], keepdims: bool
-) -> str:
-    return "rows" if axes[0] not in axis else "sum"
+) -> Along:
+    return Along((Read.ALIGNED,), is_sum=axes[0] in axis)
 
 
-def _broadcast_rows(axes: Any, row: int | None, shapes: Any, out: Shape, shape: Shape) -> str | None:
+def _broadcast_to(x: Any, shape: Shape, out: Any = None) -> Any:
+    if out is None:
+        return np.broadcast_to(x, shape)
+    np.copyto(out, x)
+    return out
+
+
+def _broadcast_rows(axes: Any, row: int | None, shapes: Any, out: Shape, shape: Shape) -> Along | None:
     if row is None:
         return None
-    return "rows" if axes[0] is None or len(shapes[0]) - axes[0] == len(out) - row else None
+    if axes[0] is None:
+        return Along((Read.BROADCAST,))
+    return Along((Read.ALIGNED,)) if len(shapes[0]) - axes[0] == len(out) - row else None
 
 
 def reduction_links(i: int, shapes: list[Shape], values: Any, axis: tuple[int, ...], **attrs: Any) -> Any:
@@ -125,12 +137,12 @@ def unbroadcast(ct: Any, shape: Shape) -> Any:
 broadcast_to = register(
     Op(
         "broadcast_to",
-        lambda x, shape: np.broadcast_to(x, shape),
+        _broadcast_to,
         lambda old, shape: shape,
         Linear(lambda i, ct, x, shape: unbroadcast(ct, shape_of(x))),
         takes=(None,),
         gives=None,
-        view=True,
+        views=always_first,
         links=moves(np.broadcast_to),
         rows=_broadcast_rows,
         attrs={"shape": is_shape},
@@ -155,7 +167,7 @@ def broadcast_to_(array: Any, shape: Any) -> Any:
 
 def _add_n(*terms: Any, out: Any = None) -> Any:
     if out is None:
-        return reduce(np.add, terms)
+        return reduce(np.add, terms[1:], np.positive(terms[0]))  # of one term a copy
     np.copyto(out, terms[0])
     for term in terms[1:]:
         np.add(out, term, out=out)

@@ -50,7 +50,7 @@ div = elementwise(
     scalar=operator.truediv,
     python="{0} / {1}",
 )
-neg = elementwise("neg", np.negative, -1.0, scalar=lambda x, _: -x, python="-{0}")
+neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg, python="-{0}")
 
 
 def _reciprocal(x: Any, out: Any = None) -> Any:
@@ -63,11 +63,11 @@ reciprocal: Op = elementwise(
     (lambda out, x: -out, lambda out, x: out),
     domain=POSITIVE,
     numpy=(np.reciprocal,),
-    scalar=lambda x, _: 1.0 / x,
+    scalar=lambda x: 1.0 / x,
     python="1.0 / {0}",
 )
 square: Op = elementwise(
-    "square", np.square, (2.0, lambda out, x: x), scalar=operator.mul, python="{0} * {0}"
+    "square", np.square, (2.0, lambda out, x: x), scalar=lambda x: x * x, python="{0} * {0}"
 )
 
 
@@ -118,7 +118,7 @@ sqrt = elementwise(
     np.sqrt,
     (0.5, Per(lambda out, x: out)),
     domain=POSITIVE,
-    scalar=lambda x, _: math.sqrt(x),
+    scalar=math.sqrt,
     python="sqrt({0})",
 )
 # The square root of a sum of squares: at 0 it has a kink, and 0 is its subgradient of least norm.
@@ -127,7 +127,7 @@ root = elementwise(
     np.sqrt,
     (0.5, Per(lambda out, x: where(equal(out, 0.0), np.inf, out))),
     domain=POSITIVE,
-    scalar=lambda x, _: math.sqrt(x),
+    scalar=math.sqrt,
     python="sqrt({0})",
     numpy=(),
 )

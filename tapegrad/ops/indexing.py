@@ -20,7 +20,19 @@ from tapegrad.ops.attributes import is_axis, is_index, is_shape
 from tapegrad.ops.broadcasting import broadcast_to, unbroadcast
 from tapegrad.ops.elementwise import sub
 from tapegrad.ops.logic import where
-from tapegrad.ops.registry import FLOAT, INT, Linear, Op, Recordable, Shape, implements, positions, register
+from tapegrad.ops.registry import (
+    FLOAT,
+    INT,
+    Along,
+    Linear,
+    Op,
+    Read,
+    Recordable,
+    Shape,
+    implements,
+    positions,
+    register,
+)
 from tapegrad.ops.shaping import ravel, reshape, reshape_, shape_of
 
 Index = tuple[Any, ...]
@@ -47,10 +59,18 @@ def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
     return found
 
 
-def _getitem(x: Any, *arrays: Any, index: Index) -> Any:
+def _getitem(x: Any, *arrays: Any, index: Index, out: Any = None) -> Any:
     if not arrays and Ellipsis not in index:
         index = (*index, Ellipsis)  # a 0-d view rather than a scalar
-    return np.asarray(x)[decode(index, arrays)]
+    found = np.asarray(x)[decode(index, arrays)]
+    if out is None:
+        return found
+    np.copyto(out, found)
+    return out
+
+
+def _getitem_views(in_order: bool, index: Index) -> int | None:
+    return None if ARRAY in index else 0
 
 
 def _scatter(x: Any, *arrays: Any, index: Index, shape: Shape, out: Any = None) -> Any:
@@ -91,28 +111,31 @@ def _concatenate_links(i: int, shapes: list[Shape], values: list[Any], axis: int
     return np.concatenate(parts, axis=axis)
 
 
-def _getitem_rows(axes: Any, row: int | None, shapes: Any, out: Shape, index: Index) -> str | None:
+def _getitem_rows(axes: Any, row: int | None, shapes: Any, out: Shape, index: Index) -> Along | None:
     """Along the rows if they are taken as a whole, or if the index of a gather goes along them."""
     if row is None:
         return None
     if axes[0] is None:
-        return "rows" if index == (ARRAY,) and axes[1] == 0 and row == 0 else None
+        is_along = index == (ARRAY,) and axes[1] == 0 and row == 0
+        return Along((Read.GATHERED, Read.ALIGNED)) if is_along else None
     if len(shapes) > 1 or Ellipsis in index:
         return None
     consumed = [item for item in index if item is not None]
     whole = len(consumed) <= axes[0] or consumed[axes[0]] == (None, None, None)
-    return "rows" if whole and out[row] == shapes[0][axes[0]] else None
+    return Along((Read.ALIGNED,)) if whole and out[row] == shapes[0][axes[0]] else None
 
 
 def _scatter_rows(
     axes: Any, row: int | None, shapes: Any, out: Shape, index: Index, shape: Shape
-) -> str | None:
+) -> Along | None:
     """A gather's transpose adds up what each block of rows brings."""
-    return "sum" if row is None and index == (ARRAY,) and axes[0] == axes[1] == 0 else None
+    is_along = row is None and index == (ARRAY,) and axes[0] == axes[1] == 0
+    return Along((Read.ALIGNED, Read.ALIGNED), is_sum=True) if is_along else None
 
 
-def _concatenate_rows(axes: Any, row: int | None, shapes: Any, out: Shape, axis: int) -> str | None:
-    return "rows" if axis != row and all(a == row for a in axes) else None
+def _concatenate_rows(axes: Any, row: int | None, shapes: Any, out: Shape, axis: int) -> Along | None:
+    is_along = axis != row and all(a == row for a in axes)
+    return Along((Read.ALIGNED,) * len(axes)) if is_along else None
 
 
 def _takes(shape: Shape, index: Index, shapes: Sequence[Shape], values: Sequence[Any]) -> Shape:
@@ -141,7 +164,7 @@ getitem = register(
         ),
         takes=(None, INT),
         gives=None,
-        view=True,
+        views=_getitem_views,
         masks=True,
         links=_getitem_links,
         rows=_getitem_rows,

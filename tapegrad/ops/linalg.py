@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import sparse
 
 from tapegrad.ops.broadcasting import Axis, axes_of, gated_mul, sum_, unbroadcast
 from tapegrad.ops.elementwise import absolute, root, square
-from tapegrad.ops.registry import FLOAT, Linear, Op, Shape, implements, register
+from tapegrad.ops.registry import FLOAT, Along, Linear, Op, Read, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, swapaxes, transpose_
 
 
@@ -89,16 +90,22 @@ def _matmul_links(i: int, shapes: list[Shape], values: list[Any]) -> Any:
     return sparse.kron(filled, sparse.eye_array(columns, dtype=bool), format="csr")
 
 
-def _matmul_rows(axes: Any, row: int | None, shapes: Any, out: Shape) -> str | None:
+def _matmul_rows(axes: Any, row: int | None, shapes: Any, out: Shape) -> Along | None:
     """Rows on the left, on the right, or summed over; stacks of matrices are not cut."""
     (a, b), (left, right) = shapes, axes
     if len(a) > 2 or len(b) > 2:
         return None
     if left == len(a) - 1 and right == 0:
-        return "sum" if row is None else None
-    keeps_left = right is None and len(a) == 2 and left == 0 and row == 0
-    keeps_right = left is None and len(b) == 2 and right == 1 and row == len(out) - 1
-    return "rows" if keeps_left or keeps_right else None
+        reads = (
+            Read.TRANSPOSED if len(a) == 2 else Read.ALIGNED,
+            Read.MULTIPLIED if len(b) == 2 else Read.ALIGNED,
+        )
+        return Along(reads, is_sum=True) if row is None else None
+    if right is None and len(a) == 2 and left == 0 and row == 0:
+        return Along((Read.MULTIPLIED, Read.WHOLE))
+    if left is None and len(b) == 2 and right == 1 and row == len(out) - 1:
+        return Along((Read.WHOLE, Read.TRANSPOSED))
+    return None
 
 
 matmul = register(
@@ -112,6 +119,27 @@ matmul = register(
         rows=_matmul_rows,
         numpy=(np.matmul,),
         samples=_SAMPLES,
+    )
+)
+
+
+def _dot_shape(a: Shape, b: Shape) -> Shape:
+    shape = _matmul_shape(a, b)
+    if max(len(a), len(b)) > 2 or len(shape) == 2:
+        raise ValueError(f"dot gives a vector or a number; of shapes {a} and {b} it is a matrix: use matmul")
+    return shape
+
+
+# A matrix product that is a vector or a number. To its operands np.dot comes in half the time of np.matmul;
+# last bits may differ.
+dot_: Op = register(
+    replace(
+        matmul,
+        name="dot",
+        kernel=np.dot,
+        shape=_dot_shape,
+        numpy=(),
+        samples=tuple(s for s in _SAMPLES if len(_matmul_shape(*map(np.shape, s[0]))) < 2),
     )
 )
 

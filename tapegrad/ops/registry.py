@@ -12,7 +12,8 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from enum import Enum
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,37 @@ class Products:
         return self.arguments is None or index in self.arguments
 
 
+class Read(Enum):
+    """How an op that acts along the rows of long arrays reads an operand."""
+
+    ALIGNED = "aligned"  # the rows of a block with those of the output, element by element
+    TRANSPOSED = "transposed"  # the same, where the rows are columns
+    MULTIPLIED = "multiplied"  # the rows of a block as those of a matrix in a product
+    BROADCAST = "broadcast"  # the same elements for every row, by NumPy's rules of broadcasting
+    WHOLE = "whole"  # all of it for every row
+    GATHERED = "gathered"  # those elements whose places another operand names
+
+    @property
+    def by_block(self) -> bool:
+        """Whether a block of rows is enough of the operand for a block of the output."""
+        return self in (Read.ALIGNED, Read.TRANSPOSED, Read.MULTIPLIED)
+
+
+class Along(NamedTuple):
+    """How an op acts along the rows.
+
+    Attributes
+    ----------
+    reads : tuple of Read
+        How it reads each operand.
+    is_sum : bool
+        What it gives for each block of rows is to be added up; otherwise it is a block of the output.
+    """
+
+    reads: tuple[Read, ...]
+    is_sum: bool = False
+
+
 def _recordable_in(nest: Sequence[Any]) -> Recordable | None:
     """A recordable operand in a nest of lists, or None."""
     for item in nest:
@@ -166,7 +198,8 @@ class Op:
     name : str
         As it stands in a listing.
     kernel : callable
-        ``kernel(*inputs, out=array, **attrs)`` with NumPy's meaning; `view` ops take no `out`.
+        ``kernel(*inputs, out=array, **attrs)`` with NumPy's meaning. Without `out`, the result may be a view,
+        see `views`. An attribute named `shape` gives way to the shape of `out`, which may be a block of rows.
     shape : callable
         ``shape(*input_shapes, **attrs)`` gives the output's shape.
     attrs : mapping of str to callable
@@ -184,24 +217,24 @@ class Op:
         What each input is converted to; None leaves it; the last one holds for all further inputs.
     gives : dtype or None
         The output's dtype; None means that of the first input.
-    view : bool
-        The output may share the first input's memory (reshape, transpose, slices).
+    views : callable or None
+        Of which input the output is a view: ``views(in_order, **attrs)`` gives its index, or None where the
+        output has memory of its own; `in_order` says whether the input's elements stand one after another in
+        memory. None: never a view. See `view_of`.
     masks : bool
         The derivative can be zero because an element was not chosen (where, maximum, indexing). What has
         been masked out of a cotangent stays zero, even times infinity.
     scalar : callable or None
-        A cheaper way to the same bits on two Python floats, of which a unary op gets its input twice; where
-        it raises, `kernel` is asked instead.
+        A cheaper way to the same bits on Python floats; where it raises, `kernel` is asked instead.
     links : callable or None
         Which elements of the output depend on which of input `i`: ``links(i, shapes, values, **attrs)``, with
         the inputs' shapes and, where they are constants, values. An int array of the output's shape tells the
         position that each element is taken from, -1 for none; a sparse matrix links outputs (rows) to inputs.
         None: any on all. Elementwise ops need not say.
     rows : callable or None
-        Whether the op acts row by row along a long axis: ``rows(axes, axis, shapes, out, **attrs)``, with the
-        row axes of the inputs (None where there is none) and of the output, and their shapes, gives "rows",
-        "sum" where blocks' results are to be added, or None where it mixes rows. Elementwise ops
-        need not say.
+        How the op acts along a long axis: ``rows(axes, axis, shapes, out, **attrs)``, with the row axes of
+        the inputs (None where there is none) and of the output, and their shapes, gives an `Along`, or None
+        where the op mixes rows. Elementwise ops need not say.
     python : str
         How it is written on Python floats, as in ``"{0} + {1}"``, or what stands between any number of
         operands; empty where the kernel is called.
@@ -217,11 +250,11 @@ class Op:
     rule: Elementwise | Linear | Products | None
     takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,)
     gives: np.dtype[Any] | None = FLOAT
-    view: bool = False
+    views: Callable[..., int | None] | None = None
     masks: bool = False
     scalar: Callable[..., Any] | None = None
     links: Callable[..., Any] | None = None
-    rows: Callable[..., str | None] | None = None
+    rows: Callable[..., Along | None] | None = None
     python: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()
     attrs: Mapping[str, Kind] = field(default_factory=dict, repr=False)
@@ -245,6 +278,15 @@ class Op:
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
         return find, (self.name,)
 
+    @cached_property
+    def is_elementwise(self) -> bool:
+        """Whether each element of the output depends on one element of each input."""
+        return self.shape is broadcast
+
+    def view_of(self, attrs: Attrs | Mapping[str, Any], in_order: bool = True) -> int | None:
+        """The index of the input that the output is a view of, or None; see `views`."""
+        return None if self.views is None else self.views(in_order, **dict(attrs))
+
     def takes_at(self, index: int) -> np.dtype[Any] | None:
         """The dtype that input `index` is converted to, or None."""
         return self.takes[min(index, len(self.takes) - 1)]
@@ -253,7 +295,7 @@ class Op:
         """The output's shape and dtype."""
         first = inputs[0]
         dtype = first.dtype if self.gives is None else self.gives
-        if self.shape is broadcast and inputs.count(first) == len(inputs):  # scalar code comes this way
+        if self.is_elementwise and inputs.count(first) == len(inputs):  # scalar code comes this way
             return first if first.dtype is dtype else Aval(first.shape, dtype)
         return Aval(self.shape(*(aval.shape for aval in inputs), **attrs), dtype)
 
@@ -263,15 +305,17 @@ class Op:
         axis: int | None,
         shapes: tuple[Shape, ...],
         out: Shape,
-        attrs: Any,
-    ) -> str | None:
-        """Whether the op acts row by row: "rows", "sum", or None; see `rows`."""
-        if self.shape is not broadcast:
-            return None if self.rows is None else self.rows(axes, axis, shapes, out, **attrs)
+        attrs: Attrs,
+    ) -> Along | None:
+        """How the op acts along the rows, or None where it does not; see `rows`."""
+        if not self.is_elementwise:
+            return None if self.rows is None else self.rows(axes, axis, shapes, out, **dict(attrs))
         if axis is None:
             return None
         ends = {len(shape) - a for shape, a in zip(shapes, axes, strict=True) if a is not None}
-        return "rows" if ends == {len(out) - axis} else None
+        if ends != {len(out) - axis}:
+            return None
+        return Along(tuple(Read.BROADCAST if a is None else Read.ALIGNED for a in axes))
 
     def differentiable(self, index: int) -> bool:
         """Whether the output has a derivative with respect to input `index`."""
@@ -291,7 +335,7 @@ def register(op: Op) -> Op:
     """Enter `op` in the table, and under the NumPy functions it stands for."""
     if op.name in OPS:
         raise ValueError(f"op {op.name!r} is declared twice")
-    if op.shape is broadcast:
+    if op.is_elementwise:
         arity_of(op)  # which must be told
     OPS[op.name] = op
     for function in op.numpy:
@@ -338,6 +382,11 @@ def written(value: Any, out: Any) -> Any:
         return value[()]
     np.copyto(out, value)
     return out
+
+
+def always_first(in_order: bool, **attrs: Any) -> int:
+    """The `views` of an op whose output is a view of its first input, however that stands in memory."""
+    return 0
 
 
 def positions(shape: Shape) -> Any:

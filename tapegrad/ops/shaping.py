@@ -14,10 +14,13 @@ from tapegrad.ops.registry import (
     BOOL,
     FLOAT,
     INT,
+    Along,
     Linear,
     Op,
+    Read,
     Recordable,
     Shape,
+    always_first,
     broadcast,
     implements,
     moves,
@@ -55,14 +58,21 @@ def size(a: Any, axis: Any = None) -> Any:
 # Shapes -----------------------------------------------------------------------------------------------------
 
 
-def _reshape(x: Any, shape: Shape) -> Any:
-    return np.reshape(x, shape)
+def _reshape(x: Any, shape: Shape, out: Any = None) -> Any:
+    if out is None:
+        return np.reshape(x, shape)
+    np.copyto(out, np.reshape(x, out.shape))
+    return out
 
 
-def _reshape_rows(axes: Any, row: int | None, shapes: Any, out: Shape, shape: Shape) -> str | None:
+def _reshape_views(in_order: bool, shape: Shape) -> int | None:
+    return 0 if in_order or shape == () else None
+
+
+def _reshape_rows(axes: Any, row: int | None, shapes: Any, out: Shape, shape: Shape) -> Along | None:
     if axes[0] is None or row is None or math.prod(shapes[0][: axes[0]]) != math.prod(out[:row]):
         return None
-    return "rows"
+    return Along((Read.ALIGNED,))
 
 
 reshape: Op = register(
@@ -73,7 +83,7 @@ reshape: Op = register(
         Linear(lambda i, ct, x, shape: reshape(ct, shape=shape_of(x))),
         takes=(None,),
         gives=None,
-        view=True,
+        views=_reshape_views,
         links=moves(_reshape),
         rows=_reshape_rows,
         attrs={"shape": is_shape},
@@ -152,19 +162,26 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
 
-def _transpose_rows(rows: Any, row: int | None, shapes: Any, out: Shape, axes: tuple[int, ...]) -> str:
-    return "rows"
+def _transpose(x: Any, axes: tuple[int, ...], out: Any = None) -> Any:
+    if out is None:
+        return np.transpose(x, axes)
+    np.copyto(out, np.transpose(x, axes))
+    return out
+
+
+def _transpose_rows(rows: Any, row: int | None, shapes: Any, out: Shape, axes: tuple[int, ...]) -> Along:
+    return Along((Read.ALIGNED if rows[0] == row else Read.TRANSPOSED,))
 
 
 transpose: Op = register(
     Op(
         "transpose",
-        np.transpose,
+        _transpose,
         lambda shape, axes: tuple(shape[i] for i in axes),
         Linear(lambda i, ct, x, axes: transpose(ct, axes=_inverse(axes))),
         takes=(None,),
         gives=None,
-        view=True,
+        views=always_first,
         links=moves(np.transpose),
         rows=_transpose_rows,
         attrs={"axes": is_order},

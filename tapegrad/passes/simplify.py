@@ -109,7 +109,7 @@ class Rewriter(Writer):
             slot = rule(self, entry)
             if slot is not None:
                 return slot
-        if entry.op.shape is broadcast and not self.small.keys().isdisjoint(entry.inputs):
+        if entry.op.is_elementwise and not self.small.keys().isdisjoint(entry.inputs):
             return self._stretched_late(entry)
         return self.emit(entry, entry.op, entry.inputs, entry.attrs)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from tapegrad.ops.registry import Aval
-from tapegrad.plan.stages import Layout, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.entries import Entry
+from tapegrad.plan.stages import Interpreted, Layout, RowLoop, Stage, numbers_of, row_axis
+from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.slots import Marks, marked
 from tapegrad.tape.tape import Tape, size_of
 
 ALIGNED = 64  # bytes: a cache line, and the longest vector registers
@@ -42,54 +44,87 @@ class _Buffer:
 
 def lay_out(tape: Tape, stages: Sequence[Stage], late: int, block: int) -> Layout:
     """Places for everything that the stages write; those from `late` on are run again and again."""
-    aliases = _aliases(tape, stages, block)
-    owners = _owners(tape.entries, aliases)
+    is_number = numbers_of(tape) if any(isinstance(stage, Interpreted) for stage in stages) else bytearray()
+    on_arrays = [_on_arrays(stage, is_number) for stage in stages]
+    aliases = _aliases(tape, stages, on_arrays)
+    boxed = _boxed(tape, stages, on_arrays)
+    is_held = bytearray([aval.shape != () for aval in tape.avals])
+    for slot in (*aliases, *boxed):
+        is_held[slot] = 1
+    owners = _owners(aliases)
     whole = _Buffer()
-    places = _places(tape, list(_steps(stages, late)), owners, whole)
+    places = _places(tape, list(_steps(stages, late, is_held)), owners, whole)
     loops = [stage for stage in stages if isinstance(stage, RowLoop)]
     buffers = [_Buffer() for _ in loops]
     blocks = tuple(
         _block_places(tape, loop, owners, block, buffer) for loop, buffer in zip(loops, buffers, strict=True)
     )
-    return Layout(places, whole.size, blocks, max((b.size for b in buffers), default=0), aliases)
+    block_size = max((b.size for b in buffers), default=0)
+    return Layout(places, whole.size, blocks, block_size, aliases, boxed, is_number)
 
 
-def _aliases(tape: Tape, stages: Sequence[Stage], block: int) -> frozenset[int]:
+def _on_arrays(stage: Stage, is_number: Marks) -> Sequence[Entry]:
+    """The entries of a stage, where it is interpreted without those on numbers."""
+    if not isinstance(stage, Interpreted):
+        return stage.entries
+    return [entry_of(row) for row in stage.rows() if not is_number[row[2]]]
+
+
+def _aliases(tape: Tape, stages: Sequence[Stage], on_arrays: Sequence[Sequence[Entry]]) -> dict[int, int]:
     stored = {slot for stage in stages if isinstance(stage, RowLoop) for slot in stage.stored}
-    owned = {*tape.parameters, *(entry.output for entry in tape.entries if not entry.op.view)}
+    in_order = marked(tape, tape.parameters)
+    aliases: dict[int, int] = {}
+    for stage, entries in zip(stages, on_arrays, strict=True):
+        ways = stage.reads if isinstance(stage, RowLoop) else repeat(None, len(entries))
+        for (op, inputs, output, attrs, _), reads in zip(entries, ways, strict=True):
+            of = op.view_of(attrs)
+            if of is None:
+                in_order[output] = 1
+                continue
+            owner = inputs[of]
+            is_view = op.view_of(attrs, in_order=bool(in_order[owner])) is not None
+            # Of a number there is no view, and of what a loop reads whole there is no block to look at.
+            has_array = tape.avals[owner].shape != () and (reads is None or reads[of].by_block)
+            if is_view and has_array and output not in stored:
+                aliases[output] = owner
+    return aliases
 
-    def is_alias(entry: Entry) -> bool:
-        source = entry.inputs[0]
-        if not entry.op.view or len(entry.inputs) > 1 or entry.output in stored:
-            return False
-        shape, out = tape.avals[source].shape, tape.avals[entry.output].shape
-        if shape == ():
-            return False
-        if entry.op.name == "broadcast_to":
-            # Within a loop the operand is whole, and there is no block of it to look at.
-            return (row_axis(shape, block) is None) == (row_axis(out, block) is None)
-        return out == () or entry.op.name != "reshape" or source in owned
 
-    return frozenset(entry.output for entry in tape.entries if is_alias(entry))
+def _boxed(tape: Tape, stages: Sequence[Stage], on_arrays: Sequence[Sequence[Entry]]) -> frozenset[int]:
+    """The scalars that some entry reads together with arrays, or makes an array of."""
+    is_scalar = bytearray([aval.shape == () for aval in tape.avals])
+    boxed: set[int] = set()
+    for stage, entries in zip(stages, on_arrays, strict=True):
+        is_interpreted = isinstance(stage, Interpreted)  # which takes other scalars than floats for arrays
+        for _, inputs, output, _, _ in entries:
+            if is_interpreted and is_scalar[output]:
+                boxed.add(output)
+            if is_interpreted or not (is_scalar[output] and all(is_scalar[slot] for slot in inputs)):
+                boxed.update([slot for slot in inputs if is_scalar[slot]])
+    return frozenset(boxed)
 
 
-def _owners(entries: Iterable[Entry], aliases: frozenset[int]) -> dict[int, int]:
-    """The slot in whose place each slot lives that an entry writes."""
+def _owners(aliases: Mapping[int, int]) -> dict[int, int]:
+    """The slot in whose place each slot lives that is a view."""
     owners: dict[int, int] = {}
-    for entry in entries:
-        source = entry.inputs[0]
-        owners[entry.output] = owners.get(source, source) if entry.output in aliases else entry.output
+    for slot, owner in aliases.items():
+        owners[slot] = owners.get(owner, owner)
     return owners
 
 
-def _steps(stages: Sequence[Stage], late: int) -> Iterator[_Step]:
+def _steps(stages: Sequence[Stage], late: int, is_held: Marks) -> Iterator[_Step]:
+    """What touches arrays; numbers have no places."""
     for number, stage in enumerate(stages):
-        if isinstance(stage, Whole):
-            for entry in stage.entries:
-                yield _Step(entry.inputs, (entry.output,), number >= late)
-        else:
+        is_late = number >= late
+        if isinstance(stage, RowLoop):
             reads = [slot for entry in stage.entries for slot in entry.inputs]
-            yield _Step(reads, sorted(stage.sums | stage.stored), number >= late)
+            writes = [slot for slot in sorted(stage.sums | stage.stored) if is_held[slot]]
+            yield _Step(reads, writes, is_late)
+            continue
+        for row in stage.rows() if isinstance(stage, Interpreted) else stage.entries:
+            _, inputs, output, _, _ = row
+            if is_held[output] or any(is_held[slot] for slot in inputs):
+                yield _Step(inputs, (output,) if is_held[output] else (), is_late)
 
 
 def _places(tape: Tape, steps: Sequence[_Step], owners: Mapping[int, int], buffer: _Buffer) -> dict[int, int]:
@@ -110,7 +145,7 @@ def _places(tape: Tape, steps: Sequence[_Step], owners: Mapping[int, int], buffe
     places: dict[int, int] = {}
     for i, step in enumerate(steps):
         for slot in step.writes:
-            if owners[slot] == slot:
+            if slot not in owners:
                 places[slot] = buffer.take(_room(tape.avals[slot]))
         for slot in dying.get(i, ()):
             if slot in places:
@@ -124,7 +159,7 @@ def _block_places(
     """The place of each slot of which only a block exists."""
 
     def is_block(slot: int) -> bool:
-        return owners.get(slot) == slot and slot not in loop.stored and slot not in loop.sums
+        return slot not in owners and slot not in loop.stored and slot not in loop.sums
 
     last: dict[int, int] = {}
     for i, entry in enumerate(loop.entries):

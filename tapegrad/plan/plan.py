@@ -9,75 +9,141 @@ reverse half does not depend on the value of the sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tapegrad.derive.pushforward import hoist
+from tapegrad.ops.registry import Along, Read, Shape
 from tapegrad.plan.places import lay_out
-from tapegrad.plan.stages import BLOCK, Plan, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.entries import Entry
+from tapegrad.plan.stages import BLOCK, LONGEST_PRINTED, Interpreted, Plan, RowLoop, Stage, Whole, row_axis
+from tapegrad.tape.entries import Entries, Entry, Row, entry_of
+from tapegrad.tape.slots import ends_of
 from tapegrad.tape.tape import Tape
 
+_Key = tuple[int, int]  # even times for what is executed whole, odd ones for loops; and over how many rows
+_SEVERAL = -1
 
-def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK) -> Plan:
-    """Cut a tape into stages; what depends on the leaves `late` comes last, in stages of its own."""
+
+def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK, longest: int = LONGEST_PRINTED) -> Plan:
+    """Cut a tape into stages; what depends on the leaves `late` comes last, in stages of its own.
+
+    Stages that are executed whole and have more than `longest` entries are interpreted.
+    """
     tape, early = hoist(tape, late)
-    ready: dict[int, int] = {}  # the even time from which a slot can be read whole
-    inside: dict[int, tuple[int, int]] = {}  # the loop that a slot along the rows belongs to
-    stages: dict[tuple[int, int], list[Entry]] = {}
-    sums: set[int] = set()
+    lengths = _row_lengths(tape, block)
+    ready = [0] * len(tape.avals)  # the even time from which a slot can be read whole
+    inside: dict[int, _Key] = {}  # the loop that a slot along the rows belongs to
+    stages: dict[_Key, list[Row]] = {}
+    along: dict[int, Along] = {}
     start = latest = 0
-    for i, entry in enumerate(tape.entries):
+    for i, row in enumerate(tape.entries.rows()):
         if i == early:
             start, inside = latest + 2, {}
-        kind, rows = _kind(tape, entry, block)
-        if kind == "whole":
-            time = max((ready.get(slot, 0) for slot in entry.inputs), default=0)
-            key = (max(time, start), 0)
-            ready[entry.output] = key[0]
+        _, inputs, output, _, _ = row
+        found, rows = _along(tape, row, lengths, block)
+        if found is None:
+            time = start
+            for slot in inputs:
+                if ready[slot] > time:
+                    time = ready[slot]
+            key = (time, 0)
+            ready[output] = time
         else:
-            time = max((_loop_for(slot, inside, ready, rows) for slot in entry.inputs), default=1)
+            time = max((_loop_for(slot, inside, ready, rows) for slot in inputs), default=1)
             key = (max(time, start + 1), rows)
-            ready[entry.output] = key[0] + 1
-            if kind == "sum":
-                sums.add(entry.output)
-            else:
-                inside[entry.output] = key
-        latest = max(latest, ready[entry.output])
-        stages.setdefault(key, []).append(entry)
+            ready[output] = key[0] + 1
+            along[output] = found
+            if not found.is_sum:
+                inside[output] = key
+        latest = max(latest, ready[output])
+        stages.setdefault(key, []).append(row)
     before = sum(key[0] < start for key in stages) if start else len(stages)
-    found = tuple(_stages(tape, stages, sums))
-    return Plan(tape, found, before, frozenset(late), block, lay_out(tape, found, before, block))
+    loose = list(_stages(tape, stages, along, longest))
+    layout = lay_out(tape, loose, before, block)
+    return Plan(tape, tuple(map(_packed, loose)), before, frozenset(late), block, layout)
 
 
-def _loop_for(slot: int, inside: dict[int, tuple[int, int]], ready: dict[int, int], rows: int) -> int:
+def entry_by_entry(tape: Tape, late: Sequence[int] = ()) -> Plan:
+    """The plan of a replay: all entries in order, those that depend on the leaves `late` last."""
+    tape, early = hoist(tape, late)
+    rows = tape.entries.rows
+    halves = [Entries(rows(0, early)), Entries(rows(early))] if late else [tape.entries]
+    return Plan(tape, tuple(map(Interpreted, halves)), 1, frozenset(late), BLOCK, None)
+
+
+def _loop_for(slot: int, inside: Mapping[int, _Key], ready: Sequence[int], rows: int) -> int:
     """The earliest loop over these rows that can read a slot: its own, or the first after it is ready."""
     loop = inside.get(slot)
-    return loop[0] if loop is not None and loop[1] == rows else ready.get(slot, 0) + 1
+    return loop[0] if loop is not None and loop[1] == rows else ready[slot] + 1
 
 
-def _stages(tape: Tape, stages: dict[tuple[int, int], list[Entry]], sums: set[int]) -> Iterator[Stage]:
-    home = {entry.output: key for key, entries in stages.items() for entry in entries}
-    read_elsewhere = {*tape.outputs, *(guard.slot for guard in tape.guards)}
-    for key, entries in stages.items():
-        read_elsewhere.update(
-            slot for entry in entries for slot in entry.inputs if home.get(slot, key) != key
-        )
+def _stages(
+    tape: Tape, stages: Mapping[_Key, list[Row]], along: Mapping[int, Along], longest: int
+) -> Iterator[Stage]:
+    home = {row[2]: key for key, found in stages.items() if key[1] for row in found}
+    read_elsewhere = set(ends_of(tape))
+    for key, found in stages.items() if home else ():
+        for row in found:
+            read_elsewhere.update([slot for slot in row[1] if slot in home and home[slot] != key])
     for time, rows in sorted(stages):
-        found = tuple(stages[time, rows])
-        if time % 2 == 0:
-            yield Whole(found)
-            continue
-        outputs = {entry.output for entry in found}
-        yield RowLoop(rows, found, frozenset(outputs & sums), frozenset((outputs - sums) & read_elsewhere))
+        found = stages[time, rows]
+        if time % 2:
+            yield _row_loop(rows, _made(found), along, read_elsewhere)
+        else:
+            yield (Interpreted if len(found) > longest else Whole)(_made(found))
 
 
-def _kind(tape: Tape, entry: Entry, block: int) -> tuple[str, int]:
-    """How an entry runs: "whole", along "rows", or as a "sum" over them; and over how many rows."""
-    shapes = [tape.avals[slot].shape for slot in entry.inputs]
-    out = tape.avals[entry.output].shape
-    long = [[n for n in shape if n >= 2 * block] for shape in (*shapes, out)]
-    if len({n for found in long for n in found}) != 1 or any(len(found) > 1 for found in long):
-        return "whole", 0
-    axes = tuple(row_axis(shape, block) for shape in shapes)
-    kind = entry.op.along_rows(axes, row_axis(out, block), tuple(shapes), out, dict(entry.attrs))
-    return ("whole", 0) if kind is None else (kind, next(found[0] for found in long if found))
+def _packed(stage: Stage) -> Stage:
+    """A stage to be kept: many entries take little memory in columns, and much time to be read from them."""
+    return Interpreted(Entries(stage.entries)) if isinstance(stage, Interpreted) else stage
+
+
+def _made(rows: list[Row]) -> tuple[Entry, ...]:
+    return tuple(map(entry_of, rows))
+
+
+def _row_loop(
+    rows: int, entries: tuple[Entry, ...], along: Mapping[int, Along], read_elsewhere: set[int]
+) -> RowLoop:
+    outputs = {entry.output for entry in entries}
+    sums = {slot for slot in outputs if along[slot].is_sum}
+    reads = tuple([along[entry.output].reads for entry in entries])
+    inputs: dict[int, Read] = {}
+    for entry, ways in zip(entries, reads, strict=True):
+        inputs.update(zip(entry.inputs, ways, strict=True))
+    return RowLoop(
+        rows,
+        entries,
+        reads,
+        whole=tuple(sorted(slot for slot, way in inputs.items() if not way.by_block)),
+        columns=tuple(sorted(slot for slot, way in inputs.items() if way.by_block and slot not in outputs)),
+        sums=frozenset(sums),
+        stored=frozenset((outputs - sums) & read_elsewhere),
+    )
+
+
+def _row_lengths(tape: Tape, block: int) -> list[int]:
+    """How many rows each slot has, 0 where it is not long, and `_SEVERAL` where two axes are."""
+    known: dict[Shape, int] = {(): 0}
+    for shape, _ in tape.avals:
+        if shape not in known:
+            long = [n for n in shape if n >= 2 * block]
+            known[shape] = _SEVERAL if len(long) > 1 else sum(long)
+    return [known[shape] for shape, _ in tape.avals]
+
+
+def _along(tape: Tape, row: Row, lengths: Sequence[int], block: int) -> tuple[Along | None, int]:
+    """How an entry acts along the rows, None where it is executed whole; and over how many rows."""
+    op, inputs, output, attrs, _ = row
+    rows = lengths[output]
+    for slot in inputs:
+        length = lengths[slot]
+        if length:
+            if rows and length != rows:
+                return None, 0
+            rows = length
+    if rows in (0, _SEVERAL):
+        return None, 0
+    shapes = tuple([tape.avals[slot].shape for slot in inputs])
+    out = tape.avals[output].shape
+    axes = tuple([row_axis(shape, block) for shape in shapes])
+    return op.along_rows(axes, row_axis(out, block), shapes, out, attrs), rows

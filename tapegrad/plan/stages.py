@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tapegrad.ops.registry import Shape
-from tapegrad.tape.entries import Entry
-from tapegrad.tape.tape import Tape, size_of
+from tapegrad.ops.registry import Read, Shape
+from tapegrad.tape.entries import Entries, Entry, Row
+from tapegrad.tape.slots import Marks
+from tapegrad.tape.tape import SCALAR, Tape, size_of
 
 BLOCK = 8192
+# Printed entries are compiled at about 10 us a line, and a printed scalar operation saves about 15 ns a run:
+# long stretches of them, which loops in the user's code make, are not worth it before some hundred runs.
+LONGEST_PRINTED = 5_000
 
 
 def row_axis(shape: Shape, block: int) -> int | None:
@@ -18,22 +22,51 @@ def row_axis(shape: Shape, block: int) -> int | None:
     return long[0] if len(long) == 1 else None
 
 
+def numbers_of(tape: Tape) -> Marks:
+    """What entries write that are elementwise on float scalars: Python floats will do for them."""
+    scalar = bytearray([aval == SCALAR for aval in tape.avals])
+    found = bytearray(len(tape.avals))
+    for op, inputs, output, _, _ in tape.entries.rows():
+        found[output] = scalar[output] and op.is_elementwise and all(scalar[slot] for slot in inputs)
+    return found
+
+
 @dataclass(frozen=True)
 class Whole:
     """Entries that are executed one after the other on whole arrays."""
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True)
+class Interpreted:
+    """The same, of so many entries that they are interpreted, not printed."""
+
+    entries: Sequence[Entry]
+
+    def rows(self) -> Iterable[Row]:
+        """The entries as plain tuples."""
+        return self.entries.rows() if isinstance(self.entries, Entries) else self.entries
 
 
 @dataclass(frozen=True)
 class RowLoop:
-    """Entries that are executed block by block over `rows` rows.
+    """Entries that are executed block by block over `rows` rows: ``f(whole, block) -> sums``.
+
+    Blocks do not depend on one another: they may run anywhere and in any order, as long as their sums are
+    added up in the order of the blocks.
 
     Attributes
     ----------
     rows : int
-    entries : tuple of Entry
+    entries : sequence of Entry
         In order, reductions among them.
+    reads : sequence of tuples of Read
+        How each entry reads its operands.
+    whole : tuple of int
+        What every block reads whole: numbers, and arrays that are not along the rows.
+    columns : tuple of int
+        What is read block by block from outside the loop.
     sums : frozenset of int
         Outputs that are summed over the blocks.
     stored : frozenset of int
@@ -41,12 +74,15 @@ class RowLoop:
     """
 
     rows: int
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
+    reads: Sequence[tuple[Read, ...]]
+    whole: tuple[int, ...]
+    columns: tuple[int, ...]
     sums: frozenset[int]
     stored: frozenset[int]
 
 
-Stage = Whole | RowLoop
+Stage = Whole | Interpreted | RowLoop
 
 
 @dataclass(frozen=True)
@@ -58,22 +94,28 @@ class Layout:
     Attributes
     ----------
     places : mapping of int to int
-        The offset of each slot that is written whole.
+        The offset of each slot that is written whole into an array.
     size : int
         Bytes of the buffer.
     blocks : tuple of mappings of int to int
         For each row loop, the offset of each slot of which only a block exists.
     block_size : int
         Bytes of the buffer for blocks, of which each thread has one.
-    aliases : frozenset of int
-        Slots that are views of others, so that nothing is left to do for them.
+    aliases : mapping of int to int
+        Slots that are views, and of which other slots: nothing is left to do for them.
+    boxed : frozenset of int
+        Scalars that meet arrays, and then stand in an array without dimensions. Others are numbers only.
+    is_number : Marks
+        What entries write that are elementwise on float scalars; empty where nothing is interpreted.
     """
 
     places: Mapping[int, int]
     size: int
     blocks: tuple[Mapping[int, int], ...]
     block_size: int
-    aliases: frozenset[int]
+    aliases: Mapping[int, int]
+    boxed: frozenset[int]
+    is_number: Marks
 
 
 @dataclass(frozen=True)
@@ -83,13 +125,14 @@ class Plan:
     Attributes
     ----------
     tape : Tape
-    stages : tuple of Whole and RowLoop
+    stages : tuple of Whole, Interpreted and RowLoop
     late : int
         From this stage on they depend on the late leaves.
     late_leaves : frozenset of int
     block : int
         Rows to a block.
-    layout : Layout
+    layout : Layout or None
+        None where the tape is replayed entry by entry, which lays out its values by itself.
     """
 
     tape: Tape
@@ -97,7 +140,7 @@ class Plan:
     late: int
     late_leaves: frozenset[int]
     block: int
-    layout: Layout
+    layout: Layout | None
 
     def row_axis(self, slot: int) -> int | None:
         """The axis along which a slot is walked in blocks, or None."""
@@ -107,22 +150,27 @@ class Plan:
         lines = [f"plan of {self.tape.name}: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}"]
         for stage in self.stages:
             lines.append(_described(self, stage))
-        buffers = f"  buffers: {_bytes(self.layout.size)} for what is written whole"
-        if self.layout.blocks:
-            buffers += f", {_bytes(self.layout.block_size)} a thread for blocks of rows"
-        return "\n".join([*lines, buffers])
+        if self.layout is not None:
+            lines.append(_buffers(self.layout))
+        return "\n".join(lines)
 
 
 def _described(plan: Plan, stage: Stage) -> str:
-    if isinstance(stage, Whole):
+    if not isinstance(stage, RowLoop):
         scalars = sum(size_of(plan.tape.avals[entry.output].shape) == 1 for entry in stage.entries)
-        return f"  whole: {len(stage.entries)} entries, {scalars} of them scalar"
+        how = "whole" if isinstance(stage, Whole) else "entry by entry"
+        return f"  {how}: {len(stage.entries):,} entries, {scalars:,} of them scalar"
     blocks = -(-stage.rows // plan.block)
     sums, stored = len(stage.sums), len(stage.stored)
     return (
         f"  rows: {stage.rows:,} in {blocks:,} blocks of {plan.block:,}: {len(stage.entries)} entries, "
         f"{sums} sum{'s' * (sums != 1)}, {stored} stored in full"
     )
+
+
+def _buffers(layout: Layout) -> str:
+    text = f"  buffers: {_bytes(layout.size)} for what is written whole"
+    return text + (f", {_bytes(layout.block_size)} a thread for blocks of rows" if layout.blocks else "")
 
 
 def _bytes(count: int) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import join
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op, broadcast
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape, shape_of
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.dispatch import array_of, holds_traced, settled
@@ -259,10 +259,12 @@ class LiveRecorder(Recorder):
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         result: Tracer = super().apply(op, args, attrs)
-        if self.watch is not None and op.shape is broadcast and not result.shape:
+        if self.watch is not None and op.is_elementwise and not result.shape:
             self.watch.see(sys._getframe(1))
-        is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer)
-        return view_of(args[0], result, op, attrs) if is_of_one_array else result
+        of = op.view_of(attrs)
+        if of is None or not isinstance(args[of], Tracer):
+            return result
+        return view_of(args[of], result, op, attrs)
 
     def _result(self, op: Op, operands: list[Tracer], attrs: dict[str, Any]) -> tuple[Aval, Any]:
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
@@ -300,7 +302,7 @@ class LiveRecorder(Recorder):
             result: Tracer = settled(op.kernel, (operand,), self.apply(op, (operand,), {}))
             return result
         try:
-            value = op.scalar(x, x)
+            value = op.scalar(x)
         except (ArithmeticError, ValueError):
             return self.apply(op, (operand,), {})
         return self._scalar(op, (operand.slot,), value)

@@ -48,7 +48,7 @@ class Entries(Sequence[Entry]):
 
     __slots__ = (*_COLUMNS, "_places")
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Row] = ()) -> None:
         rows = list(entries)
         ops, inputs, outputs, attrs, sources = (
             map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(5))

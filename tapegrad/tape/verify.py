@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT, OPS, Attrs, Aval, Op, arity_of, broadcast
+from tapegrad.ops.registry import BOOL, FLOAT, INT, OPS, Attrs, Aval, Op, arity_of
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape, TapeError, aval_of
 
@@ -75,7 +75,7 @@ def _verify_entry(tape: Tape, entry: Entry, written: set[int], constants: Mappin
 
 def _verify_call(op: Op, avals: Sequence[Aval], attrs: Attrs, values: Sequence[Any]) -> None:
     """Check that an op takes such inputs and such attributes; `values` has those of constants, else None."""
-    if not avals or (op.shape is broadcast and len(avals) not in arity_of(op)):
+    if not avals or (op.is_elementwise and len(avals) not in arity_of(op)):
         raise TapeError(f"the op does not take {len(avals)} inputs")
     for i, aval in enumerate(avals):
         takes = op.takes_at(i)

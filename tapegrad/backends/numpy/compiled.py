@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.numpy.lowering import dot, lowered
-from tapegrad.backends.numpy.printer import Source, print_plan
-from tapegrad.backends.replay import Broken, Workspace, holds
+from tapegrad.backends.interpreter import Room, Steps, Workspace, bind
+from tapegrad.backends.numpy.lowering import lowered
+from tapegrad.backends.numpy.printer import Printed, print_plan
+from tapegrad.backends.replay import Broken, holds
 from tapegrad.backends.written import one_line
-from tapegrad.ops.linalg import gated_matmul, matmul
-from tapegrad.ops.registry import Aval
+from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
 from tapegrad.plan.plan import plan
-from tapegrad.plan.stages import BLOCK, Plan, RowLoop, Whole
+from tapegrad.plan.stages import BLOCK, LONGEST_PRINTED, Interpreted, Plan, RowLoop
 from tapegrad.tape.entries import Entry
+from tapegrad.tape.slots import deciding_slots, marked
 from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
@@ -30,17 +31,30 @@ MOST_STORED_TWICE = 100_000_000  # bytes
 class Compiled:
     """A tape's plan and its source, compiled: what all data and all threads share."""
 
-    def __init__(self, tape: Tape, late: Sequence[int] = (), block: int = BLOCK, threads: int = 1) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        late: Sequence[int] = (),
+        block: int = BLOCK,
+        threads: int = 1,
+        longest: int = LONGEST_PRINTED,
+    ) -> None:
         self.tape = tape
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
         self.late = late
-        self.plan: Plan = plan(lowered(tape, block), late, block)
-        self.source: Source = print_plan(self.plan)
-        namespace = dict(self.source.namespace)
-        exec(compile(self.source.text, one_line(f"<tape {tape.name}>"), "exec"), namespace)
+        exact = deciding_slots(tape)
+        self.plan: Plan = plan(lowered(tape, block, exact), late, block, longest)
+        self.printed: Printed = print_plan(self.plan, exact)
+        namespace = dict(self.printed.namespace)
+        exec(compile(self.source, one_line(f"<tape {tape.name}>"), "exec"), namespace)
         self.bind: Callable[..., Any] = namespace["bind"]
         self._matrix_blocks: dict[int, list[Array]] = {}
+
+    @property
+    def source(self) -> str:
+        """The code that is run."""
+        return self.printed.text
 
     def run(self, loop: Callable[..., Any], chunks: list[list[tuple[Array, ...]]]) -> Any:
         """Take a row loop over its blocks; what it collects comes in the order of the blocks."""
@@ -63,31 +77,43 @@ class Compiled:
         return NumpyWorkspace(self, data)
 
 
+def compiled(tape: Tape, late: Sequence[int], threads: int) -> Compiled:
+    """The backend "numpy"."""
+    return Compiled(tape, late, threads=threads)
+
+
 class NumpyWorkspace:
     """The buffers of one thread, and the compiled functions bound to them."""
 
-    def __init__(self, compiled: Compiled, data: Mapping[int, Any]) -> None:
-        self._compiled = compiled
+    def __init__(self, program: Compiled, data: Mapping[int, Any]) -> None:
+        assert program.plan.layout is not None
+        self._program = program
         self._data = data
-        self._plan = compiled.plan
-        self._tape = compiled.plan.tape
+        self._plan, self._layout = program.plan, program.plan.layout
+        self._tape = program.plan.tape
         self.inputs = np.zeros(sum(size_of(self._tape.avals[slot].shape) for slot in self._tape.parameters))
         self._arrays: dict[int, Array] = {}
         self._place_leaves()
-        self._buffer = _bytes(self._plan.layout.size)
+        self._buffer = _bytes(self._layout.size)
         self._loops: list[list[list[tuple[Array, ...]]]] = []
+        for slot, place in self._layout.places.items():
+            self._arrays[slot] = _view_of(self._buffer, place, self._tape.avals[slot])
         for stage in self._plan.stages:
-            if isinstance(stage, Whole):
-                self._place_whole(stage)
-            else:
+            if isinstance(stage, RowLoop):
                 self._place_loop(stage)
-        self._early, self._late = compiled.bind(self._arrays, self._loops, self.inputs.item, compiled.run)
+            elif self._layout.aliases:
+                self._place_views(stage.entries)
+        steps = self._steps() if program.printed.steps else []
+        self._early, self._late = program.bind(
+            self._arrays, self._loops, self.inputs.item, program.run, steps
+        )
         # Entering a context costs a fifth of entering np.errstate.
         self._context = contextvars.copy_context()
         self._context.run(np.seterr, all="ignore")
         self._values: tuple[Any, ...] = ()
         self.outputs: Sequence[Any] = ()
         self.guards = self._tape.guards
+        self._spare: Workspace | None = None
         self._reference: Workspace | None = None
 
     # Buffers ------------------------------------------------------------------------------------------------
@@ -101,46 +127,38 @@ class NumpyWorkspace:
         self._arrays.update((slot, np.asarray(value)) for slot, value in self._tape.constants)
         self._arrays.update((slot, np.asarray(value)) for slot, value in self._data.items())
 
-    def _place(self, slot: int) -> None:
-        place = self._plan.layout.places[slot]
-        self._arrays[slot] = _view_of(self._buffer, place, self._tape.avals[slot])
-
-    def _place_whole(self, stage: Whole) -> None:
-        for entry in stage.entries:
-            if entry.output in self._plan.layout.aliases:
-                self._arrays[entry.output] = _alias(entry, self._arrays[entry.inputs[0]])
-            else:
-                self._place(entry.output)
+    def _place_views(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            owner = self._layout.aliases.get(entry.output)
+            if owner is not None:
+                self._arrays[entry.output] = _alias(entry, self._arrays[owner])
 
     def _place_loop(self, stage: RowLoop) -> None:
-        for slot in (*stage.sums, *stage.stored):
-            self._place(slot)
         number = len(self._loops)
-        columns, places = self._compiled.source.columns[number], self._plan.layout.blocks[number]
+        blocks, places = self._program.printed.blocks[number], self._layout.blocks[number]
         matrices = self._matrices(stage)
         starts = range(0, stage.rows, self._plan.block)
         chunks = []
-        for share in np.array_split(np.arange(len(starts)), min(self._compiled.threads, len(starts))):
-            room = _bytes(self._plan.layout.block_size)  # each thread has its own
+        for share in np.array_split(np.arange(len(starts)), min(self._program.threads, len(starts))):
+            room = _bytes(self._layout.block_size)  # each thread has its own
             rows: list[tuple[Array, ...]] = []
             for i in share.tolist():
                 found = self._block(stage, room, places, starts[i])
                 found.update((slot, matrix[i]) for slot, matrix in matrices.items())
-                rows.append(tuple(found[slot] for slot in columns))
+                rows.append(tuple(found[slot] for slot in blocks))
             chunks.append(rows)
         self._loops.append(chunks)
 
     def _matrices(self, stage: RowLoop) -> dict[int, list[Array]]:
         """The blocks of the constant matrices that the loop only multiplies with."""
-        constant = {slot for slot, value in self._tape.constants if np.ndim(value) == 2}
-        found = {slot for entry in stage.entries for slot in entry.inputs if slot in constant}
-        for entry in stage.entries:
-            if entry.op not in (matmul, gated_matmul, dot):
-                found.difference_update(entry.inputs)
-        rows_first = (slot for slot in found if self._plan.row_axis(slot) == 0)
+        found = {slot for slot, _ in self._tape.constants}.intersection(stage.columns)
+        for entry, reads in zip(stage.entries, stage.reads, strict=True):
+            found.difference_update(
+                slot for slot, read in zip(entry.inputs, reads, strict=True) if read is not Read.MULTIPLIED
+            )
         return {
-            slot: self._compiled.matrix_blocks(slot, self._arrays[slot])
-            for slot in rows_first
+            slot: self._program.matrix_blocks(slot, self._arrays[slot])
+            for slot in found
             if self._arrays[slot].nbytes <= MOST_STORED_TWICE
         }
 
@@ -157,10 +175,27 @@ class NumpyWorkspace:
                 if slot in places:
                     found[slot] = _view_of(room, places[slot], aval)
                 elif slot == entry.output and slot not in stage.stored:
-                    found[slot] = _alias(entry, found[entry.inputs[0]], aval)
+                    found[slot] = _alias(entry, found[self._layout.aliases[slot]], aval)
                 else:
                     found[slot] = self._arrays[slot][(slice(None),) * axis + (slice(start, stop),)]
         return found
+
+    def _steps(self) -> list[Steps]:
+        """What the source calls for each stage that is interpreted."""
+        tape, layout = self._tape, self._layout
+        cells: list[Any] = [None] * len(tape.avals)
+        cells_given = [slot for takes, _ in self._program.printed.steps for slot in takes]
+        for slot, value in (*tape.constants, *((slot, 0.0) for slot in cells_given)):
+            if np.ndim(value) == 0:
+                cells[slot] = value
+        words = memoryview(self._buffer).cast("d")  # type: ignore[arg-type]
+        starts = {slot: layout.places[slot] // 8 for slot in layout.boxed if slot in layout.places}
+        room = Room(cells, self._arrays, layout.is_number, marked(tape, layout.boxed), words, starts)
+        stages = [stage for stage in self._plan.stages if isinstance(stage, Interpreted)]
+        return [
+            Steps(room, bind(room, stage.rows(), lambda e: e.output in layout.aliases), takes, gives)
+            for stage, (takes, gives) in zip(stages, self._program.printed.steps, strict=True)
+        ]
 
     # Replay -------------------------------------------------------------------------------------------------
 
@@ -189,7 +224,9 @@ class NumpyWorkspace:
 
     def _refer(self, inputs: Array) -> None:
         """Let the reference backend run, from these parameters until the next."""
-        reference = self._reference = Workspace(self._compiled.tape, self._data, self._compiled.late)
+        if self._spare is None:
+            self._spare = Workspace(self._program.tape, self._data, self._program.late)
+        reference = self._reference = self._spare
         reference.run(inputs)
         self._values = tuple(view for view, _ in reference.guards)
         self.outputs = reference.outputs

@@ -4,46 +4,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
+from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.elementwise import mul, square
-from tapegrad.ops.linalg import matmul
+from tapegrad.ops.linalg import dot_, matmul
 from tapegrad.ops.registry import FLOAT
-from tapegrad.tape.entries import Entries, Entry
-from tapegrad.tape.slots import deciding_slots, reads_of
+from tapegrad.tape.entries import Entries, Entry, entry_of
+from tapegrad.tape.slots import Marks, reads_of
 from tapegrad.tape.tape import Tape
-
-# To its operands np.dot comes in half the time of np.matmul; last bits may differ.
-dot = replace(matmul, name="dot", kernel=np.dot)
 
 # Longer products BLAS shares among threads, and then the sum depends on their number.
 LONGEST_PRODUCT = 10_000
 
 
-def lowered(tape: Tape, block: int) -> Tape:
-    """Products by np.dot; among them sums of products of vectors, which then need no array between."""
-    exact = deciding_slots(tape)
-    uses = reads_of(tape)
-    products = {
-        entry.output: (entry.inputs * 2)[:2]
-        for entry in tape.entries
-        if entry.op in (mul, square) and uses[entry.output] == 1 and _is_of_vectors(tape, entry, block)
+def lowered(tape: Tape, block: int, exact: Marks) -> Tape:
+    """Products by np.dot; among them sums of products of vectors, which then need no array between.
+
+    Those that are `exact`, whose last bit can matter, stay as they are.
+    """
+    sums, products, matmuls = _candidates(tape, block)
+    if not sums and not matmuls:
+        return tape
+    reads = reads_of(tape)
+    instead = {
+        entry.output: entry._replace(op=dot_, inputs=products[entry.inputs[0]], attrs=())
+        for entry in sums
+        if entry.inputs[0] in products and reads[entry.inputs[0]] == 1 and not exact[entry.output]
     }
-    inner = {
-        entry.output: products[entry.inputs[0]]
-        for entry in tape.entries
-        if entry.op.name == "sum" and entry.inputs[0] in products and not exact[entry.output]
-    }
-    summed = {entry.inputs[0] for entry in tape.entries if entry.output in inner}
-    entries = []
-    for entry in tape.entries:
-        if entry.output in inner:
-            entry = entry._replace(op=dot, inputs=inner[entry.output], attrs=())
-        elif entry.op is matmul and not exact[entry.output] and _gives_a_vector(tape, entry):
-            entry = entry._replace(op=dot)
-        if entry.output not in summed:
-            entries.append(entry)
-    return replace(tape, entries=Entries(entries))
+    summed = {entry.inputs[0] for entry in sums if entry.output in instead}
+    instead.update((entry.output, entry._replace(op=dot_)) for entry in matmuls if not exact[entry.output])
+    if not instead:
+        return tape
+    kept = (instead.get(row[2], row) for row in tape.entries.rows() if row[2] not in summed)
+    return replace(tape, entries=Entries(kept))
+
+
+def _candidates(tape: Tape, block: int) -> tuple[list[Entry], dict[int, tuple[int, int]], list[Entry]]:
+    """Sums, the factors of products of vectors, and products of matrices that give vectors or numbers."""
+    sums, matmuls = [], []
+    products: dict[int, tuple[int, int]] = {}
+    is_array = bytearray([aval.shape != () for aval in tape.avals])
+    for row in tape.entries.rows():
+        if row[0] is sum_:
+            sums.append(entry_of(row))
+        elif row[0] is matmul and _gives_a_vector(tape, entry_of(row)):
+            matmuls.append(entry_of(row))
+        elif is_array[row[2]] and row[0] in (mul, square) and _is_of_vectors(tape, entry_of(row), block):
+            products[row[2]] = (row[1][0], row[1][-1])
+    return sums, products, matmuls
 
 
 def _gives_a_vector(tape: Tape, entry: Entry) -> bool:

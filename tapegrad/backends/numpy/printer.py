@@ -3,35 +3,47 @@
 Scalars are Python numbers in local variables ``v12``; arrays are ``a12``, made before and written into by
 `out=`; within a row loop, the block of an array is ``b12``. Where a scalar meets an array it is an array too,
 of no dimension, which NumPy takes in half the time of a Python number. The source is a function `bind` of the
-arrays, the blocks of each loop, and `run`, which takes a loop over its blocks in one thread or several. It
-returns two functions: `early` computes everything, `late` what depends on the late leaves.
+arrays, the blocks of each loop, `run`, which takes a loop over its blocks in one thread or several, and
+`steps`, the functions of the stages that are interpreted. It returns two functions: `early` computes
+everything, `late` what depends on the late leaves.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.numpy.statements import (
+    Expression,
+    Statement,
+    Variable,
+    assign,
+    assigned_in,
+    box,
+    indented,
+    inputs_of,
+    note,
+    read_in,
+)
 from tapegrad.backends.written import Name, comment, written
+from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.registry import BOOL, FLOAT, INT
-from tapegrad.plan.stages import Plan, RowLoop, Stage
+from tapegrad.plan.stages import Interpreted, Layout, Plan, RowLoop, Stage
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import deciding_slots
+from tapegrad.tape.slots import Marks, ends_of, marked
 from tapegrad.tape.tape import size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
 # What an op may write in its `python`: operators, and everything in the math module.
 _MATH = {name: value for name, value in vars(math).items() if not name.startswith("_")}
-INDENT = "    "
 
 
 @dataclass(frozen=True)
-class Source:
+class Printed:
     """What was printed.
 
     Attributes
@@ -39,13 +51,16 @@ class Source:
     text : str
     namespace : mapping of str to Any
         The functions that the text calls.
-    columns : tuple of tuple of int
+    blocks : tuple of tuple of int
         For each row loop, the slots of the blocks that it names.
+    steps : tuple of (tuple of int, tuple of int)
+        For each stage that is interpreted, the slots of the numbers that it takes and of those that it gives.
     """
 
     text: str
     namespace: Mapping[str, Any]
-    columns: tuple[tuple[int, ...], ...]
+    blocks: tuple[tuple[int, ...], ...]
+    steps: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 
 def add_parts(parts: list[Any], out: Any) -> None:
@@ -53,201 +68,229 @@ def add_parts(parts: list[Any], out: Any) -> None:
     np.add.reduce(np.ascontiguousarray(np.moveaxis(np.array(parts), 0, -1)), axis=-1, out=out)
 
 
-def _slots_named(letter: str, lines: Iterable[str]) -> tuple[int, ...]:
-    """The slots whose names with this letter stand in some lines, comments aside."""
-    pattern = re.compile(rf"\b{letter}(\d+)\b")
-    code = (line for line in lines if not line.lstrip().startswith("#"))
-    return tuple(sorted({int(number) for line in code for number in pattern.findall(line)}))
-
-
-def name(letters: str, of: int | str) -> str:
-    """The name of a slot's variable, or of an op's kernel."""
-    return written(Name(f"{letters}{of}"))
-
-
 def _argument(key: str, value: Any) -> str:
     """An attribute as an argument by its name."""
     return f"{written(Name(key))}={written(value)}"
 
 
-def _boxed(slot: int) -> str:
-    """The statement that puts a number into its array."""
-    return f"{name('a', slot)}[()] = {name('v', slot)}"
-
-
-def print_plan(plan: Plan) -> Source:
-    """The source of a plan."""
-    return _Printer(plan).source()
+def print_plan(plan: Plan, exact: Marks) -> Printed:
+    """The source of a plan; `exact` marks the slots whose last bit can matter, see `deciding_slots`."""
+    assert plan.layout is not None
+    return _Printer(plan, plan.layout, exact).printed()
 
 
 class _Printer:
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.tape = plan, plan.tape
+    def __init__(self, plan: Plan, layout: Layout, exact: Marks) -> None:
+        self.plan, self.layout, self.tape = plan, layout, plan.tape
         self.namespace: dict[str, Any] = dict(_MATH)
-        self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts, copyto=np.copyto)
-        self.numbers = {slot: np.asarray(c).item() for slot, c in self.tape.constants if np.ndim(c) == 0}
+        self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts)
+        self.constants = {slot: np.asarray(c).item() for slot, c in self.tape.constants if np.ndim(c) == 0}
         self.blocks: frozenset[int] = frozenset()
-        self.columns: list[tuple[int, ...]] = []
-        self.loops: list[str] = []
+        self.blocks_read: list[tuple[int, ...]] = []
+        self.loops: list[Statement] = []
+        self.steps: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         # A decision at a tie must fall the way NumPy's own kernels send it, to the last bit.
-        self.exact = deciding_slots(self.tape)
-        self.boxed = self._meet_arrays()
+        self.exact = exact
 
-    def _meet_arrays(self) -> set[int]:
-        """The scalars that some entry reads together with arrays, or makes an array of."""
-        return {
-            slot
-            for entry in self.tape.entries
-            if not self.is_scalar(entry.output) or not all(map(self.is_scalar, entry.inputs))
-            for slot in entry.inputs
-            if self.is_scalar(slot)
-        }
-
-    # Names --------------------------------------------------------------------------------------------------
+    # Operands -----------------------------------------------------------------------------------------------
 
     def is_scalar(self, slot: int) -> bool:
         return self.tape.avals[slot].shape == ()
 
-    def number(self, slot: int) -> str:
+    def is_of_scalars(self, entry: Entry) -> bool:
+        return self.is_scalar(entry.output) and all(map(self.is_scalar, entry.inputs))
+
+    def number(self, slot: int) -> Expression:
         """A scalar as a Python number."""
-        if slot in self.numbers:
-            text = written(self.numbers[slot])
-            return f"({text})" if text.startswith("-") else text
-        return name("v", slot)
+        if slot in self.constants:
+            text = written(self.constants[slot])
+            return Expression(f"({text})" if text.startswith("-") else text)
+        return Expression.of(Variable("v", slot))
 
-    def array(self, slot: int) -> str:
+    def array(self, slot: int) -> Expression:
         """Any slot as an array, or within a loop as the block of one."""
-        return name("b" if slot in self.blocks else "a", slot)
+        return Expression.of(Variable("b" if slot in self.blocks else "a", slot))
 
-    def result(self, slot: int) -> str:
+    def result(self, slot: int) -> Expression:
         return self.number(slot) if self.is_scalar(slot) else self.array(slot)
 
     # Entries ------------------------------------------------------------------------------------------------
 
-    def call(self, entry: Entry, *further: str, attrs: str = "") -> str:
+    def call(self, entry: Entry, out: Expression | None = None) -> Expression:
         """The kernel on an entry's inputs."""
-        kernel = name("np_", entry.op.name)
+        kernel = written(Name(f"np_{entry.op.name}"))
         self.namespace[kernel] = entry.op.kernel
-        only_scalars = self.is_scalar(entry.output) and all(map(self.is_scalar, entry.inputs))
-        operands = map(self.number if only_scalars else self.array, entry.inputs)
-        attrs = attrs or ", ".join(_argument(*attr) for attr in entry.attrs)
-        return f"{kernel}({', '.join((*operands, *filter(None, (attrs,)), *further))})"
+        operands = [*map(self.number if self.is_of_scalars(entry) else self.array, entry.inputs)]
+        texts = [operand.text for operand in operands]
+        texts += [_argument(*attr) for attr in entry.attrs]
+        if out is not None:
+            operands.append(out)
+            texts.append(f"out={out.text}")
+        return Expression(f"{kernel}({', '.join(texts)})", inputs_of(operands))
 
-    def total(self, entry: Entry) -> str:
+    def total(self, entry: Entry) -> Expression:
         """A sum, in the short form where everything is summed."""
-        if entry.op.name == "sum" and len(self.tape.avals[entry.inputs[0]].shape) == 1:
-            return f"add_reduce({self.array(entry.inputs[0])})"
+        if entry.op is sum_ and len(self.tape.avals[entry.inputs[0]].shape) == 1:
+            terms = self.array(entry.inputs[0])
+            return Expression(f"add_reduce({terms.text})", terms.inputs)
         return self.call(entry)
 
-    def lines(self, entry: Entry) -> list[str]:
-        """The statements that compute an entry, if there is something left to do."""
+    def statements(self, entry: Entry) -> list[Statement]:
+        """What computes an entry, if there is something left to do."""
         slot = entry.output
         if self.is_scalar(slot):
-            is_number_only = slot not in self.plan.layout.aliases and slot in self.boxed
-            box = [_boxed(slot)] if is_number_only else []
-            return [f"{name('v', slot)} = {self.scalar(entry)}", *box]
-        if slot in self.plan.layout.aliases:
+            is_boxed = slot in self.layout.boxed and slot not in self.layout.aliases
+            return [assign("v", slot, self.scalar(entry)), *([box(slot)] if is_boxed else [])]
+        if slot in self.layout.aliases:
             return []
-        out = self.array(slot)
-        if not entry.op.view:
-            return [self.call(entry, f"out={out}")]
-        if entry.op.name == "broadcast_to" or self.is_scalar(entry.inputs[0]):
-            return [f"copyto({out}, {self.array(entry.inputs[0])})"]
-        # A reshape of a block is a block.
-        attrs = [f"{key}={out}.shape" if key == "shape" else _argument(key, v) for key, v in entry.attrs]
-        return [f"copyto({out}, {self.call(entry, attrs=', '.join(attrs))})"]
+        call = self.call(entry, self.array(slot))
+        return [Statement(call.text, call.inputs)]
 
-    def scalar(self, entry: Entry) -> str:
+    def scalar(self, entry: Entry) -> Expression:
         op, inputs = entry.op, entry.inputs
-        if entry.output in self.plan.layout.aliases:
-            return f"{name('a', entry.output)}.item()"
+        if entry.output in self.layout.aliases:
+            view = Variable("a", entry.output)
+            return Expression(f"{view}.item()", (view,))
         has_text = op.python and all(map(self.is_scalar, inputs))
         if has_text and not (self.exact[entry.output] and op.python[0].isalpha()):
-            names = map(self.number, inputs)
-            return op.python.format(*names) if "{" in op.python else op.python.join(names)
-        return f"{_CASTS[self.tape.avals[entry.output].dtype]}({self.total(entry)})"
+            numbers = [*map(self.number, inputs)]
+            names = [number.text for number in numbers]
+            text = op.python.format(*names) if "{" in op.python else op.python.join(names)
+            return Expression(text, inputs_of(numbers))
+        value = self.total(entry)
+        return Expression(f"{_CASTS[self.tape.avals[entry.output].dtype]}({value.text})", value.inputs)
 
-    def commented(self, entries: tuple[Entry, ...], sums: frozenset[int] = frozenset()) -> Iterator[str]:
+    def commented(self, entries: Sequence[Entry], sums: frozenset[int] = frozenset()) -> Iterator[Statement]:
         """The statements of entries, each stretch of them under the user's line that they come from."""
-        source = None
+        line = None
         for entry in entries:
-            is_sum = entry.output in sums
-            lines = (
-                [f"{name('parts', entry.output)}.append({self.total(entry)})"]
-                if is_sum
-                else self.lines(entry)
-            )
-            if lines and entry.source is not None and entry.source != source:
-                source = entry.source
-                yield comment(f"{source}  {source.text}")
-            yield from lines
+            found = [self.part(entry)] if entry.output in sums else self.statements(entry)
+            if found and entry.source is not None and entry.source != line:
+                line = entry.source
+                yield note(f"{line}  {line.text}")
+            yield from found
+
+    def part(self, entry: Entry) -> Statement:
+        """What a block adds to a sum."""
+        parts, value = Variable("parts", entry.output), self.total(entry)
+        return Statement(f"{parts}.append({value.text})", (parts, *value.inputs))
 
     # Stages -------------------------------------------------------------------------------------------------
 
-    def stage(self, stage: Stage) -> Iterator[str]:
-        if not isinstance(stage, RowLoop):
+    def stage(self, stage: Stage) -> Iterator[Statement]:
+        if isinstance(stage, RowLoop):
+            yield from self.row_loop(stage)
+        else:
             yield from self.commented(stage.entries)
-            return
+
+    def row_loop(self, stage: RowLoop) -> Iterator[Statement]:
         slots = {slot for entry in stage.entries for slot in (*entry.inputs, entry.output)}
         self.blocks = frozenset(s for s in slots if self.plan.row_axis(s) is not None)
         body = list(self.commented(stage.entries, stage.sums))
         self.blocks = frozenset()
-        used, loop = _slots_named("b", body), len(self.columns)
-        self.columns.append(used)
-        parts = "".join(f"{name('parts', slot)}, " for slot in sorted(stage.sums))
-        self.loops.append(f"def loop{loop}(blocks):")
-        self.loops += [f"{INDENT}{name('parts', slot)} = []" for slot in sorted(stage.sums)]
-        variables = "".join(f"b{slot}, " for slot in used)
-        self.loops.append(f"{INDENT}for {variables}in blocks:  # {stage.rows:,} rows by {self.plan.block:,}")
-        self.loops += [f"{INDENT * 2}{line}" for line in body]
-        self.loops.append(f"{INDENT}return ({parts})")
-        yield f"{f'{parts}= ' if parts else ''}run(loop{loop}, rows[{loop}])"
-        for slot in sorted(stage.sums):
+        blocks, loop = tuple(read_in("b", body)), len(self.blocks_read)
+        self.blocks_read.append(blocks)
+        parts = [Variable("parts", slot) for slot in sorted(stage.sums)]
+        variables = "".join(f"{Variable('b', slot)}, " for slot in blocks)
+        head = f"for {variables}in blocks:  # {stage.rows:,} rows by {self.plan.block:,}"
+        self.loops.append(Statement(f"def loop{loop}(blocks):"))
+        self.loops += [Statement(f"    {part} = []") for part in parts]
+        self.loops.append(Statement(f"    {head}"))
+        self.loops += [Statement(f"        {statement}", statement.inputs) for statement in body]
+        self.loops.append(Statement(f"    return ({''.join(f'{part}, ' for part in parts)})"))
+        yield from self.sums_of(f"run(loop{loop}, rows[{loop}])", parts)
+
+    def sums_of(self, call: str, parts: list[Variable]) -> Iterator[Statement]:
+        """The call of a row loop, and the sums of its parts."""
+        yield Statement(call, (), tuple(parts), unpacks=True)
+        for part in parts:
+            slot, array = part.slot, Variable("a", part.slot)
             if not self.is_scalar(slot):
-                yield f"add_parts({name('parts', slot)}, {name('a', slot)})"
+                yield Statement(f"add_parts({part}, {array})", (array,))
                 continue
-            yield f"{name('v', slot)} = float(add_reduce({name('parts', slot)}))"
-            if slot in self.boxed:
-                yield _boxed(slot)
+            yield assign("v", slot, Expression(f"float(add_reduce({part}))"))
+            if slot in self.layout.boxed:
+                yield box(slot)
+
+    def stages(self) -> list[list[Statement]]:
+        """The statements of each stage; calls of the interpreter last, when it is known what others read."""
+        stages = self.plan.stages
+        found = [[] if isinstance(stage, Interpreted) else list(self.stage(stage)) for stage in stages]
+        if any(isinstance(stage, Interpreted) for stage in stages):
+            printed = (statement for statements in (*found, self.loops) for statement in statements)
+            read = marked(self.tape, (*read_in("v", printed), *ends_of(self.tape)))
+            written = bytearray(len(self.tape.avals))
+            for stage, statements in zip(stages, found, strict=True):
+                if isinstance(stage, Interpreted):
+                    statements.append(self.interpreted(*self.passed(stage, read, written)))
+        return found
+
+    def passed(
+        self, stage: Interpreted, read: Marks, written: Marks
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The numbers that a stage needs and gives; those `written` by such a stage pass by themselves."""
+        is_number, takes, gives = self.layout.is_number, set(), []
+        for _, inputs, output, _, _ in stage.rows():
+            if is_number[output]:
+                takes.update([slot for slot in inputs if not written[slot]])
+            written[output] = 1
+            if read[output] and self.is_scalar(output):
+                gives.append(output)
+        return tuple(sorted(takes.difference(self.constants))), tuple(gives)
+
+    def interpreted(self, takes: tuple[int, ...], gives: tuple[int, ...]) -> Statement:
+        """The call of a stage that is interpreted."""
+        inputs = tuple(Variable("v", slot) for slot in takes)
+        targets = tuple(Variable("v", slot) for slot in gives)
+        call = f"steps{len(self.steps)}({', '.join(map(str, inputs))})"
+        self.steps.append((takes, gives))
+        return Statement(call, inputs, targets, unpacks=True)
 
     # The whole ----------------------------------------------------------------------------------------------
 
-    def source(self) -> Source:
-        stages = [list(self.stage(stage)) for stage in self.plan.stages]
-        late = self.plan.late
+    def printed(self) -> Printed:
+        stages, late = self.stages(), self.plan.late
         early_body = [*self.loads(late=False), *(line for stage in stages[:late] for line in stage)]
         late_body = [*self.loads(late=True), *(line for stage in stages[late:] for line in stage)]
-        guards = "".join(f"{self.result(guard.slot)}, " for guard in self.tape.guards)
-        outputs = "".join(f"{self.result(slot)}, " for slot in self.tape.outputs)
+        guards = [self.result(guard.slot) for guard in self.tape.guards]
+        outputs = [*map(self.result, self.tape.outputs)]
         # Without late leaves there are no directions to run `late` for.
-        early_body.append(f"return ({guards}), ({'' if self.plan.late_leaves else outputs})")
-        late_body.append(f"return ({outputs if self.plan.late_leaves else ''})")
+        early_body.append(_return(guards, [] if self.plan.late_leaves else outputs))
+        late_body.append(_return(outputs if self.plan.late_leaves else []))
         text = "\n".join(self.function(early_body, late_body)) + "\n"
-        return Source(text, self.namespace, tuple(self.columns))
+        return Printed(text, self.namespace, tuple(self.blocks_read), tuple(self.steps))
 
-    def loads(self, late: bool) -> Iterator[str]:
+    def loads(self, late: bool) -> Iterator[Statement]:
         """Scalar parameters as Python numbers; as arrays, all are views of what the caller fills."""
         place = 0
         for slot in self.tape.parameters:
             if self.is_scalar(slot) and (slot in self.plan.late_leaves) == late:
-                yield f"{name('v', slot)} = item({place})"
+                yield assign("v", slot, Expression(f"item({place})"))
             place += size_of(self.tape.avals[slot].shape)
         if not late:
-            scalars = filter(self.is_scalar, self.tape.data)
-            yield from (f"{name('v', slot)} = {name('a', slot)}.item()" for slot in scalars)
+            for slot in filter(self.is_scalar, self.tape.data):
+                array = Variable("a", slot)
+                yield assign("v", slot, Expression(f"{array}.item()", (array,)))
 
-    def function(self, early: list[str], late: list[str]) -> Iterator[str]:
-        yield "def bind(a, rows, item, run):"
-        for slot in _slots_named("a", [*self.loops, *early, *late]):
-            note = f"  {comment(written(self.numbers[slot]))}" if slot in self.numbers else ""
-            yield f"{INDENT}a{slot} = a[{slot}]{note}"
-        yield from (f"{INDENT}{line}" for line in self.loops)
-        assigned = {int(match[1]) for line in early if (match := re.match(r"v(\d+) = ", line))}
-        shared = [f"v{slot}" for slot in _slots_named("v", late) if slot in assigned]
-        yield from (f"{INDENT}{variable} = 0.0" for variable in shared)
+    def function(self, early: list[Statement], late: list[Statement]) -> Iterator[str]:
+        yield "def bind(a, rows, item, run, steps):"
+        for slot in read_in("a", [*self.loops, *early, *late]):
+            remark = f"  {comment(written(self.constants[slot]))}" if slot in self.constants else ""
+            yield f"    {Variable('a', slot)} = a[{slot}]{remark}"
+        yield from (f"    steps{number} = steps[{number}]" for number in range(len(self.steps)))
+        yield from indented(self.loops, 1)
+        assigned = assigned_in("v", early)
+        shared = [str(Variable("v", slot)) for slot in read_in("v", late) if slot in assigned]
+        yield from indented((f"{variable} = 0.0" for variable in shared), 1)
         for title, body in (("early", early), ("late", late)):
-            yield f"{INDENT}def {title}():"
+            yield f"    def {title}():"
             if shared and title == "early":
-                yield f"{INDENT * 2}nonlocal {', '.join(shared)}"
-            yield from (f"{INDENT * 2}{line}" for line in body)
-        yield f"{INDENT}return early, late"
+                yield f"        nonlocal {', '.join(shared)}"
+            yield from indented(body, 2)
+        yield "    return early, late"
+
+
+def _return(*results: list[Expression]) -> Statement:
+    """The statement that returns tuples of results: one, or several."""
+    texts = [f"({''.join(f'{result.text}, ' for result in part)})" for part in results]
+    return Statement(f"return {', '.join(texts)}", inputs_of([r for part in results for r in part]))

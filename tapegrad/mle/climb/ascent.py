@@ -4,15 +4,13 @@ Each minimises an `Objective`, the negative log-likelihood, and says why it stop
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.climb.objectives import Objective
 from tapegrad.mle.matrices import to_unit_diagonal
-
-if TYPE_CHECKING:
-    from tapegrad.mle.climb.optimizers import Objective
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -23,7 +21,7 @@ _HALVINGS: Final = 100
 _SMALLEST_EIGENVALUE: Final = 1e-8
 
 
-def gradient_ascent(objective: "Objective", maxiter: int | None, tolerance: float) -> str:
+def gradient_ascent(objective: Objective, maxiter: int | None, tolerance: float) -> str:
     """Steepest ascent with the step length of Barzilai and Borwein, halved until Armijo's rule holds.
 
     J. Barzilai and J. M. Borwein, "Two-point step size gradient methods", IMA Journal of Numerical Analysis 8
@@ -50,12 +48,12 @@ def gradient_ascent(objective: "Objective", maxiter: int | None, tolerance: floa
     return _limited(limit)
 
 
-def newton(objective: "Objective", maxiter: int | None) -> str:
+def newton(objective: Objective, maxiter: int | None) -> str:
     """Newton-Raphson: steps by the exact Hessian, halved until Armijo's rule holds."""
     return _scoring(objective, objective.hessian, maxiter)
 
 
-def bhhh(objective: "Objective", maxiter: int | None) -> str:
+def bhhh(objective: Objective, maxiter: int | None) -> str:
     """Steps by the outer products of the scores, which estimate the information, halved until Armijo's rule
     holds.
 
@@ -76,7 +74,7 @@ def bhhh(objective: "Objective", maxiter: int | None) -> str:
     return _scoring(objective, objective.outer_products, maxiter)
 
 
-def _scoring(objective: "Objective", curvature: Callable[[Array], Array], maxiter: int | None) -> str:
+def _scoring(objective: Objective, curvature: Callable[[Array], Array], maxiter: int | None) -> str:
     """Where the curvature is not positive its eigenvalues are taken by their size, so that every step goes
     upwards."""
     limit = _NEWTON_STEPS if maxiter is None else maxiter
@@ -108,7 +106,7 @@ def _solve_by_size(curvature: Array, gradient: Array) -> Array:
 
 
 def _backtrack(
-    objective: "Objective", x: Array, value: float, gradient: Array, step: Array
+    objective: Objective, x: Array, value: float, gradient: Array, step: Array
 ) -> tuple[Array, float, Array] | None:
     """The first of the step and its halves that satisfies Armijo's rule, or None."""
     slope = float(gradient @ step)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.climb import optimizers
-from tapegrad.mle.climb.optimizers import Surface
+from tapegrad.mle.climb.objectives import Objective
 from tapegrad.mle.climb.parabola import Bowl, distance_by
+from tapegrad.mle.climb.surfaces import Supported, Surface, is_finite
 from tapegrad.mle.matrices import combination, covariance, to_unit_diagonal, why_not_definite
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
         The most steps to take.
     """
     value, gradient = surface.value_and_grad_flat(x)
-    if not optimizers.is_finite(value, gradient):
+    if not is_finite(value, gradient):
         return _nowhere(x, value, np.full((x.size, x.size), np.nan), 0)
     steps, before = 0, None
     information = -surface.hessian_flat(x)
@@ -191,11 +192,11 @@ def climb(surface: Surface, x: Array) -> End:
     x : ndarray, shape (q,)
         Where to begin. Where value or gradient are not finite there, that is where it ends.
     """
-    surface = optimizers.Supported(surface)
+    surface = Supported(surface)
     end = polish(surface, x)
-    if end.converged or not optimizers.is_finite(*surface.value_and_grad_flat(end.x)):
+    if end.converged or not is_finite(*surface.value_and_grad_flat(end.x)):
         return end
-    objective = optimizers.Objective(surface, end.x, end.value)
+    objective = Objective(surface, end.x, end.value)
     for method in (optimizers.NEWTON, "bfgs"):
         optimizers.run(objective, method, None)
         end = polish(surface, objective.best_x)

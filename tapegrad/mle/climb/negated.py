@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tapegrad.function.record import definition
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.climb.climbing import climb
-from tapegrad.mle.climb.optimizers import Surface
+from tapegrad.mle.climb.surfaces import Surface
 from tapegrad.mle.matrices import is_definite
 from tapegrad.mle.model.model import Model
 from tapegrad.recording.frames import location
@@ -51,7 +51,7 @@ def looks_negated(model: Model, surface: Surface, value: float, end: float) -> s
         The values at its start and at its end.
     """
     ask = "did you return minus the log-likelihood? fit maximises, and"
-    name = f"{model.name}{_place(model)}"
+    name = f"{model.name}{_written_at(model)}"
     instead = "return the log-likelihood itself, without the minus that minimize wants"
     start = model.space.start
     # A function that curves downwards everywhere is no minus log-likelihood.
@@ -66,7 +66,7 @@ def looks_negated(model: Model, surface: Surface, value: float, end: float) -> s
     return ""
 
 
-def _place(model: Model) -> str:
+def _written_at(model: Model) -> str:
     """Where the function is written, as far as that is known."""
     if isinstance(model.loglik, TracedFunction):
         return location(model.loglik.tape.entries[-1].source) if model.loglik.tape.entries else ""

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from tapegrad.mle.climb import optimizers
 from tapegrad.mle.climb.climbing import End, polish
-from tapegrad.mle.climb.optimizers import Objective, Surface
+from tapegrad.mle.climb.objectives import Objective
+from tapegrad.mle.climb.surfaces import Surface
 from tapegrad.mle.matrices import to_unit_diagonal
 
 Array: TypeAlias = npt.NDArray[np.float64]

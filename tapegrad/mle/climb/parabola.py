@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.climb.optimizers import Surface
+from tapegrad.mle.climb.surfaces import Surface
 from tapegrad.mle.matrices import covariance_factor
 
 Array: TypeAlias = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.climb.climbing import climb
-from tapegrad.mle.climb.optimizers import Slice
+from tapegrad.mle.climb.surfaces import Slice
 from tapegrad.mle.model.model import Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -49,11 +49,11 @@ def refit(model: Model, start_free: Array, fixed: Mapping[int, float] | None = N
     point[list(held)] = list(held.values())
     moving = np.array([i for i in range(point.size) if i not in held], dtype=np.intp)
     if moving.size == 0:
-        value = model.tape.value_flat(point)
+        value = model.function.value_flat(point)
         return Refit(point, value, bool(np.isfinite(value)))
     if moving.size == point.size:
-        end = climb(model.tape, point)
+        end = climb(model.function, point)
         return Refit(end.x, end.value, end.converged)
-    surface = Slice(model.tape, point, moving)
+    surface = Slice(model.function, point, moving)
     end = climb(surface, point[moving])
     return Refit(surface.whole(end.x), end.value, end.converged)

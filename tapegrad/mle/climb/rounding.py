@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.function.traced import TracedFunction
-from tapegrad.mle.climb.optimizers import Surface, is_finite
+from tapegrad.mle.climb.surfaces import Surface, is_finite
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -16,13 +16,13 @@ _ALLOWED_SHARE: Final = 1e-13
 
 
 @np.errstate(all="ignore")
-def noise(tape: TracedFunction, x: Array) -> float:
-    """By how much the value at `x` may be wrong, if every entry of the tape rounds once.
+def noise(function: TracedFunction, x: Array) -> float:
+    """By how much the value at `x` may be wrong, if every entry on the tape rounds once.
 
     The rounding of an entry changes the result by its adjoint times the spacing of floats at its value; their
     sizes are added up. Points next to each other do not tell as much: they may round in the same way.
     """
-    seen = tape.values(x)
+    seen = function.values(x)
     total = 0.0
     for entry in seen.tape.entries:
         adjoint = seen.adjoints.get(entry.output)
@@ -34,18 +34,18 @@ def noise(tape: TracedFunction, x: Array) -> float:
     return total if np.isfinite(total) else np.inf
 
 
-def is_clear(tape: TracedFunction, x: Array) -> bool:
+def is_clear(function: TracedFunction, x: Array) -> bool:
     """Whether rounding hides nothing at `x` that is worth a search."""
-    return noise(tape, x) <= allowed(tape.value_flat(x))
+    return noise(function, x) <= allowed(function.value_flat(x))
 
 
-def loudest(tape: TracedFunction, x: Array) -> int:
+def loudest(function: TracedFunction, x: Array) -> int:
     """The coordinate that makes rounding grow most as it grows or falls."""
 
     def louder(i: int) -> float:
         step = np.zeros(x.size)
         step[i] = 0.25 * (1.0 + abs(x[i]))
-        return max(noise(tape, x + step), noise(tape, x - step))
+        return max(noise(function, x + step), noise(function, x - step))
 
     return max(range(x.size), key=louder)
 
@@ -63,7 +63,7 @@ class Clear:
     Parameters
     ----------
     surface : Surface
-    tape : TracedFunction
+    function : TracedFunction
         What `surface` evaluates.
     value : float
         That where a search begins.
@@ -71,10 +71,10 @@ class Clear:
         How many times as much rounding is put up with.
     """
 
-    def __init__(self, surface: Surface, tape: TracedFunction, value: float, slack: float = 1.0) -> None:
+    def __init__(self, surface: Surface, function: TracedFunction, value: float, slack: float = 1.0) -> None:
         self._slack = slack
         self._surface = surface
-        self._tape = tape
+        self._function = function
         self._best = value
 
     def value_flat(self, vector: Array) -> float:
@@ -92,7 +92,7 @@ class Clear:
 
     def _seen(self, vector: Array, value: float) -> float:
         if value > self._best and np.isfinite(value):
-            if noise(self._tape, vector) > self._slack * allowed(value):
+            if noise(self._function, vector) > self._slack * allowed(value):
                 return np.nan
             self._best = value
         return value

@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from tapegrad.mle.climb import optimizers
 from tapegrad.mle.climb.climbing import NEWTON_STEPS, End, climb, polish
+from tapegrad.mle.climb.objectives import Objective
 from tapegrad.mle.climb.onward import onward
-from tapegrad.mle.climb.optimizers import INVARIANT, Counted, Objective, Run, Slice, Surface
+from tapegrad.mle.climb.optimizers import INVARIANT, Run
 from tapegrad.mle.climb.rounding import Clear, is_clear, loudest
 from tapegrad.mle.climb.starts import moving_by_phase, starts
+from tapegrad.mle.climb.surfaces import Counted, Slice, Surface
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import outer_products
 
@@ -64,7 +66,7 @@ class Search:
     ----------
     model : Model
     surface : Counted
-        The model's tape.
+        The model's function.
     optimizer : str
         As `optimizers.resolve` gives it.
     maxiter : int or None
@@ -127,15 +129,17 @@ class Search:
         if self._is_over(first):
             return first
         first = self._onward(self.surface, first)
-        surface = self.surface if self._is_clear(first.end) else Clear(self.surface, self.model.tape, value)
-        again = surface is not self.surface and is_clear(self.model.tape, start)
+        surface = (
+            self.surface if self._is_clear(first.end) else Clear(self.surface, self.model.function, value)
+        )
+        again = surface is not self.surface and is_clear(self.model.function, start)
         if self._is_over(first) or not (again or self.optimizer not in INVARIANT):
             return first
         left = None if self.maxiter is None else self.maxiter - first.nit
         second = self._once(surface if again else self.surface, start, value, left, scaled=True)
         if not self._is_over(second):
             if again:  # along the wall, which must not keep the other parameters from their maximum
-                surface = Clear(self.surface, self.model.tape, second.end.value, _BEHIND_THE_WALL)
+                surface = Clear(self.surface, self.model.function, second.end.value, _BEHIND_THE_WALL)
             second = self._onward(surface, second, first.nit)
             second = self._along_the_wall(second) if again and not self._is_over(second) else second
         best = second if again and not first.end.arrived else max(first, second, key=_height)
@@ -146,13 +150,13 @@ class Search:
         return found.end.arrived or found.run.stopped or spent
 
     def _is_clear(self, end: End) -> bool:
-        return end.arrived or (np.isfinite(end.value) and is_clear(self.model.tape, end.x))
+        return end.arrived or (np.isfinite(end.value) and is_clear(self.model.function, end.x))
 
     def _onward(self, surface: Surface, found: Found, spent: int = 0) -> Found:
         """Where the way leads on from an end."""
         left = None if self.maxiter is None else self.maxiter - found.nit - spent
         try:
-            end, nit = onward(surface, found.end, left, partial(is_clear, self.model.tape))
+            end, nit = onward(surface, found.end, left, partial(is_clear, self.model.function))
         except KeyboardInterrupt:
             return replace(found, run=Run(found.run.nit, "interrupted", stopped=True))
         path = found.path if end.value <= found.path[-1] else [*found.path, end.value]
@@ -164,7 +168,7 @@ class Search:
         As long as it moves as well, it is in the way of their steps.
         """
         x = found.end.x
-        moving = np.delete(np.arange(x.size), loudest(self.model.tape, x))
+        moving = np.delete(np.arange(x.size), loudest(self.model.function, x))
         piece = Slice(self.surface, x, moving)
         end = climb(piece, x[moving]) if moving.size else None
         if end is None or not end.value >= found.end.value:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.climb.optimizers import Surface, is_finite
+from tapegrad.mle.climb.surfaces import Surface, is_finite
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.space import Space
 
@@ -23,7 +23,7 @@ def value_at_start(model: Model, surface: Surface) -> float:
     ----------
     model : Model
     surface : Surface
-        The model's tape, or one that passes on to it.
+        The model's function, or one that passes on to it.
 
     Raises
     ------
@@ -40,14 +40,14 @@ def value_at_start(model: Model, surface: Surface) -> float:
     if not np.isfinite(value):
         raise ValueError(
             f"the {what} is {value} at the start ({at}): start where it is finite, inside the "
-            f"support of the data and of the parameters\n{model.tape.explain(start)}"
+            f"support of the data and of the parameters\n{model.function.explain(start)}"
         )
     slopes = zip(model.space.free_names, gradient, strict=True)
     bad = [name for name, slope in slopes if not np.isfinite(slope)]
     if bad:
         raise ValueError(
             f"the gradient of the {what} is not finite at the start ({at}) in {', '.join(bad)}: "
-            f"start elsewhere, or check that it has a derivative there\n{model.tape.explain(start)}"
+            f"start elsewhere, or check that it has a derivative there\n{model.function.explain(start)}"
         )
     if not surface.hessian_flat(start).any():
         raise ValueError(

@@ -1,17 +1,17 @@
 """Functions of the estimates, with standard errors by the delta method."""
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.errors import UnusedParameterWarning
-from tapegrad.function.trace import trace
+from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
-from tapegrad.mle.matrices import normal_intervals
+from tapegrad.mle.derivatives import jacobian
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.levels import normal_intervals
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -76,6 +76,44 @@ class Derived:
     __repr__ = __str__
 
 
+def delta(result: Estimate, function: Callable[..., Any], names: Sequence[str] | None = None) -> Derived:
+    """A function of the parameters, with standard errors by the delta method.
+
+    Where the data do not determine all parameters, what does not move along the directions `flat` has
+    standard errors all the same.
+
+    Parameters
+    ----------
+    result : FitResult
+    function : callable
+        In plain NumPy, of the parameters in their structure: a dict is passed as keyword arguments.
+    names : sequence of str, optional
+        What to call the elements of what the function returns. One that returns a dict names them by itself.
+
+    Returns
+    -------
+    Derived
+
+    Raises
+    ------
+    ValueError
+        If the names are not as many as the elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.stats import expon
+    >>> waits = np.array([0.8, 2.9, 0.3, 1.6, 4.4])
+    >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale).sum(), {"scale": 1.0})
+    >>> print(result.delta(lambda scale: 1.0 / scale, ["rate"]))
+    rate  0.5  (se 0.2236, 95% 0.0617387 to 0.938261)
+    """
+    derived = derive(function, result.params, result.cov_where_determined(), names)
+    moved = result.moves_along_flat(derived.jacobian)
+    return replace(derived, undetermined=moved) if moved.any() else derived
+
+
 def derive(
     function: Callable[..., Any], params: Any, cov: Array, names: Sequence[str] | None = None
 ) -> Derived:
@@ -109,8 +147,7 @@ def derive(
     traced = trace_quietly(function, params)
     x = traced.ravel(params)
     value = traced(x)
-    jacobian = dense_jacobian(traced, x)
-    return Derived(value, traced.outputs.ravel(value), _named(traced, names), jacobian, cov)
+    return Derived(value, traced.outputs.ravel(value), _named(traced, names), jacobian(traced, x), cov)
 
 
 def _named(traced: TracedFunction, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -122,16 +159,3 @@ def _named(traced: TracedFunction, names: Sequence[str] | None) -> tuple[str, ..
             f"{traced.tape.name} returns {traced.outputs.size} numbers, not {len(given)} as names="
         )
     return given
-
-
-def trace_quietly(function: Callable[..., Any], params: Any) -> TracedFunction:
-    """Trace a function that need not depend on all parameters."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusedParameterWarning)
-        return trace(function, params)
-
-
-def dense_jacobian(traced: TracedFunction, x: Array) -> Array:
-    """The Jacobian of all elements of the outputs in all parameters, shape (k, p)."""
-    columns = [traced.outputs.ravel(traced.jvp(x, direction)) for direction in np.eye(x.size)]
-    return np.column_stack(columns)

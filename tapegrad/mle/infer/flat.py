@@ -11,8 +11,9 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.climb.optimizers import Surface
-from tapegrad.mle.matrices import generalised_inverse, to_unit_diagonal
+from tapegrad.mle.climb.surfaces import Surface
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.matrices import combination, generalised_inverse, moves_along, to_unit_diagonal
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -239,3 +240,44 @@ def _corrected(point: _Point, step: Array, count: int) -> _Point | None:
             return None
         ahead = _Point(point.surface, ahead.x + beside, point.held)
     return None
+
+
+# In words ---------------------------------------------------------------------------------------------------
+
+
+def why_undetermined(result: Estimate) -> tuple[str, ...]:
+    """Which parameters have no standard errors, and why, of a result with directions that are `flat`."""
+    if result.flat is None:
+        return ()
+    free_names = result.free_names
+    slopes = np.eye(result.x.size) if result.jacobian is None else result.jacobian
+    at_end = np.array([name in result.ends for name in free_names])
+    axes = np.eye(len(free_names))[:, at_end]
+    flat = result.flat[:, : result.flat.shape[1] - axes.shape[1]]
+    told = []
+    for directions, text in ((flat, _why_flat), (axes, _why_at_end)):
+        moved = moves_along(slopes, result.observed_info, directions) & ~result.is_fixed
+        if directions.shape[1]:
+            told.append(text(result, np.flatnonzero(moved).tolist(), directions))
+    return tuple(told)
+
+
+def _why_flat(result: Estimate, moved: list[int], directions: Array) -> str:
+    _, scale = to_unit_diagonal(result.observed_info)
+    along = [combination(column / scale, scale, result.free_names) for column in directions.T]
+    lost, where = ", ".join(result.names[i] for i in moved), ", and along ".join(along)
+    told = (
+        f"no standard errors of {lost}: the log-likelihood is flat along {where}, so that the data do not "
+        "determine them"
+    )
+    others = len(moved) < np.sum(~result.is_fixed)
+    return f"{told}; the others do not move along it" if others else told
+
+
+def _why_at_end(result: Estimate, moved: list[int], directions: Array) -> str:
+    values = ", ".join(f"{result.names[i]} = {result.x[i]:.3g}" for i in moved)
+    where = "at infinity" if set(result.ends) <= set(result.names) else "at the boundary"
+    return (
+        f"{where}: {values}, the log-likelihood levels off in {', '.join(result.ends)}; no standard error "
+        "there, and those of the others are with it held"
+    )

@@ -12,10 +12,11 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.climb.climbing import climb
 from tapegrad.mle.climb.refit import Refit, refit
-from tapegrad.mle.infer.delta import trace_quietly
+from tapegrad.mle.climb.surfaces import Surface
 from tapegrad.mle.matrices import covariance, covariance_factor, is_definite
 from tapegrad.mle.model.model import Model
 from tapegrad.nest import Leaf, call
@@ -75,7 +76,7 @@ class HeldCoordinate:
         self._model = model
         self._place = place
         self._coordinate = int(model.space.coordinate[place])
-        variance = covariance(-model.tape.hessian_flat(top))[self._coordinate, self._coordinate]
+        variance = covariance(-model.function.hessian_flat(top))[self._coordinate, self._coordinate]
         self.error = float(np.sqrt(variance))
 
     def at(self, free: Array) -> float:
@@ -109,9 +110,9 @@ class HeldFunction:
 
     def __init__(self, model: Model, name: str, function: TracedFunction, top: Array) -> None:
         self.name = name
-        self._tape = model.tape
+        self._surface = model.function
         self._function = function
-        information = -model.tape.hessian_flat(top)
+        information = -model.function.hessian_flat(top)
         # Where there is no maximum, any units will do.
         self._factor = covariance_factor(information) if is_definite(information) else np.eye(top.size)
         self.error = float(np.linalg.norm(self._factor.T @ function.value_and_grad_flat(top)[1]))
@@ -137,12 +138,12 @@ class HeldFunction:
     def _climbed(self, start: Array, value: float) -> Refit:
         point, height = start, -np.inf
         for _ in range(_CHARTS):
-            chart = _Chart(self._tape, self._function, point, value, self._factor)
+            chart = _Chart(self._surface, self._function, point, value, self._factor)
             end = climb(chart, np.zeros(point.size - 1)) if point.size > 1 else None
             found = chart.point(np.empty(0) if end is None else end.x)
             if found is None:
                 break
-            point, height = found, self._tape.value_flat(found)
+            point, height = found, self._surface.value_flat(found)
             if not np.isfinite(height) or end is None or end.converged:
                 break
         finite = bool(np.isfinite(height))
@@ -169,9 +170,9 @@ class _Chart:
     """
 
     def __init__(
-        self, tape: TracedFunction, function: TracedFunction, at: Array, value: float, factor: Array
+        self, surface: Surface, function: TracedFunction, at: Array, value: float, factor: Array
     ) -> None:
-        self._tape, self._function, self._at, self._value = tape, function, at, value
+        self._surface, self._function, self._at, self._value = surface, function, at, value
         # In units in which the information is the identity, the first axis is the slope of the function.
         slope = factor.T @ function.value_and_grad_flat(at)[1]
         axes = np.linalg.qr(slope[:, None], mode="complete")[0]
@@ -204,14 +205,14 @@ class _Chart:
     def _tangents(self, point: Array) -> tuple[Array, Array, float]:
         """Z, the gradient of the log-likelihood, and its value."""
         slope = self._gap(point)[1]
-        value, gradient = self._tape.value_and_grad_flat(point)
+        value, gradient = self._surface.value_and_grad_flat(point)
         tilt = -(slope @ self._sideways) / float(slope @ self._along)
         return self._sideways + np.outer(self._along, tilt), gradient, value
 
     def value_flat(self, vector: Array) -> float:
         """The value at u; NaN where there is no such point."""
         point = self.point(vector)
-        return np.nan if point is None else self._tape.value_flat(point)
+        return np.nan if point is None else self._surface.value_flat(point)
 
     def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
         """Value and gradient at u."""
@@ -228,7 +229,7 @@ class _Chart:
             return np.full((vector.size, vector.size), np.nan)
         tangents, gradient, _ = self._tangents(point)
         multiplier = float(self._along @ gradient) / float(self._along @ self._gap(point)[1])
-        bent = self._tape.hessian_flat(point) - multiplier * self._function.hessian_flat(point)
+        bent = self._surface.hessian_flat(point) - multiplier * self._function.hessian_flat(point)
         return np.asarray(tangents.T @ bent @ tangents)
 
 

@@ -5,19 +5,18 @@ import itertools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc
 
+from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.climb.refit import refit
-from tapegrad.mle.infer.delta import dense_jacobian, trace_quietly
-from tapegrad.mle.matrices import free_estimates, is_definite, solve
+from tapegrad.mle.derivatives import jacobian
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.matrices import is_definite, solve
 from tapegrad.mle.model.rows import outer_products
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -73,7 +72,7 @@ def _outcome(kind: str, hypothesis: str, statistic: float, df: int) -> Hypothesi
 
 
 def wald_test(
-    result: "FitResult", hypothesis: "str | Callable[..., Any] | npt.ArrayLike", value: npt.ArrayLike = 0.0
+    result: Estimate, hypothesis: "str | Callable[..., Any] | npt.ArrayLike", value: npt.ArrayLike = 0.0
 ) -> HypothesisTest:
     """Wald's test: how far ``g(params) - value`` is from zero, in its standard errors.
 
@@ -99,8 +98,8 @@ def wald_test(
         If there is no covariance matrix, if an equation cannot be read, or if the restrictions depend on each
         other, so that some could be left out.
     """
-    gap, jacobian, text = _restrictions(result, hypothesis, value)
-    covariance = result.cov_of(jacobian)
+    gap, slopes, text = _restrictions(result, hypothesis, value)
+    covariance = result.cov_of(slopes)
     if not np.isfinite(covariance).all():
         raise ValueError(f"a Wald test needs standard errors, and there are none: {result.message}")
     if not is_definite(covariance):
@@ -111,19 +110,19 @@ def wald_test(
     return _outcome("Wald", text, float(gap @ solve(covariance, gap)), gap.size)
 
 
-def _restrictions(result: "FitResult", hypothesis: Any, value: npt.ArrayLike) -> tuple[Array, Array, str]:
+def _restrictions(result: Estimate, hypothesis: Any, value: npt.ArrayLike) -> tuple[Array, Array, str]:
     """``g(params) - value``, its Jacobian in the parameters, and the hypothesis in words."""
     if isinstance(hypothesis, str):
         equations = parse(hypothesis, result.names)
         traced = trace_quietly(lambda x: [equation(x) for equation in equations], result.x)
-        jacobian = dense_jacobian(traced, result.x)
-        if not jacobian.any(axis=1).all():
+        slopes = jacobian(traced, result.x)
+        if not slopes.any(axis=1).all():
             raise ValueError(f"part of {hypothesis!r} says nothing about the parameters")
-        return traced.outputs.ravel(traced(result.x)), jacobian, hypothesis
+        return traced.outputs.ravel(traced(result.x)), slopes, hypothesis
     if callable(hypothesis):
         traced = trace_quietly(hypothesis, result.params)
         gap = traced.outputs.ravel(traced(result.x)) - np.asarray(value, dtype=np.float64).ravel()
-        return gap, dense_jacobian(traced, result.x), f"{traced.tape.name}(params) = {np.asarray(value)}"
+        return gap, jacobian(traced, result.x), f"{traced.tape.name}(params) = {np.asarray(value)}"
     matrix = np.atleast_2d(np.asarray(hypothesis, dtype=np.float64))
     if matrix.ndim != 2 or matrix.shape[1] != result.x.size:
         raise ValueError(
@@ -229,14 +228,14 @@ def _evaluate(node: Any, places: Mapping[str, int], x: Any) -> Any:
 # Likelihood ratio and score ---------------------------------------------------------------------------------
 
 
-def lr_test(result: "FitResult", restricted: "FitResult | Mapping[str, float]") -> HypothesisTest:
+def lr_test(result: Estimate, restricted: Estimate | Mapping[str, float]) -> HypothesisTest:
     """The likelihood-ratio test: twice the difference of the maximal log-likelihoods.
 
     Parameters
     ----------
     result : FitResult
         The larger model.
-    restricted : FitResult, or mapping of str to float
+    restricted : Estimate, or mapping of str to float
         The fit of a smaller model nested in it; or values at which parameters of `result` are held while the
         others are fitted again.
 
@@ -269,13 +268,13 @@ def lr_test(result: "FitResult", restricted: "FitResult | Mapping[str, float]") 
     )
 
 
-def require_maximum(result: "FitResult") -> None:
+def require_maximum(result: Estimate) -> None:
     """Raise ValueError if a fit has not converged, or has a prior: its log-likelihood is no maximum then."""
     if not result.converged:
         raise ValueError(
             f"{result.model} has not converged, and its log-likelihood is no maximum: {result.message}"
         )
-    if result._model is not None and result._model.prior is not None:
+    if result.has_prior:
         raise ValueError(
             f"a test of the likelihood needs a maximum-likelihood fit, and {result.model} has a logprior"
         )
@@ -292,7 +291,7 @@ def _ratio(llf: float, restricted: float) -> float:
 
 
 def score_test(
-    result: "FitResult", restricted: Mapping[str, float], information: str = "observed"
+    result: Estimate, restricted: Mapping[str, float], information: str = "observed"
 ) -> HypothesisTest:
     """The score (Lagrange multiplier) test: ``U' I^-1 U`` where the hypothesis holds.
 
@@ -323,9 +322,9 @@ def score_test(
         raise ValueError(f"information is 'observed' or 'opg', not {information!r}")
     free, _, held = _refitted(result, restricted)
     model = result.require_model("a score test")
-    score = model.tape.value_and_grad_flat(free)[1]
+    score = model.function.value_and_grad_flat(free)[1]
     score[[i for i in range(score.size) if i not in held]] = 0.0  # exact there
-    matrix = outer_products(model, free) if information == "opg" else -model.tape.hessian_flat(free)
+    matrix = outer_products(model, free) if information == "opg" else -model.function.hessian_flat(free)
     if not is_definite(matrix):
         raise ValueError(
             f"the {information} information is not positive definite where {_equations(restricted)}: use "
@@ -338,18 +337,18 @@ def _equations(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} = {value:g}" for name, value in values.items())
 
 
-def _refitted(result: "FitResult", values: Mapping[str, float]) -> tuple[Array, float, dict[int, float]]:
+def _refitted(result: Estimate, values: Mapping[str, float]) -> tuple[Array, float, dict[int, float]]:
     """The free vector and the log-likelihood where some parameters are held at `values`."""
     model = result.require_model("this test")
     require_maximum(result)
     held = _held(result, values)
-    found = refit(model, free_estimates(result), held)
+    found = refit(model, result.free_estimates, held)
     if not found.converged:
         raise ValueError(f"no maximum was found where {_equations(values)}")
     return found.free, found.llf, held
 
 
-def _held(result: "FitResult", values: Mapping[str, float]) -> dict[int, float]:
+def _held(result: Estimate, values: Mapping[str, float]) -> dict[int, float]:
     """The places and values of free coordinates that hold parameters at `values`."""
     space = result.require_model("this test").space
     natural, places = result.x.copy(), []

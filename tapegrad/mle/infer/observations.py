@@ -7,17 +7,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.hypotheses import require_maximum
-from tapegrad.mle.matrices import free_estimates
-from tapegrad.mle.model import rows
-from tapegrad.mle.result import FitResult
+from tapegrad.mle.matrices import is_definite, solve
+from tapegrad.mle.model.model import Model
+from tapegrad.mle.model.rows import weighted_scores
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 CORRECTIONS: Final = ("none", "aic", "bic")
 
 
-def pointwise(result: FitResult, draws: Any = None) -> Array:
+def pointwise(result: Estimate, draws: Any = None) -> Array:
     """Log-likelihood of each observation, at the estimates or at draws of the parameters.
 
     Parameters
@@ -53,16 +54,21 @@ def pointwise(result: FitResult, draws: Any = None) -> Array:
     """
     model = result.require_model("pointwise log-likelihoods")
     if draws is None:
-        return rows.pointwise(model, free_estimates(result))
+        return _pointwise(model, result.free_estimates)
     vectors = np.asarray(draws, dtype=np.float64)
     if vectors.ndim != 2 or vectors.shape[1] != result.x.size:
         raise ValueError(f"draws must have shape (s, {result.x.size}), not {vectors.shape}")
     free = [model.space.free(vector) for vector in vectors]
     _check_ties(result, vectors, np.array([model.space.natural(one) for one in free]))
-    return np.array([rows.pointwise(model, one) for one in free])
+    return np.array([_pointwise(model, one) for one in free])
 
 
-def _check_ties(result: FitResult, draws: Array, back: Array) -> None:
+def _pointwise(model: Model, free: Array) -> Array:
+    values: Array = model.require_rows("pointwise values")(free)
+    return values
+
+
+def _check_ties(result: Estimate, draws: Array, back: Array) -> None:
     """Whether draws survive the way through free coordinates, which fixed and tied parameters do not have."""
     apart = np.abs(back - draws) > 1e-6 * (1.0 + np.abs(draws))
     if apart.any():
@@ -73,7 +79,7 @@ def _check_ties(result: FitResult, draws: Array, back: Array) -> None:
         )
 
 
-def scores(result: FitResult) -> Array:
+def scores(result: Estimate) -> Array:
     """Derivative of each observation's log-likelihood (times its weight) at the estimates, shape (n, q).
 
     With respect to the free coordinates, which without transforms are the parameters.
@@ -83,14 +89,16 @@ def scores(result: FitResult) -> Array:
     ValueError
         If the log-likelihood is one number.
     """
-    return rows.scores(result.require_model("scores"), free_estimates(result))
+    return weighted_scores(result.require_model("scores"), result.free_estimates)
 
 
-def influence(result: FitResult) -> Array:
+def influence(result: Estimate) -> Array:
     """How far each observation moves the estimates, to first order, shape (n, p).
 
     Row i is about the estimates minus those without observation i (times its weight); exactly, it is the
-    derivative of the estimates with respect to the observation's weight, times the weight.
+    derivative of the estimates with respect to the observation's weight, times the weight: the natural
+    Jacobian times ``information^-1 score_i`` (the infinitesimal jackknife; L. A. Jaeckel 1972). All are
+    ``nan`` where the information is not positive definite.
 
     Raises
     ------
@@ -98,7 +106,12 @@ def influence(result: FitResult) -> Array:
         If the log-likelihood is one number.
     """
     model = result.require_model("influences")
-    return rows.influence(model, free_estimates(result), result.observed_info)
+    found = weighted_scores(model, result.free_estimates)
+    jacobian = model.space.jacobian(result.free_estimates)
+    if not is_definite(result.observed_info):
+        return np.full((found.shape[0], jacobian.shape[0]), np.nan)
+    moved: Array = (jacobian @ solve(result.observed_info, found.T)).T
+    return moved
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,7 @@ class VuongTest:
         )
 
 
-def vuong_test(first: FitResult, second: FitResult, correction: str = "none") -> VuongTest:
+def vuong_test(first: Estimate, second: Estimate, correction: str = "none") -> VuongTest:
     """Vuong's test of two models, neither of which contains the other, on the same observations.
 
     The statistic is ``sum(m_i) / (sqrt(n) s)`` with m_i the difference of the log-likelihoods of observation
@@ -161,7 +174,7 @@ def vuong_test(first: FitResult, second: FitResult, correction: str = "none") ->
     spread = float(differences.std())
     if not spread > 1e-12 * (1.0 + float(np.abs(values).max())):
         raise ValueError("the models give all observations the same log-likelihood: there is nothing to test")
-    extra = free_estimates(first).size - free_estimates(second).size
+    extra = first.free_estimates.size - second.free_estimates.size
     penalty = {"none": 0.0, "aic": extra, "bic": 0.5 * extra * np.log(n)}[correction]
     statistic = float((differences.sum() - penalty) / (np.sqrt(n) * spread))
     return VuongTest(statistic, float(2.0 * ndtr(-abs(statistic))), correction)

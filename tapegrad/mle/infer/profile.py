@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
 from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.held import Held, hold
-from tapegrad.mle.matrices import checked_alpha, free_estimates, warn
-
-if TYPE_CHECKING:
-    from tapegrad.mle.model.model import Model
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.levels import checked_alpha
+from tapegrad.mle.model.model import Model
+from tapegrad.mle.notices import warn
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -94,7 +93,7 @@ class _Better(Exception):
         self.free = free
 
 
-def profile(result: "FitResult", name: str | Callable[..., Any], alpha: float = 0.05) -> Profile:
+def profile(result: Estimate, name: str | Callable[..., Any], alpha: float = 0.05) -> Profile:
     """Profile one parameter, or one function of them, out to beyond its confidence interval.
 
     From the estimate the parameter is moved in steps, all others are fitted again at each, and the ends of
@@ -144,11 +143,11 @@ def profile(result: "FitResult", name: str | Callable[..., Any], alpha: float = 
     return profiles(result, [name], alpha)[0]
 
 
-def profiles(result: "FitResult", names: Sequence[str | Callable[..., Any]], alpha: float) -> list[Profile]:
+def profiles(result: Estimate, names: Sequence[str | Callable[..., Any]], alpha: float) -> list[Profile]:
     """Profiles of several parameters or functions, all of them about the same maximum."""
     model = result.require_model("a profile likelihood")
     limit = -float(ndtri(checked_alpha(alpha) / 2.0))
-    free = free_estimates(result)
+    free = result.free_estimates
     for _ in range(_RESTARTS):
         # What is wrong with a name is said before any work is done.
         held = [hold(model, result.names, name, free) for name in names]
@@ -161,7 +160,7 @@ def profiles(result: "FitResult", names: Sequence[str | Callable[..., Any]], alp
     )
 
 
-def _announced(result: "FitResult", model: "Model", free: Array) -> Array:
+def _announced(result: Estimate, model: Model, free: Array) -> Array:
     """The better maximum near `free`, after a warning that there is one."""
     found = refit(model, free)
     params = dict(zip(result.names, map(float, model.space.natural(found.free)), strict=True))
@@ -174,8 +173,8 @@ def _announced(result: "FitResult", model: "Model", free: Array) -> Array:
     return found.free
 
 
-def _profile(model: "Model", free: Array, held: Held, limit: float, alpha: float) -> Profile:
-    top = _Point(held.at(free), free, model.tape.value_flat(free), converged=True)
+def _profile(model: Model, free: Array, held: Held, limit: float, alpha: float) -> Profile:
+    top = _Point(held.at(free), free, model.function.value_flat(free), converged=True)
     sides = [_Side(held, top, sign, limit) for sign in (-1, 1)]
     ends = [side.walk() for side in sides]
     points = [*reversed(sides[0].points[1:]), *sides[1].points]

@@ -1,6 +1,5 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,10 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.errors import UnusedParameterWarning
-from tapegrad.function.trace import trace
+from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
-from tapegrad.mle.model.space import Names, Space, make_space
+from tapegrad.mle.model.make_space import Names, make_space
+from tapegrad.mle.model.space import Space
 from tapegrad.mle.transforms import Transform
 from tapegrad.nest import Leaf, argument_name, call, structure_of
 
@@ -29,9 +28,9 @@ class Model:
 
     Attributes
     ----------
-    source : Source
+    specification : Specification
         What the user wrote: log-likelihood, log-prior, and the space of their parameters.
-    tape : TracedFunction
+    function : TracedFunction
         What is maximised, as a function of the free coordinates: the (weighted) log-likelihood, plus the
         log-prior where there is one. Use `value_flat`, `value_and_grad_flat` and `hessian` with a free
         vector.
@@ -48,8 +47,8 @@ class Model:
         Number of observations, if known.
     """
 
-    source: "Source"
-    tape: TracedFunction
+    specification: "Specification"
+    function: TracedFunction
     rows: TracedFunction | None
     prior: TracedFunction | None
     data: Mapping[str, Any]
@@ -59,20 +58,20 @@ class Model:
     @property
     def space(self) -> Space:
         """The map between free and natural vectors, and the names of both."""
-        return self.source.space
+        return self.specification.space
 
     @property
     def loglik(self) -> Callable[..., Any] | TracedFunction:
         """The user's log-likelihood, of natural parameters and data."""
-        return self.source.loglik
+        return self.specification.loglik
 
     @property
     def name(self) -> str:
         """The name of the log-likelihood."""
-        return self.source.name
+        return self.specification.name
 
     def llf(self, free: Array, objective: float) -> float:
-        """The log-likelihood at `free`, where `tape` is `objective`: without the prior."""
+        """The log-likelihood at `free`, where `function` is `objective`: without the prior."""
         return objective if self.prior is None else objective - self.prior.value_flat(free)
 
     def natural_params(self, free: Array) -> Any:
@@ -93,7 +92,7 @@ class Model:
             )
         return replace(
             self,
-            tape=self.tape.with_data(**data),
+            function=self.function.with_data(**data),
             rows=None if self.rows is None else self.rows.with_data(**data),
             data={**self.data, **data},
         )
@@ -120,26 +119,26 @@ class Model:
 
     @cached_property
     def weighted(self) -> TracedFunction:
-        """What is maximised, as a function of the free coordinates and of the weights: one tape for all
-        weights.
+        """What is maximised, as a function of the free coordinates and of the weights: one trace
+        for all weights.
 
         Its flat vector is the free one (q,) followed by the weights (n,).
         """
         self.require_rows("weights")
-        source = self.source
+        given = self.specification
 
         def objective(**arguments: Any) -> Any:
             weights = arguments.pop(WEIGHTS)
-            pieces, data = source.split(arguments)
-            return source.total(pieces, data, weights)
+            pieces, data = given.split(arguments)
+            return given.total(pieces, data, weights)
 
-        start = source.space.free_structure.unravel(source.space.start)
+        start = given.space.free_structure.unravel(given.space.start)
         start[WEIGHTS] = np.ones(self.n_rows)
-        return source.trace(objective, start, self.data)
+        return given.trace(objective, start, self.data)
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class Specification:
     """What the user wrote, and how it is called on free coordinates.
 
     Attributes
@@ -192,7 +191,7 @@ class Source:
         """Trace a function of free coordinates under the name of the user's."""
         f.__name__ = self.name
         f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
-        return _trace(f, start, data)
+        return trace_quietly(f, start, data=data)
 
 
 def make_model(
@@ -224,23 +223,23 @@ def make_model(
     else:
         structure, values = structure_of(params, argument_name(loglik))
     space = make_space(structure, values, transforms, fixed, tie)
-    source = Source(loglik, logprior, space)
+    given = Specification(loglik, logprior, space)
     _check_data(space, data)
-    plain = _traced(source, params, data)
+    plain = _traced(given, params, data)
     # What is traced already stands in another trace as its passes have left it, with a few rows for all.
     counted = loglik.nobs if isinstance(loglik, TracedFunction) else plain.nobs
-    rows = _rows(plain, source.name)
+    rows = _rows(plain, given.name)
     if counted == 0:
-        raise ValueError(f"no data: the arrays that {source.name} uses have no rows")
-    checked = None if weights is None else _checked_weights(weights, rows, source.name)
-    prior = None if logprior is None else _traced_prior(source)
-    tape = plain
+        raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    checked = None if weights is None else _checked_weights(weights, rows, given.name)
+    prior = None if logprior is None else _traced_prior(given)
+    function = plain
     if rows is not None or prior is not None:
         start = space.free_structure.unravel(space.start)
-        tape = source.trace(lambda **a: source.total(*source.split(a), checked), start, data)
+        function = given.trace(lambda **a: given.total(*given.split(a), checked), start, data)
     if nobs is None:
         nobs = counted if rows is None else rows.outputs.size
-    return Model(source, tape, rows, prior, data, checked, nobs)
+    return Model(given, function, rows, prior, data, checked, nobs)
 
 
 def _finite(traced: TracedFunction, params: Any) -> Array:
@@ -278,21 +277,13 @@ def _dropped(table: Any) -> str:
     )
 
 
-def _traced(source: Source, params: Any, data: Mapping[str, Any]) -> TracedFunction:
+def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> TracedFunction:
     """What the user's function returns, as a function of the free coordinates."""
-    if source.space.is_identity:
-        loglik = source.loglik
-        return loglik if isinstance(loglik, TracedFunction) else _trace(loglik, params, data)
-    start = source.space.free_structure.unravel(source.space.start)
-    return source.trace(lambda **a: source.values(*source.split(a)), start, data)
-
-
-def _trace(f: Callable[..., Any], params: Any, data: Mapping[str, Any]) -> TracedFunction:
-    """`trace`, without a word on parameters that do nothing: a row or a prior need not depend on all, and
-    where the whole does not, the fit says that it is flat there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusedParameterWarning)
-        return trace(f, params, data=data)
+    if given.space.is_identity:
+        loglik = given.loglik
+        return loglik if isinstance(loglik, TracedFunction) else trace_quietly(loglik, params, data=data)
+    start = given.space.free_structure.unravel(given.space.start)
+    return given.trace(lambda **a: given.values(*given.split(a)), start, data)
 
 
 def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:
@@ -324,9 +315,9 @@ def _checked_weights(weights: Any, rows: TracedFunction | None, name: str) -> Ar
     return array
 
 
-def _traced_prior(source: Source) -> TracedFunction:
-    start = source.space.free_structure.unravel(source.space.start)
-    prior = source.trace(lambda **pieces: source.prior(pieces), start, {})
+def _traced_prior(given: Specification) -> TracedFunction:
+    start = given.space.free_structure.unravel(given.space.start)
+    prior = given.trace(lambda **pieces: given.prior(pieces), start, {})
     if prior.outputs.size != 1 or not isinstance(prior.outputs.root, Leaf):
         raise ValueError("logprior must return one number, the log of the prior density up to a constant")
     return prior

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.report.summary import html_table, text_table
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.tables import html_table, text_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 _HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC", "dAIC", "weight")
@@ -68,7 +66,7 @@ def _texts(column: Array) -> list[str]:
     return [format(value, ".2f" if plain else ".5e") for value in column]
 
 
-def compare(*results: "FitResult", names: Sequence[str] | None = None) -> Comparison:
+def compare(*results: Estimate, names: Sequence[str] | None = None) -> Comparison:
     """Compare fits of the same data by AIC, AICc and BIC.
 
     Parameters

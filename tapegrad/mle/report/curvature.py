@@ -1,17 +1,15 @@
 """What the Hessian of a fit that went wrong shows: directions in which the log-likelihood does not fall."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.climb.climbing import sharp
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.matrices import combination, is_definite, is_reliable, solve, to_unit_diagonal
-from tapegrad.mle.report.ways import SINGULAR, Place, Way, ways_up
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.report.ways import SINGULAR, Site, Way, ways_up
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -49,7 +47,7 @@ class Finding(NamedTuple):
     message: str
 
 
-def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Iterator[Finding]:
+def curvature(result: Estimate, site: Site | None, ends: set[int]) -> Iterator[Finding]:
     """What the Hessian shows of the coordinates that are not at `ends`, nor on a way without end."""
     information, names = result.observed_info, result.free_names
     broken = [name for name, row in zip(names, information, strict=True) if not np.isfinite(row).all()]
@@ -57,45 +55,45 @@ def curvature(result: "FitResult", place: Place | None, ends: set[int]) -> Itera
         yield Finding(
             "not finite",
             f"the Hessian is not finite in {', '.join(broken)}: the log-likelihood has no second derivative "
-            f"there{'' if place is None else f'; {place.model.tape.explain(place.x).text.splitlines()[0]}'}",
+            f"there{'' if site is None else f'; {site.model.function.explain(site.x).text.splitlines()[0]}'}",
         )
         return
     rest = [i for i in range(len(names)) if i not in ends]
-    if place is not None and not result.converged:
-        way = next(ways_up(place, rest), None) if rest else None
-        if way is not None or sharp(place.x, information).any():  # what else is seen follows from it
-            yield _perfect(place) if way is None else _rising(place, way)
+    if site is not None and not result.converged:
+        way = next(ways_up(site, rest), None) if rest else None
+        if way is not None or sharp(site.x, information).any():  # what else is seen follows from it
+            yield _perfect(site) if way is None else _rising(site, way)
             return
     if rest:
-        yield from _undetermined(names, place, information, rest)
+        yield from _undetermined(names, site, information, rest)
 
 
-def _perfect(place: Place) -> Finding:
+def _perfect(site: Site) -> Finding:
     """No way up is seen any more, because rounding has made a maximum."""
-    i = int(np.argmax(np.diag(place.information) * np.spacing(np.abs(place.x)) ** 2))
+    i = int(np.argmax(np.diag(site.information) * np.spacing(np.abs(site.x)) ** 2))
     return Finding(
         "rising",
-        f"the data determine {place.names[i]} to the last digit of a float: they are fitted perfectly, and "
-        f"the log-likelihood keeps rising{_sharpening(place, i)}: there is no maximum; fix the scale of what "
+        f"the data determine {site.names[i]} to the last digit of a float: they are fitted perfectly, and "
+        f"the log-likelihood keeps rising{_sharpening(site, i)}: there is no maximum; fix the scale of what "
         "is left, or bound it from below",
     )
 
 
-def _sharpening(place: Place, i: int) -> str:
+def _sharpening(site: Site, i: int) -> str:
     """Which other parameter makes coordinate `i` still sharper, in words."""
     best, text = 1.0, ""
-    for j in np.flatnonzero(~sharp(place.x, place.information)).tolist():
+    for j in np.flatnonzero(~sharp(site.x, site.information)).tolist():
         for sign, course in ((1.0, "grows"), (-1.0, "falls")):
-            beside = place.x.copy()
-            beside[j] += sign * 0.01 * (1.0 + abs(place.x[j]))
-            gain = -place.tape.hessian_flat(beside)[i, i] / place.information[i, i]
+            beside = site.x.copy()
+            beside[j] += sign * 0.01 * (1.0 + abs(site.x[j]))
+            gain = -site.surface.hessian_flat(beside)[i, i] / site.information[i, i]
             if gain > best:
-                best, text = gain, f" as {place.names[j]} {course}"
+                best, text = gain, f" as {site.names[j]} {course}"
     return text
 
 
 def _undetermined(
-    names: tuple[str, ...], place: Place | None, information: Array, rest: list[int]
+    names: tuple[str, ...], site: Site | None, information: Array, rest: list[int]
 ) -> Iterator[Finding]:
     """Directions in the coordinates `rest` that the data do not determine."""
     block = information[np.ix_(rest, rest)]
@@ -109,12 +107,12 @@ def _undetermined(
                 f"the data hardly determine {combination(vectors[:, 0], scale, shown)}: the standard errors "
                 "have few right digits; center or rescale what belongs to these parameters, or leave one out",
             )
-        elif place is not None and not place.result.converged and len(rest) == len(names):
-            yield from _flat_top(shown, place.gradient[rest], block)
+        elif site is not None and not site.result.converged and len(rest) == len(names):
+            yield from _flat_top(shown, site.gradient[rest], block)
         return
     used = block.any(axis=1)
     for i in np.flatnonzero(~used):
-        yield _unbent(names, place, rest[int(i)])
+        yield _unbent(names, site, rest[int(i)])
     for eigenvalue, vector in zip(eigenvalues, vectors.T, strict=True):
         if eigenvalue < SINGULAR and vector[used].any() and np.abs(vector[~used]).sum() < 1e-6:
             yield _direction(combination(vector, scale, shown), eigenvalue)
@@ -136,15 +134,15 @@ def _flatter(text: str) -> Finding:
     )
 
 
-def _unbent(names: tuple[str, ...], place: Place | None, i: int) -> Finding:
+def _unbent(names: tuple[str, ...], site: Site | None, i: int) -> Finding:
     """A coordinate in which the log-likelihood does not bend."""
-    if place is not None:
-        far = np.zeros(place.x.size)
-        far[i] = 1.0 + abs(place.x[i])
-        beside = [place.x + sign * 0.1 * far for sign in (1.0, -1.0)]
-        if all(place.tape.hessian_flat(x)[i, i] < 0.0 for x in beside):
+    if site is not None:
+        far = np.zeros(site.x.size)
+        far[i] = 1.0 + abs(site.x[i])
+        beside = [site.x + sign * 0.1 * far for sign in (1.0, -1.0)]
+        if all(site.surface.hessian_flat(x)[i, i] < 0.0 for x in beside):
             return _flatter(names[i])
-        if any(place.tape.value_flat(place.x + sign * far) != place.value for sign in (1.0, -1.0)):
+        if any(site.surface.value_flat(site.x + sign * far) != site.value for sign in (1.0, -1.0)):
             return Finding(
                 "straight",
                 f"the log-likelihood is a straight line in {names[i]} here: without curvature there are no "
@@ -180,15 +178,15 @@ def curved_ridge(text: str) -> Finding:
     )
 
 
-def _rising(place: Place, way: Way) -> Finding:
+def _rising(site: Site, way: Way) -> Finding:
     """A direction without end, and as far as can be seen from the observations, why there is none."""
     lead = way.weights[np.argmax(np.abs(way.weights))]
-    text = combination(way.weights, way.units, place.names)
+    text = combination(way.weights, way.units, site.names)
     if way.is_ridge:
         return curved_ridge(text)
     course = f"{text} {'grows' if lead > 0.0 else 'falls'}"
     endless = f"the log-likelihood keeps rising as {course}"
-    certain = _certain(place, way.furthest)
+    certain = _certain(site, way.furthest)
     if certain:
         return Finding(
             "separation",
@@ -203,25 +201,25 @@ def _rising(place: Place, way: Way) -> Finding:
     )
 
 
-def _certain(place: Place, x: Array) -> str:
+def _certain(site: Site, x: Array) -> str:
     """Which observations have probability 1 at `x`, in words."""
-    model = place.model
+    model = site.model
     if model.rows is None:
         # Where the data together have probability 1, each of them has.
-        together = model.prior is None and abs(place.tape.value_flat(x)) < _CERTAIN
+        together = model.prior is None and abs(site.surface.value_flat(x)) < _CERTAIN
         return "all observations are" if together else ""
-    heights = place.observations(x)
+    heights = site.observations(x)
     count = int(np.sum(heights > -_CERTAIN))
     if count == 0 or not heights.max() <= _CERTAIN:
         return ""
     return f"{count} of {heights.size} observations {'is' if count == 1 else 'are'}"
 
 
-def collapse(place: Place) -> Iterator[Finding]:
+def collapse(site: Site) -> Iterator[Finding]:
     """Whether one observation alone has a very high density."""
-    if place.model.rows is None:
+    if site.model.rows is None:
         return
-    heights = place.observations(place.x)
+    heights = site.observations(site.x)
     top = int(np.argmax(heights))
     above = float(heights[top] - np.median(heights))
     if above > _COLLAPSED:

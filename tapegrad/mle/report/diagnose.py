@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.matrices import covariance, to_unit_diagonal
 from tapegrad.mle.report.curvature import Finding, collapse, curvature, curved_ridge
-from tapegrad.mle.report.ways import SINGULAR, Place, is_ridge
+from tapegrad.mle.report.ways import SINGULAR, Site, is_ridge
 from tapegrad.mle.transforms import identity
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -82,7 +80,7 @@ class Diagnosis:
         return f"<ul>{''.join(items)}</ul>"
 
 
-def diagnose(result: "FitResult") -> Diagnosis:
+def diagnose(result: Estimate) -> Diagnosis:
     """Look for what makes a fit or its standard errors untrustworthy.
 
     Parameters
@@ -99,18 +97,19 @@ def diagnose(result: "FitResult") -> Diagnosis:
     >>> fit(lambda mu: norm.logpdf(x, mu, 1.0).sum(), dict(mu=0.0)).diagnose()
     nothing found wrong with this fit
     """
-    place = None if result._model is None else Place(result, result._model)
+    site = None if result.kept_model is None else Site(result, result.kept_model)
     findings = list(_convergence(result))
-    ends = {} if place is None else _ends(place)
+    ends = {} if site is None else _ends(site)
     findings += ends.values()
-    findings += curvature(result, place, set(ends))
-    if place is not None and not result.converged:
-        findings += collapse(place)
+    findings += curvature(result, site, set(ends))
+    if site is not None and not result.converged:
+        findings += collapse(site)
     if [finding.kind for finding in findings] == ["not converged"]:
         findings += _scaling(result)
-    if place is not None and result.converged:
-        findings += _shape(place)
-    return Diagnosis(tuple(findings), _eigenvalues(result.observed_info))
+    if site is not None and result.converged:
+        findings += _shape(site)
+    few = "" if result.nobs is not None else "whether there are few data is not known: pass nobs= to fit"
+    return Diagnosis(tuple(findings), _eigenvalues(result.observed_info), few)
 
 
 def _eigenvalues(information: Array) -> Array:
@@ -119,7 +118,7 @@ def _eigenvalues(information: Array) -> Array:
     return np.asarray(np.linalg.eigvalsh(to_unit_diagonal(information)[0]))
 
 
-def _convergence(result: "FitResult") -> Iterator[Finding]:
+def _convergence(result: Estimate) -> Iterator[Finding]:
     if not result.converged:
         yield Finding("not converged", result.message.removeprefix("not converged: "))
     if result.nobs is not None and result.nobs < result.df_model:
@@ -130,16 +129,16 @@ def _convergence(result: "FitResult") -> Iterator[Finding]:
 # The ends of ranges -----------------------------------------------------------------------------------------
 
 
-def _ends(place: Place) -> dict[int, Finding]:
+def _ends(site: Site) -> dict[int, Finding]:
     """The free coordinates at an end, with what to say of each: none where there is a maximum."""
-    return {} if place.result.converged else _edges(place) | _bounds(place)
+    return {} if site.result.converged else _edges(site) | _bounds(site)
 
 
-def _bounds(place: Place) -> dict[int, Finding]:
+def _bounds(site: Site) -> dict[int, Finding]:
     """Where the log-likelihood does not keep a parameter away from the end of its range."""
-    space, x = place.model.space, place.x
+    space, x = site.model.space, site.x
     with np.errstate(invalid="ignore"):
-        flat = ~(np.diag(place.information) > _FLAT_ERROR**-2) & (np.abs(place.gradient) < _FLAT_SLOPE)
+        flat = ~(np.diag(site.information) > _FLAT_ERROR**-2) & (np.abs(site.gradient) < _FLAT_SLOPE)
     found = {}
     for block in space.blocks:
         # Those of whole vectors and matrices have free coordinates in the parameters' units, too.
@@ -147,31 +146,31 @@ def _bounds(place: Place) -> dict[int, Finding]:
             continue
         for i in space.coordinate[block.own].tolist():
             if (flat[i] and abs(x[i]) > _FAR_OUT) or abs(x[i]) > _OVERFLOWING:
-                if is_ridge(place, i):
-                    found[i] = curved_ridge(place.names[i])
+                if is_ridge(site, i):
+                    found[i] = curved_ridge(site.names[i])
                     continue
                 here = np.flatnonzero(space.coordinate == i)
-                values = ", ".join(f"{place.result.names[k]} = {place.result.x[k]:.6g}" for k in here)
+                values = ", ".join(f"{site.result.names[k]} = {site.result.x[k]:.6g}" for k in here)
                 found[i] = Finding(
                     "bound",
-                    f"{values} is at the end of its range ({place.names[i]} = {x[i]:.4g}), and the data do "
+                    f"{values} is at the end of its range ({site.names[i]} = {x[i]:.4g}), and the data do "
                     "not keep it away: Wald's theory does not hold there; fix it, or fit the model without "
                     "it",
                 )
     return found
 
 
-def _edges(place: Place) -> dict[int, Finding]:
+def _edges(site: Site) -> dict[int, Finding]:
     """Where the log-likelihood rises up to where it stops being finite."""
     found = {}
-    for i, (name, slope) in enumerate(zip(place.names, place.gradient, strict=True)):
-        beyond = place.x.copy()
-        beyond[i] += 1e-4 * (1.0 + abs(place.x[i])) * np.sign(slope)
-        if slope != 0.0 and np.isfinite(slope) and not np.isfinite(place.tape.value_flat(beyond)):
+    for i, (name, slope) in enumerate(zip(site.names, site.gradient, strict=True)):
+        beyond = site.x.copy()
+        beyond[i] += 1e-4 * (1.0 + abs(site.x[i])) * np.sign(slope)
+        if slope != 0.0 and np.isfinite(slope) and not np.isfinite(site.surface.value_flat(beyond)):
             found[i] = Finding(
                 "edge",
                 f"the log-likelihood rises as {name} {'grows' if slope > 0.0 else 'falls'}, up to where it "
-                f"stops being finite, near {place.x[i]:.6g}: the maximum is at the edge of the parameter's "
+                f"stops being finite, near {site.x[i]:.6g}: the maximum is at the edge of the parameter's "
                 "range, if there is one; fix the parameter there",
             )
     return found
@@ -180,7 +179,7 @@ def _edges(place: Place) -> dict[int, Finding]:
 # Units and shape --------------------------------------------------------------------------------------------
 
 
-def _scaling(result: "FitResult") -> Iterator[Finding]:
+def _scaling(result: Estimate) -> Iterator[Finding]:
     """Whether standard errors are of very different sizes."""
     diagonal = np.abs(np.diag(result.observed_info))
     diagonal = np.where(np.isfinite(diagonal) & (diagonal > 0.0), diagonal, np.nan)
@@ -197,14 +196,14 @@ def _scaling(result: "FitResult") -> Iterator[Finding]:
         )
 
 
-def _shape(place: Place) -> Iterator[Finding]:
+def _shape(site: Site) -> Iterator[Finding]:
     """Whether the log-likelihood two standard errors away is what Wald's parabola says."""
-    cov = covariance(place.information)
+    cov = covariance(site.information)
     bent = []
-    for i, name in enumerate(place.names):
+    for i, name in enumerate(site.names):
         # Along this direction the others follow as the parabola says; the drop there is 2.
         step = 2.0 * cov[:, i] / np.sqrt(cov[i, i])
-        drops = np.array([place.value - place.tape.value_flat(place.x + sign * step) for sign in (1.0, -1.0)])
+        drops = np.array([site.value - site.surface.value_flat(site.x + sign * step) for sign in (1.0, -1.0)])
         if not ((drops > 1.4) & (drops < 2.8)).all():
             bent.append(name)
     if bent:

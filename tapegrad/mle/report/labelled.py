@@ -1,12 +1,14 @@
 """Results under the parameters' names, as pandas objects."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.observations import influence, scores
+from tapegrad.mle.infer.profile import profile
+from tapegrad.mle.report.intervals import conf_int
 
 
 class Labelled:
@@ -29,7 +31,7 @@ class Labelled:
     dtype: float64
     """
 
-    def __init__(self, result: "FitResult") -> None:
+    def __init__(self, result: Estimate) -> None:
         self._result = result
 
     def _series(self, values: Any) -> Any:
@@ -78,7 +80,7 @@ class Labelled:
 
     def conf_int(self, alpha: float = 0.05, method: str = "wald", **options: Any) -> Any:
         """Confidence intervals, see `FitResult.conf_int`."""
-        values = self._result.conf_int(alpha, method, **options)
+        values = conf_int(self._result, alpha, method, **options)
         pandas = _pandas()
         if pandas is None:
             return values
@@ -87,19 +89,15 @@ class Labelled:
 
     def scores(self) -> Any:
         """Each observation's score, a column for each free coordinate; see `tapegrad.mle.scores`."""
-        from tapegrad.mle.infer.observations import scores
-
         return self._rows(scores(self._result), self._result.free_names)
 
     def influence(self) -> Any:
         """How far each observation moves each parameter; see `tapegrad.mle.influence`."""
-        from tapegrad.mle.infer.observations import influence
-
         return self._rows(influence(self._result), self._result.names)
 
     def profile(self, name: str | Callable[..., Any], alpha: float = 0.05) -> Any:
         """The points of a profile, a row each: all parameters there, the log-likelihood, and its root."""
-        curve = self._result.profile(name, alpha)
+        curve = profile(self._result, name, alpha)
         values = np.column_stack([curve.params, curve.llf, curve.roots])
         return self._rows(values, (*self._result.names, "llf", "root"))
 
@@ -111,8 +109,8 @@ class Labelled:
             "se": result.bse,
             "z": result.zvalues,
             "p": result.pvalues,
-            "low": result.conf_int()[:, 0],
-            "high": result.conf_int()[:, 1],
+            "low": conf_int(result)[:, 0],
+            "high": conf_int(result)[:, 1],
         }
         pandas = _pandas()
         if pandas is None:

@@ -1,49 +1,28 @@
-"""Fits and tapes as files, without pickle: reading a file from a stranger runs no code of theirs.
+"""Fits as files: the data of a fit, checked when they are read. The log-likelihood is not stored."""
 
-A file is JSON. Numbers keep every bit: arrays are stored as base64 of their little-endian bytes, floats by
-their shortest exact digits. Everything that is read is checked: types, sizes, texts, op names and attributes,
-for a fit that its parts belong together, and for a tape all that `verify` checks. Whatever is wrong is a
-`StorageError`. Texts that later stand in listings or in generated code are of one line, and the room that a
-tape asks for is limited, however small its file.
-"""
-
-import base64
-import binascii
-import json
-import math
 import os
+from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.registry import OPS, Aval
-from tapegrad.tape.entries import Entries, Entry
-from tapegrad.tape.line import Source
-from tapegrad.tape.tape import Constant, Guard, Tape, TapeError
-from tapegrad.tape.verify import verify
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
-
-VERSION: Final = 1
-_DTYPES: Final = {"float64": "<f8", "int64": "<i8", "bool": "|b1"}
-_SPECIAL: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-# Deeper nests are not made by any trace or fit; reading them would exhaust the stack.
-_DEPTH: Final = 50
-# A slot of a tape may have this many elements: 1 GiB of float64.
-_ELEMENTS: Final = 2**27
-_AXES: Final = 64  # NumPy's own limit
-_TAPE: Final = tuple(field.name for field in fields(Tape))
-_ENTRY: Final = Entry._fields
+from tapegrad.mle.estimate import Estimate
+from tapegrad.tape.storage import (
+    StorageError,
+    checked_count,
+    checked_line,
+    decode,
+    encode,
+    read_file,
+    tape_from_json,
+    tape_to_json,
+    write_file,
+)
+from tapegrad.tape.tape import Tape
 
 
-class StorageError(ValueError):
-    """A file is not one that `save` wrote, or is damaged."""
-
-
-def save(item: "FitResult | Tape", path: str | os.PathLike[str]) -> None:
+def save(item: Estimate | Tape, path: str | os.PathLike[str]) -> None:
     """Write a fit or a tape to a file.
 
     Parameters
@@ -61,190 +40,50 @@ def save(item: "FitResult | Tape", path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     """
-    from tapegrad.mle.result import FitResult
-
     if isinstance(item, Tape):
-        content = {"format": "tapegrad tape", "version": VERSION, "tape": _tape_to_json(item)}
-    elif isinstance(item, FitResult):
-        names = [field.name for field in fields(item) if field.name != "_model"]
-        values = {name: _encode(getattr(item, name)) for name in names}
-        content = {"format": "tapegrad fit", "version": VERSION, "fit": values}
+        write_file(path, "tape", tape_to_json(item))
+    elif isinstance(item, Estimate):
+        write_file(path, "fit", {name: encode(getattr(item, name)) for name in _stored()})
     else:
         kind = type(item).__name__
         raise TypeError(f"save takes a fit or a tape (of what trace returns, its .tape), not a {kind}")
-    Path(path).write_text(json.dumps(content, allow_nan=False, indent=1) + "\n", encoding="utf-8")
 
 
-def load(path: str | os.PathLike[str]) -> "FitResult | Tape":
-    """Read what `save` wrote.
-
-    Returns
-    -------
-    FitResult or Tape
-
-    Raises
-    ------
-    StorageError
-        If the file is not one that `save` wrote, or is damaged, or was written by a later version.
-    OSError
-        If it cannot be read.
-    """
-    raw = Path(path).read_bytes()
-    try:
-        content = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
-        kind, version = content["format"], content["version"]
-        if version != VERSION:
-            raise StorageError(f"{path} has version {version!r} of the format, expected {VERSION}")
-        if kind == "tapegrad tape":
-            _only(content, ("format", "version", "tape"))
-            return _tape_from_json(content["tape"])
-        if kind == "tapegrad fit":
-            _only(content, ("format", "version", "fit"))
-            return _fit_from_json(content["fit"])
-    except StorageError:
-        raise
-    except Exception as error:  # whatever damaged content leads to
-        raise StorageError(f"{path} is not a file that save wrote, or is damaged: {error!r:.200}") from error
-    raise StorageError(f"{path} holds {kind!a:.40}, expected a tapegrad fit or tape")
+def read(path: str | os.PathLike[str]) -> Estimate | Tape:
+    """Read what `save` wrote: a tape, or the data of a fit."""
+    readers: dict[str, Callable[[Any], Estimate | Tape]] = {
+        "fit": _fit_from_json,
+        "tape": tape_from_json,
+    }
+    return read_file(path, readers)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise StorageError("an object has two entries of one name")
-    return found
+def _stored() -> list[str]:
+    return [field.name for field in fields(Estimate) if field.name != "_model"]
 
 
-def _constant(text: str) -> Any:
-    raise StorageError(f"{text} is no number of JSON")  # what is not finite is stored by name
-
-
-# Values -----------------------------------------------------------------------------------------------------
-
-
-def _encode(value: Any) -> Any:
-    """A value as JSON; what JSON does not know becomes an object with one key that starts with a colon."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, np.ndarray):
-        return {":array": _array_to_json(value)}
-    if isinstance(value, np.generic):
-        return {":scalar": _array_to_json(np.asarray(value))}
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {":float": repr(value)}
-    if isinstance(value, Tape):
-        return {":tape": _tape_to_json(value)}
-    if value is Ellipsis:
-        return {":ellipsis": True}
-    if isinstance(value, tuple):
-        return {":tuple": [_encode(item) for item in value]}
-    if isinstance(value, list):
-        return [_encode(item) for item in value]
-    if isinstance(value, dict):
-        return {":dict": [[_encode(key), _encode(item)] for key, item in value.items()]}
-    if isinstance(value, np.dtype) and value.name in _DTYPES:
-        return {":dtype": value.name}
-    raise TypeError(f"cannot store {value!r:.60}, a {type(value).__name__}")
-
-
-def _decode(value: Any, depth: int = 0) -> Any:
-    if depth > _DEPTH:
-        raise StorageError("values are nested too deeply")
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list):
-        return [_decode(item, depth + 1) for item in value]
-    ((tag, content),) = value.items()
-    if tag in (":array", ":scalar"):
-        array = _array_from_json(content)
-        return array if tag == ":array" else array[()]
-    if tag == ":float":
-        return _SPECIAL[content]
-    if tag == ":tape":
-        return _tape_from_json(content, depth + 1)
-    if tag == ":ellipsis":
-        return Ellipsis
-    if tag == ":tuple":
-        return tuple(_decode(item, depth + 1) for item in content)
-    if tag == ":dict":
-        return {_decode(key, depth + 1): _decode(item, depth + 1) for key, item in content}
-    if tag == ":dtype":
-        return np.dtype(_known_dtype(content))
-    raise StorageError(f"unknown tag {tag!a:.40}")
-
-
-def _array_to_json(array: Any) -> dict[str, Any]:
-    if array.dtype.name not in _DTYPES:
-        raise TypeError(f"cannot store an array of {array.dtype}")
-    raw = np.ascontiguousarray(array).astype(_DTYPES[array.dtype.name]).tobytes()
-    data = base64.b64encode(raw).decode("ascii")
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "base64": data}
-
-
-def _array_from_json(content: dict[str, Any]) -> Any:
-    dtype = np.dtype(_known_dtype(content["dtype"]))
-    shape = tuple(_count(n) for n in content["shape"])
-    try:
-        raw = base64.b64decode(content["base64"], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise StorageError(f"an array is damaged: {error}") from error
-    if len(raw) != math.prod(shape) * dtype.itemsize:
-        raise StorageError(f"an array of shape {shape} has {len(raw)} bytes")
-    if dtype.kind == "b" and raw.strip(b"\0\1"):
-        raise StorageError("a boolean is neither true nor false")
-    return np.frombuffer(raw, _DTYPES[dtype.name]).astype(dtype).reshape(shape)
-
-
-def _known_dtype(name: Any) -> str:
-    if not (isinstance(name, str) and name in _DTYPES):
-        raise StorageError(f"unknown dtype {name!a:.40}")
-    return name
-
-
-def _count(n: Any) -> int:
-    if type(n) is not int or n < 0:
-        raise StorageError(f"{n!a:.40} is no count")
-    return n
-
-
-def _line(value: Any) -> str:
-    """A text of one line, without control characters: it may stand in a listing, or in generated code."""
-    if not (isinstance(value, str) and value.isprintable()):
-        raise StorageError(f"{value!a:.40} is no line of text")
-    return value
-
-
-# Fits -------------------------------------------------------------------------------------------------------
-
-
-def _fit_from_json(content: dict[str, Any]) -> "FitResult":
-    from tapegrad.mle.result import FitResult
-
-    known = {field.name for field in fields(FitResult)} - {"_model"}
-    unknown = sorted(set(content) - known)
+def _fit_from_json(content: dict[str, Any]) -> Estimate:
+    unknown = sorted(set(content) - set(_stored()))
     if unknown:
         raise StorageError(f"{unknown[0]!a:.40} is no field of a fit")
-    values = {name: _decode(value) for name, value in content.items()}
-    result = FitResult(**values)
+    result = Estimate(**{name: decode(value) for name, value in content.items()})
     _check_fit(result)
     return result
 
 
-def _check_fit(result: "FitResult") -> None:
-    if not isinstance(result.names, tuple) or len(set(map(_line, result.names))) < len(result.names):
+def _check_fit(result: Estimate) -> None:
+    if not isinstance(result.names, tuple) or len(set(map(checked_line, result.names))) < len(result.names):
         raise StorageError("the parameters' names are no tuple of different texts")
     if not isinstance(result.ends, tuple):
         raise StorageError("ends is no tuple of texts")
     for line in (result.method, result.model, result.cov_type, *result.ends):
-        _line(line)
+        checked_line(line)
     if not (isinstance(result.message, str) and result.message.replace("\n", " ").isprintable()):
         raise StorageError("message is no text")
     for name in ("nit", "nfev", "njev", "nhev"):
-        _count(getattr(result, name))
+        checked_count(getattr(result, name))
     if result.nobs is not None:
-        _count(result.nobs)
+        checked_count(result.nobs)
     if type(result.llf) is not float or type(result.converged) is not bool:
         raise StorageError("llf is no float, or converged neither true nor false")
     _check_arrays(result)
@@ -261,7 +100,7 @@ def _numbers(nest: Any) -> list[Any]:
     return list(np.ravel(nest))
 
 
-def _check_arrays(result: "FitResult") -> None:
+def _check_arrays(result: Estimate) -> None:
     if (result.free is None) != (result.jacobian is None):
         raise StorageError("free and jacobian go together")
     p = len(result.names)
@@ -277,105 +116,3 @@ def _check_arrays(result: "FitResult") -> None:
             continue
         if not (isinstance(array, np.ndarray) and array.dtype == np.float64 and array.shape == shape):
             raise StorageError(f"{name} is no array of float64 of shape {shape}")
-
-
-# Tapes ------------------------------------------------------------------------------------------------------
-
-
-def _tape_to_json(tape: Tape) -> dict[str, Any]:
-    return {
-        "name": tape.name,
-        "avals": [[list(aval.shape), aval.dtype.name] for aval in tape.avals],
-        "parameters": list(tape.parameters),
-        "data": list(tape.data),
-        "constants": [[constant.slot, _encode(constant.value)] for constant in tape.constants],
-        "entries": [
-            {
-                "op": entry.op.name,
-                "inputs": list(entry.inputs),
-                "output": entry.output,
-                "attrs": [[name, _encode(value)] for name, value in entry.attrs],
-                "source": _source_to_json(entry.source),
-            }
-            for entry in tape.entries
-        ],
-        "outputs": list(tape.outputs),
-        "guards": [[g.slot, _encode(g.outcome), _source_to_json(g.source)] for g in tape.guards],
-        "labels": [[slot, label] for slot, label in tape.labels],
-    }
-
-
-def _source_to_json(source: Source | None) -> list[Any] | None:
-    # The folder is nobody else's business.
-    return None if source is None else [os.path.basename(source.file), source.line]
-
-
-def _source_from_json(content: Any) -> Source | None:
-    if content is None:
-        return None
-    file, line = content
-    if os.path.basename(_line(file)) != file:  # a listing shows lines of no file that a stranger names
-        raise StorageError(f"{file!a:.40} is no name of a file without its folder")
-    return Source(file, _count(line))
-
-
-def _tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
-    _only(content, _TAPE)
-    avals = tuple(_aval(*aval) for aval in content["avals"])
-    tape = Tape(
-        name=_line(content["name"]),
-        avals=avals,
-        parameters=tuple(map(_count, content["parameters"])),
-        data=tuple(map(_count, content["data"])),
-        constants=tuple(
-            Constant(_count(slot), _frozen(_decode(v, depth))) for slot, v in content["constants"]
-        ),
-        entries=Entries(_entry(entry, depth) for entry in content["entries"]),
-        outputs=tuple(map(_count, content["outputs"])),
-        guards=tuple(
-            Guard(_count(slot), _frozen(_decode(outcome, depth)), _source_from_json(source))
-            for slot, outcome, source in content["guards"]
-        ),
-        labels=tuple((_count(slot), _line(label)) for slot, label in content["labels"]),
-    )
-    try:
-        verify(tape)
-    except TapeError as error:
-        raise StorageError(f"the tape is damaged: {error}") from error
-    return tape
-
-
-def _aval(shape: list[int], dtype: str) -> Aval:
-    counts = tuple(map(_count, shape))
-    if len(counts) > _AXES:
-        raise StorageError(f"a slot has more than {_AXES} axes")
-    if math.prod(counts) > _ELEMENTS:
-        raise StorageError(f"a slot has more than {_ELEMENTS} elements")
-    return Aval(counts, np.dtype(_known_dtype(dtype)))
-
-
-def _entry(content: dict[str, Any], depth: int) -> Entry:
-    _only(content, _ENTRY)
-    if content["op"] not in OPS:
-        raise StorageError(f"unknown op {content['op']!a:.40}")
-    op = OPS[content["op"]]
-    for name, _ in content["attrs"]:
-        if name not in op.attrs:
-            raise StorageError(f"{name!a:.40} is no attribute of {op.name}")
-    attrs = tuple((name, _decode(value, depth)) for name, value in content["attrs"])
-    inputs = tuple(map(_count, content["inputs"]))
-    return Entry(op, inputs, _count(content["output"]), attrs, _source_from_json(content["source"]))
-
-
-def _only(content: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Refuse what has not these names, and all of them."""
-    if not isinstance(content, dict) or set(content) != set(names):
-        raise StorageError(f"expected {', '.join(names)}, found {list(content)!a:.80}")
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        value.flags.writeable = False
-    elif not isinstance(value, bool | int | float | np.generic):
-        raise StorageError(f"{value!a:.40} is no number and no array")
-    return value

@@ -2,18 +2,17 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.matrices import why_undetermined
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.flat import why_undetermined
+from tapegrad.mle.report.intervals import conf_int
+from tapegrad.mle.tables import html_table, text_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -88,31 +87,8 @@ def _tex(text: str) -> str:
     return re.sub(r"-(?=\d)", "$-$", escaped).replace("    ", r"\quad ")
 
 
-def text_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines of aligned columns, the first one to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for cells in rows:
-        numbers = "  ".join(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-        lines.append(f"{cells[0].ljust(widths[0])}  {numbers}".rstrip())
-    return lines
-
-
-def html_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows of cells as an HTML table, the first row as its head, the first column to the left."""
-
-    def line(cells: tuple[str, ...], tag: str) -> str:
-        sides = ("left", *("right" for _ in cells[1:]))
-        pairs = zip(cells, sides, strict=True)
-        inner = (f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in pairs)
-        return f"<tr>{''.join(inner)}</tr>"
-
-    body = "".join(line(cells, "td") for cells in rows[1:])
-    return f"<table><thead>{line(rows[0], 'th')}</thead><tbody>{body}</tbody></table>"
-
-
-def summarize(result: "FitResult") -> Summary:
-    """The table of a fit."""
+def summarize(result: Estimate) -> Summary:
+    """The table of coefficients, and how the fit went: `print` it, or take its HTML or LaTeX."""
     robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
     rows = _rows(result)
     if not result.converged:  # what is no maximum has no significant coefficients
@@ -124,7 +100,7 @@ def summarize(result: "FitResult") -> Summary:
     )
 
 
-def _criteria(result: "FitResult") -> str:
+def _criteria(result: Estimate) -> str:
     bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
     return (
@@ -133,7 +109,7 @@ def _criteria(result: "FitResult") -> str:
     )
 
 
-def _ending(result: "FitResult") -> tuple[str, ...]:
+def _ending(result: Estimate) -> tuple[str, ...]:
     """How the fit ended, and whether there is more to be said about it."""
     iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
     if result.flat is not None:
@@ -150,7 +126,7 @@ def _ending(result: "FitResult") -> tuple[str, ...]:
     return (f"Converged in {iterations}",)
 
 
-def _rows(result: "FitResult") -> list[tuple[str, ...]]:
+def _rows(result: Estimate) -> list[tuple[str, ...]]:
     """The lines of the table, as text, with one format for each column; the stars come last."""
     held, bse, pvalues = result.is_fixed, result.bse, result.pvalues
     number, z = _format(result.x, bse), _format_of_quotients(result.zvalues)
@@ -199,9 +175,13 @@ def criterion(value: float) -> str:
 # Numbers ----------------------------------------------------------------------------------------------------
 
 
-def as_dict(result: "FitResult") -> dict[str, Any]:
-    """The numbers of a fit as lists, numbers and texts; None for what is not finite."""
-    low, high = result.conf_int().T
+def as_dict(result: Estimate) -> dict[str, Any]:
+    """The numbers of the fit as lists, numbers and texts, ready for `json.dumps`.
+
+    Under "params", the estimate, errors and 95 % Wald interval of each; `None` stands for what is not
+    finite.
+    """
+    low, high = conf_int(result).T
     columns = {
         "estimate": result.x,
         "se": result.bse,

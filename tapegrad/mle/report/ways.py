@@ -2,21 +2,18 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.mle.climb.optimizers import Supported
 from tapegrad.mle.climb.refit import refit
 from tapegrad.mle.climb.rounding import allowed, noise
-from tapegrad.mle.matrices import free_estimates, to_unit_diagonal
-from tapegrad.mle.model.rows import pointwise
-
-if TYPE_CHECKING:
-    from tapegrad.mle.model.model import Model
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.climb.surfaces import Supported
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.matrices import to_unit_diagonal
+from tapegrad.mle.model.model import Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -63,24 +60,25 @@ class Height(NamedTuple):
     blur: float
 
 
-class Place:
+class Site:
     """Where a fit has ended in its free coordinates, and the surface around it."""
 
-    def __init__(self, result: "FitResult", model: "Model") -> None:
+    def __init__(self, result: Estimate, model: Model) -> None:
         self.result = result
         self.model = model
-        self.tape = Supported(model.tape)
+        self.surface = Supported(model.function)
         self.names = result.free_names
         self.information = result.observed_info
-        self.x = free_estimates(result)
-        self.value, self.gradient = model.tape.value_and_grad_flat(self.x)
+        self.x = result.free_estimates
+        self.value, self.gradient = model.function.value_and_grad_flat(self.x)
         self._here = self._height(self.x)
 
     def observations(self, x: Array) -> Array:
         """The log-likelihood of each observation at `x`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NonFiniteWarning)
-            return pointwise(self.model, x)
+            values: Array = self.model.require_rows("pointwise values")(x)
+            return values
 
     def followed(self, way: Array) -> tuple[Array, Array | None] | None:
         """The furthest point out along `way` up to which what was maximised rises, and one where it is lower.
@@ -138,7 +136,7 @@ class Place:
             return np.inf, None
         x = self.x.copy()
         x[moved] = self.model.space.start[moved]
-        height = self.tape.value_flat(x)
+        height = self.surface.value_flat(x)
         if (x - self.x) @ way < 0.0 and height < self.value - _FALL:
             return height, x
         return np.inf, None
@@ -152,39 +150,39 @@ class Place:
         return there.converged and bool(there.llf >= self.value - _MADE_UP - self._here.blur)
 
     def _height(self, x: Array) -> Height:
-        value = self.tape.value_flat(x)
+        value = self.surface.value_flat(x)
         if not np.isfinite(value):
             return Height(np.nan, np.inf)
-        return Height(value, noise(self.model.tape, x) + _ROUNDING * (1.0 + abs(value)))
+        return Height(value, noise(self.model.function, x) + _ROUNDING * (1.0 + abs(value)))
 
 
-def is_ridge(place: Place, i: int) -> bool:
+def is_ridge(site: Site, i: int) -> bool:
     """Whether coordinate `i` has wandered off along a ridge, where others make up for it."""
-    way = np.zeros(place.x.size)
-    way[i] = np.sign(place.x[i])
-    found = place.followed(way) if way.any() else None
-    return found is not None and place.is_made_up(i, found[1])
+    way = np.zeros(site.x.size)
+    way[i] = np.sign(site.x[i])
+    found = site.followed(way) if way.any() else None
+    return found is not None and site.is_made_up(i, found[1])
 
 
-def ways_up(place: Place, rest: list[int]) -> Iterator[Way]:
+def ways_up(site: Site, rest: list[int]) -> Iterator[Way]:
     """Ways in the coordinates `rest` along which the log-likelihood rises without end."""
     block = np.ix_(rest, rest)
-    scaled, scale = to_unit_diagonal(place.information[block])
+    scaled, scale = to_unit_diagonal(site.information[block])
     eigenvalues, vectors = np.linalg.eigh(scaled)
-    slopes = vectors.T @ (scale * place.gradient[rest])
+    slopes = vectors.T @ (scale * site.gradient[rest])
     uphill = vectors @ (slopes / np.maximum(np.abs(eigenvalues), SINGULAR))
     soft = vectors[:, eigenvalues < SINGULAR].T
-    came = (place.x - place.model.space.start)[rest] / scale
+    came = (site.x - site.model.space.start)[rest] / scale
     candidates = [*(sign * row for row in (*np.eye(len(rest)), *soft) for sign in (1.0, -1.0)), uphill, came]
     for weights in candidates:
-        way = np.zeros(place.x.size)
+        way = np.zeros(site.x.size)
         way[rest] = weights * scale
         if not way.any() or not np.isfinite(way).all():
             continue
-        found = place.followed(way)
+        found = site.followed(way)
         if found is not None:
-            whole, units = np.zeros(place.x.size), np.ones(place.x.size)
+            whole, units = np.zeros(site.x.size), np.ones(site.x.size)
             whole[rest], units[rest] = weights, scale
             (moved,) = np.nonzero(way)
-            ridge = moved.size == 1 and place.is_made_up(int(moved[0]), found[1])
+            ridge = moved.size == 1 and site.is_made_up(int(moved[0]), found[1])
             yield Way(whole, units, found[0], ridge)

@@ -8,20 +8,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from tapegrad.mle.climb.optimizers import Surface
-from tapegrad.mle.matrices import checked_alpha, normal_intervals
+from tapegrad.mle.climb.surfaces import Surface
+from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.observations import influence
+from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import group_index, influence, sums_by_group
-from tapegrad.mle.resample.refits import (
+from tapegrad.mle.model.rows import group_index, sums_by_group
+from tapegrad.mle.resample.maxima import (
     Reweighted,
     base_weights,
-    estimates,
+    maxima,
     natural_rows,
-    refits,
+    require_converged,
     warn_of_failures,
 )
 from tapegrad.mle.resample.simulation import Simulate, simulated
-from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -135,7 +136,7 @@ class Bootstrap:
 
 
 def bootstrap(
-    result: FitResult,
+    result: Estimate,
     draws: int = 1000,
     *,
     kind: str = "case",
@@ -146,7 +147,7 @@ def bootstrap(
 ) -> Bootstrap:
     """Refit a model many times.
 
-    Observations are resampled as weights on their log-likelihoods, so that all refits share one tape and
+    Observations are resampled as weights on their log-likelihoods, so that all refits share one trace and
     start at the estimates.
 
     Parameters
@@ -205,14 +206,16 @@ def bootstrap(
         raise ValueError("simulate= goes with kind='parametric', and 'parametric' needs it")
     if kind == "parametric" and groups is not None:
         raise ValueError("groups= goes with the kinds 'case' and 'wild'; let simulate draw the clusters")
-    model, start = estimates(result)
+    model, start = require_converged(result)
     rng = np.random.default_rng(seed)
     if simulate is not None:
-        surfaces: Iterator[Surface] = (drawn.tape for drawn in simulated(model, start, simulate, draws, rng))
+        surfaces: Iterator[Surface] = (
+            drawn.function for drawn in simulated(model, start, simulate, draws, rng)
+        )
     else:
         model.require_rows("the case and the wild bootstrap")
         surfaces = _reweighted(model, kind, groups, draws, rng)
-    ends, converged = refits(surfaces, start, "bootstrap", draws, progress)
+    ends, converged = maxima(surfaces, start, "bootstrap", draws, progress)
     if converged.sum() < 2:
         raise ValueError(
             f"{draws - converged.sum()} of {draws} refits have not converged: there is nothing to go by"
@@ -223,7 +226,7 @@ def bootstrap(
         _check_spread(found, result)
     moved = None
     if model.rows is not None:
-        moved = sums_by_group(influence(model, start, result.observed_info), groups)
+        moved = sums_by_group(influence(result), groups)
     return Bootstrap(result.x, result.names, found, int(np.sum(~converged)), moved)
 
 
@@ -245,7 +248,7 @@ def _mammen(count: int, rng: np.random.Generator) -> Array:
     return np.asarray(np.where(low, (3.0 - root) / 2.0, (3.0 + root) / 2.0))
 
 
-def _check_spread(draws: Array, result: FitResult) -> None:
+def _check_spread(draws: Array, result: Estimate) -> None:
     still = (draws == draws[0]).all(axis=0) & ~result.is_fixed
     if still.any():
         names = ", ".join(np.array(result.names)[still])

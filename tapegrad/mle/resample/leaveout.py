@@ -7,17 +7,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import group_index, pointwise
-from tapegrad.mle.resample.refits import (
+from tapegrad.mle.model.rows import group_index
+from tapegrad.mle.resample.maxima import (
     Reweighted,
     base_weights,
-    estimates,
+    maxima,
     natural_rows,
-    refits,
+    require_converged,
     warn_of_failures,
 )
-from tapegrad.mle.result import FitResult
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Jackknife:
         return np.asarray((k - 1.0) / k * (centred.T @ centred))
 
 
-def jackknife(result: FitResult, *, groups: Any = None, progress: bool = False) -> Jackknife:
+def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -> Jackknife:
     """Refit a model without each observation in turn, or without each group.
 
     Parameters
@@ -89,10 +89,10 @@ def jackknife(result: FitResult, *, groups: Any = None, progress: bool = False) 
     >>> jackknife(result).bse.round(6), (x.std(ddof=1) / 2.0).round(6)
     (array([0.912871]), np.float64(0.912871))
     """
-    model, start = estimates(result)
+    model, start = require_converged(result)
     model.require_rows("jackknife refits")
     index, count = group_index(groups, model.n_rows)
-    ends, converged = refits(_without(model, index, count), start, "jackknife", count, progress)
+    ends, converged = maxima(_without(model, index, count), start, "jackknife", count, progress)
     warn_of_failures(converged, "refits", "the jackknife is NaN")
     draws = natural_rows(model, ends)
     draws[~converged] = np.nan
@@ -127,7 +127,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    result: FitResult, k: int = 10, *, groups: Any = None, seed: int | None = None, progress: bool = False
+    result: Estimate, k: int = 10, *, groups: Any = None, seed: int | None = None, progress: bool = False
 ) -> CrossValidation:
     """Refit a model without each of k random folds, and predict the fold.
 
@@ -155,19 +155,19 @@ def cross_validate(
     ConvergenceWarning
         If some refits have not converged: the results are then ``nan``.
     """
-    model, start = estimates(result)
-    model.require_rows("cross-validated predictions")
+    model, start = require_converged(result)
+    rows = model.require_rows("cross-validated predictions")
     index, count = group_index(groups, model.n_rows)
     if not 2 <= k <= count:
         raise ValueError(f"k is a number of folds from 2 to {count}, not {k}")
     fold_of_group = np.random.default_rng(seed).permutation(np.arange(count) % k)
     folds = fold_of_group[index]
-    ends, converged = refits(_without(model, folds, k), start, "cross-validation", k, progress)
+    ends, converged = maxima(_without(model, folds, k), start, "cross-validation", k, progress)
     warn_of_failures(converged, "refits", "their predictions are NaN")
     values = np.full(folds.size, np.nan)
     for fold in np.flatnonzero(converged):
         held_out = folds == fold
-        values[held_out] = pointwise(model, ends[fold])[held_out]
+        values[held_out] = rows(ends[fold])[held_out]
     return CrossValidation(values, folds)
 
 

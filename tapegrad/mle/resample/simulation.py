@@ -1,36 +1,29 @@
 """What other data say about a fit: expected information, consistency, and coverage of the intervals."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtrc
 
 from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.hypotheses import HypothesisTest
-from tapegrad.mle.matrices import (
-    checked_alpha,
-    covariance,
-    free_estimates,
-    is_definite,
-    normal_intervals,
-    solve,
-)
-from tapegrad.mle.model.rows import outer_products, pointwise, scores
-
-if TYPE_CHECKING:
-    from tapegrad.mle.model.model import Model
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.levels import checked_alpha, normal_intervals
+from tapegrad.mle.matrices import covariance, is_definite, solve
+from tapegrad.mle.model.model import Model
+from tapegrad.mle.model.rows import outer_products, unweighted_scores
+from tapegrad.mle.tables import text_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Simulate: TypeAlias = Callable[[Any, np.random.Generator], Mapping[str, Any]]
 
 
 def simulated(
-    model: "Model", free: Array, simulate: Simulate, count: int, rng: np.random.Generator
-) -> Iterator["Model"]:
+    model: Model, free: Array, simulate: Simulate, count: int, rng: np.random.Generator
+) -> Iterator[Model]:
     """The model on data that ``simulate(params, rng)`` draws at the parameters of a free vector.
 
     Raises
@@ -49,16 +42,16 @@ def simulated(
         yield model.with_data(**data)
 
 
-def _draws(result: "FitResult", simulate: Simulate, draws: int, seed: int | None) -> Iterator["Model"]:
+def _draws(result: Estimate, simulate: Simulate, draws: int, seed: int | None) -> Iterator[Model]:
     """The model of a fit on data simulated at the estimates."""
     if draws < 2:
         raise ValueError(f"draws must be 2 or more, not {draws}")
     model = result.require_model("simulation")
-    return simulated(model, free_estimates(result), simulate, draws, np.random.default_rng(seed))
+    return simulated(model, result.free_estimates, simulate, draws, np.random.default_rng(seed))
 
 
 def expected_information(
-    result: "FitResult",
+    result: Estimate,
     simulate: Simulate | None = None,
     draws: int = 200,
     seed: int | None = None,
@@ -110,7 +103,7 @@ def expected_information(
     >>> expected_information(result, outcomes=dict(y=[0, 1])).round(6)  # n / (p (1 - p))
     array([[21.333333]])
     """
-    model, free = result.require_model("the expected information"), free_estimates(result)
+    model, free = result.require_model("the expected information"), result.free_estimates
     if outcomes is not None:
         if simulate is not None:
             raise ValueError("the expected information is by outcomes= or by simulate=, not by both")
@@ -119,13 +112,13 @@ def expected_information(
         return outer_products(model, free)
     total = np.zeros((free.size, free.size))
     for drawn in _draws(result, simulate, draws, seed):
-        total -= drawn.tape.hessian_flat(free)
+        total -= drawn.function.hessian_flat(free)
     information: Array = total / draws
     return information if model.prior is None else information + model.prior.hessian_flat(free)
 
 
 def _over_outcomes(
-    model: "Model", free: Array, outcomes: Mapping[str, npt.ArrayLike], widths: npt.ArrayLike
+    model: Model, free: Array, outcomes: Mapping[str, npt.ArrayLike], widths: npt.ArrayLike
 ) -> Array:
     if len(outcomes) != 1 or not set(outcomes) <= set(model.data):
         known = ", ".join(model.data) or "none (pass them as fit(..., data=dict(y=y)))"
@@ -136,10 +129,10 @@ def _over_outcomes(
     total, mass = np.zeros((free.size, free.size)), np.zeros(model.n_rows)
     for point, width in zip(points, np.broadcast_to(widths, points.shape), strict=True):
         drawn = model.with_data(**{name: np.full(seen.shape, point, dtype=seen.dtype)})
-        probability = width * np.exp(pointwise(drawn, free))
+        probability = width * np.exp(drawn.require_rows("outcomes")(free))
         mass += probability
         # Outside the support there are no scores.
-        found = np.where(probability[:, None] > 0.0, scores(replace(drawn, weights=None), free), 0.0)
+        found = np.where(probability[:, None] > 0.0, unweighted_scores(drawn, free), 0.0)
         weighted = probability if model.weights is None else probability * model.weights
         total += (found * weighted[:, None]).T @ found
     worst = float(mass[np.argmax(np.abs(mass - 1.0))])
@@ -153,7 +146,7 @@ def _over_outcomes(
 
 
 def check_consistency(
-    result: "FitResult", simulate: Simulate, draws: int = 200, *, seed: int | None = None
+    result: Estimate, simulate: Simulate, draws: int = 200, *, seed: int | None = None
 ) -> HypothesisTest:
     """Test whether the log-likelihood is that of the data which `simulate` makes.
 
@@ -182,7 +175,7 @@ def check_consistency(
     ValueError
         If there are too few draws, or the gradients are not finite or depend on each other.
     """
-    free = free_estimates(result)
+    free = result.free_estimates
     gradients = np.array([_score(model, free) for model in _draws(result, simulate, draws, seed)])
     if draws <= free.size:
         raise ValueError(f"{free.size} parameters need more than {free.size} draws, not {draws}")
@@ -199,9 +192,9 @@ def check_consistency(
     return HypothesisTest("score", hypothesis, statistic, free.size, pvalue)
 
 
-def _score(model: "Model", free: Array) -> Array:
+def _score(model: Model, free: Array) -> Array:
     """The gradient of the log-likelihood, without the prior."""
-    gradient = model.tape.value_and_grad_flat(free)[1]
+    gradient = model.function.value_and_grad_flat(free)[1]
     return gradient if model.prior is None else gradient - model.prior.value_and_grad_flat(free)[1]
 
 
@@ -249,8 +242,6 @@ class Study:
         return np.asarray(np.mean(inside, axis=0))
 
     def __str__(self) -> str:
-        from tapegrad.mle.report.summary import text_table
-
         rows = [("", "truth", "bias", "sd", "mean se", "coverage")]
         columns = (self.names, self.truth, self.bias, self.sd, self.errors.mean(axis=0), self.coverage)
         rows += [
@@ -264,7 +255,7 @@ class Study:
 
 
 def coverage(
-    result: "FitResult", simulate: Simulate, draws: int = 200, *, alpha: float = 0.05, seed: int | None = None
+    result: Estimate, simulate: Simulate, draws: int = 200, *, alpha: float = 0.05, seed: int | None = None
 ) -> Study:
     """Fit data simulated at the estimates: bias, true errors, and coverage of Wald's intervals.
 
@@ -289,14 +280,14 @@ def coverage(
         If fewer than two of the fits converge.
     """
     checked_alpha(alpha)
-    free = free_estimates(result)
+    free = result.free_estimates
     estimates, errors = [], []
     for model in _draws(result, simulate, draws, seed):
         with np.errstate(all="ignore"):  # a fit that runs away may overflow on its way
             found = refit(model, free)
         if not found.converged:
             continue
-        cov = covariance(-model.tape.hessian_flat(found.free))
+        cov = covariance(-model.function.hessian_flat(found.free))
         jacobian = model.space.jacobian(found.free)
         estimates.append(model.space.natural(found.free))
         errors.append(np.sqrt(np.diag(jacobian @ cov @ jacobian.T)))

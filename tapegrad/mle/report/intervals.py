@@ -1,23 +1,22 @@
 """Confidence intervals of all parameters."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.profile import profiles
-from tapegrad.mle.matrices import checked_alpha, normal_intervals
-
-if TYPE_CHECKING:
-    from tapegrad.mle.result import FitResult
+from tapegrad.mle.levels import checked_alpha, normal_intervals
+from tapegrad.mle.resample.bootstrap import bootstrap, checked_interval
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 METHODS = ("wald", "transformed", "profile", "bootstrap")
 
 
-def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **options: Any) -> Array:
+def conf_int(result: Estimate, alpha: float = 0.05, method: str = "wald", **options: Any) -> Array:
     """Confidence intervals of all parameters.
 
     Parameters
@@ -70,14 +69,12 @@ def conf_int(result: "FitResult", alpha: float = 0.05, method: str = "wald", **o
     return _transformed(result, alpha) if method == "transformed" else _profiled(result, alpha)
 
 
-def _bootstrapped(result: "FitResult", alpha: float, interval: str = "percentile", **options: Any) -> Array:
-    from tapegrad.mle.resample.bootstrap import bootstrap, checked_interval
-
+def _bootstrapped(result: Estimate, alpha: float, interval: str = "percentile", **options: Any) -> Array:
     kind = checked_interval(interval)  # before the refits
     return bootstrap(result, **options).conf_int(alpha, kind)
 
 
-def _transformed(result: "FitResult", alpha: float) -> Array:
+def _transformed(result: Estimate, alpha: float) -> Array:
     if result.free is None:
         return normal_intervals(result.x, result.bse, alpha)
     space = result.require_model("an interval with transformed ends").space
@@ -95,7 +92,7 @@ def _transformed(result: "FitResult", alpha: float) -> Array:
     return space.interval(result.free - half, result.free + half)
 
 
-def _profiled(result: "FitResult", alpha: float) -> Array:
+def _profiled(result: Estimate, alpha: float) -> Array:
     space = result.require_model("a profile interval").space
     ends = np.column_stack([result.x, result.x])
     # The ones on the diagonal of a correlation matrix are as good as fixed: their errors are rounding.

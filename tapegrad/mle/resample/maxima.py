@@ -1,4 +1,4 @@
-"""Many refits of one model: on other weights, which share one tape, or on other data."""
+"""The maxima of one model: on other weights, which share one trace, or on other data."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -7,17 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.climb.climbing import climb
-from tapegrad.mle.climb.optimizers import Surface
-from tapegrad.mle.matrices import ConvergenceWarning, free_estimates, warn
+from tapegrad.mle.climb.surfaces import Surface
+from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.report.progress import Progress
-from tapegrad.mle.result import FitResult
+from tapegrad.mle.notices import ConvergenceWarning, warn
+from tapegrad.mle.progress import Progress
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 class Reweighted:
-    """What is maximised with other weights, on the tape that all weights share: a surface.
+    """What is maximised with other weights, in the trace that all weights share: a surface.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Reweighted:
     """
 
     def __init__(self, model: Model, weights: Array) -> None:
-        self._tape = model.weighted
+        self._function = model.weighted
         self._q = model.space.start.size
         self._point = np.concatenate([np.zeros(self._q), weights])
         self._directions = np.zeros((self._q, self._point.size))
@@ -39,22 +39,22 @@ class Reweighted:
 
     def value_flat(self, vector: Array) -> float:
         """The value at a free vector."""
-        return self._tape.value_flat(self._at(vector))
+        return self._function.value_flat(self._at(vector))
 
     def value_and_grad_flat(self, vector: Array) -> tuple[float, Array]:
         """Value and gradient at a free vector."""
-        value, gradient = self._tape.value_and_grad_flat(self._at(vector))
+        value, gradient = self._function.value_and_grad_flat(self._at(vector))
         return value, gradient[: self._q]
 
     def hessian_flat(self, vector: Array) -> Array:
         """The Hessian at a free vector, shape (q, q)."""
         point = self._at(vector)
-        columns = [self._tape.hvp_flat(point, v)[: self._q] for v in self._directions]
+        columns = [self._function.hvp_flat(point, v)[: self._q] for v in self._directions]
         hessian = np.array(columns)
         return np.asarray(0.5 * (hessian + hessian.T))
 
 
-def estimates(result: FitResult) -> tuple[Model, Array]:
+def require_converged(result: Estimate) -> tuple[Model, Array]:
     """The model of a fit that has converged, and its estimates in free coordinates.
 
     Raises
@@ -65,10 +65,10 @@ def estimates(result: FitResult) -> tuple[Model, Array]:
     model = result.require_model("a refit")
     if not result.converged:
         raise ValueError(f"refits start from a maximum, and this fit has none: {result.message}")
-    return model, free_estimates(result)
+    return model, result.free_estimates
 
 
-def refits(
+def maxima(
     surfaces: Iterable[Surface], start: Array, label: str, total: int, progress: bool
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """The maximum of each surface, in free coordinates.

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tapegrad.mle.matrices import generalised_inverse
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import outer_products, scores, sums_by_group
+from tapegrad.mle.model.rows import outer_products, sums_by_group, weighted_scores
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def free_covariance(
     if cov_type == "opg":
         return generalised_inverse(outer_products(model, free), flat)
     bread = generalised_inverse(information, flat)
-    meat = _meat(scores(model, free), cov_type, keywords)
+    meat = _meat(weighted_scores(model, free), cov_type, keywords)
     result: Array = bread @ meat @ bread
     return result
 
