@@ -9,7 +9,7 @@ there is no check of this parameter. If plain data are all inside the support, t
 """
 
 from tapegrad.stats.counts import bernoulli, nbinom, poisson
-from tapegrad.stats.gammas import expon
+from tapegrad.stats.gammas import expon, rayleigh
 from tapegrad.stats.normals import norm
 
-__all__ = ["bernoulli", "expon", "nbinom", "norm", "poisson"]
+__all__ = ["bernoulli", "expon", "nbinom", "norm", "poisson", "rayleigh"]
