@@ -9,6 +9,7 @@ import pytest
 
 from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.programs import BACKENDS
+from tapegrad.function.derived import Derived
 from tapegrad.function.router import Router
 
 TINY = "numpy in tiny blocks"
@@ -35,10 +36,10 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
     run = Router.run
 
-    def watched(self: Any, kind: str, inputs: Any, read: Any, directions: Any = None) -> Any:
+    def watched(self: Any, kind: Derived, inputs: Any, read: Any, directions: Any = None) -> Any:
         if directions is not None:
             directions = list(directions)
-            seen.append((kind, len(directions)))
+            seen.append((kind.name, len(directions)))
         return run(self, kind, inputs, read, directions)
 
     monkeypatch.setattr(Router, "run", watched)
