@@ -1,7 +1,7 @@
-"""Dual numbers: forward mode as a thing to hold in the hand.
+"""Dual numbers: forward mode, one step at a time.
 
-A dual number is ``a + b e`` with ``e**2 = 0``: a value and its tangent. Arithmetic on it carries the
-derivative along, by the same rules that tapes are differentiated with.
+A dual number is ``a + b e`` with ``e**2 = 0``: a value and its tangent. Arithmetic on dual numbers computes
+the tangents of the results, by the same derivative rules that tapes use.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Dual(Recordable):
         self.tangent = tangent
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-        """The op on the values, with the tangent that its rule gives; plain where it has no derivative."""
+        """The op on the values, with the tangent by its rule; plain values if the op has no derivative."""
         primals = tuple(arg.primal if isinstance(arg, Dual) else arg for arg in args)
         tangents = tuple(arg.tangent if isinstance(arg, Dual) else None for arg in args)
         with np.errstate(all="ignore"):
@@ -159,7 +159,7 @@ def _rule(function: Callable[..., Any]) -> Callable[..., Any]:
     rule = NUMPY.get(function)
     if rule is None:
         name = getattr(function, "__name__", str(function))
-        raise TraceError(f"np.{name} has no derivative rule, so that it does not take dual numbers")
+        raise TraceError(f"np.{name} does not take dual numbers: tapegrad has no derivative rule for it")
     return rule
 
 

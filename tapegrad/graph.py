@@ -1,7 +1,8 @@
 """Reverse-mode differentiation on linked nodes rebuilt at every call: the idea in one file, and the baseline.
 
-Each operation makes a `Value`: its result, its parents, and a closure that sends its gradient on to them.
-`Value.backward` puts the nodes in topological order and calls those closures from last to first.
+Each operation makes a `Value`: its result, the nodes it was computed from, and a closure that sends its
+gradient to these nodes. `Value.backward` puts the nodes in topological order, and calls their closures from
+last to first.
 
 The user's function is plain NumPy: a `Value` takes part through Python's operators, NumPy's ufuncs and
 `__array_function__`. Plain numbers and arrays among the operands are constants and get no node. A scalar
@@ -123,7 +124,7 @@ class Value(Recordable):
     data : float or array_like
         The value: kept as a float if it is a scalar, as a float64 array otherwise.
     prev : tuple of Value
-        The nodes it was computed from; empty for a leaf.
+        The nodes it was computed from; empty for a parameter.
     back : callable, optional
         Takes the gradient of this node and adds its share to the gradient of each node in `prev`.
 
@@ -273,7 +274,7 @@ class Value(Recordable):
             raise TypeError(f"no graph rule for {function.__name__}; expected a ufunc or one of {known}")
         return _FUNCTIONS[function](*args, **kwargs)
 
-    # The ops of tapegrad itself, which `tapegrad.stats` is written with, bring rules of their own.
+    # `tapegrad.stats` uses ops of tapegrad itself. These have derivative rules of their own.
 
     def apply(self, op: Op, args: tuple[Operand, ...], attrs: dict[str, Any]) -> Any:
         """One of tapegrad's ops, of which at least one argument is a node."""

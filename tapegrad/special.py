@@ -1,8 +1,8 @@
 """Stable helper functions under the names and arguments of `scipy.special`.
 
-Each takes numbers, arrays and traced values. The ufuncs of `scipy.special` can be used on traced values
-directly; what stands here beside them are the functions that `scipy.special` writes in Python, which cannot,
-and a few that it does not have.
+Each function takes numbers, arrays and traced values. The ufuncs of `scipy.special` also take traced values
+themselves. Other functions of `scipy.special` are written in Python and do not: this module has them. It also
+has a few functions that `scipy.special` lacks.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def logsumexp(
     ----------
     a : array_like
     axis : int or tuple of int, optional
-        Where to sum; by default over all axes.
+        The axes to sum over; by default all axes.
     b : array_like, optional
         Factors of the exponentials, which may be zero or negative.
     keepdims : bool
@@ -137,7 +137,7 @@ def logsumexp(
     Returns
     -------
     float or ndarray, or a pair of them
-        NaN where the sum is negative and `return_sign` is not set.
+        NaN if the sum is negative and `return_sign` is not set.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def softmax(x: Any, axis: Any = None) -> Any:
     ----------
     x : array_like
     axis : int or tuple of int, optional
-        Where to sum; by default over all axes.
+        The axes to sum over; by default all axes.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
     ----------
     x : array_like
     axis : int or tuple of int, optional
-        Where to sum; by default over all axes.
+        The axes to sum over; by default all axes.
 
     Examples
     --------
@@ -227,7 +227,7 @@ def polygamma(n: Any, x: Any) -> Any:
 
 
 def multigammaln(a: Any, d: int) -> Any:
-    """The logarithm of the multivariate gamma function; NaN where ``a <= (d - 1) / 2``.
+    """The logarithm of the multivariate gamma function; NaN for ``a <= (d - 1) / 2``.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def erf(z: Any) -> Any:
 
 
 def erfc(x: Any) -> Any:
-    """``1 - erf(x)``, with its digits far to the right."""
+    """``1 - erf(x)``, which keeps its digits for large `x`."""
     return _normal.erfc(x)
 
 

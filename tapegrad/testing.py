@@ -17,14 +17,15 @@ from tapegrad.derive import rules
 from tapegrad.derive.pushforward import pushforward
 from tapegrad.differences import kinked, slope, value_or_nan
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.derived import GRADIENT
 from tapegrad.function.inspection import number_text, operands_of, step_text
-from tapegrad.function.recording import plain_call
+from tapegrad.function.record import plain_call
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
-from tapegrad.nest import Leaf, Vector, scan
+from tapegrad.nest import Leaf, Vector
 from tapegrad.ops.registry import FLOAT
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.tape import Tape, size_of
+from tapegrad.tape.tape import Tape
 
 __all__ = ["check_grads"]
 
@@ -65,7 +66,7 @@ def check_grads(f: Callable[..., Any] | TracedFunction, params: Any, order: int 
     if order not in (1, 2, 3):
         raise ValueError(f"order must be 1, 2 or 3, not {order!r}")
     function = _Function(f if isinstance(f, TracedFunction) else trace(f, params))
-    points = function.points(function.tape.ravel(params))
+    points = function.points(function.traced.ravel(params))
     values = [function.checked_value(x, function.plain(x), "by a plain call") for x in points]
     for quantity in _quantities(function, order):
         _check(function, quantity, points)
@@ -76,19 +77,19 @@ def check_grads(f: Callable[..., Any] | TracedFunction, params: Any, order: int 
 class _Function:
     """A traced function, as one between flat vectors."""
 
-    def __init__(self, tape: TracedFunction) -> None:
-        self.tape = tape
-        self.name = tape.tape.name
-        self.names = tape.names
-        self.is_scalar = isinstance(tape.outputs.root, Leaf) and tape.outputs.root.shape == ()
-        self._router = tape._router
+    def __init__(self, traced: TracedFunction) -> None:
+        self.traced = traced
+        self.name = traced.tape.name
+        self.names = traced.names
+        self.is_scalar = isinstance(traced.outputs.root, Leaf) and traced.outputs.root.shape == ()
+        self._router = traced._router
 
     def value(self, x: Vector) -> Vector:
-        return self.tape.outputs.ravel(self.tape(x))
+        return self.traced.outputs.ravel(self.traced(x))
 
     def plain(self, x: Vector) -> Vector:
-        value = plain_call(self._router._f, self.tape.structure, x, self._router.data)
-        return self.tape.outputs.ravel(value)
+        value = plain_call(self._router._f, self.traced.structure, x, self._router.data)
+        return self.traced.outputs.ravel(value)
 
     def place(self, x: Vector) -> str:
         shown = [f"{name} = {number:.6g}" for name, number in zip(self.names, x, strict=True)][:NAMED]
@@ -97,7 +98,7 @@ class _Function:
     def points(self, start: Vector) -> list[Vector]:
         """`start`, and points around it where the function is finite, too."""
         if not np.isfinite(self.plain(start)).all():
-            raise AssertionError(f"not finite {self.place(start)}: {self.tape.explain(start)}")
+            raise AssertionError(f"not finite {self.place(start)}: {self.traced.explain(start)}")
         rng = np.random.default_rng(1)
         points = [start]
         for _ in range(ELSEWHERE):
@@ -109,7 +110,7 @@ class _Function:
 
     def checked_value(self, x: Vector, expected: Vector, told: str) -> Vector:
         """The value by replay, which has to be what was found before."""
-        value, names = self.value(x), self.tape.outputs.names
+        value, names = self.value(x), self.traced.outputs.names
         i = differing([*value], [*expected], lambda: [*self.sizes(x)])
         if i is not None:
             raise AssertionError(
@@ -120,23 +121,13 @@ class _Function:
 
     def sizes(self, x: Vector) -> Vector:
         path = self._router.path_at(x)
-        return self.tape.outputs.join(sizes_of(path.tape, x, path.data.values()))
+        return self.traced.outputs.join(sizes_of(path.tape, x, path.data.values()))
 
     def jacobian(self, x: Vector) -> Any:
         """Outputs' elements by parameters'; of a scalar it is the gradient, which is computed otherwise."""
         if self.is_scalar:
-            return self.tape.structure.ravel(self.tape.grad(x))[None]
-        _, found = scan(self.tape.jacobian(x), "", lambda block, label: np.asarray(block))
-        blocks = iter(found)
-        return np.block(
-            [
-                [
-                    next(blocks).reshape(size_of(out.shape), size_of(leaf.shape))
-                    for leaf in self.tape.structure.leaves
-                ]
-                for out in self.tape.outputs.leaves
-            ]
-        )
+            return self.traced.structure.ravel(self.traced.grad(x))[None]
+        return self.traced.jacobian_flat(x)
 
     def size(self, x: Vector, order: int) -> Any:
         """What the derivatives below `order` would be if the function bent once over each parameter's size.
@@ -145,7 +136,7 @@ class _Function:
         """
         if order == 1:
             return 0.0
-        value, gradient = self.tape.value_and_grad_flat(x)
+        value, gradient = self.traced.value_and_grad_flat(x)
         sizes = _sizes(x)
         slopes = max(abs(value), np.abs(gradient * sizes).max()) / sizes
         return slopes if order == 2 else np.divide.outer(slopes, sizes).ravel()
@@ -156,10 +147,10 @@ class _Function:
         direction = np.random.default_rng(2).uniform(-1.0, 1.0, x.size)
         yield path.tape, evaluate(path.tape, x, path.data)
         if order > 1:
-            tape = path.tapes.gradient
+            tape = path.tapes[GRADIENT]
             yield tape, evaluate(tape, x, path.data)
         if order > 2:
-            tape = pushforward(path.tapes.gradient)
+            tape = pushforward(path.tapes[GRADIENT])
             yield tape, evaluate(tape, np.concatenate([x, direction]), path.data)
 
 
@@ -183,42 +174,42 @@ class _Quantity(NamedTuple):
 
 
 def _quantities(function: _Function, order: int) -> Iterator[_Quantity]:
-    tape, plain = function.tape, function.plain
-    inside, outside = tape.structure.ravel, tape.outputs.ravel
-    results = [""] if function.is_scalar else [f" of {name}" for name in tape.outputs.names]
-    weights = np.random.default_rng(3).uniform(0.5, 1.5, tape.outputs.size)
+    traced, plain = function.traced, function.plain
+    inside, outside = traced.structure.ravel, traced.outputs.ravel
+    results = [""] if function.is_scalar else [f" of {name}" for name in traced.outputs.names]
+    weights = np.random.default_rng(3).uniform(0.5, 1.5, traced.outputs.size)
 
     def weighted(x: Vector) -> Vector:
         return np.array([weights @ plain(x)])
 
     slope_name = "gradient" if function.is_scalar else "Jacobian"
     yield _Quantity(slope_name, 1, plain, _of_matrix(function.jacobian), results, True)
-    jvp = _of_product(lambda x, d: outside(tape.jvp(x, d)))
+    jvp = _of_product(lambda x, d: outside(traced.jvp(x, d)))
     yield _Quantity("jvp", 1, plain, jvp, results, False)
-    vjp = _of_matrix(lambda x: inside(tape.vjp(x, weights))[None])
+    vjp = _of_matrix(lambda x: inside(traced.vjp(x, weights))[None])
     yield _Quantity("vjp", 1, weighted, vjp, [""], False)
     if function.is_scalar:
-        yield from _of_higher_order(tape, order)
+        yield from _of_higher_order(traced, order)
 
 
-def _of_higher_order(tape: TracedFunction, order: int) -> Iterator[_Quantity]:
-    inside, names = tape.structure.ravel, tape.names
+def _of_higher_order(traced: TracedFunction, order: int) -> Iterator[_Quantity]:
+    inside, names = traced.structure.ravel, traced.names
 
     def gradient(x: Vector) -> Vector:
-        return tape.value_and_grad_flat(x)[1]
+        return traced.value_and_grad_flat(x)[1]
 
     def hessian(x: Vector) -> Vector:
-        flat: Vector = tape.hessian(x).ravel()
+        flat: Vector = traced.hessian(x).ravel()
         return flat
 
     if order > 1:
         columns = [f" and {name}" for name in names]
-        yield _Quantity("Hessian", 2, gradient, _of_matrix(tape.hessian), columns, True)
-        hvp = _of_product(lambda x, d: inside(tape.hvp(x, d)))
+        yield _Quantity("Hessian", 2, gradient, _of_matrix(traced.hessian), columns, True)
+        hvp = _of_product(lambda x, d: inside(traced.hvp(x, d)))
         yield _Quantity("hvp", 2, gradient, hvp, [f" in {name}" for name in names], False)
     if order > 2:
         pairs = [f" for {row} and {column}" for row in names for column in names]
-        third = _of_product(lambda x, d: tape.third(x, d).ravel())
+        third = _of_product(lambda x, d: traced.third(x, d).ravel())
         yield _Quantity("third derivative", 3, hessian, third, pairs, False)
 
 

@@ -1,5 +1,4 @@
-"""What tests share: a backend whose blocks are so small that every test walks through row loops, and a list of the
-products that run."""
+"""A backend for all tests, with blocks so small that tests walk through row loops, and a list of products."""
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ import pytest
 
 from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.programs import BACKENDS
+from tapegrad.function.derived import Derived
 from tapegrad.function.router import Router
 
 TINY = "numpy in tiny blocks"
@@ -36,10 +36,10 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
     run = Router.run
 
-    def watched(self: Any, kind: str, inputs: Any, read: Any, directions: Any = None) -> Any:
+    def watched(self: Any, kind: Derived, inputs: Any, read: Any, directions: Any = None) -> Any:
         if directions is not None:
             directions = list(directions)
-            seen.append((kind, len(directions)))
+            seen.append((kind.name, len(directions)))
         return run(self, kind, inputs, read, directions)
 
     monkeypatch.setattr(Router, "run", watched)

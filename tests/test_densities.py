@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from benchmarks.accuracy_densities import DENSITIES, Density, worst
+from benchmarks.accuracy_densities import DENSITIES, worst
+from benchmarks.distributions import Density
 from tapegrad import stats
 
 MILLION = 1e6

@@ -10,7 +10,6 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
-from tapegrad.function.router import Router
 
 NEST = dict(
     mu=0.3, beta=np.array([1.0, -2.0]), group=dict(L=np.array([[0.5, 1.5], [-1.0, 2.0]])), pair=(0.7, [1.1])
@@ -73,22 +72,6 @@ def kinds(nest: Any) -> Any:
     if isinstance(nest, (list, tuple)):
         return type(nest)(kinds(part) for part in nest)
     return "float" if isinstance(nest, float) else nest.shape
-
-
-@pytest.fixture
-def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """What is run from now on: which kind of product, and how many."""
-    seen: list[tuple[str, int]] = []
-    run = Router.run
-
-    def watched(self: Any, kind: str, inputs: Any, read: Any, directions: Any = None) -> Any:
-        if directions is not None:
-            directions = list(directions)
-            seen.append((kind, len(directions)))
-        return run(self, kind, inputs, read, directions)
-
-    monkeypatch.setattr(Router, "run", watched)
-    return seen
 
 
 # Structures -------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ MLE_LAYERS = (
 OFFERED = {
     "tapegrad": {"TracedFunction": "what is sampled", "trace": "makes one"},
     "tapegrad.errors": {"NonFiniteWarning": "NaN, told"},
-    "tapegrad.function.recording": {
+    "tapegrad.function.record": {
         "definition": "where a function is written",
         "line_that_raised": "the user's own exceptions",
     },

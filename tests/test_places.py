@@ -8,6 +8,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.backends.numpy.compiled import Compiled
 from tapegrad.backends.numpy.lowering import lowered
+from tapegrad.function.derived import GRADIENT, HVP
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import Plan, RowLoop
 from tapegrad.tape.slots import deciding_slots
@@ -85,9 +86,9 @@ def lower(tape: Tape, block: int) -> Tape:
 def test_nothing_is_overwritten_before_its_last_use(name, block, longest):
     f, params = CASES[name]
     tapes = tg.trace(f, params)._router.current.tapes
-    walk(plan(lower(tapes.gradient, block), (), block, longest))
-    directions = tapes.hvp.parameters[len(tapes.recorded.parameters) :]
-    walk(plan(lower(tapes.hvp, block), directions, block, longest))
+    walk(plan(lower(tapes[GRADIENT], block), (), block, longest))
+    directions = tapes[HVP].parameters[len(tapes.recorded.parameters) :]
+    walk(plan(lower(tapes[HVP], block), directions, block, longest))
 
 
 def test_dead_values_make_room():

@@ -9,6 +9,7 @@ from scipy.special import expit, gammaln
 import tapegrad as tg
 from tapegrad.backends.interpreter import Workspace
 from tapegrad.backends.numpy.compiled import Compiled
+from tapegrad.function.derived import GRADIENT, HVP, VALUE
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import RowLoop, Whole
 
@@ -90,10 +91,10 @@ def test_blocks_of_any_size_give_the_reference_values(name, block, longest):
     f, params = CASES[name]
     traced = tg.trace(f, params, backend="replay")
     path = traced._router.path_at(traced.ravel(params))
-    products = path.tapes.hvp
+    products = path.tapes[HVP]
     p = traced.structure.size
     late = products.parameters[len(path.tape.parameters) :]
-    for tape, leaves in ((path.tapes.value, ()), (path.tapes.gradient, ()), (products, late)):
+    for tape, leaves in ((path.tapes[VALUE], ()), (path.tapes[GRADIENT], ()), (products, late)):
         compiled = Compiled(tape, leaves, block, longest=longest)
         ours, reference = compiled.workspace(path.data), Workspace(tape, path.data, leaves)
         for shift in (0.0, 0.1):

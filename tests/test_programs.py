@@ -14,6 +14,7 @@ from tapegrad.backends import programs
 from tapegrad.backends.numpy import compiled
 from tapegrad.backends.numpy.compiled import Compiled, NumpyWorkspace
 from tapegrad.backends.replay import evaluate
+from tapegrad.function.derived import derived
 from tapegrad.plan.plan import entry_by_entry, plan
 from tapegrad.plan.stages import Interpreted, Plan, RowLoop, Whole
 from tapegrad.tape.tape import Tape, listing
@@ -50,7 +51,7 @@ def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_numpy_shows_the_code_that_it_compiles() -> None:
     tape = tg.trace(recursion_and_rows, START)
-    program = tape._router.current.tapes.program("gradient")
+    program = tape._router.current.programs[derived("gradient")]
     assert isinstance(program, Compiled)
     assert tape.source() == program.printed.text
     assert tape.plan is program.plan
@@ -67,7 +68,7 @@ def test_the_blocks_are_those_of_the_backend(tiny_backend: str) -> None:
 def test_a_replay_says_that_it_goes_entry_by_entry() -> None:
     tape = tg.trace(recursion_and_rows, START, backend="replay")
     (stage,) = tape.plan.stages
-    finished = tape._router.current.tapes.finished("gradient")[1]
+    finished = tape._router.current.programs.finished(derived("gradient"))[1]
     assert isinstance(stage, Interpreted)
     assert stage.entries == finished.entries
     assert str(tape.plan).splitlines() == [
@@ -82,7 +83,7 @@ def test_a_replay_says_that_it_goes_entry_by_entry() -> None:
 
 def test_a_replay_takes_what_depends_on_directions_last() -> None:
     tape = tg.trace(lambda a, b: np.sin(a) * b, dict(a=0.3, b=0.5), backend="replay")
-    program = tape._router.current.tapes.program("hvp")
+    program = tape._router.current.programs[derived("hvp")]
     early, late = program.plan.stages
     directions = set(program.tape.parameters[2:])
     assert directions.isdisjoint(slot for entry in early.entries for slot in entry.inputs)
@@ -102,7 +103,7 @@ def test_what_is_not_a_scalar_shows_its_value() -> None:
 @pytest.mark.usefixtures("short_stretches")
 @pytest.mark.parametrize("kind", ["value", "gradient", "hvp"])
 def test_long_stretches_are_interpreted_and_the_rest_is_printed(kind: str) -> None:
-    program = tg.trace(recursion_and_rows, START)._router.current.tapes.program(kind)
+    program = tg.trace(recursion_and_rows, START)._router.current.programs[derived(kind)]
     kinds = [type(stage) for stage in program.plan.stages]
     assert Interpreted in kinds
     assert RowLoop in kinds

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 import tapegrad as tg
-from tapegrad.function import paths
+from tapegrad.function import derived
 
 RNG = np.random.default_rng(5)
 N = 12
@@ -145,8 +145,8 @@ def test_random_sparse_polynomials():
 
 def test_the_pattern_is_found_once(monkeypatch):
     calls = []
-    find = paths.jacobian_pattern
-    monkeypatch.setattr(paths, "jacobian_pattern", lambda tape: calls.append(1) or find(tape))
+    find = derived.jacobian_pattern
+    monkeypatch.setattr(derived, "jacobian_pattern", lambda tape: calls.append(1) or find(tape))
     tape = tg.trace(chain, np.zeros(N))
     for x in RNG.normal(size=(3, N)):
         tape.hessian(x, sparse=True)

@@ -1,9 +1,11 @@
 """The log-densities against scipy.stats: same names, arguments and numbers, at the edges and traced too."""
 
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import Any
 
+import mpmath as mp
 import numpy as np
 import pytest
 import scipy.special
@@ -11,28 +13,24 @@ import scipy.stats
 from scipy.special import digamma
 
 import tapegrad.special
+from benchmarks.distributions import DISTRIBUTIONS, Distribution
+from benchmarks.distributions.row import COUNTS, DATA
 from tapegrad import stats, trace
 
-NAN, INF = np.nan, np.inf
-XS = np.array([-40.0, -9.0, -2.5, -1.0, -0.3, 0.0, 1e-9, 0.5, 1.0, 2.0, 3.7, 12.0, 38.0, 1e3, -INF, INF, NAN])
-LOCS = np.array([0.0, 1.0, -2.5, NAN])
-SCALES = np.array([1.0, 0.25, 7.0, 1e-3, 0.0, -1.0, NAN])
-KS = np.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 17.0, 150.0, NAN])
-PROBABILITIES = np.array([0.0, 1e-12, 0.2, 0.5, 0.9, 1.0 - 1e-12, 1.0, -0.1, 1.1, NAN])
+INF = np.inf
 
-CONTINUOUS = {"x": XS, "loc": LOCS, "scale": SCALES}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
-    *(("norm", name, CONTINUOUS) for name in ("logpdf", "pdf", "logcdf", "cdf", "logsf", "sf")),
-    *(("expon", name, CONTINUOUS) for name in ("logpdf", "pdf", "logcdf", "cdf", "logsf", "sf")),
-    ("poisson", "logpmf", {"k": KS, "mu": np.array([0.0, 1e-9, 0.7, 3.0, 80.0, -1.0, NAN]), "loc": LOCS}),
-    (
-        "nbinom",
-        "logpmf",
-        {"k": KS, "n": np.array([0.3, 1.0, 4.5, 60.0, 0.0, -0.5, NAN]), "p": PROBABILITIES, "loc": LOCS},
-    ),
-    ("bernoulli", "logpmf", {"k": KS, "p": PROBABILITIES, "loc": LOCS}),
+    (row.name, method, row.grid)
+    for row in DISTRIBUTIONS
+    for method in vars(getattr(stats, row.name))
+    if method[0] != "_"
 ]
 IDS = [f"{distribution}.{name}" for distribution, name, _ in CASES]
+ROWS = {row.name: row for row in DISTRIBUTIONS}
+
+
+def test_every_distribution_is_compared() -> None:
+    assert sorted(ROWS) == stats.__all__
 
 
 def ours_and_scipys(distribution: str, name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -60,8 +58,7 @@ def test_numbers_give_numbers_and_keywords_are_scipys(
     function, oracle = ours_and_scipys(distribution, name)
     for point in itertools.product(*(values[::3] for values in grid.values())):
         keywords = dict(zip(grid, (float(value) for value in point), strict=True))
-        first = "x" if "x" in grid else "k"  # the one argument SciPy takes by position alone
-        position = keywords.pop(first)
+        position = keywords.pop(next(iter(grid)))  # the one argument SciPy takes by position alone
         with np.errstate(all="ignore"):
             expected = oracle(position, **keywords)
         value = function(position, **keywords)
@@ -74,8 +71,9 @@ def test_numbers_give_numbers_and_keywords_are_scipys(
 def test_defaults_and_broadcasting(distribution: str, name: str, grid: dict[str, Any]) -> None:
     function, oracle = ours_and_scipys(distribution, name)
     points = np.array([0.0, 1.0, 1.0, 4.0])
-    shape = {"norm": (), "expon": (), "poisson": (2.0,), "nbinom": (2.0, 0.3), "bernoulli": (0.3,)}
-    assert_same(function(points, *shape[distribution]), oracle(points, *shape[distribution]))
+    names = list(inspect.signature(function).parameters.values())[1:]
+    needed = ROWS[distribution].at[: sum(name.default is inspect.Parameter.empty for name in names)]
+    assert_same(function(points, *needed), oracle(points, *needed))
     last = [values[:3, None] if i else values for i, values in enumerate(grid.values())]
     with np.errstate(all="ignore"):
         expected = oracle(*last)
@@ -121,48 +119,41 @@ def test_arguments_are_not_changed() -> None:
 
 # Traced -----------------------------------------------------------------------------------------------------
 
-DATA = np.array([0.4, 1.7, 2.2, 5.1])
-COUNTS = np.array([0.0, 3.0, 1.0, 11.0])
-OUTCOMES = np.array([0.0, 1.0, 1.0, 0.0])
 
-
-def expon_score(loc: float, scale: float) -> list[float]:
-    return [4 / scale, float(((DATA - loc) / scale**2 - 1 / scale).sum())]
-
-
-def norm_score(loc: float, scale: float) -> list[float]:
-    z = (DATA - loc) / scale
-    return [float(z.sum() / scale), float((z * z - 1).sum() / scale)]
-
-
-def nbinom_score(n: float, p: float) -> list[float]:
-    return [
-        float((digamma(COUNTS + n) - digamma(n) + np.log(p)).sum()),
-        float((n / p - COUNTS / (1 - p)).sum()),
-    ]
-
-
-SCORES: list[tuple[Callable[..., Any], Any, list[float], Callable[..., Any]]] = [
-    (stats.norm.logpdf, DATA, [1.1, 2.3], norm_score),
-    (stats.expon.logpdf, DATA, [0.1, 2.3], expon_score),
-    (stats.poisson.logpmf, COUNTS, [3.1], lambda mu: [(COUNTS / mu - 1).sum()]),
-    (stats.nbinom.logpmf, COUNTS, [1.7, 0.3], nbinom_score),
-    (stats.bernoulli.logpmf, OUTCOMES, [0.3], lambda p: [(OUTCOMES / p - (1 - OUTCOMES) / (1 - p)).sum()]),
-    # At the edge of what is allowed: the derivative of 0 log(p) is 0 at p = 0 too.
-    (stats.bernoulli.logpmf, np.zeros(3), [0.0], lambda p: [-3.0]),
-    (stats.bernoulli.logpmf, np.ones(3), [1.0], lambda p: [3.0]),
-    (stats.poisson.logpmf, np.zeros(3), [0.0], lambda mu: [-3.0]),
-]
-
-
-@pytest.mark.parametrize(("function", "data", "at", "score"), SCORES)
-def test_traced_value_and_gradient(
-    function: Callable[..., Any], data: Any, at: list[float], score: Callable[..., Any]
-) -> None:
+def slopes(function: Callable[..., Any], data: Any, at: tuple[float, ...]) -> Any:
     tape = trace(lambda theta: function(data, *theta).sum(), list(at))
     value, gradient = tape.value_and_grad(list(at))
     assert_same(value, function(data, *at).sum())
-    np.testing.assert_allclose(gradient, score(*at), rtol=1e-12)
+    return gradient
+
+
+@pytest.mark.parametrize("row", DISTRIBUTIONS, ids=lambda row: row.name)
+def test_traced_value_and_gradient(row: Distribution) -> None:
+    density = row.densities[0]
+    gradient = slopes(density.function, row.data, row.at)
+    with mp.workdps(density.digits):
+        true = [density.terms(*map(mp.mpf, (float(x), *row.at))) for x in row.data]
+        value, *score = (
+            float(mp.fsum(term for terms in true for term in terms.get(what, ())))
+            for what in ((), *((name,) for name in density.names[1:]))
+        )
+    np.testing.assert_allclose(density.function(row.data, *row.at).sum(), value, rtol=1e-13)
+    np.testing.assert_allclose(gradient, score, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "at", "score"),
+    [
+        (stats.bernoulli.logpmf, np.zeros(3), 0.0, -3.0),
+        (stats.bernoulli.logpmf, np.ones(3), 1.0, 3.0),
+        (stats.poisson.logpmf, np.zeros(3), 0.0, -3.0),
+    ],
+)
+def test_the_score_at_the_edge_of_what_is_allowed(
+    function: Callable[..., Any], data: Any, at: float, score: float
+) -> None:
+    """The derivative of 0 log(p) is 0 at p = 0 too."""
+    np.testing.assert_allclose(slopes(function, data, (at,)), [score], rtol=1e-12)
 
 
 def test_a_traced_support_follows_its_parameter() -> None:

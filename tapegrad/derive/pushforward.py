@@ -109,15 +109,16 @@ def pushforward(tape: Tape, moving: Sequence[int] | None = None) -> Tape:
     return new.builder.finish(new.slots_or_zeros(found, tape.outputs))
 
 
-def jacobian_by_columns(tape: Tape) -> Tape:
+def jacobian_by_columns(tape: Tape, moving: Sequence[int] | None = None) -> Tape:
     """The whole Jacobian as one tape without further parameters: a column of all outputs for each parameter.
 
-    Its one output has shape ``(p, m)``: parameters' elements by outputs' elements. Every direction is written
-    out, so this is for printing and for tracing through; many products with `pushforward` are cheaper to run.
+    Its one output has shape ``(p, m)``: the elements of the slots in `moving`, by default of the parameter
+    leaves, by outputs' elements. Every direction is written out, so this is for printing and for tracing
+    through; many products with `pushforward` are cheaper to run.
     """
     new = Continuation(tape)
     rows, gates = [], Gates(tape)
-    for leaf in tape.parameters:
+    for leaf in tape.parameters if moving is None else moving:
         shape = tape.avals[leaf].shape
         for i in range(size_of(shape)):
             basis = np.zeros(size_of(shape))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.function import jacobians
+from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, VALUE, Derived
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
 from tapegrad.tape.tape import Tape
@@ -54,13 +55,13 @@ class FlatFunction:
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
         self.require_scalar("the gradient")
-        return self._router.current.tapes.gradient
+        return self._router.current.tapes[GRADIENT]
 
     @property
     def hessian_tape(self) -> Tape:
         """The tape of the Hessian on the current path, after the passes: one output of shape (p, p)."""
         self.require_scalar("the Hessian")
-        return self._router.current.tapes.hessian
+        return self._router.current.tapes[HESSIAN]
 
     def ravel(self, theta: Any) -> Vector:
         """Parameters as one flat vector in the order of `names`; errors say what was expected."""
@@ -75,7 +76,7 @@ class FlatFunction:
     def value_flat(self, vector: Vector) -> float:
         """The value at a flat float64 vector, for optimisers: no conversions, and NaN without a warning."""
         self.require_scalar("value_flat")
-        value: float = self._replay("value", vector, _first_float)
+        value: float = self._replay(VALUE, vector, _first_float)
         return value
 
     def value_and_grad_flat(self, vector: Vector) -> tuple[float, Vector]:
@@ -85,7 +86,7 @@ class FlatFunction:
         def read(outputs: Sequence[Any]) -> tuple[float, Vector]:
             return float(outputs[0]), self.structure.join(outputs[1:])
 
-        result: tuple[float, Vector] = self._replay("gradient", vector, read)
+        result: tuple[float, Vector] = self._replay(GRADIENT, vector, read)
         return result
 
     def jacobian_flat(self, vector: Vector) -> Vector:
@@ -108,10 +109,10 @@ class FlatFunction:
         Examples
         --------
         >>> import numpy as np, tapegrad as tg
-        >>> f = tg.trace(lambda a, b: dict(ratio=a / b, squares=b**2), dict(a=1.0, b=np.array([2.0, 4.0])))
-        >>> f.outputs.names
-        ('ratio[0]', 'ratio[1]', 'squares[0]', 'squares[1]')
-        >>> f.jacobian_flat(np.array([1.0, 2.0, 4.0]))
+        >>> traced = tg.trace(lambda a, b: dict(ratio=a / b, square=b * b), dict(a=1, b=np.array([2.0, 4.0])))
+        >>> traced.outputs.names
+        ('ratio[0]', 'ratio[1]', 'square[0]', 'square[1]')
+        >>> traced.jacobian_flat(np.array([1.0, 2.0, 4.0]))
         array([[ 0.5   , -0.25  ,  0.    ],
                [ 0.25  ,  0.    , -0.0625],
                [ 0.    ,  4.    ,  0.    ],
@@ -126,19 +127,19 @@ class FlatFunction:
 
     def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
         """The Hessian at a flat float64 vector times another, for optimisers; NaN comes without a warning."""
-        product: Vector = self._replay("hvp", vector, self.structure.join, [direction])[0]
+        product: Vector = self._replay(HVP, vector, self.structure.join, [direction])[0]
         return product
 
     def hessian_flat(self, vector: Vector) -> Vector:
         """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning."""
         if self._router.current.tapes.has_cheap_hessian:
-            return symmetric(self._replay("hessian", vector, copies)[0])
-        return self._by_columns("hvp", vector)
+            return symmetric(self._replay(HESSIAN, vector, copies)[0])
+        return self._by_columns(HVP, vector)
 
     def _sparse_hessian(self, vector: Vector) -> Any:
         return jacobians.sparse_hessian(self._replays(vector), self._router.path_at(vector))
 
-    def _by_columns(self, kind: str, inputs: Vector) -> Vector:
+    def _by_columns(self, kind: Derived, inputs: Vector) -> Vector:
         return symmetric(
             np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
         )
@@ -148,7 +149,7 @@ class FlatFunction:
 
     def _replay(
         self,
-        kind: str,
+        kind: Derived,
         vector: Vector,
         read: Callable[[Sequence[Any]], Any],
         directions: Iterable[Vector] | None = None,

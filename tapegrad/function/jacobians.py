@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from tapegrad.function.derived import FROM_WAIST, HVP, JVP, TO_WAIST, VJP
 from tapegrad.function.paths import Path
 from tapegrad.nest import Leaf, Structure, Vector
 
@@ -23,14 +24,14 @@ def dense_jacobian(replay: Replay, path: Path, outputs: Structure, params: Struc
     """
     waist = path.tapes.waist
     if waist is not None and 2 * waist < min(params.size, outputs.size):
-        before = np.array(replay("to_waist", read=params.join, directions=np.eye(waist)))
-        behind = np.array(replay("from_waist", read=outputs.join, directions=np.eye(waist)))
+        before = np.array(replay(TO_WAIST, read=params.join, directions=np.eye(waist)))
+        behind = np.array(replay(FROM_WAIST, read=outputs.join, directions=np.eye(waist)))
         product: Vector = behind.reshape(waist, outputs.size).T @ before.reshape(waist, params.size)
         return product
     if params.size <= outputs.size:
-        columns = replay("jvp", read=outputs.join, directions=np.eye(params.size))
+        columns = replay(JVP, read=outputs.join, directions=np.eye(params.size))
         return np.array(columns).reshape(params.size, outputs.size).T
-    rows = replay("vjp", read=params.join, directions=np.eye(outputs.size))
+    rows = replay(VJP, read=params.join, directions=np.eye(outputs.size))
     return np.array(rows).reshape(outputs.size, params.size)
 
 
@@ -49,7 +50,7 @@ def split(dense: Any, outputs: Structure, params: Structure) -> Any:
 def sparse_hessian(replay: Replay, path: Path) -> Any:
     """The Hessian as a csc_array, with one product per colour."""
     colouring = path.tapes.hessian_colouring
-    products = replay("hvp", read=_flat, directions=colouring.seeds())
+    products = replay(HVP, read=_flat, directions=colouring.seeds())
     return colouring.matrix(np.array(products))
 
 
@@ -57,8 +58,8 @@ def sparse_jacobian(replay: Replay, path: Path, outputs: Structure, params: Stru
     """The Jacobian as a csc_array: by columns (forward) or rows (reverse), whichever need fewer colours."""
     by_columns, by_rows = path.tapes.jacobian_colourings
     if by_columns.count <= by_rows.count:
-        return by_columns.matrix(np.array(replay("jvp", read=_flat, directions=by_columns.seeds())))
-    return sparse.csc_array(by_rows.matrix(np.array(replay("vjp", read=_flat, directions=by_rows.seeds()))).T)
+        return by_columns.matrix(np.array(replay(JVP, read=_flat, directions=by_columns.seeds())))
+    return sparse.csc_array(by_rows.matrix(np.array(replay(VJP, read=_flat, directions=by_rows.seeds()))).T)
 
 
 def _flat(outputs: list[Vector]) -> Vector:

@@ -9,10 +9,10 @@ import numpy as np
 
 from tapegrad.backends.replay import evaluate
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.function.inspection import Explanation, explain, explain_hessian, first_nan
+from tapegrad.function.derived import HVP, Derived
+from tapegrad.function.explanation import Explanation, explain, explain_hessian, first_nan
 from tapegrad.function.paths import Path
-
-Vector = np.ndarray[Any, Any]
+from tapegrad.nest import Vector
 
 _FEW = 100  # elements, which Python adds up in less time than NumPy needs to begin
 _NOWHERE = "it arises in no entry as recorded, but in the order that the passes put them in"
@@ -30,7 +30,12 @@ def has_nan(value: Any) -> bool:
 
 
 def warn_nan(
-    what: str, path: Path, vector: Vector, stacklevel: int, kind: str = "", direction: Vector | None = None
+    what: str,
+    path: Path,
+    vector: Vector,
+    stacklevel: int,
+    kind: Derived | None = None,
+    direction: Vector | None = None,
 ) -> None:
     """Warn that a result is NaN, and say where the first one arises.
 
@@ -43,19 +48,19 @@ def warn_nan(
         The parameters.
     stacklevel : int
         That of the method that is to be blamed, counted from here.
-    kind, direction : str and ndarray, optional
-        The tape of a product, and what it multiplies by: it is looked at where the value is not NaN, nor the
+    kind, direction : Derived and ndarray, optional
+        A product, and what it multiplies by: its tape is looked at where the value is not NaN, nor the
         gradient of a scalar function.
     """
     where = first_nan(path.tape, evaluate(path.tape, vector, path.data))
-    if where is None and direction is not None:
-        where = first_nan(getattr(path.tapes, kind), _of_product(path, kind, vector, direction))
+    if where is None and kind is not None and direction is not None:
+        where = first_nan(path.tapes[kind], _of_product(path, kind, vector, direction))
     message = f"{what} of {path.tape.name} is NaN: {where or _NOWHERE}"
     warnings.warn(message, NonFiniteWarning, stacklevel=stacklevel + 1)
 
 
 def warn_nan_matrix(
-    what: str, path: Path, vector: Vector, matrix: Any, kind: str, stacklevel: int = 2
+    what: str, path: Path, vector: Vector, matrix: Any, kind: Derived, stacklevel: int = 2
 ) -> None:
     """The same for a matrix that products with unit vectors make, by its first column that holds NaN."""
     if not isinstance(matrix, np.ndarray):
@@ -75,16 +80,16 @@ def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector |
         return found
     row = int(np.argmin(np.isfinite(rows)))
     for direction in (np.eye(rows.size)[row], np.ones(rows.size)):
-        values = _of_product(path, "hvp", vector, direction)
-        hessian = explain_hessian(path.tape.name, names[row], path.tapes.hvp, values)
+        values = _of_product(path, HVP, vector, direction)
+        hessian = explain_hessian(path.tape.name, names[row], path.tapes[HVP], values)
         if hessian is not None:
             return hessian
     return found
 
 
-def _of_product(path: Path, kind: str, vector: Vector, direction: Vector) -> list[Any]:
+def _of_product(path: Path, kind: Derived, vector: Vector, direction: Vector) -> list[Any]:
     """Every value of the tape of a product."""
-    tape = getattr(path.tapes, kind)
+    tape = path.tapes[kind]
     # Directions stand before the data, whose slots are then no longer those of the recorded tape.
     data = dict(zip(tape.data, path.data.values(), strict=True))
     return evaluate(tape, np.concatenate([vector, direction]), data)

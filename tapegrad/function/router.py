@@ -11,10 +11,12 @@ from typing import Any
 
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
-from tapegrad.function import inspection
-from tapegrad.function.paths import Path, PathTree, Running, Tapes, outcome_key
+from tapegrad.function.derived import VALUE, Derived, Tapes
+from tapegrad.function.paths import Path, PathTree, outcome_key
+from tapegrad.function.record import data_value
+from tapegrad.function.running import Programs, Running
 from tapegrad.function.trials import Trial
-from tapegrad.function.verification import witnessed
+from tapegrad.function.witness import witnessed
 from tapegrad.nest import Structure, Vector
 from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Guard, Tape
@@ -70,18 +72,18 @@ class Router:
         twin._tree = PathTree()
         twin._lock = threading.RLock()
         tape = self.current.tape
-        values = {slot: inspection.data_value(tape, slot, twin.data) for slot in tape.data}
-        twin.current = Path(self.current.tapes, values, self.current.thin)
+        values = {slot: data_value(tape, slot, twin.data) for slot in tape.data}
+        twin.current = Path(self.current.programs, values, self.current.thin)
         twin._tree.insert(twin.current)
         return twin
 
     def path_at(self, vector: Vector) -> Path:
         """The path that `vector` takes."""
-        return self.run("value", vector, lambda outputs: None)[1]
+        return self.run(VALUE, vector, lambda outputs: None)[1]
 
     def run(
         self,
-        kind: str,
+        kind: Derived,
         inputs: Vector,
         read: Callable[[Sequence[Any]], Any],
         directions: Iterable[Vector] | None = None,
@@ -102,7 +104,7 @@ class Router:
             result = executable.run(inputs, read, directions, check=not is_new)
             if not isinstance(result, Broken):
                 self.current = path
-                if path.thin is not None and kind != "value":
+                if path.thin is not None and kind is not VALUE:
                     _warn_of(path)
                 return result, path
             outcomes = (*path.outcomes[: result.place], outcome_key(result.value))
@@ -154,7 +156,8 @@ class Router:
         tape, data, outputs, *_ = witness.recorded
         if not self._is_told:
             self._is_told = _tell(tape, witness.recorded.unrolled, clock() - start)
-        return Path(Tapes(tape, self._running, Trial(data, witness.looks)), data, witness.thin), outputs
+        tapes = Tapes(tape, self._running.passes, Trial(tape, data, witness.looks))
+        return Path(Programs(tapes, self._running), data, witness.thin), outputs
 
 
 def _warn_of(path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from tapegrad.backends.programs import BACKENDS
 from tapegrad.errors import UnusedParameterWarning
-from tapegrad.function import inspection
 from tapegrad.function.calling import calling
-from tapegrad.function.paths import Running
 from tapegrad.function.router import Router
+from tapegrad.function.running import Running
 from tapegrad.function.traced import TracedFunction
 from tapegrad.nest import argument_name, structure_of
 from tapegrad.passes import PASSES, statistics
+from tapegrad.tape.tape import Tape
 
 
 def trace(
@@ -72,16 +72,16 @@ def trace(
     --------
     >>> import numpy as np, tapegrad as tg
     >>> x = np.array([1.0, 2.0, 4.0])
-    >>> tape = tg.trace(lambda rate: (np.log(rate) - rate * x).sum(), dict(rate=1.0))
-    >>> tape(dict(rate=0.5))
+    >>> traced = tg.trace(lambda rate: (np.log(rate) - rate * x).sum(), dict(rate=1.0))
+    >>> traced(dict(rate=0.5))
     -5.579441541679836
-    >>> tape.grad(dict(rate=0.5))
+    >>> traced.grad(dict(rate=0.5))
     {'rate': -1.0}
     """
     traced = trace_quietly(
         f, params, data=data, backend=backend, threads=threads, sufficient_statistics=sufficient_statistics
     )
-    unused = inspection.unused_parameters(traced.tape)
+    unused = _unused_parameters(traced.tape)
     if unused and not traced.tape.guards:
         labels = ", ".join(traced.structure.leaves[i].label for i in unused)
         warnings.warn(
@@ -111,3 +111,17 @@ def trace_quietly(
     passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
     router = Router(f, structure, data or {}, vector, Running(backend, threads, passes))
     return TracedFunction(structure, router, calling(f, structure, router.current.tape.name))
+
+
+def _unused_parameters(tape: Tape) -> list[int]:
+    """The parameter leaves that no output depends on differentiably, by their place."""
+    needed = set(tape.outputs)
+    missing = set(tape.parameters) - needed
+    for op, inputs, output, _, _ in tape.entries.rows_back():
+        if not missing:
+            break
+        if output in needed:
+            used = [slot for i, slot in enumerate(inputs) if op.differentiable(i)]
+            needed.update(used)
+            missing.difference_update(used)
+    return [i for i, slot in enumerate(tape.parameters) if slot in missing]

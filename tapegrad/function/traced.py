@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,18 @@ import numpy as np
 from tapegrad.backends.programs import Program
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
-from tapegrad.function import counting, inspection, jacobians
+from tapegrad.function import counting, jacobians
 from tapegrad.function.calling import Calling
+from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THIRD, VALUE, VJP, Derived
+from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
+from tapegrad.function.inspection import Values
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
-from tapegrad.function.paths import Tapes
 from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
 from tapegrad.plan.stages import Plan
-from tapegrad.tape.tape import Tape
 
 
 class TracedFunction(FlatFunction):
@@ -30,8 +31,9 @@ class TracedFunction(FlatFunction):
     branches go another way, a tape recorded earlier for that way is used, or the function is traced again.
     One traced function may be called from many threads at once.
 
-    It has the signature of what was traced: with parameters `mu` and `ls` in a dict it is called as
-    ``tape(dict(mu=5.0, ls=0.0))``, ``tape([5.0, 0.0])``, ``tape(5.0, 0.0)`` or ``tape(mu=5.0, ls=0.0)``.
+    It has the signature of the function that was traced. With parameters `mu` and `ls` in a dict, call it as
+    ``traced(dict(mu=5.0, ls=0.0))``, ``traced([5.0, 0.0])``, ``traced(5.0, 0.0)`` or
+    ``traced(mu=5.0, ls=0.0)``.
 
     Attributes
     ----------
@@ -56,7 +58,7 @@ class TracedFunction(FlatFunction):
 
     @property
     def _program(self) -> Program:
-        return self._router.current.tapes.program("gradient" if self.outputs.is_scalar else "value")
+        return self._router.current.programs[GRADIENT if self.outputs.is_scalar else VALUE]
 
     @property
     def nobs(self) -> int | None:
@@ -95,8 +97,8 @@ class TracedFunction(FlatFunction):
         theta = args[0] if len(args) == 1 and not named else self._calling.theta(args, named)
         vector = self._vector(theta)
         if vector is None:
-            return self.outputs.build(self._inline(lambda tapes: tapes.value, theta))
-        values = self._replay("value", vector, copies)
+            return self.outputs.build(self._inline(VALUE, theta))
+        values = self._replay(VALUE, vector, copies)
         if any(map(has_nan, values)):
             warn_nan("the value", self._router.current, vector, 2)
         return self.outputs.build(values)
@@ -129,9 +131,9 @@ class TracedFunction(FlatFunction):
         self.require_scalar("the gradient")
         vector = self._vector(theta)
         if vector is None:
-            value, *gradients = self._inline(lambda tapes: tapes.gradient, theta)
+            value, *gradients = self._inline(GRADIENT, theta)
             return value, self.structure.build(gradients)
-        (value, *gradients), _ = self._router.run("gradient", vector, copies)
+        (value, *gradients), _ = self._router.run(GRADIENT, vector, copies)
         if value != value or any(map(has_nan, gradients)):
             warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
         return value, self.structure.build(gradients)
@@ -149,10 +151,10 @@ class TracedFunction(FlatFunction):
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.outputs.build(self._inline(lambda tapes: tapes.jvp, theta, further))
-        (flat,) = self._replay("jvp", vector, self.outputs.join, [direction])
+            return self.outputs.build(self._inline(JVP, theta, further))
+        (flat,) = self._replay(JVP, vector, self.outputs.join, [direction])
         if has_nan(flat):
-            warn_nan("the derivative", self._router.current, vector, 2, "jvp", direction)
+            warn_nan("the derivative", self._router.current, vector, 2, JVP, direction)
         return self.outputs.unravel(flat)
 
     def vjp(self, theta: Any, w: Any) -> Any:
@@ -166,11 +168,11 @@ class TracedFunction(FlatFunction):
         vector = self._vector(theta)
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
-            return self.structure.build(self._inline(lambda tapes: tapes.vjp, theta, further))
+            return self.structure.build(self._inline(VJP, theta, further))
         cotangent = self.outputs.ravel(w)
-        (flat,) = self._replay("vjp", vector, self.structure.join, [cotangent])
+        (flat,) = self._replay(VJP, vector, self.structure.join, [cotangent])
         if has_nan(flat):
-            warn_nan("the derivative", self._router.current, vector, 2, "vjp", cotangent)
+            warn_nan("the derivative", self._router.current, vector, 2, VJP, cotangent)
         return self.unravel(flat)
 
     def jacobian(self, theta: Any, *, sparse: bool = False) -> Any:
@@ -191,11 +193,11 @@ class TracedFunction(FlatFunction):
         """
         vector = self._vector(theta)
         if vector is None:
-            (columns,) = self._inline(lambda tapes: tapes.jacobian, theta)
+            (columns,) = self._inline(JACOBIAN, theta)
             return jacobians.split(transpose_(columns), self.outputs, self.structure)
         find = self._sparse_jacobian if sparse else self.jacobian_flat
         matrix = find(vector)
-        warn_nan_matrix("the Jacobian", self._router.current, vector, matrix, "jvp")
+        warn_nan_matrix("the Jacobian", self._router.current, vector, matrix, JVP)
         return matrix if sparse else jacobians.split(matrix, self.outputs, self.structure)
 
     def hvp(self, theta: Any, v: Any) -> Any:
@@ -204,10 +206,10 @@ class TracedFunction(FlatFunction):
         vector, direction = self._vector(theta), self._vector(v)
         if vector is None or direction is None:
             further = self.structure.operands(v)
-            return self.structure.build(self._inline(lambda tapes: tapes.hvp, theta, further))
+            return self.structure.build(self._inline(HVP, theta, further))
         product = self.hvp_flat(vector, direction)
         if has_nan(product):
-            warn_nan("the Hessian times a vector", self._router.current, vector, 2, "hvp", direction)
+            warn_nan("the Hessian times a vector", self._router.current, vector, 2, HVP, direction)
         return self.unravel(product)
 
     def hessian(self, *args: Any, sparse: bool = False, **named: Any) -> Any:
@@ -223,21 +225,21 @@ class TracedFunction(FlatFunction):
         self.require_scalar("the Hessian")
         vector = self._vector(theta)
         if vector is None:
-            return self._inline(lambda tapes: tapes.hessian, theta)[0]
+            return self._inline(HESSIAN, theta)[0]
         find = self._sparse_hessian if sparse else self.hessian_flat
         matrix = find(vector)
-        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, "hvp", 3)
+        warn_nan_matrix("the Hessian", self._router.current, vector, matrix, HVP, 3)
         return matrix
 
     def third(self, theta: Any, v: Any) -> Vector:
         """The derivative of the Hessian at `theta` along `v`, shape (p, p), in the order of `names`."""
         self.require_scalar("the third derivative")
         inputs = np.concatenate([self.ravel(theta), self.ravel(v)])
-        matrix = self._by_columns("third", inputs)
-        warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, "third")
+        matrix = self._by_columns(THIRD, inputs)
+        warn_nan_matrix("the third derivative", self._router.current, inputs, matrix, THIRD)
         return matrix
 
-    def values(self, theta: Any) -> inspection.Values:
+    def values(self, theta: Any) -> Values:
         """Every slot's value and adjoint at `theta`, entry by entry: for reading, not for speed.
 
         The adjoint of a slot is the derivative of the result with respect to it; None where the result does
@@ -247,9 +249,9 @@ class TracedFunction(FlatFunction):
         path = self._router.path_at(vector)
         values = evaluate(path.tape, vector, path.data)
         found = adjoints(path.tape, values) if self.outputs.is_scalar else {}
-        return inspection.Values(path.tape, values, found)
+        return Values(path.tape, values, found)
 
-    def explain(self, theta: Any) -> inspection.Explanation:
+    def explain(self, theta: Any) -> Explanation:
         """Where the first NaN or infinity arises at `theta`: print it.
 
         It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
@@ -279,7 +281,7 @@ class TracedFunction(FlatFunction):
         twin = self.with_data(**plain) if data else self
         if not has_traced(data):
             return twin(theta)
-        return self.outputs.build(twin._inline(lambda tapes: tapes.value, theta, data=data))
+        return self.outputs.build(twin._inline(VALUE, theta, data=data))
 
     def with_data(self, **data: Any) -> TracedFunction:
         """The same function on other data, without a new trace as long as its guards hold.
@@ -314,16 +316,16 @@ class TracedFunction(FlatFunction):
 
     def _inline(
         self,
-        tape_of: Callable[[Tapes], Tape],
+        kind: Derived,
         theta: Any,
         further: Sequence[Any] = (),
         data: Mapping[str, Any] | None = None,
     ) -> list[Any]:
-        """The outputs of one of the tapes of the path that traced parameters (and `data`) take."""
+        """The outputs of a tape, of this kind, of the path that traced parameters (and `data`) take."""
         operands = self.structure.operands(theta)
         vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
         path = self._router.path_at(vector)
-        tape = tape_of(path.tapes)
+        tape = path.tapes[kind]
         labels = dict(path.tape.labels)
         bound = [(data or {}).get(labels[slot], value) for slot, value in path.data.items()]
         # Further parameters shift the slots of the data, but not their order.

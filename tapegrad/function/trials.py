@@ -1,6 +1,6 @@
 """Programs on trial: before one serves, it is held against plain calls, or against what it was made of.
 
-A tape as recorded has been held against plain calls by then, see `verification`. What runs has gone through
+A tape as recorded has been held against plain calls by then, see `witness`. What runs has gone through
 passes and a backend, and may lose digits there. So the first time that a program runs, its values are
 compared with those of the plain calls, which have been kept; and its derivatives with those of the tape
 before the passes, entry by entry in the reference's arithmetic, at the place of the second look.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.pullback import reverse
 from tapegrad.errors import ReplayError
 from tapegrad.function.agreement import differing, sizes_of
-from tapegrad.function.verification import Look
+from tapegrad.function.witness import Look
 from tapegrad.nest import Vector
 from tapegrad.tape.tape import Tape, size_of
 
@@ -35,26 +35,56 @@ MOST_SWEPT = 100_000
 Run = Callable[[Vector], Sequence[Any]]
 
 
+class Kind(Protocol):
+    """What kind of tape it is that a program was made of."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+
 @dataclass
 class Trial:
     """What the programs of a path are held against.
 
     Attributes
     ----------
+    recorded : Tape
     data : mapping of int to array
         The data of the plain calls.
     looks : tuple of Look
         The plain calls: at the parameters of the trace, and near them.
-    passed : set of str
-        The kinds of the programs that have been held against them.
+    made : dict of Kind to Tape
+        Derived tapes before the passes, by their kinds, until their programs have been held against them.
+    passed : set of Kind
+        The kinds of the tapes whose programs have passed.
     """
 
+    recorded: Tape
     data: Mapping[int, Any]
     looks: tuple[Look, ...]
-    passed: set[str] = field(default_factory=set)
+    made: dict[Kind, Tape] = field(default_factory=dict)
+    passed: set[Kind] = field(default_factory=set)
 
-    def hold_values(self, tape: Tape, run: Run) -> None:
+    def keep(self, kind: Kind, made: Tape) -> None:
+        """Keep a derived tape as it is before the passes, if its program is to be held against it."""
+        if kind not in self.passed and self._sweeps(made):
+            self.made[kind] = made
+
+    def close(self, kind: Kind) -> None:
+        """End the trial of a program: it has passed."""
+        self.passed.add(kind)
+        self.made.pop(kind, None)
+
+    def _sweeps(self, tape: Tape) -> bool:
+        """Whether derivatives are held against a sweep over a tape: a short one, where a second look is."""
+        return len(self.looks) > 1 and _is_short(tape)
+
+    # How a program is tried: each takes the kind of its tape, and what runs it ------------------------------
+
+    def hold_values(self, kind: Kind, run: Run) -> None:
         """Hold a program whose first outputs are those of the tape as recorded against the plain calls."""
+        tape = self.recorded
         for look in self.looks if _is_short(tape) else self.looks[-1:]:
             values = run(look.vector)[: len(look.values)]
             sizes = partial(sizes_of, tape, look.vector, self.data.values())
@@ -64,9 +94,11 @@ class Trial:
         if any(tape.avals[slot].shape for slot in tape.outputs):  # no other program has these outputs
             self.looks = tuple(look._replace(values=[]) for look in self.looks)
 
-    def hold_gradient(self, tape: Tape, run: Run) -> None:
-        """Hold a program of value and gradient against a sweep over the tape as recorded."""
-        if len(self.looks) < 2 or not _is_short(tape):
+    def hold_gradient(self, kind: Kind, run: Run) -> None:
+        """Hold a program of value and gradient against plain calls, and a sweep over the tape as recorded."""
+        self.hold_values(kind, run)
+        tape = self.recorded
+        if not self._sweeps(tape):
             return
         there = self.looks[1].vector
         swept = adjoints(tape, evaluate(tape, there, self.data))
@@ -78,9 +110,10 @@ class Trial:
 
         self._compare(tape, "its gradient", found, expected, sizes)
 
-    def hold(self, kind: str, tape: Tape, run: Run) -> None:
-        """Hold a program against its tape as derived, before the passes."""
-        if len(self.looks) < 2 or not _is_short(tape):
+    def hold_made(self, kind: Kind, run: Run) -> None:
+        """Hold a program against its tape before the passes."""
+        tape = self.made.get(kind)
+        if tape is None:
             return
         there = self.looks[1].vector
         total = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)
@@ -89,7 +122,7 @@ class Trial:
         data = list(self.data.values())
         values = evaluate(tape, inputs, dict(zip(tape.data, data, strict=True)), tape.outputs)
         expected = [values[slot] for slot in tape.outputs]
-        self._compare(tape, f"its {kind}", run(inputs), expected, lambda: sizes_of(tape, inputs, data))
+        self._compare(tape, f"its {kind.name}", run(inputs), expected, lambda: sizes_of(tape, inputs, data))
 
     def _compare(
         self,

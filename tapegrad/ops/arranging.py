@@ -100,11 +100,11 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     axis = normalize_axis_index(axis, len(shape_of(arr)))
     shape = shape_of(arr)
     if not isinstance(obj, (int, np.integer)):
-        raise NotImplementedError("np.insert at several places: write np.concatenate")
+        raise NotImplementedError("np.insert at several indices: write np.concatenate")
     n = shape[axis]
     if not -n <= obj <= n:
         raise IndexError(f"index {obj} is out of bounds for axis {axis} with size {n}")
-    place = int(obj) % n if obj < 0 else int(obj)
+    index = int(obj) % n if obj < 0 else int(obj)
     if len(shape_of(values)) == len(shape):
         if axis:
             raise NotImplementedError("np.insert of several columns: write np.concatenate")
@@ -113,13 +113,13 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         slab = broadcast_to(values, shape=shape[:axis] + shape[axis + 1 :])
         slab = reshape_(slab, (*shape[:axis], 1, *shape[axis + 1 :]))
     before = ((None, None, None),) * axis
-    parts = [getitem(arr, index=(*before, (None, place, None))), slab]
-    return concatenate_([*parts, getitem(arr, index=(*before, (place, None, None)))], axis)
+    parts = [getitem(arr, index=(*before, (None, index, None))), slab]
+    return concatenate_([*parts, getitem(arr, index=(*before, (index, None, None)))], axis)
 
 
 @implements(np.delete)
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
-    """NumPy's `delete`, at plain places."""
+    """NumPy's `delete`, at plain indices."""
     if axis is None:
         arr, axis = ravel(arr), 0
     axis = normalize_axis_index(axis, len(shape_of(arr)))
@@ -219,9 +219,9 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """NumPy's `bincount`: the sums of weights by place; traced places are guarded."""
-    places = _decided(x)
+    """NumPy's `bincount`: the sums of weights by index; traced indices are guarded."""
+    indices = _decided(x)
     if weights is None:
-        return np.bincount(places, minlength=minlength)
-    size = max(int(places.max(initial=-1)) + 1, minlength)
-    return scatter(weights, places, index=(ARRAY,), shape=(size,))
+        return np.bincount(indices, minlength=minlength)
+    size = max(int(indices.max(initial=-1)) + 1, minlength)
+    return scatter(weights, indices, index=(ARRAY,), shape=(size,))

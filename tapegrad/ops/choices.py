@@ -151,11 +151,11 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 @implements(np.meshgrid)
 def meshgrid(*xi: Any, indexing: str = "xy", copy: bool = True) -> Any:
     """NumPy's `meshgrid` of vectors."""
-    places = list(range(len(xi)))
+    order = list(range(len(xi)))
     if indexing == "xy" and len(xi) > 1:
-        places[:2] = 1, 0
+        order[:2] = 1, 0
     grids = []
-    for i, x in zip(places, xi, strict=True):
+    for i, x in zip(order, xi, strict=True):
         grids.append(reshape_(x, tuple(-1 if j == i else 1 for j in range(len(xi)))))
     shape = np.broadcast_shapes(*(shape_of(grid) for grid in grids))
     return tuple(broadcast_to(grid, shape=shape) for grid in grids)

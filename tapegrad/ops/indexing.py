@@ -139,11 +139,11 @@ def _concatenate_rows(axes: Any, row: int | None, shapes: Any, out: Shape, axis:
 
 
 def _takes(shape: Shape, index: Index, shapes: Sequence[Shape], values: Sequence[Any]) -> Shape:
-    """What indexing gives, with the places that are known; NumPy raises where they do not exist."""
-    places = [np.zeros(s, dtype=INT) if v is None else v for s, v in zip(shapes, values, strict=True)]
-    if index.count(ARRAY) != len(places):
-        raise IndexError(f"{len(places)} arrays for {index.count(ARRAY)} places in an index")
-    found: Shape = np.broadcast_to(np.int8(0), shape)[decode(index, places)].shape
+    """What indexing gives, with the indices that are known; NumPy raises where they do not exist."""
+    indices = [np.zeros(s, dtype=INT) if v is None else v for s, v in zip(shapes, values, strict=True)]
+    if index.count(ARRAY) != len(indices):
+        raise IndexError(f"{len(indices)} index arrays where the index has {index.count(ARRAY)}")
+    found: Shape = np.broadcast_to(np.int8(0), shape)[decode(index, indices)].shape
     return found
 
 
@@ -251,8 +251,8 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis_index(axis, len(shape_of(a)))
-    places = indices if isinstance(indices, Recordable) else np.asarray(indices)
-    return getitem(a, places, index=((None, None, None),) * axis + (ARRAY,))
+    chosen = indices if isinstance(indices, Recordable) else np.asarray(indices)
+    return getitem(a, chosen, index=((None, None, None),) * axis + (ARRAY,))
 
 
 @implements(np.flip)

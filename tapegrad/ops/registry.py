@@ -157,7 +157,7 @@ class Read(Enum):
     MULTIPLIED = "multiplied"  # the rows of a block as those of a matrix in a product
     BROADCAST = "broadcast"  # the same elements for every row, by NumPy's rules of broadcasting
     WHOLE = "whole"  # all of it for every row
-    GATHERED = "gathered"  # those elements whose places another operand names
+    GATHERED = "gathered"  # those elements whose positions another operand names
 
     @property
     def by_block(self) -> bool:
@@ -390,12 +390,12 @@ def always_first(in_order: bool, **attrs: Any) -> int:
 
 
 def positions(shape: Shape) -> Any:
-    """The place of each element of an array of this shape in its flat order, in that shape."""
+    """The position of each element of an array of this shape in its flat order, in that shape."""
     return np.arange(math.prod(shape)).reshape(shape)
 
 
 def moves(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The links of an op that only moves the elements of its one input: `kernel` moves their places."""
+    """The links of an op that only moves the elements of its one input: `kernel` moves their positions."""
     return lambda i, shapes, values, **attrs: kernel(positions(shapes[0]), **attrs)
 
 

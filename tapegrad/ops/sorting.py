@@ -67,8 +67,8 @@ def _take_along(a: Any, order: Any, axis: int) -> Any:
     shape = shape_of(a)
     arrays = []
     for i, n in enumerate(shape):
-        places = np.arange(n).reshape(tuple(-1 if j == i else 1 for j in range(len(shape))))
-        arrays.append(order if i == axis else np.broadcast_to(places, shape_of(order)).copy())
+        along = np.arange(n).reshape(tuple(-1 if j == i else 1 for j in range(len(shape))))
+        arrays.append(order if i == axis else np.broadcast_to(along, shape_of(order)).copy())
     return getitem(a, *arrays, index=(ARRAY,) * len(shape))
 
 
@@ -87,10 +87,10 @@ def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     q = np.asarray(q, dtype=np.float64)
     in_order, missing = _in_order(a, axis)
     last = shape_of(in_order)[0] - 1
-    place = q * last
-    below = np.floor(place).astype(np.int64)
+    position = q * last
+    below = np.floor(position).astype(np.int64)
     low, high = _at(in_order, below), _at(in_order, np.minimum(below + 1, last))
-    share = (place - below).reshape(q.shape + (1,) * (len(shape_of(in_order)) - 1))
+    share = (position - below).reshape(q.shape + (1,) * (len(shape_of(in_order)) - 1))
     found = where(share < 0.5, low + (high - low) * share, high - (high - low) * (1.0 - share))
     found = where(missing, np.nan, found)
     return reshape_(found, q.shape + reduced(shape_of(a), axes_of(a, axis), True)) if keepdims else found
@@ -105,8 +105,8 @@ def _in_order(a: Any, axis: Axis) -> tuple[Any, Any]:
     return moveaxis(sort(rows), -1, 0), any_along(isnan(rows), -1)
 
 
-def _at(a: Any, places: Any) -> Any:
-    return getitem(a, places, index=(ARRAY,))
+def _at(a: Any, indices: Any) -> Any:
+    return getitem(a, indices, index=(ARRAY,))
 
 
 @implements(np.percentile)

@@ -256,9 +256,9 @@ def _view_of(room: Array, place: int, aval: Aval) -> Array:
     return np.ndarray(aval.shape, aval.dtype, room.data, place)
 
 
-def _alias(entry: Entry, source: Array, block: Aval | None = None) -> Array:
+def _alias(entry: Entry, owner: Array, block: Aval | None = None) -> Array:
     """The view that an entry stands for, of the shape of a block if it is cut."""
     attrs = dict(entry.attrs)
     if block is not None and "shape" in attrs:
         attrs["shape"] = block.shape
-    return np.asarray(entry.op.kernel(source, **attrs))
+    return np.asarray(entry.op.kernel(owner, **attrs))

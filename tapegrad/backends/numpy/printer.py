@@ -266,11 +266,11 @@ class _Printer:
 
     def loads(self, late: bool) -> Iterator[Statement]:
         """Scalar parameters as Python numbers; as arrays, all are views of what the caller fills."""
-        place = 0
+        start = 0
         for slot in self.tape.parameters:
             if self.is_scalar(slot) and (slot in self.plan.late_leaves) == late:
-                yield assign("v", slot, Expression(f"item({place})"))
-            place += size_of(self.tape.avals[slot].shape)
+                yield assign("v", slot, Expression(f"item({start})"))
+            start += size_of(self.tape.avals[slot].shape)
         if not late:
             for slot in filter(self.is_scalar, self.tape.data):
                 array = Variable("a", slot)

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.function.recording import definition
+from tapegrad.function.record import definition
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.climb.climbing import climb
 from tapegrad.mle.climb.surfaces import Surface

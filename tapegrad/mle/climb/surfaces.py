@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import NonFiniteWarning
-from tapegrad.function.recording import line_that_raised
+from tapegrad.function.record import line_that_raised
 from tapegrad.mle.notices import warn
 from tapegrad.recording.frames import location
 

@@ -15,9 +15,11 @@ from scipy import special
 import tapegrad as tg
 from tapegrad.backends.interpreter import Replayed
 from tapegrad.backends.programs import BACKENDS
-from tapegrad.function import paths
+from tapegrad.function import running
 from tapegrad.function import trace as entry
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.derived import DERIVED, GRADIENT, HVP, VALUE
+from tapegrad.function.trials import Trial
 from tapegrad.ops.elementwise import mul
 from tapegrad.passes import PASSES
 from tapegrad.passes.simplify import Rewriter
@@ -337,36 +339,45 @@ def test_a_pass_that_spoils_the_gradient(monkeypatch: Any) -> None:
 @pytest.mark.parametrize("kind", ["hessian", "hvp", "third", "jvp", "vjp", "jacobian"])
 def test_a_backend_that_spoils_a_derivative(monkeypatch: Any, kind: str) -> None:
     traced = tg.trace(rss if kind in ("hessian", "hvp", "third") else lambda w: np.exp(X @ w), W)
-    sound = traced._router.current.tapes.finished(kind)[1]
+    sound = traced._router.current.programs.finished(DERIVED[kind])[1]
     spoilt = spoiling(lambda tape: True)(sound)
     monkeypatch.setitem(BACKENDS, "numpy", lambda tape, late, threads: Replayed(spoilt, late))
     with pytest.raises(tg.ReplayError, match=f"its {kind} is"):
-        traced._router.current.executable(kind)
+        traced._router.current.executable(DERIVED[kind])
     monkeypatch.undo()
-    traced._router.current.tapes._programs.clear()
-    traced._router.current.executable(kind)
+    traced._router.current.programs._made.clear()
+    traced._router.current.executable(DERIVED[kind])
 
 
 def test_other_data_are_served_by_a_program_that_was_held_against_the_first(monkeypatch: Any) -> None:
     traced = tg.trace(lambda w, y: ((y - X @ w) ** 2).sum(), dict(w=W), data=dict(y=Y))
     twin = traced.with_data(y=2.0 * Y)
-    finishing = (*paths.FINISHING, spoiling(lambda tape: True))
-    monkeypatch.setattr(paths, "FINISHING", finishing)
+    finishing = (*running.FINISHING, spoiling(lambda tape: True))
+    monkeypatch.setattr(running, "FINISHING", finishing)
     with pytest.raises(tg.ReplayError, match="its value is"):
         twin(dict(w=W))
 
 
-def test_a_program_is_tried_once() -> None:
+def test_a_program_is_tried_once(monkeypatch: Any) -> None:
+    tried: list[str] = []
+    close = Trial.close
+    monkeypatch.setattr(Trial, "close", lambda trial, kind: (tried.append(kind.name), close(trial, kind)))
     traced = tg.trace(rss, W)
-    calls: list[Any] = []
-    tapes = traced._router.current.tapes
-    held = tapes.trial.hold_values
-    tapes.trial.hold_values = lambda *args: (calls.append(args), held(*args))  # type: ignore[method-assign]
     for _ in range(3):
         traced(W)
         traced.grad(W)
-    assert len(calls) == 2
-    assert tapes.trial.passed == {"value", "gradient"}
+        traced.hvp(W, W)
+    assert sorted(tried) == ["gradient", "hvp", "value"]
+    assert traced._router.current.tapes.trial.passed == {VALUE, GRADIENT, HVP}
+
+
+def test_tapes_before_the_passes_are_kept_until_their_programs_have_passed() -> None:
+    traced = tg.trace(rss, W)
+    tapes = traced._router.current.tapes
+    assert tapes[HVP].parameters
+    assert set(tapes.trial.made) == {HVP}
+    traced.hvp(W, W)
+    assert not tapes.trial.made
 
 
 def test_long_results_of_plain_calls_are_not_kept() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from tapegrad.backends.replay import evaluate, holds
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.function.agreement import differing, sizes_of
-from tapegrad.function.recording import Recorded, definition, plain_call, record
+from tapegrad.function.record import Recorded, definition, plain_call, record
 from tapegrad.nest import Structure, Vector, scan
 from tapegrad.passes import dce
 from tapegrad.recording.dataframes import meaning

@@ -1,4 +1,4 @@
-"""Running the user's function on tracers, and on plain numbers."""
+"""One call of the user's function: on tracers, which gives a tape, or on plain numbers."""
 
 from __future__ import annotations
 
@@ -94,6 +94,18 @@ def data_array(label: str, given: Any) -> Any:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"data {label} must be real numbers, not {array.dtype}")
     return tidy_value(frozen(array, {"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT)))
+
+
+def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:
+    """The new value of a data slot, checked against its shape and dtype."""
+    label = dict(tape.labels)[slot]
+    value, aval = data_array(label, data[label]), tape.avals[slot]
+    if np.shape(value) != aval.shape or np.asarray(value).dtype != aval.dtype:
+        raise ValueError(
+            f"data {label} must have shape {aval.shape} and dtype {aval.dtype}, not {np.shape(value)} and "
+            f"{np.asarray(value).dtype}; trace anew for data of another size"
+        )
+    return value
 
 
 def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Any:

@@ -1,0 +1,229 @@
+"""The tapes of one path: the value, and what is derived from it, each made when first asked for.
+
+The table of all kinds stands at the end. A line in it says what the library knows of one: its name, how the
+tape is made, which inputs arrive after the point, and what its program is held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from tapegrad.derive.pullback import pullback, reverse
+from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
+from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.function.trials import Run, Trial
+from tapegrad.passes import Pass, dce, tidy
+from tapegrad.plan.stages import BLOCK, row_axis
+from tapegrad.tape.slots import waist
+from tapegrad.tape.tape import Tape, size_of
+
+# Entries of a Hessian written out column by column. Deriving and printing one takes some 50 us, as long as an
+# array operation on 50,000 rows.
+MOST_WRITTEN_OUT = 2_000
+
+
+class Tapes:
+    """The tape of one path as recorded, and those derived from it, by their kinds: ``tapes[GRADIENT]``.
+
+    None of it depends on the values of the data: all data share these tapes.
+
+    Attributes
+    ----------
+    recorded : Tape
+    trial : Trial
+        What programs of these tapes are held against.
+    """
+
+    def __init__(self, recorded: Tape, passes: Sequence[Pass], trial: Trial) -> None:
+        self.recorded = recorded
+        self.trial = trial
+        self._passes = passes
+        self._known: dict[Derived, Tape] = {}
+
+    def __getitem__(self, kind: Derived) -> Tape:
+        """The tape of one kind, after the passes."""
+        known = self._known.get(kind)
+        if known is None:
+            made = kind.make(self)
+            if kind.hold is Trial.hold_made:
+                self.trial.keep(kind, made)
+            known = self._known[kind] = tidy(made, self._passes)
+        return known
+
+    # What is known about them -------------------------------------------------------------------------------
+
+    @cached_property
+    def gradient_alone(self) -> Tape:
+        """The gradient without the value: what second derivatives are made of."""
+        gradient = self[GRADIENT]
+        return dce(replace(gradient, outputs=gradient.outputs[1:]))
+
+    @cached_property
+    def waist(self) -> int | None:
+        """The size of the narrowest slot that everything passes through, if there is one."""
+        slot = waist(self[VALUE])
+        return None if slot is None else size_of(self[VALUE].avals[slot].shape)
+
+    @cached_property
+    def has_cheap_hessian(self) -> bool:
+        """Whether to run the Hessian written out, which walks long data once, and not product by product."""
+        gradient = self.gradient_alone
+        p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)
+        is_long = any(row_axis(aval.shape, BLOCK) is not None for aval in gradient.avals)
+        return is_long and p * len(gradient.entries) <= MOST_WRITTEN_OUT
+
+    @cached_property
+    def hessian_colouring(self) -> Colouring:
+        """The pattern of the Hessian and the products that find it."""
+        return colour_symmetric(jacobian_pattern(self.gradient_alone))
+
+    @cached_property
+    def jacobian_colourings(self) -> tuple[Colouring, Colouring]:
+        """The pattern of the Jacobian and the products that find it: by columns, and by rows."""
+        pattern = jacobian_pattern(self[VALUE])
+        return colour_columns(pattern), colour_columns(pattern.T)
+
+
+# Which inputs arrive after the point ------------------------------------------------------------------------
+
+
+def nothing(tapes: Tapes) -> Sequence[int]:
+    """All inputs are there at once."""
+    return ()
+
+
+def in_parameters(tapes: Tapes) -> Sequence[int]:
+    """A direction in the parameters."""
+    return tapes[VALUE].parameters
+
+
+def in_outputs(tapes: Tapes) -> Sequence[int]:
+    """A cotangent of the outputs."""
+    return tapes[VALUE].outputs
+
+
+def in_waist(tapes: Tapes) -> Sequence[int]:
+    """A direction in the waist, or a cotangent of it."""
+    slot = waist(tapes[VALUE])
+    assert slot is not None, "who asks knows that there is one"
+    return (slot,)
+
+
+# How each is made -------------------------------------------------------------------------------------------
+
+
+def _value(tapes: Tapes) -> Tape:
+    """What the function returns."""
+    return tapes.recorded
+
+
+def _gradient(tapes: Tapes) -> Tape:
+    """Value and gradient."""
+    return reverse(tapes[VALUE])
+
+
+def _hessian(tapes: Tapes) -> Tape:
+    """The Hessian as a matrix: every column written out."""
+    return jacobian_by_columns(tapes.gradient_alone)
+
+
+def _jacobian(tapes: Tapes) -> Tape:
+    """The Jacobian as a matrix of parameters by outputs: every row written out."""
+    return jacobian_by_columns(tapes[VALUE])
+
+
+def _jvp(tapes: Tapes) -> Tape:
+    """The Jacobian times a direction in the parameters."""
+    return pushforward(tapes[VALUE])
+
+
+def _vjp(tapes: Tapes) -> Tape:
+    """A cotangent of the outputs times the Jacobian."""
+    return pullback(tapes[VALUE])
+
+
+def _hvp(tapes: Tapes) -> Tape:
+    """The Hessian times a direction: forward over reverse."""
+    return pushforward(tapes.gradient_alone)
+
+
+def _third(tapes: Tapes) -> Tape:
+    """The third derivative times two directions; the first belongs to the point."""
+    hvp = tapes[HVP]
+    return pushforward(hvp, hvp.parameters[: len(tapes[VALUE].parameters)])
+
+
+def _from_waist(tapes: Tapes) -> Tape:
+    """The Jacobian of the outputs in the waist, times a direction in it."""
+    return pushforward(tapes[VALUE], in_waist(tapes))
+
+
+def _to_waist(tapes: Tapes) -> Tape:
+    """A cotangent of the waist times its Jacobian in the parameters."""
+    return pullback(tapes[VALUE], in_waist(tapes))
+
+
+# The table --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """A kind of tape that is made of a recorded one.
+
+    Those that every function has are entered in `DERIVED`. One for a single use, such as a Hessian in some of
+    the parameters, need not be: tapes, programs and paths ask for nothing but the kind itself.
+
+    Attributes
+    ----------
+    name : str
+    make : callable
+        Makes it, before the passes, of the tapes of a path. Its inputs are the parameters, then further ones.
+    late : callable
+        The slots of the value's tape in which directions arrive after the point: as many of its last inputs
+        are late. Many directions share one run of what does not depend on them.
+    hold : callable
+        How its program is tried before it serves: held against the tape before the passes, unless something
+        surer is at hand.
+    """
+
+    name: str
+    make: Callable[[Tapes], Tape]
+    late: Callable[[Tapes], Sequence[int]] = nothing
+    hold: Callable[[Trial, Derived, Run], None] = Trial.hold_made
+
+
+DERIVED: dict[str, Derived] = {}
+
+
+def _enter(kind: Derived) -> Derived:
+    assert kind.name not in DERIVED, f"{kind.name} is the name of two derived tapes"
+    DERIVED[kind.name] = kind
+    return kind
+
+
+VALUE = _enter(Derived("value", _value, hold=Trial.hold_values))
+GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
+HESSIAN = _enter(Derived("hessian", _hessian))
+JACOBIAN = _enter(Derived("jacobian", _jacobian))
+JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
+VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
+HVP = _enter(Derived("hvp", _hvp, late=in_parameters))
+THIRD = _enter(Derived("third", _third, late=in_parameters))
+FROM_WAIST = _enter(Derived("from_waist", _from_waist, late=in_waist))
+TO_WAIST = _enter(Derived("to_waist", _to_waist, late=in_waist))
+
+
+def derived(name: str) -> Derived:
+    """A kind of derived tape by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name; the message lists those that there are.
+    """
+    found = DERIVED.get(name)
+    if found is None:
+        raise ValueError(f"no derived tape {name!r}: there are {', '.join(DERIVED)}")
+    return found
