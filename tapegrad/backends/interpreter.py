@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.replay import Broken, holds
+from tapegrad.backends.replay import Broken, first_broken
 from tapegrad.backends.written import comment
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Aval, Op
@@ -248,10 +248,7 @@ class Workspace:
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
-        for i, (view, guard) in enumerate(self.guards):
-            if not holds(guard, view):
-                return Broken(i, view.item() if view.ndim == 0 else view.copy())
-        return None
+        return first_broken([guard for _, guard in self.guards], [view for view, _ in self.guards])
 
 
 def _needed_in_buffer(tape: Tape, is_number: Marks) -> Marks:

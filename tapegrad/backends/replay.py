@@ -107,10 +107,33 @@ def holds(guard: Guard, value: Any) -> bool:
 
 
 class Broken(NamedTuple):
-    """The first guard that does not hold: its place among the guards, and what its slot holds instead."""
+    """The first decision that falls otherwise: which one of those recorded, and how it falls."""
 
     place: int
     value: Any
+
+
+def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | None:
+    """The first decision, in the order of the record, that falls otherwise than the guards say."""
+    found: Broken | None = None
+    for i, (guard, value) in enumerate(zip(guards, values, strict=True)):
+        if holds(guard, value):
+            continue
+        broken = _broken(guard, np.asarray(value), i)
+        if guard.turns is None:
+            return broken
+        if found is None or broken.place < found.place:
+            found = broken
+    return found
+
+
+def _broken(guard: Guard, value: Array, i: int) -> Broken:
+    if guard.turns is None or len(guard.turns) == 1:
+        place = i if guard.turns is None else guard.turns[0]
+        return Broken(place, value.item() if value.ndim == 0 else value.copy())
+    differ = np.flatnonzero(value != guard.outcome)
+    first = min(differ.tolist(), key=guard.turns.__getitem__)
+    return Broken(guard.turns[first], value[first].item())
 
 
 def located(error: IndexError, tape: Tape, inputs: Array, data: Mapping[int, Any]) -> IndexError:

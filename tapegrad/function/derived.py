@@ -31,13 +31,15 @@ class Tapes:
 
     Attributes
     ----------
-    recorded : Tape
+    recorded, short : Tape
+        The tape as recorded, and with its loops as array code.
     trial : Trial
         What programs of these tapes are held against.
     """
 
-    def __init__(self, recorded: Tape, passes: Sequence[Pass], trial: Trial) -> None:
+    def __init__(self, recorded: Tape, short: Tape, passes: Sequence[Pass], trial: Trial) -> None:
         self.recorded = recorded
+        self.short = short
         self.trial = trial
         self._passes = passes
         self._known: dict[Derived, Tape] = {}
@@ -116,7 +118,7 @@ def in_waist(tapes: Tapes) -> Sequence[int]:
 
 def _value(tapes: Tapes) -> Tape:
     """What the function returns."""
-    return tapes.recorded
+    return tapes.short
 
 
 def _gradient(tapes: Tapes) -> Tape:

@@ -18,6 +18,7 @@ from tapegrad.function.running import Programs, Running
 from tapegrad.function.trials import Trial
 from tapegrad.function.witness import witnessed
 from tapegrad.nest import Structure, Vector
+from tapegrad.passes import tidy
 from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Guard, Tape
 
@@ -154,9 +155,10 @@ class Router:
         start = clock()
         witness = witnessed(self._f, self._structure, vector, self.data)
         tape, data, outputs, *_ = witness.recorded
+        short = tidy(tape, self._running.loops)
         if not self._is_told:
-            self._is_told = _tell(tape, witness.recorded.unrolled, clock() - start)
-        tapes = Tapes(tape, self._running.passes, Trial(tape, data, witness.looks))
+            self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
+        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks))
         return Path(Programs(tapes, self._running), data, witness.thin), outputs
 
 

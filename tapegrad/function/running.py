@@ -24,6 +24,7 @@ class Running:
     backend: str
     threads: int
     passes: tuple[Pass, ...]
+    loops: tuple[Pass, ...]
 
 
 class Programs:

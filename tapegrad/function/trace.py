@@ -13,7 +13,7 @@ from tapegrad.function.router import Router
 from tapegrad.function.running import Running
 from tapegrad.function.traced import TracedFunction
 from tapegrad.nest import argument_name, structure_of
-from tapegrad.passes import PASSES, statistics
+from tapegrad.passes import LOOPS, PASSES, statistics
 from tapegrad.tape.tape import Tape
 
 
@@ -25,6 +25,7 @@ def trace(
     backend: str = "numpy",
     threads: int = 1,
     sufficient_statistics: bool = True,
+    reroll: bool = True,
 ) -> TracedFunction:
     """Record a function once as a tape, to replay its value and derivatives.
 
@@ -48,6 +49,8 @@ def trace(
     sufficient_statistics : bool
         Compute sums over rows that are polynomials in the data, and least squares, on a few rows found once,
         so that a replay's cost does not depend on the number of rows.
+    reroll : bool
+        Find loops in the record, and run them as array code.
 
     Returns
     -------
@@ -79,7 +82,13 @@ def trace(
     {'rate': -1.0}
     """
     traced = trace_quietly(
-        f, params, data=data, backend=backend, threads=threads, sufficient_statistics=sufficient_statistics
+        f,
+        params,
+        data=data,
+        backend=backend,
+        threads=threads,
+        sufficient_statistics=sufficient_statistics,
+        reroll=reroll,
     )
     unused = _unused_parameters(traced.tape)
     if unused and not traced.tape.guards:
@@ -100,6 +109,7 @@ def trace_quietly(
     backend: str = "numpy",
     threads: int = 1,
     sufficient_statistics: bool = True,
+    reroll: bool = True,
 ) -> TracedFunction:
     """Trace a function that need not depend on all of its parameters: `trace`, which says nothing of that."""
     if backend not in BACKENDS:
@@ -109,7 +119,8 @@ def trace_quietly(
     if clashing:
         raise ValueError(f"{', '.join(clashing)} stands in both params and data: give each argument one name")
     passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
-    router = Router(f, structure, data or {}, vector, Running(backend, threads, passes))
+    running = Running(backend, threads, passes, LOOPS if reroll else ())
+    router = Router(f, structure, data or {}, vector, running)
     return TracedFunction(structure, router, calling(f, structure, router.current.tape.name))
 
 

@@ -1,6 +1,6 @@
 """Tape -> Tape: each pass is a function in a file of its own, and the order is these tuples.
 
-`PASSES` tidy a tape that is to be read, differentiated and run. `FINISHING` make it ready to run, with forms
+`LOOPS` shorten a tape as recorded. `PASSES` tidy a tape that is to be read, differentiated and run. `FINISHING` make it ready to run, with forms
 of which no derivative is taken any more.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tapegrad.passes.dce import dce
 from tapegrad.passes.exponentials import exponentials
+from tapegrad.passes.loops.reroll import reroll
 from tapegrad.passes.once import once
 from tapegrad.passes.simplify import simplify
 from tapegrad.passes.statistics.statistics import statistics
@@ -15,6 +16,7 @@ from tapegrad.passes.strength import strength
 from tapegrad.passes.sums import sums
 from tapegrad.tape.tape import Tape
 
+LOOPS = (reroll,)
 PASSES = (simplify, statistics, dce, sums)
 FINISHING = (exponentials, strength, dce)
 
@@ -31,10 +33,12 @@ def tidy(tape: Tape, passes: Sequence[Pass] = PASSES) -> Tape:
 
 __all__ = [
     "FINISHING",
+    "LOOPS",
     "PASSES",
     "dce",
     "exponentials",
     "once",
+    "reroll",
     "simplify",
     "statistics",
     "strength",

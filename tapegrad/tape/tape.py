@@ -22,11 +22,16 @@ LISTED = 200
 
 
 class Guard(NamedTuple):
-    """What the user's code decided on: the tape holds only while `slot` has this `outcome`."""
+    """What the user's code decided on: the tape holds only while `slot` has this `outcome`.
+
+    Where a loop has been written as array code, one guard stands for a decision of many iterations. `turns`
+    then says which of the decisions as recorded each element is, and where there is one, which it is.
+    """
 
     slot: int
     outcome: Any
     source: Source | None
+    turns: tuple[int, ...] | None = None
 
 
 class Constant(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from tapegrad.backends.interpreter import Room, Steps, Workspace, bind
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.backends.numpy.printer import Printed, print_plan
-from tapegrad.backends.replay import Broken, holds
+from tapegrad.backends.replay import Broken, first_broken
 from tapegrad.backends.written import one_line
 from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
@@ -233,11 +233,7 @@ class NumpyWorkspace:
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
-        for i, (value, guard) in enumerate(zip(self._values, self.guards, strict=True)):
-            if not holds(guard, value):
-                plain = np.asarray(value)
-                return Broken(i, plain.item() if plain.ndim == 0 else plain.copy())
-        return None
+        return first_broken(self.guards, self._values)
 
 
 def _quietly(loop: Callable[..., Any], *args: Any) -> Any:

@@ -306,25 +306,22 @@ class Rewritten(Copy):
 
     def guard_all(self) -> None:
         """The guards, in order; those on one array and one line are one."""
-        together: dict[Any, list[Guard]] = {}
-        for guard in self.tape.guards:
-            owner = int(self.owner[guard.slot]) if self.new[guard.slot] < 0 else NONE
-            key = guard.slot if owner == NONE else ("array", owner, id(guard.source))
-            together.setdefault(key, []).append(guard)
-        for guards in together.values():
-            slot, source = guards[0].slot, guards[0].source
+        together: dict[Any, list[tuple[int, Guard]]] = {}
+        for turn, guard in enumerate(self.tape.guards):
+            slot = int(self.record.same[guard.slot])
+            owner = int(self.owner[slot])
+            key = ("number", turn) if owner == NONE else (owner, id(guard.source))
+            together.setdefault(key, []).append((turn, guard))
+        for rows in together.values():
+            turns, guards = zip(*rows, strict=True)
+            slot, outcome, source, _ = guards[0]
             if len(guards) == 1:
-                self.builder.guards.append(Guard(self.number(slot, source), guards[0].outcome, source))
-                continue
-            if self.owner[slot] == NONE or self.new[slot] >= 0:
-                self.builder.guards += [
-                    Guard(self.number(slot, source), guard.outcome, source) for guard in guards
-                ]
-                continue
-            outcomes = np.array([guard.outcome for guard in guards])
-            outcomes.flags.writeable = False
-            array = self.operand(np.array([guard.slot for guard in guards]), source)
-            self.builder.guards.append(Guard(array, outcomes, source))
+                new = self.number(slot, source) if self.record.scalar[slot] else self.new[slot]
+            else:
+                new = self.operand(self.record.same[[guard.slot for guard in guards]], source)
+                outcome = np.array([guard.outcome for guard in guards])
+                outcome.flags.writeable = False
+            self.builder.guards.append(Guard(new, outcome, source, turns))
 
 
 # What is emitted as a whole ---------------------------------------------------------------------------------
