@@ -20,7 +20,7 @@ from tapegrad.derive.continuation import active_slots
 from tapegrad.derive.pullback import sweep
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Attrs, Aval, Op, broadcast
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.tape import SCALAR, Entry, Guard, Tape, size_of
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
 from tapegrad.tape.tape import Entry, Tape
 

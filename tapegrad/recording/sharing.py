@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.recording.dispatch import is_traced
-from tapegrad.recording.tracer import Tracer, laid_out
+from tapegrad.recording.tracer import Tracer, is_traced, laid_out
 from tapegrad.recording.view import Picked, View
 
 if TYPE_CHECKING:
