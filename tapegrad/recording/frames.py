@@ -159,8 +159,8 @@ class Lines:
         self._sources: dict[Source, Source] = {}
 
     def current(self) -> Source | None:
-        """The user's innermost line that is running."""
-        frame: FrameType | None = sys._getframe(1)
+        """The user's innermost line that is running; whoever asks is not the user."""
+        frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             code = frame.f_code
             try:

@@ -6,6 +6,7 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -131,52 +132,60 @@ class LiveRecorder(Recorder):
         operands = [self.lift(arg, op.takes_at(i)) for i, arg in enumerate(args)]
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         inputs = tuple([operand.slot for operand in operands])
-        result = Tracer(self, self._append(op, inputs, tuple(attrs.items()), aval_of(value)), value)
+        result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)
         is_of_one_array = op.view and len(args) == 1 and isinstance(args[0], Tracer)
         return view_of(args[0], result, op, attrs) if is_of_one_array else result
 
-    # Two short ways for scalars, which are what looped code is made of. `settled` is for the other operands:
-    # it minds the whole numbers and truth values among them.
+    # Two short ways for floats, which are what looped code is made of: there are no shapes to compute, and no
+    # whole numbers or truth values to mind, as `settled` does.
 
     def unary(self, op: Op, operand: Any) -> Any:
         """Record an elementwise op of one operand."""
-        x = operand.value if type(operand) is Tracer and operand.recorder is self else None
-        if type(x) is not float or op.scalar is None:
+        if type(operand) is not Tracer or type(operand.value) is not float or operand.recorder is not self:
             return dispatch.settled(op.kernel, (operand,), self.apply(op, (operand,), {}))
+        scalar, x = op.scalar, operand.value
         try:
-            value = op.scalar(x, x)
+            if scalar is not None:
+                value = scalar(x, x)
+            elif _is_of_floats(op):
+                value = op.kernel(x)
+            else:
+                return self.apply(op, (operand,), {})
         except (ArithmeticError, ValueError):
             return self.apply(op, (operand,), {})
-        return self._scalar(op, (operand.slot,), value)
+        if op.gives is FLOAT:
+            return self._append(op, (operand.slot,), (), SCALAR, float(value))
+        return self._append(op, (operand.slot,), (), _SCALAR_BOOL, np.asarray(value))
 
     def binary(self, op: Op, left: Any, right: Any) -> Any:
         """Record an elementwise op of two operands."""
-        x = left.value if type(left) is Tracer else left
-        y = right.value if type(right) is Tracer else right
-        if type(x) not in _FLOATS or type(y) not in _FLOATS or op.scalar is None:
+        x = left.value if type(left) is Tracer and left.recorder is self else left
+        y = right.value if type(right) is Tracer and right.recorder is self else right
+        if type(x) not in _FLOATS or type(y) not in _FLOATS:
             return dispatch.settled(op.kernel, (left, right), self.apply(op, (left, right), {}))
+        scalar = op.scalar
         try:
-            value = op.scalar(x, y)
+            if scalar is not None:
+                value = scalar(x, y)
+            elif _is_of_floats(op):
+                value = op.kernel(float(x), float(y))
+            else:
+                return self.apply(op, (left, right), {})
         except (ArithmeticError, ValueError):
             return self.apply(op, (left, right), {})
-        if type(left) is not Tracer or left.recorder is not self:
-            left = self.lift(left, FLOAT)
-        if type(right) is not Tracer or right.recorder is not self:
-            right = self.lift(right, FLOAT)
-        return self._scalar(op, (left.slot, right.slot), value)
+        first = left.slot if type(left) is Tracer else self.number_slot(float(x))
+        second = right.slot if type(right) is Tracer else self.number_slot(float(y))
+        if op.gives is FLOAT:
+            return self._append(op, (first, second), (), SCALAR, float(value))
+        return self._append(op, (first, second), (), _SCALAR_BOOL, np.asarray(value))
 
-    def _scalar(self, op: Op, inputs: tuple[int, ...], value: Any) -> Tracer:
-        if op.gives is FLOAT:  # NumPy's scalars are floats too, but slow ones
-            return Tracer(self, self._append(op, inputs, (), SCALAR), float(value))
-        return Tracer(self, self._append(op, inputs, (), _SCALAR_BOOL), np.asarray(value))
-
-    def _append(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, aval: Aval) -> int:
+    def _append(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, aval: Aval, value: Any) -> Tracer:
         """Every entry of the trace is written here."""
         if self.is_over:
             raise self.foreign()
         if self.watch is not None and op.shape is broadcast and not aval.shape:
             self.watch.see()
-        return self.builder.emit(op, inputs, attrs, self._lines.current(), aval)
+        return Tracer(self, self.builder.emit(op, inputs, attrs, self._lines.current(), aval), value)
 
     # What tracers ask ---------------------------------------------------------------------------------------
 
@@ -216,6 +225,12 @@ class LiveRecorder(Recorder):
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
         if self.handouts is not None:
             self.handouts.push()
+
+
+@cache
+def _is_of_floats(op: Op) -> bool:
+    """Whether the kernel of an op takes floats, each to its own element of floats or truth values."""
+    return op.shape is broadcast and set(op.takes) == {FLOAT} and op.gives in (FLOAT, BOOL)
 
 
 def _gathered(array: Array) -> Any:

@@ -66,13 +66,17 @@ class Recorder:
         return self.array(operand, array, dtype)
 
     def number(self, value: float) -> Any:
-        """A scalar constant; equal numbers share a slot."""
+        """A scalar constant."""
+        return self.symbol(self.number_slot(value), value)
+
+    def number_slot(self, value: float) -> int:
+        """The slot of a scalar constant; equal numbers share one."""
         slot = self._numbers.get(value)
         if slot is None:
             slot = self.builder.constant(value)
             if value != 0.0:  # 0.0 == -0.0, but 1 / 0.0 != 1 / -0.0
                 self._numbers[value] = slot
-        return self.symbol(slot, value)
+        return slot
 
     def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Any:
         """A constant array."""

@@ -287,15 +287,13 @@ class Tracer(Symbol):
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
         op = NUMPY.get(ufunc)
-        if (
-            method != "__call__"
-            or out is not None
-            or kwargs
-            or not isinstance(op, Op)
-            or op.kernel is not ufunc
-        ):
-            return self.recorder.call_ufunc(ufunc, method, inputs, out, kwargs)
-        return self.recorder.unary(op, *inputs) if len(inputs) == 1 else self.recorder.binary(op, *inputs)
+        is_plain = method == "__call__" and out is None and not kwargs
+        if is_plain and isinstance(op, Op) and op.kernel is ufunc:
+            if len(inputs) == 1:
+                return self.recorder.unary(op, inputs[0])
+            if len(inputs) == 2:
+                return self.recorder.binary(op, inputs[0], inputs[1])
+        return self.recorder.call_ufunc(ufunc, method, inputs, out, kwargs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
