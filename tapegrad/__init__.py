@@ -16,7 +16,8 @@ from tapegrad.errors import (
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
-from tapegrad.tape.tape import Tape, TapeError, verify
+from tapegrad.tape.tape import Tape, TapeError
+from tapegrad.tape.verify import verify
 
 __version__ = "0.1.0"
 

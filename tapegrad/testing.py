@@ -23,7 +23,8 @@ from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
 from tapegrad.nest import Leaf, Vector, scan
 from tapegrad.ops.registry import FLOAT
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 __all__ = ["check_grads"]
 

@@ -25,7 +25,9 @@ from tapegrad.ops.elementwise import exp
 from tapegrad.ops.registry import FLOAT, INT, OPS, Aval, Op, broadcast, register
 from tapegrad.plan.plan import plan
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.tape import Source, Tape, TapeError, aval_of
+from tapegrad.tape.entries import Entries
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Tape, TapeError, aval_of
 
 # Where one of these is run, there is a file `ran`, or an error that no tape may lead to.
 CODE = (
@@ -221,7 +223,7 @@ def test_verify_knows_how_many_inputs_an_op_takes(op: Op) -> None:
     tape = tape_of(op, args, attrs)
     (entry,) = tape.entries
     for inputs in ((), entry.inputs[:-1], (*entry.inputs, entry.inputs[-1])):
-        changed = replace(tape, entries=(entry._replace(inputs=inputs),))
+        changed = replace(tape, entries=Entries([entry._replace(inputs=inputs)]))
         try:
             tg.verify(changed)
         except TapeError:
@@ -258,14 +260,14 @@ def test_values_of_attributes_are_those_that_the_kernel_takes(name: str, changes
     tape = tape_of(op, args, attrs)
     entry = tape.entries[0]._replace(attrs=tuple({**attrs, **changes}.items()))
     with pytest.raises(TapeError, match=rf"= {name}\("):
-        tg.verify(replace(tape, entries=(entry,)))
+        tg.verify(replace(tape, entries=Entries([entry])))
 
 
 def test_an_attribute_stands_once() -> None:
     tape = tape_of(OPS["cumsum"], (np.ones(3),), {"axis": 0})
     entry = tape.entries[0]._replace(attrs=(("axis", 0), ("axis", 0)))
     with pytest.raises(TapeError, match=r"takes the attributes \['axis'\], not \['axis', 'axis'\]"):
-        tg.verify(replace(tape, entries=(entry,)))
+        tg.verify(replace(tape, entries=Entries([entry])))
 
 
 def test_a_place_that_does_not_exist_is_found_before_it_is_read() -> None:
@@ -305,7 +307,7 @@ def test_an_order_is_a_constant_whole_and_small(name: str) -> None:
     (entry,) = tape.entries
     moving = entry._replace(inputs=(tape.parameters[0], *entry.inputs[1:]))
     with pytest.raises(TapeError, match="the op does not take"):
-        tg.verify(replace(tape, entries=(moving,)))
+        tg.verify(replace(tape, entries=Entries([moving])))
 
 
 def test_an_op_that_does_not_say_how_many_inputs_it_takes_is_not_registered() -> None:
@@ -319,11 +321,11 @@ def hostile_tapes() -> Iterator[Tape]:
     cumsum = tape_of(OPS["cumsum"], (np.ones(3),), {"axis": 0})
     (entry,) = cumsum.entries
     for text in CODE:
-        yield replace(cumsum, entries=(entry._replace(attrs=((text, 0),)),))
-        yield replace(cumsum, entries=(entry._replace(attrs=(("axis", 0), (text, 0))),))
-        yield replace(cumsum, entries=(entry._replace(attrs=(("axis", text),)),))
-        yield replace(cumsum, entries=(entry._replace(op=replace(entry.op, name=text)),))
-    yield replace(cumsum, entries=(entry._replace(attrs=(("axis", Shouting(0)),)),))
+        yield replace(cumsum, entries=Entries([entry._replace(attrs=((text, 0),))]))
+        yield replace(cumsum, entries=Entries([entry._replace(attrs=(("axis", 0), (text, 0)))]))
+        yield replace(cumsum, entries=Entries([entry._replace(attrs=(("axis", text),))]))
+        yield replace(cumsum, entries=Entries([entry._replace(op=replace(entry.op, name=text))]))
+    yield replace(cumsum, entries=Entries([entry._replace(attrs=(("axis", Shouting(0)),))]))
     scalar = tape_of(exp, (1.0,), {})
     yield replace(scalar, constants=(scalar.constants[0]._replace(value=Shouting(1)),))
 

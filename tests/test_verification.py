@@ -20,7 +20,7 @@ from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.ops.elementwise import mul
 from tapegrad.passes import PASSES
 from tapegrad.passes.simplify import Rewriter
-from tapegrad.tape.tape import Entry
+from tapegrad.tape.entries import Entry
 
 X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.2]])
 Y = np.array([1.0, 2.0, 3.0])

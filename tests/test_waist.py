@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.derive.continuation import waist
+from tapegrad.tape.slots import waist
 
 RNG = np.random.default_rng(0)
 INTO = RNG.normal(size=(2, 40))

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.derive.continuation import active_slots
 from tapegrad.derive.pullback import sweep
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Attrs, Aval, Op, broadcast
 from tapegrad.recording.values import tidy_value
-from tapegrad.tape.tape import SCALAR, Entry, Guard, Tape, size_of
+from tapegrad.tape.entries import Entry, Row, entry_of
+from tapegrad.tape.slots import Marks, active_slots, ends_of, marked
+from tapegrad.tape.tape import SCALAR, Guard, Tape, size_of
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +45,7 @@ def evaluate(
     values = _leaves(tape, theta, data)
     dead = {} if only is None else _dead_after(tape, only)
     with np.errstate(all="ignore"):
-        for op, inputs, output, attrs, _ in tape.entries:
+        for op, inputs, output, attrs, _ in tape.entries.rows():
             values[output] = apply(op, [values[slot] for slot in inputs], attrs)
             if output in dead:
                 for slot in dead[output]:
@@ -101,7 +102,7 @@ def adjoints(tape: Tape, values: Sequence[Any]) -> dict[int, Any]:
     # NumPy's scalars, because Python's floats raise where a rule divides by zero.
     numbers = [np.float64(value) if type(value) is float else value for value in values]
     with np.errstate(all="ignore"):
-        return sweep(tape, numbers.__getitem__, {output: np.float64(1.0)} if output in active else {}, active)
+        return sweep(tape, numbers.__getitem__, {output: np.float64(1.0)} if active[output] else {}, active)
 
 
 def holds(guard: Guard, value: Any) -> bool:
@@ -129,7 +130,7 @@ def located(error: IndexError, tape: Tape, inputs: Array, data: Mapping[int, Any
     theta[: inputs.size] = inputs  # which may lack the late leaves
     values = _leaves(tape, theta, data)
     with np.errstate(all="ignore"):
-        for op, slots, output, attrs, source in tape.entries:
+        for op, slots, output, attrs, source in tape.entries.rows():
             try:
                 values[output] = apply(op, [values[slot] for slot in slots], attrs)
             except IndexError as found:
@@ -138,21 +139,21 @@ def located(error: IndexError, tape: Tape, inputs: Array, data: Mapping[int, Any
     return error
 
 
-# A scalar step reads two cells and writes one: (function, output, left, right).
-ScalarStep = tuple[Callable[..., Any], int, int, int]
-
-
 @dataclass
 class Stretch:
     """Consecutive steps of one kind.
 
     Array steps are calls bound to their views. Scalar steps run on cells, one Python float per slot: `loads`
-    fetches what they need from the buffer, and `stores` puts there what others need from them.
+    fetches what they need from the buffer, and `stores` puts there what others need from them. Each calls its
+    function, `cheap` or `safe`, on the cells `left` and `right`, and writes the cell `output`.
     """
 
     array: list[Callable[[], Any]] = field(default_factory=list)
-    scalar: list[ScalarStep] = field(default_factory=list)
-    safe: list[ScalarStep] = field(default_factory=list)
+    cheap: list[Callable[..., Any]] = field(default_factory=list)
+    safe: list[Callable[..., Any]] = field(default_factory=list)
+    output: list[int] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    right: list[int] = field(default_factory=list)
     loads: dict[int, Callable[[], float]] = field(default_factory=dict)
     stores: dict[int, int] = field(default_factory=dict)
 
@@ -162,16 +163,19 @@ class Workspace:
 
     def __init__(self, tape: Tape, data: Mapping[int, Any], late: Sequence[int] = ()) -> None:
         tape, early = hoist(tape, late)
-        self._scalar_entries = {e.output for e in tape.entries if _is_scalar(tape, e)}
-        self._shared = _needed_in_buffer(tape, self._scalar_entries)
+        self._safe: dict[tuple[Op, bool], Callable[..., float]] = {}
+        self._is_scalar = _scalar_outputs(tape)
+        self._is_shared = _needed_in_buffer(tape, self._is_scalar)
+        # One int object for each slot: three for each step would not fit the cache.
+        self._slots = list(range(len(tape.avals)))
         self.cells: list[Any] = [None] * len(tape.avals)
         self.views: list[Array] = [np.empty(0)] * len(tape.avals)
         self.starts: list[int] = [0] * len(tape.avals)
         self.buffer = self._lay_out(tape)
         self.memory = memoryview(self.buffer)  # type: ignore[arg-type]
         self._set_leaves(tape, data)
-        self._early = self._bind(tape.entries[:early])
-        self._late = self._bind(tape.entries[early:])
+        self._early = self._bind(tape.entries.rows(0, early))
+        self._late = self._bind(tape.entries.rows(early))
         self.inputs = self.buffer[: sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)]
         self.outputs = [self.views[slot] for slot in tape.outputs]
         self.guards = [(self.views[guard.slot], guard) for guard in tape.guards]
@@ -181,7 +185,7 @@ class Workspace:
     def _lay_out(self, tape: Tape) -> Array:
         # Parameters come first and in order, so that loading them is one copy.
         leaves = set(tape.parameters)
-        rest = (s for s in range(len(tape.avals)) if s not in leaves and s in self._shared)
+        rest = (s for s in range(len(tape.avals)) if s not in leaves and self._is_shared[s])
         order = [*tape.parameters, *rest]
         buffer = np.zeros(sum(_words(tape.avals[slot]) for slot in order))
         start = 0
@@ -198,16 +202,16 @@ class Workspace:
                 self.views[slot] = value
                 continue
             self.cells[slot] = value
-            if slot in self._shared:
+            if self._is_shared[slot]:
                 self.views[slot][...] = value
 
     # Steps --------------------------------------------------------------------------------------------------
 
-    def _bind(self, entries: Sequence[Entry]) -> list[Stretch]:
+    def _bind(self, entries: Iterable[Row]) -> list[Stretch]:
         stretches = [Stretch()]
-        for entry in entries:
-            is_scalar = entry.output in self._scalar_entries
-            if stretches[-1].array if is_scalar else stretches[-1].scalar:
+        for entry in map(entry_of, entries):
+            is_scalar = self._is_scalar[entry.output]
+            if stretches[-1].array if is_scalar else stretches[-1].output:
                 stretches.append(Stretch())
             if is_scalar:
                 self._bind_scalar(stretches[-1], entry)
@@ -218,17 +222,22 @@ class Workspace:
     def _bind_scalar(self, stretch: Stretch, entry: Entry) -> None:
         op = entry.op
         for slot in entry.inputs:
-            if self.cells[slot] is None and slot not in self._scalar_entries:
+            if self.cells[slot] is None and not self._is_scalar[slot]:
                 stretch.loads[slot] = self.views[slot].item
-        cells = (entry.output, entry.inputs[0], entry.inputs[-1])
-        safe = _to_float(op.kernel, len(entry.inputs))
+        key = (op, len(entry.inputs) == 1)
+        if key not in self._safe:
+            self._safe[key] = _to_float(op.kernel, len(entry.inputs))
+        safe = self._safe[key]
         cheap = op.scalar or safe
         if len(entry.inputs) > 2:
             terms = partial(itemgetter(*entry.inputs), self.cells)
             safe, cheap = _of_many(safe, terms), _of_many(cheap, terms)
-        stretch.scalar.append((cheap, *cells))
-        stretch.safe.append((safe, *cells))
-        if entry.output in self._shared:
+        stretch.cheap.append(cheap)
+        stretch.safe.append(safe)
+        stretch.output.append(self._slots[entry.output])
+        stretch.left.append(self._slots[entry.inputs[0]])
+        stretch.right.append(self._slots[entry.inputs[-1]])
+        if self._is_shared[entry.output]:
             stretch.stores[entry.output] = self.starts[entry.output]
 
     def _bind_array(self, stretch: Stretch, entry: Entry) -> None:
@@ -263,19 +272,20 @@ class Workspace:
             for stretch in stretches:
                 for step in stretch.array:
                     step()
-                if stretch.scalar:
+                if stretch.output:
                     self._run_scalar(stretch)
 
     def _run_scalar(self, stretch: Stretch) -> None:
         cells, memory = self.cells, self.memory
+        slots = (stretch.output, stretch.left, stretch.right)
         for slot, load in stretch.loads.items():
             cells[slot] = load()
         try:
-            for f, o, a, b in stretch.scalar:
+            for f, o, a, b in zip(stretch.cheap, *slots, strict=True):
                 cells[o] = f(cells[a], cells[b])
         except (ArithmeticError, ValueError):
             # Python raises where IEEE arithmetic gives inf or NaN; the ufuncs do as IEEE does.
-            for f, o, a, b in stretch.safe:
+            for f, o, a, b in zip(stretch.safe, *slots, strict=True):
                 cells[o] = f(cells[a], cells[b])
         for slot, start in stretch.stores.items():
             memory[start] = cells[slot]
@@ -288,18 +298,23 @@ class Workspace:
         return None
 
 
-def _is_scalar(tape: Tape, entry: Entry) -> bool:
-    """Whether an entry is arithmetic on float scalars."""
-    slots = (*entry.inputs, entry.output)
-    return entry.op.shape is broadcast and all(tape.avals[slot] == SCALAR for slot in slots)
+def _scalar_outputs(tape: Tape) -> Marks:
+    """What entries write that are arithmetic on float scalars."""
+    scalar = bytearray([aval == SCALAR for aval in tape.avals])
+    found = bytearray(len(tape.avals))
+    for op, inputs, output, _, _ in tape.entries.rows():
+        found[output] = scalar[output] and op.shape is broadcast and all(scalar[slot] for slot in inputs)
+    return found
 
 
-def _needed_in_buffer(tape: Tape, scalar_entries: set[int]) -> set[int]:
+def _needed_in_buffer(tape: Tape, scalar: Marks) -> Marks:
     """All slots but those that only pass between scalar entries."""
-    shared = {*tape.parameters, *tape.outputs, *(guard.slot for guard in tape.guards)}
-    for entry in tape.entries:
-        if entry.output not in scalar_entries:
-            shared.update(entry.inputs, (entry.output,))
+    shared = marked(tape, (*tape.parameters, *ends_of(tape)))
+    for _, inputs, output, _, _ in tape.entries.rows():
+        if not scalar[output]:
+            shared[output] = 1
+            for slot in inputs:
+                shared[slot] = 1
     return shared
 
 

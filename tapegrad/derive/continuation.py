@@ -9,7 +9,8 @@ import numpy as np
 
 from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.tape import Source, Tape, size_of
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Tape
 
 
 class Continuation:
@@ -44,31 +45,3 @@ class Continuation:
                 operand = np.zeros(self.tape.avals[slot].shape)
             slots.append(self.recorder.lift(operand, None).slot)
         return slots
-
-
-def waist(tape: Tape) -> int | None:
-    """The smallest slot that everything passes through on its way from parameters to outputs, or None."""
-    active = active_slots(tape, tape.parameters)
-    last: dict[int, int] = {slot: len(tape.entries) for slot in tape.outputs if slot in active}
-    for i, entry in reversed(list(enumerate(tape.entries))):
-        for slot in entry.inputs if entry.output in active else ():
-            if slot in active:
-                last.setdefault(slot, i)
-    alive = {slot for slot in tape.parameters if slot in last}
-    best: int | None = None
-    for i, entry in enumerate(tape.entries):
-        if entry.output in active and entry.output in last:
-            alive = {slot for slot in alive if last[slot] > i} | {entry.output}
-            size = size_of(tape.avals[entry.output].shape)
-            if len(alive) == 1 and (best is None or size < size_of(tape.avals[best].shape)):
-                best = entry.output
-    return best
-
-
-def active_slots(tape: Tape, inputs: Iterable[int]) -> set[int]:
-    """The slots that depend differentiably on `inputs`."""
-    active = set(inputs)
-    for entry in tape.entries:
-        if any(slot in active and entry.op.differentiable(i) for i, slot in enumerate(entry.inputs)):
-            active.add(entry.output)
-    return active

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.derive.ranges import ends_infinity, has_elements, may_underflow, ranges
+from tapegrad.derive.ranges import ends_infinity, has_elements, ranges
 from tapegrad.ops.elementwise import logaddexp, logaddexp2, mul, share
 from tapegrad.ops.indexing import concatenate, getitem, scatter
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import equal, isfinite, isinf, logical_and, where
 from tapegrad.ops.reductions import logsumexp_
 from tapegrad.ops.registry import Elementwise, Linear, Op
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 
 class Gates:
@@ -44,16 +45,13 @@ class Gates:
     def __init__(self, tape: Tape) -> None:
         self.avals = tape.avals
         self.known: dict[int, Any] = dict(tape.constants)
-        found = ranges(tape)
-        self.wild = {slot for slot, held in found.items() if held.wild}
-        self.underflowing = {
-            entry.output for entry in tape.entries if may_underflow(entry, tape.avals, found)
-        }
+        found, self.underflowing = ranges(tape)
+        self.wild = {slot for slot, held in enumerate(found) if held.wild}
         self._zeros: dict[tuple[int, int | None], bool] = {}
         self.fixed = set(self.known).union(tape.data)
-        for entry in tape.entries:
-            if self.fixed.issuperset(entry.inputs):
-                self.fixed.add(entry.output)
+        for _, inputs, output, _, _ in tape.entries.rows():
+            if self.fixed.issuperset(inputs):
+                self.fixed.add(output)
 
     # What reaches what --------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ def inline(tape: Tape, operands: Sequence[Any], data: Mapping[int, Any]) -> list
     values: dict[int, Any] = dict(tape.constants)
     values.update(data)
     values.update(zip(tape.parameters, operands, strict=True))
-    for op, inputs, output, attrs, _ in tape.entries:
+    for op, inputs, output, attrs, _ in tape.entries.rows():
         values[output] = op(*[values[slot] for slot in inputs], **dict(attrs))
     for guard in tape.guards:
         if isinstance(values[guard.slot], Recordable):

@@ -18,7 +18,8 @@ from tapegrad.ops.elementwise import add, both_shares, div, exp, exp2, expm1, mu
 from tapegrad.ops.normal import erf, erfc, gaussian, log_ndtr, ndtr, normal_density
 from tapegrad.ops.special import expit, log_expit, softplus
 from tapegrad.ops.trigonometric import arctan, cosh, sech, sinh, tanh
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 # Ops, and the input in which their slope times that input goes to 0 with the slope.
 FLATTENING = {div: 1} | dict.fromkeys(

@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapegrad.derive.continuation import Continuation, active_slots
+from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.gates import Gates
 from tapegrad.derive.limits import Limits
 from tapegrad.derive.rules import vjp
 from tapegrad.ops.linalg import through_zeros
-from tapegrad.tape.tape import Entry, Source, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.line import Source
+from tapegrad.tape.slots import Marks, active_slots
+from tapegrad.tape.tape import Tape
 
 
 def sweep(
     tape: Tape,
     value: Callable[[int], Any],
     seeds: dict[int, Any],
-    active: set[int],
+    active: Marks,
     visit: Callable[[Source | None], None] = lambda source: None,
 ) -> dict[int, Any]:
     """Carry cotangents back from the outputs to the leaves.
@@ -34,7 +37,7 @@ def sweep(
         The value (array or tracer) of a slot.
     seeds : dict
         Cotangents of output slots.
-    active : set of int
+    active : Marks
         The slots whose cotangents are wanted.
     visit : callable, optional
         Told the source line of each entry before its rule runs.
@@ -54,13 +57,13 @@ def steps_back(
     tape: Tape,
     value: Callable[[int], Any],
     cotangents: dict[int, Any],
-    active: set[int],
+    active: Marks,
     visit: Callable[[Source | None], None] = lambda source: None,
 ) -> Iterator[Entry]:
     """The same step by step: each entry after its inputs' shares have been added to `cotangents`."""
     state = _State(value, cotangents, active, Gates(tape), Limits(tape))
     for entry in reversed(tape.entries):
-        if entry.output in cotangents and entry.output in active:
+        if entry.output in cotangents and active[entry.output]:
             visit(entry.source)
             state.step(entry)
             yield entry
@@ -72,7 +75,7 @@ class _State:
 
     value: Callable[[int], Any]
     cotangents: dict[int, Any]
-    active: set[int]
+    active: Marks
     gates: Gates
     limits: Limits
     gated: set[int] = field(default_factory=set)
@@ -84,7 +87,7 @@ class _State:
         is_gated, is_rough = entry.output in self.gated, entry.output in self.rough
         out, inputs = self.value(entry.output), tuple(map(self.value, entry.inputs))
         for i, slot in enumerate(entry.inputs):
-            if slot not in self.active or not op.differentiable(i):
+            if not self.active[slot] or not op.differentiable(i):
                 continue
             contribution = self._contribution(entry, i, out, inputs)
             self.limits.carry_back(entry, i)
@@ -139,5 +142,5 @@ def _carried_back(new: Continuation, seeds: dict[int, Any]) -> list[int]:
     """Record the reverse sweep; the slots of the parameters' cotangents."""
     tape = new.tape
     active = active_slots(tape, tape.parameters)
-    live = {slot: ct for slot, ct in seeds.items() if slot in active}
+    live = {slot: ct for slot, ct in seeds.items() if active[slot]}
     return new.slots_or_zeros(sweep(tape, new.value, live, active, new.visit), tape.parameters)

@@ -20,7 +20,9 @@ from tapegrad.derive.rules import jvp
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import reshape
-from tapegrad.tape.tape import Entry, Source, Tape, size_of
+from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Tape, size_of
 
 
 def push(
@@ -130,6 +132,8 @@ def jacobian_by_columns(tape: Tape) -> Tape:
 
 def hoist(tape: Tape, late: Sequence[int]) -> tuple[Tape, int]:
     """The same tape with what depends on the leaves `late` at the end, and how many entries come before."""
+    if not late:
+        return tape, len(tape.entries)
     depending = set(late)
     before, after = [], []
     for entry in tape.entries:
@@ -138,4 +142,4 @@ def hoist(tape: Tape, late: Sequence[int]) -> tuple[Tape, int]:
         else:
             depending.add(entry.output)
             after.append(entry)
-    return replace(tape, entries=(*before, *after)), len(before)
+    return replace(tape, entries=Entries((*before, *after))), len(before)

@@ -5,7 +5,7 @@ The ops themselves are asked, at a few points of each sign.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import cache
 from itertools import product
@@ -15,7 +15,8 @@ import numpy as np
 
 from tapegrad.derive.rules import vjp
 from tapegrad.ops.registry import FLOAT, Aval, Elementwise, Op, Products, broadcast
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.tape import SCALAR, Tape
 
 
 class Sign(IntEnum):
@@ -56,14 +57,25 @@ _KEEPS_SIGN = frozenset(
 )
 
 
-def ranges(tape: Tape) -> dict[int, Range]:
-    """What each slot of floats may hold, if parameters and data are finite."""
-    found = {slot: _of_constant(value) for slot, value in tape.constants}
-    for entry in tape.entries:
-        if tape.avals[entry.output].dtype == FLOAT:
-            inputs = [found.get(slot, _ANYTHING) for slot in entry.inputs]
-            found[entry.output] = _of_entry(entry, tape.avals, inputs)
-    return found
+def ranges(tape: Tape) -> tuple[list[Range], set[int]]:
+    """What slots may hold if parameters and data are finite, and the outputs of entries that may underflow.
+
+    An entry underflows where it would be singular if what is positive in exact arithmetic were rounded to 0.
+    """
+    avals, found, underflowing = tape.avals, [_ANYTHING] * len(tape.avals), set()
+    for slot, value in tape.constants:
+        found[slot] = _of_constant(value)
+    for entry in map(entry_of, tape.entries.rows()):
+        inputs = tuple([found[slot] for slot in entry.inputs])
+        if avals[entry.output] is SCALAR and all(avals[slot] is SCALAR for slot in entry.inputs):
+            found[entry.output], underflows = _of_scalars(entry.op, inputs)
+        else:
+            underflows = _underflows(entry, avals, inputs)
+            if avals[entry.output].dtype == FLOAT:
+                found[entry.output] = _of_entry(entry, avals, inputs)
+        if underflows:
+            underflowing.add(entry.output)
+    return found, underflowing
 
 
 def has_elements(entry: Entry, slot: int, avals: Sequence[Aval]) -> bool:
@@ -71,9 +83,16 @@ def has_elements(entry: Entry, slot: int, avals: Sequence[Aval]) -> bool:
     return entry.op.shape is not broadcast or avals[slot].shape != () or avals[entry.output].shape == ()
 
 
-def may_underflow(entry: Entry, avals: Sequence[Aval], found: Mapping[int, Range]) -> bool:
-    """Whether an op would be singular if elements that are positive in exact arithmetic were 0."""
-    signs = tuple([found.get(slot, _ANYTHING).sign for slot in entry.inputs])
+@cache
+def _of_scalars(op: Op, inputs: tuple[Range, ...]) -> tuple[Range, bool]:
+    """The same of an entry among floats, which depends on nothing else: long loops are made of them."""
+    slots = tuple(range(len(inputs)))
+    entry, avals = Entry(op, slots, len(slots), (), None), [SCALAR] * (len(slots) + 1)
+    return _of_entry(entry, avals, inputs), _underflows(entry, avals, inputs)
+
+
+def _underflows(entry: Entry, avals: Sequence[Aval], inputs: tuple[Range, ...]) -> bool:
+    signs = tuple([held.sign for held in inputs])
     rounded = [
         Sign.NOT_NEGATIVE if sign is Sign.POSITIVE and has_elements(entry, slot, avals) else sign
         for sign, slot in zip(signs, entry.inputs, strict=True)
@@ -81,14 +100,14 @@ def may_underflow(entry: Entry, avals: Sequence[Aval], found: Mapping[int, Range
     return singular_arguments(entry.op, tuple(rounded)) != singular_arguments(entry.op, signs)
 
 
-def _of_entry(entry: Entry, avals: Sequence[Aval], inputs: list[Range]) -> Range:
+def _of_entry(entry: Entry, avals: Sequence[Aval], inputs: tuple[Range, ...]) -> Range:
     op = entry.op
     counted = [j for j, slot in enumerate(entry.inputs) if has_elements(entry, slot, avals)]
     wild = any(inputs[j].wild for j in counted)
     if op.shape is broadcast and isinstance(op.rule, (Elementwise, Products)):
         signs = tuple([x.sign for x in inputs])
         is_singular = not singular_arguments(op, signs).isdisjoint(counted)
-        return Range(_sign(op, tuple(inputs)), wild or is_singular)
+        return Range(_sign(op, inputs), wild or is_singular)
     floats = [x.sign for x, slot in zip(inputs, entry.inputs, strict=True) if avals[slot].dtype == FLOAT]
     return Range(min(floats, default=Sign.ANY) if op.name in _KEEPS_SIGN else Sign.ANY, wild)
 

@@ -15,7 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from tapegrad.ops.registry import Aval, broadcast
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
 Dependence = Any  # a boolean csr_array: elements of a slot by elements of all parameters

@@ -20,7 +20,8 @@ from tapegrad.backends.replay import apply
 from tapegrad.derive.rules import jvp
 from tapegrad.ops.registry import FLOAT, Elementwise, Linear, Op
 from tapegrad.recording.values import tidy_value
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
 Sizes = Callable[[], Sequence[Any]]

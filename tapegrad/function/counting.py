@@ -16,7 +16,8 @@ import numpy as np
 
 from tapegrad.ops.indexing import ARRAY
 from tapegrad.ops.registry import Shape, broadcast
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 # What an axis is: the arrays that bring it (slots), or one of these two; None where it has length one.
 Axis = frozenset[int] | str | None

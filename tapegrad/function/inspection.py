@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.derive.continuation import active_slots
 from tapegrad.derive.pullback import steps_back
 from tapegrad.function.recording import data_array
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, broadcast
 from tapegrad.recording.frames import location
-from tapegrad.tape.tape import Entry, Tape, aligned, attr_text, header, operand_text
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.slots import active_slots
+from tapegrad.tape.tape import OperandNames, Tape, aligned, attr_text, header
 
 
 class SlotValue(NamedTuple):
@@ -45,20 +47,19 @@ class Values(Sequence[SlotValue]):
         if isinstance(slot, slice):
             return [self[i] for i in range(len(self))[slot]]
         slot = range(len(self))[slot]
-        entry = {entry.output: entry for entry in self.tape.entries}.get(slot)
-        label = dict(self.tape.labels).get(slot, f"%{slot}")
+        label = self._labels.get(slot, f"%{slot}")
+        entry = self.tape.entries.writer_of(slot)
         return SlotValue(slot, label, entry, self.values[slot], self.adjoints.get(slot))
 
     def __iter__(self) -> Iterator[SlotValue]:
-        labels = dict(self.tape.labels)
-        entries = {entry.output: entry for entry in self.tape.entries}
-        for slot, value in enumerate(self.values):
-            yield SlotValue(
-                slot, labels.get(slot, f"%{slot}"), entries.get(slot), value, self.adjoints.get(slot)
-            )
+        return map(self.__getitem__, range(len(self)))
+
+    @cached_property
+    def _labels(self) -> dict[int, str]:
+        return dict(self.tape.labels)
 
     def __str__(self) -> str:
-        names = operand_text(self.tape)
+        names = OperandNames(self.tape)
         rows = [("slot", "value", "adjoint", "entry", "", "")]
         for slot in (*self.tape.parameters, *self.tape.data):
             rows.append((names[slot], *self._numbers(slot), "", "", ""))
@@ -71,7 +72,7 @@ class Values(Sequence[SlotValue]):
         return number_text(self.values[slot]), number_text(self.adjoints.get(slot))
 
 
-def _call(entry: Entry, names: Mapping[int, str]) -> str:
+def _call(entry: Entry, names: OperandNames) -> str:
     attrs = "".join(attr_text(name, value) for name, value in entry.attrs)
     return f"{entry.op.name}({', '.join(names[slot] for slot in entry.inputs)}{attrs})"
 
@@ -185,11 +186,10 @@ def _origin(tape: Tape, values: Sequence[Any], slot: int, bad: Bad) -> tuple[int
 
     A number in the code counts for nothing by itself: there it is the entry that uses it.
     """
-    writers = {entry.output: entry for entry in tape.entries}
     numbers = {constant.slot for constant in tape.constants if np.ndim(constant.value) == 0}
     entry = None
-    while slot in writers:
-        entry = writers[slot]
+    while (writer := tape.entries.writer_of(slot)) is not None:
+        entry = writer
         before = [s for s in _guilty(tape, entry, values, bad) if s not in numbers]
         if not before:
             break
@@ -213,7 +213,7 @@ def _guilty(tape: Tape, entry: Entry, values: Sequence[Any], bad: Bad) -> Iterat
 def _arises(tape: Tape, values: Sequence[Any], slot: int, entry: Entry | None) -> str:
     if entry is not None and entry.output == slot:
         return f"it arises in {step_text(tape, entry)}"
-    name, value = operand_text(tape)[slot], values[slot]
+    name, value = OperandNames(tape)[slot], values[slot]
     what = "parameter" if slot in tape.parameters else "data"
     if np.ndim(value) == 0:
         return f"the {what} {name} is {number_text(value)}"
@@ -228,7 +228,7 @@ def _arises(tape: Tape, values: Sequence[Any], slot: int, entry: Entry | None) -
 
 
 def step_text(tape: Tape, entry: Entry) -> str:
-    return f"{_call(entry, operand_text(tape))}{location(entry.source)}"
+    return f"{_call(entry, OperandNames(tape))}{location(entry.source)}"
 
 
 def _explained_value(tape: Tape, values: Sequence[Any], result: int) -> Explanation:
@@ -249,7 +249,7 @@ def _explained_value(tape: Tape, values: Sequence[Any], result: int) -> Explanat
 
 
 def operands_of(tape: Tape, values: Sequence[Any], entry: Entry) -> tuple[tuple[str, Any], ...]:
-    names = operand_text(tape)
+    names = OperandNames(tape)
     return tuple((names[slot], values[slot]) for slot in dict.fromkeys(entry.inputs))
 
 
@@ -311,7 +311,7 @@ def _turn(tape: Tape, values: Sequence[Any], bad: Bad) -> Turn | None:
 
 def _backwards(tape: Tape, turn: Turn) -> str:
     return (
-        f"the adjoint of {operand_text(tape)[turn.slot]}, carried back through {step_text(tape, turn.entry)}"
+        f"the adjoint of {OperandNames(tape)[turn.slot]}, carried back through {step_text(tape, turn.entry)}"
     )
 
 

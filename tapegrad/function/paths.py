@@ -11,7 +11,6 @@ import numpy as np
 
 from tapegrad.backends.programs import BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
-from tapegrad.derive.continuation import waist
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
@@ -19,6 +18,7 @@ from tapegrad.function.trials import Trial, copied
 from tapegrad.nest import Vector
 from tapegrad.passes import FINISHING, Pass, dce, once, tidy
 from tapegrad.plan.stages import BLOCK, row_axis
+from tapegrad.tape.slots import waist
 from tapegrad.tape.tape import Guard, Tape, size_of
 
 # Entries of a Hessian written out column by column. Deriving and printing one takes some 50 us, as long as an

@@ -23,7 +23,8 @@ from tapegrad.nest import Structure, Vector, scan
 from tapegrad.passes import dce
 from tapegrad.recording.dataframes import meaning
 from tapegrad.recording.frames import location
-from tapegrad.tape.tape import Guard, Source, Tape
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Guard, Tape
 
 # How far a second look is, in parts of each parameter and 1. A path that is no wider than the first of these
 # holds at single points, or nearly: those that compare with `np.isclose` are 1e-5 wide.

@@ -6,10 +6,8 @@ of which no derivative is taken any more.
 
 from collections.abc import Callable, Sequence
 
-from tapegrad.passes.cse import cse
 from tapegrad.passes.dce import dce
 from tapegrad.passes.exponentials import exponentials
-from tapegrad.passes.fold import fold
 from tapegrad.passes.once import once
 from tapegrad.passes.simplify import simplify
 from tapegrad.passes.statistics.statistics import statistics
@@ -17,7 +15,7 @@ from tapegrad.passes.strength import strength
 from tapegrad.passes.sums import sums
 from tapegrad.tape.tape import Tape
 
-PASSES = (fold, simplify, statistics, cse, dce, sums)
+PASSES = (simplify, statistics, dce, sums)
 FINISHING = (exponentials, strength, dce)
 
 
@@ -34,10 +32,8 @@ def tidy(tape: Tape, passes: Sequence[Pass] = PASSES) -> Tape:
 __all__ = [
     "FINISHING",
     "PASSES",
-    "cse",
     "dce",
     "exponentials",
-    "fold",
     "once",
     "simplify",
     "statistics",

@@ -13,9 +13,8 @@ from tapegrad.ops.broadcasting import gated_mul
 from tapegrad.ops.elementwise import absolute, add, div, exp, mul, neg, reciprocal, root, sqrt, square, sub
 from tapegrad.ops.registry import Op, broadcast
 from tapegrad.ops.scaled import gated_div, times_power
-from tapegrad.passes.cse import entry_key
-from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape.tape import Entry
+from tapegrad.passes.writer import Rule, Writer, entry_key
+from tapegrad.tape.entries import Entry
 
 # Neutral elements and signs: exact but for the sign of a zero -----------------------------------------------
 
@@ -47,8 +46,7 @@ def minus_one_times(w: Writer, entry: Entry) -> int | None:
 
 def negated(w: Writer, slot: int) -> int | None:
     """y, where the slot is -y."""
-    made = w.made.get(slot)
-    return made.inputs[0] if made is not None and made.op is neg else None
+    return w.made[slot].inputs[0] if w.is_made(slot, neg) else None
 
 
 def double_negation(w: Writer, entry: Entry) -> int | None:
@@ -103,9 +101,10 @@ def constant_times_constant(w: Writer, entry: Entry) -> int | None:
     if w.exact:
         return None
     for side in (0, 1):
-        c, inner = w.known.get(entry.inputs[side]), w.made.get(entry.inputs[1 - side])
-        if not isinstance(c, float) or inner is None or inner.op is not mul:
+        c, other = w.known.get(entry.inputs[side]), entry.inputs[1 - side]
+        if not isinstance(c, float) or not w.is_made(other, mul):
             continue
+        inner = w.made[other]
         for inner_side in (0, 1):
             d = w.known.get(inner.inputs[inner_side])
             if isinstance(d, float) and (is_normal(c * d) or 0.0 in (c, d)):

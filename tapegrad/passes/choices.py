@@ -13,7 +13,7 @@ from tapegrad.ops.linalg import gated_matmul, matmul
 from tapegrad.ops.registry import broadcast
 from tapegrad.ops.scaled import gated_div
 from tapegrad.passes.writer import Writer
-from tapegrad.tape.tape import Entry
+from tapegrad.tape.entries import Entry
 
 
 def decided(w: Writer, entry: Entry) -> int | None:

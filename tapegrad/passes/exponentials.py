@@ -25,7 +25,8 @@ from tapegrad.ops.elementwise import add, div, exp_gap, log1p, neg, one_above, s
 from tapegrad.ops.logic import maximum, minimum
 from tapegrad.ops.special import expit
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 LONG = 256  # elements; the calls cost more where there are fewer
 
@@ -101,6 +102,6 @@ class _Exponentials(Writer):
 
 def exponentials(tape: Tape) -> Tape:
     """Write logarithms of sums of two, and shares in them, with the exponential that they have in common."""
-    if not any(entry.op.name in _Exponentials.rules and entry.op.name != "mul" for entry in tape.entries):
+    if tape.entries.op_names().isdisjoint(_Exponentials.rules.keys() - {"mul"}):
         return tape
-    return _Exponentials(tape).run()
+    return _Exponentials(tape).written()

@@ -1,14 +1,17 @@
 """once: what depends on data that can be rebound, and on no parameter, is computed when they are bound.
 
-What depends on constants alone is gone by then: see `fold`.
+What depends on constants alone is gone by then: see `simplify`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
-from tapegrad.tape.tape import Entry, Tape, needed_for
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.rewrite import DROPPED, Copy, rewrite
+from tapegrad.tape.slots import Marks, ends_of, marked, moving_slots, needed_for
+from tapegrad.tape.tape import Tape
 
 
 def once(tape: Tape) -> tuple[Tape, Tape]:
@@ -16,40 +19,41 @@ def once(tape: Tape) -> tuple[Tape, Tape]:
     if not tape.data:
         return Builder(tape.name).finish(()), tape
     early = _from_data_alone(tape)
-    rest = [entry for entry in tape.entries if entry.output not in early]
-    read = {slot for entry in rest for slot in entry.inputs}
-    read.update((*tape.outputs, *(guard.slot for guard in tape.guards)))
-    ends = [slot for slot in (*tape.data, *sorted(early)) if slot in read]
+    read = marked(tape, ends_of(tape))
+    for entry in tape.entries:
+        if not early[entry.output]:
+            for slot in entry.inputs:
+                read[slot] = 1
+    ends = tuple(slot for slot in range(len(tape.avals)) if early[slot] and read[slot])
+    ends = (*(slot for slot in tape.data if read[slot]), *ends)
     needed = needed_for(tape, ends)
-
-    first = Builder(tape.name)
-    new = copy_leaves(replace(tape, parameters=()), first, needed)
-    _copy(tape, [entry for entry in tape.entries if entry.output in needed], first, new)
-    outputs = [new[slot] for slot in ends]
-
-    second = Builder(tape.name)
-    new = copy_leaves(replace(tape, data=tuple(ends)), second, read)
-    _copy(tape, rest, second, new)
-    copy_guards(tape, second, new)
-    return first.finish(outputs), second.finish(new[slot] for slot in tape.outputs)
+    first = replace(tape, parameters=(), outputs=ends, guards=())
+    second = replace(tape, data=ends)
+    return _part(first, needed, needed), _part(second, _other(early), read)
 
 
-def _from_data_alone(tape: Tape) -> set[int]:
+def _part(tape: Tape, entries: Marks, constants: Marks) -> Tape:
+    """A tape with those of its entries and constants alone that are marked."""
+    leaves = set(tape.data)
+
+    def rule(copy: Copy, entry: Entry) -> int:
+        if entry.output in leaves:
+            return copy.new[entry.output]
+        return copy.keep(entry) if entries[entry.output] else DROPPED
+
+    return rewrite(tape, rule, constants)
+
+
+def _other(marks: Marks) -> Marks:
+    return bytearray([not mark for mark in marks])
+
+
+def _from_data_alone(tape: Tape) -> Marks:
     """The outputs of entries that depend on data, but not on parameters, and that no guard asks for."""
     guarded = needed_for(tape, (guard.slot for guard in tape.guards))
-    moving, from_data = set(tape.parameters), set(tape.data)
-    early = set()
+    moving, from_data = moving_slots(tape, tape.parameters), moving_slots(tape, tape.data)
+    early = bytearray(len(tape.avals))
     for entry in tape.entries:
-        if not moving.isdisjoint(entry.inputs):
-            moving.add(entry.output)
-        elif not from_data.isdisjoint(entry.inputs):
-            from_data.add(entry.output)
-            if entry.output not in guarded:
-                early.add(entry.output)
+        slot = entry.output
+        early[slot] = from_data[slot] and not moving[slot] and not guarded[slot]
     return early
-
-
-def _copy(tape: Tape, entries: list[Entry], builder: Builder, new: dict[int, int]) -> None:
-    for op, inputs, output, attrs, source in entries:
-        inputs = tuple([new[slot] for slot in inputs])
-        new[output] = builder.emit(op, inputs, attrs, source, tape.avals[output])

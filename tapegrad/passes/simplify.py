@@ -44,7 +44,8 @@ from tapegrad.passes.choices import (
     share_of_a_negative,
 )
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 
 def same_shape(w: Writer, entry: Entry) -> int | None:
@@ -120,4 +121,4 @@ class Rewriter(Writer):
 
 def simplify(tape: Tape) -> Tape:
     """Apply the local rules of the table above, and fold what they make constant, in one walk."""
-    return Rewriter(tape).run()
+    return Rewriter(tape).written()

@@ -13,7 +13,8 @@ from typing import ClassVar
 from tapegrad.ops.elementwise import mul, neg, power, reciprocal, sqrt, square, sub
 from tapegrad.passes.arithmetic import is_normal
 from tapegrad.passes.writer import Rule, Writer
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 
 def by_a_scalar(w: Writer, entry: Entry) -> int | None:
@@ -81,4 +82,4 @@ def strength(tape: Tape) -> Tape:
     found = (entry for entry in tape.entries if entry.op.name in _Strength.rules)
     if all(entry.op is not power and tape.avals[entry.output].shape == () for entry in found):
         return tape  # long loops over scalars end here
-    return _Strength(tape).run()
+    return _Strength(tape).written()

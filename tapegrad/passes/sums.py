@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tapegrad.ops.broadcasting import add_n
 from tapegrad.ops.elementwise import add
-from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.rewrite import DROPPED, Copy, rewrite
+from tapegrad.tape.slots import reads_of
 from tapegrad.tape.tape import SCALAR, Tape
 
 SHORTEST = 4
@@ -19,26 +19,26 @@ def sums(tape: Tape) -> Tape:
     The terms are added in the same order, so the bits are the same.
     """
     chains = _chains(tape)
+    if not chains:
+        return tape
     inner = {slot for terms in chains.values() for slot in terms[1]}
-    builder = Builder(tape.name)
-    new = copy_leaves(tape, builder)
-    for op, inputs, output, attrs, source in tape.entries:
-        if output in inner:
-            continue
-        if output in chains:
-            op, inputs = add_n, chains[output][0]
-        inputs = tuple([new[slot] for slot in inputs])
-        new[output] = builder.emit(op, inputs, attrs, source, tape.avals[output])
-    copy_guards(tape, builder, new)
-    return builder.finish(new[slot] for slot in tape.outputs)
+
+    def rule(copy: Copy, entry: Entry) -> int:
+        if entry.output in inner:
+            return DROPPED
+        if entry.output in chains:
+            terms = tuple([copy.new[slot] for slot in chains[entry.output][0]])
+            entry = entry._replace(op=add_n, inputs=terms)
+        return copy.keep(entry)
+
+    return rewrite(tape, rule)
 
 
 def _chains(tape: Tape) -> dict[int, tuple[tuple[int, ...], list[int]]]:
     """For the last sum of each chain: its terms in order, and the partial sums before it."""
-    reads = Counter(slot for entry in tape.entries for slot in entry.inputs)
-    reads.update([*tape.outputs, *(guard.slot for guard in tape.guards)])
+    reads = reads_of(tape)
     open_chains: dict[int, tuple[list[int], list[int]]] = {}
-    for op, inputs, output, _, _ in tape.entries:
+    for op, inputs, output, _, _ in tape.entries.rows():
         if op is not add or any(tape.avals[slot] != SCALAR for slot in inputs):
             continue
         left, right = inputs

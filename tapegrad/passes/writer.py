@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.registry import FLOAT, Op, Shape
-from tapegrad.passes.cse import entry_key
-from tapegrad.passes.fold import computed
-from tapegrad.tape.builder import Builder, copy_guards, copy_leaves
-from tapegrad.tape.tape import Entry, Tape, deciding_slots, size_of
+from tapegrad.ops.elementwise import add, mul
+from tapegrad.ops.registry import FLOAT, Attrs, Op, Shape
+from tapegrad.recording.values import tidy_value
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.rewrite import Copy
+from tapegrad.tape.slots import deciding_slots, ends_of, marked
+from tapegrad.tape.tape import Tape, size_of
 
 
-class Writer:
+class Made:
+    """The entries that wrote the new slots."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+
+    def get(self, slot: int) -> Entry | None:
+        """The entry that wrote a slot, None for a leaf."""
+        return self._builder.entry_of(slot)
+
+    def __contains__(self, slot: int) -> bool:
+        return self._builder.op_of(slot) is not None
+
+    def __getitem__(self, slot: int) -> Entry:
+        entry = self._builder.entry_of(slot)
+        if entry is None:
+            raise KeyError(slot)
+        return entry
+
+
+class Writer(Copy):
     """The new tape, and what is known of its slots; what a pass does is the table `rules`, by the op's name.
 
     Attributes
     ----------
-    new : dict of int to int
-        The new slot of each old one.
-    made : dict of int to Entry
+    made : Made
         The entry that wrote a new slot.
     known : dict of int to float or ndarray
         The values of constant slots.
@@ -43,20 +64,20 @@ class Writer:
     rules: ClassVar[Mapping[str, tuple[Rule, ...]]] = {}
 
     def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self.builder = Builder(tape.name)
-        self.new = copy_leaves(tape, self.builder)
-        self.made: dict[int, Entry] = {}
-        self.known: dict[int, Any] = dict(self.builder.constants)
+        kept = equal_constants(tape)
+        super().__init__(tape, marked(tape, kept.values()))
+        for slot, first in kept.items():
+            self.new[slot] = self.new[first]
+        self.made = Made(self.builder)
+        self.known: dict[int, Any] = {}
         self.seen: dict[Any, int] = {}
         self.reads: dict[int, int] = {}
         self.of_rows: set[int] = set()
         self.exact = False
-        floats = [(value.hex(), slot) for slot, value in self.builder.constants if isinstance(value, float)]
-        self._numbers: dict[str, int] = dict(reversed(floats))
         self.small: dict[int, int] = {}
-        for slot, value in tuple(self.known.items()):
-            self._note_if_uniform(slot, value)
+        self._numbers: dict[str, int] = {}
+        for slot, value in tuple(self.builder.constants):
+            self._note(slot, value)
 
     # What is known of a slot --------------------------------------------------------------------------------
 
@@ -70,29 +91,35 @@ class Writer:
         value = self.known.get(slot)
         return isinstance(value, float) and value == number
 
+    def is_known(self, op: Op, inputs: tuple[int, ...]) -> bool:
+        """Whether an entry is computed now. A stretched constant stays one number."""
+        known = self.known
+        return inputs[0] in known and op is not broadcast_to and all(slot in known for slot in inputs)
+
     def is_made(self, slot: int, op: Op) -> bool:
-        made = self.made.get(slot)
-        return made is not None and made.op is op
+        return self.builder.op_of(slot) is op
 
     # Writing ------------------------------------------------------------------------------------------------
 
     def constant(self, value: Any) -> int:
         """A new constant."""
         slot = self.builder.constant(value)
-        self.known[slot] = value
-        self._note_if_uniform(slot, value)
+        self._note(slot, value)
         return slot
 
-    def _note_if_uniform(self, slot: int, value: Any) -> None:
+    def _note(self, slot: int, value: Any) -> None:
+        self.known[slot] = value
+        if isinstance(value, float):
+            self._numbers[value.hex()] = slot
+            return
         number = _one_number(value)
         if number is not None:
             self.small[slot] = self.number(number)
 
     def number(self, value: float) -> int:
         """The constant that holds a number, shared by all who ask for it."""
-        if value.hex() not in self._numbers:
-            self._numbers[value.hex()] = self.constant(value)
-        return self._numbers[value.hex()]
+        slot = self._numbers.get(value.hex())
+        return self.constant(value) if slot is None else slot
 
     def emit(self, like: Entry, op: Op, inputs: tuple[int, ...], attrs: Any = ()) -> int:
         """The slot of an entry as it stands: of an equal one if there is one, of its value if it is known."""
@@ -100,14 +127,14 @@ class Writer:
         slot = self.seen.get(key)
         if slot is not None:
             return slot
-        if op is not broadcast_to and all(slot in self.known for slot in inputs):
-            value = computed(Entry(op, inputs, -1, attrs, like.source), self.known)
+        if self.is_known(op, inputs):
+            value = computed(op, [self.known[slot] for slot in inputs], attrs)
             slot = self.number(value) if isinstance(value, float) else self.constant(value)
         else:
-            aval = op.aval([self.builder.avals[slot] for slot in inputs], dict(attrs))
+            avals = self.builder.avals
+            aval = op.aval([avals[slot] for slot in inputs], dict(attrs))
             slot = self.builder.emit(op, inputs, attrs, like.source, aval)
-            self.made[slot] = self.builder.entries[-1]
-            if aval.shape == () and any(s in self.of_rows or self.shape(s) != () for s in inputs):
+            if aval.shape == () and any(s in self.of_rows or avals[s].shape != () for s in inputs):
                 self.of_rows.add(slot)
             if op is broadcast_to:
                 self.small[slot] = inputs[0]
@@ -132,19 +159,23 @@ class Writer:
                 return slot
         return self.emit(entry, entry.op, entry.inputs, entry.attrs)
 
-    def run(self) -> Tape:
-        """Rewrite the whole tape in one walk."""
+    def written(self) -> Tape:
+        """The whole tape rewritten in one walk: constants folded, equal entries shared, rules applied."""
         deciding = deciding_slots(self.tape)
-        same, reads = _reads(self.tape)
+        reads = _reads(self.tape)
+
+        def rule(_: Copy, entry: Entry) -> int:
+            if self.is_known(entry.op, entry.inputs):
+                return self.emit(entry, entry.op, entry.inputs, entry.attrs)
+            # A decision at a tie must fall the way the user's own arithmetic sends it, to the last bit.
+            self.exact = bool(deciding[entry.output])
+            slot = self.rewrite(entry)
+            if entry.output in reads:
+                self.reads[slot] = reads[entry.output]
+            return slot
+
         with np.errstate(all="ignore"):
-            for entry in self.tape.entries:
-                # A decision at a tie must fall the way the user's own arithmetic sends it, to the last bit.
-                self.exact = entry.output in deciding
-                inputs = tuple([self.new[slot] for slot in entry.inputs])
-                slot = self.new[entry.output] = self.rewrite(entry._replace(inputs=inputs))
-                self.reads[slot] = reads[same.get(entry.output, entry.output)]
-        copy_guards(self.tape, self.builder, self.new)
-        return self.builder.finish(self.new[slot] for slot in self.tape.outputs)
+            return self.run(rule)
 
 
 # A rule takes the writer and an entry with new inputs, and gives the slot that replaces it, or None.
@@ -161,17 +192,65 @@ def _one_number(value: Any) -> float | None:
     return float(first) if (np.signbit(value) == np.signbit(first)).all() else None
 
 
-def _reads(tape: Tape) -> tuple[dict[int, int], Counter[int]]:
-    """For arrays the first slot that holds the same; and how often each such slot is read."""
+def _reads(tape: Tape) -> dict[int, int]:
+    """How often each array that an entry writes is read, under all the slots that hold the same."""
     first: dict[Any, int] = {}
     same: dict[int, int] = {}
     read: list[int] = []
-    for op, inputs, output, attrs, _ in tape.entries:
+    for op, inputs, output, attrs, _ in tape.entries.rows():
         if same:
             inputs = tuple([same.get(slot, slot) for slot in inputs])
         if tape.avals[output].shape != ():
             same[output] = first.setdefault(entry_key(op, inputs, attrs), output)
-        read.extend(inputs)
-    ends = (*tape.outputs, *(guard.slot for guard in tape.guards))
-    read.extend(same.get(slot, slot) for slot in ends)
-    return same, Counter(read)
+            read.extend(inputs)
+        elif same:
+            read.extend(inputs)
+    read.extend(same.get(slot, slot) for slot in ends_of(tape))
+    counts = Counter(read)
+    return {slot: counts[kept] for slot, kept in same.items()}
+
+
+def computed(op: Op, operands: Sequence[Any], attrs: Attrs) -> Any:
+    """The value of an op on known operands: a float or a read-only array."""
+    value = tidy_value(op.kernel(*operands, **dict(attrs)))
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    return value
+
+
+# What is the same -------------------------------------------------------------------------------------------
+
+
+def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:
+    """What two entries share if they compute the same bits; addition and multiplication commute."""
+    return (op.name, tuple(sorted(inputs)) if op in (add, mul) else inputs, attrs)
+
+
+def equal_constants(tape: Tape) -> dict[int, int]:
+    """For each constant slot the one that is kept for all with its bits: one with a name, if there is."""
+    names = dict(tape.labels)
+    kept: dict[Any, list[tuple[int, Any]]] = {}
+    first: dict[int, int] = {}
+    for slot, value in sorted(tape.constants, key=lambda constant: constant.slot not in names):
+        alike = kept.setdefault(_outline(value), [])
+        same = (known for known, other in alike if other is value or _same_bits(other, value))
+        first[slot] = next(same, slot)
+        if first[slot] == slot:
+            alike.append((slot, value))
+    return first
+
+
+def _outline(value: Any) -> Any:
+    """What equal constants have in common, and few others."""
+    if isinstance(value, float):
+        return value.hex()
+    ends = value.flat[[0, -1]].tobytes() if value.size else b""
+    return value.shape, value.dtype.str, ends
+
+
+def _same_bits(x: Any, y: Any) -> bool:
+    if isinstance(x, float):
+        return True
+    if x.dtype.kind == "f":  # in which zeros of both signs are equal, and NaNs are not
+        x, y = np.ascontiguousarray(x).view(np.int64), np.ascontiguousarray(y).view(np.int64)
+    return bool(np.array_equal(x, y))

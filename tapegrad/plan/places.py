@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from tapegrad.ops.registry import Aval
 from tapegrad.plan.stages import Layout, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 ALIGNED = 64  # bytes: a cache line, and the longest vector registers
 _FOREVER = 1 << 62

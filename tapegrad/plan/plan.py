@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from tapegrad.derive.pushforward import hoist
 from tapegrad.plan.places import lay_out
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop, Stage, Whole, row_axis
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 
 def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK) -> Plan:

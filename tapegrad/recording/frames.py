@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy
 
-from tapegrad.tape.tape import Source
+from tapegrad.tape.line import Source
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NUMPY, _SCIPY = (os.path.dirname(str(module.__file__)) + os.sep for module in (np, scipy))

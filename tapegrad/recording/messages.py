@@ -16,7 +16,7 @@ from scipy import special
 from tapegrad.errors import TraceError
 from tapegrad.ops.registry import Recordable
 from tapegrad.recording.frames import Spot, is_users, library_of, location, parsed, spot_at, user_frame
-from tapegrad.tape.tape import Source
+from tapegrad.tape.line import Source
 
 _KEEP_TRACED = (
     "keep it traced: np.log(v) instead of math.log(v), v instead of float(v); collect values in a list and "

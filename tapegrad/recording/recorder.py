@@ -13,7 +13,8 @@ from tapegrad.recording.frames import location
 from tapegrad.recording.symbol import Symbol
 from tapegrad.recording.values import Array, frozen
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.tape import Source
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import SCALAR
 
 
 class Recorder:
@@ -92,10 +93,20 @@ class Recorder:
         aval = op.aval([avals[slot] for slot in slots], attrs)
         return Symbol(self, self.builder.emit(op, slots, tuple(attrs.items()), self.at, aval))
 
+    # A short way for scalars, which the derivatives of looped code are made of.
+
     def unary(self, op: Op, operand: Any) -> Any:
         """Record an elementwise op of one operand."""
+        if op.gives is FLOAT and self._is_scalar(operand):
+            return Symbol(self, self.builder.emit(op, (operand.slot,), (), self.at, SCALAR))
         return self.apply(op, (operand,), {})
 
     def binary(self, op: Op, left: Any, right: Any) -> Any:
         """Record an elementwise op of two operands."""
+        if op.gives is FLOAT and self._is_scalar(left) and self._is_scalar(right):
+            return Symbol(self, self.builder.emit(op, (left.slot, right.slot), (), self.at, SCALAR))
         return self.apply(op, (left, right), {})
+
+    def _is_scalar(self, operand: Any) -> bool:
+        is_own = type(operand) is Symbol and operand.recorder is self
+        return is_own and self.builder.avals[operand.slot] is SCALAR

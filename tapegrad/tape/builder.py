@@ -1,68 +1,106 @@
-"""A tape being written: the one way that recording, derivatives and passes make tapes."""
+"""A tape being written: recording, derivatives and passes all write through it."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tapegrad.ops.registry import Attrs, Aval, Op
-from tapegrad.tape.tape import Constant, Entry, Guard, Source, Tape, aval_of
+from tapegrad.tape.entries import Columns, Entries, Entry, entry_of
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Constant, Guard, Tape, aval_of
+
+LEAF = -1  # stands for the place of the entry that wrote a slot, where none did
 
 
 @dataclass
 class Builder:
-    """A tape being written. Recording, derivatives and passes all write tapes through it."""
+    """A tape being written.
+
+    Attributes
+    ----------
+    columns : Columns
+        The entries so far.
+    writers : array of int
+        For each slot the place of the entry that wrote it, or `LEAF`.
+    """
 
     name: str
     avals: list[Aval] = field(default_factory=list)
     parameters: list[int] = field(default_factory=list)
     data: list[int] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    columns: Columns = field(default_factory=Columns)
     guards: list[Guard] = field(default_factory=list)
     labels: dict[int, str] = field(default_factory=dict)
+    writers: array[int] = field(default_factory=lambda: array("i"))
 
     @classmethod
     def continuing(cls, tape: Tape) -> Builder:
         """A builder that goes on where `tape` ends, with the same slots."""
+        writers = array("i", (LEAF,)) * len(tape.avals)
+        columns = tape.entries.columns()
+        for place, slot in enumerate(tape.entries.outputs()):
+            writers[slot] = place
         return cls(
             tape.name,
             list(tape.avals),
             list(tape.parameters),
             list(tape.data),
             list(tape.constants),
-            list(tape.entries),
+            columns,
             list(tape.guards),
             dict(tape.labels),
+            writers,
         )
 
-    def _slot(self, aval: Aval) -> int:
+    def _leaf(self, aval: Aval) -> int:
         self.avals.append(aval)
+        self.writers.append(LEAF)
         return len(self.avals) - 1
 
     def parameter(self, aval: Aval) -> int:
         """A new parameter leaf."""
-        self.parameters.append(self._slot(aval))
+        self.parameters.append(self._leaf(aval))
         return self.parameters[-1]
 
     def datum(self, aval: Aval) -> int:
         """A new data leaf."""
-        self.data.append(self._slot(aval))
+        self.data.append(self._leaf(aval))
         return self.data[-1]
 
     def constant(self, value: Any) -> int:
         """A new constant: a Python float, or an array that nobody writes to any more."""
-        slot = self._slot(aval_of(value))
+        slot = self._leaf(aval_of(value))
         self.constants.append(Constant(slot, value))
         return slot
 
     def emit(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, source: Source | None, aval: Aval) -> int:
         """A new entry; its output's slot."""
+        slot = len(self.avals)
+        columns = self.columns
         self.avals.append(aval)
-        slot = len(self.avals) - 1
-        self.entries.append(Entry(op, inputs, slot, attrs, source))
+        self.writers.append(len(columns.ops))
+        columns.ops.append(op)
+        columns.inputs += inputs
+        columns.ends.append(len(columns.inputs))
+        columns.attrs.append(attrs)
+        columns.sources.append(source)
         return slot
+
+    def op_of(self, slot: int) -> Op | None:
+        """The op of the entry that wrote a slot, None for a leaf."""
+        place = self.writers[slot]
+        return None if place == LEAF else self.columns.ops[place]
+
+    def entry_of(self, slot: int) -> Entry | None:
+        """The entry that wrote a slot, None for a leaf."""
+        place = self.writers[slot]
+        return None if place == LEAF else entry_of(self.columns.row(place, slot))
 
     def finish(self, outputs: Iterable[int]) -> Tape:
         """The tape."""
@@ -72,24 +110,13 @@ class Builder:
             tuple(self.parameters),
             tuple(self.data),
             tuple(self.constants),
-            tuple(self.entries),
+            Entries.of(self.columns, self._written()),
             tuple(outputs),
             tuple(self.guards),
             tuple(self.labels.items()),
         )
 
-
-def copy_leaves(tape: Tape, builder: Builder, needed: Container[int] | None = None) -> dict[int, int]:
-    """Give `builder` the leaves of `tape`, of the constants only those `needed`; where each of them went."""
-    new = {slot: builder.parameter(tape.avals[slot]) for slot in tape.parameters}
-    new.update({slot: builder.datum(tape.avals[slot]) for slot in tape.data})
-    for slot, value in tape.constants:
-        if needed is None or slot in needed:
-            new[slot] = builder.constant(value)
-    builder.labels.update({new[slot]: label for slot, label in tape.labels if slot in new})
-    return new
-
-
-def copy_guards(tape: Tape, builder: Builder, new: dict[int, int]) -> None:
-    """Give `builder` the guards of `tape`, all and in order: paths are told apart by their places."""
-    builder.guards += [guard._replace(slot=new[guard.slot]) for guard in tape.guards]
+    def _written(self) -> list[int]:
+        """The slots that the entries write, in their order: a builder writes slot after slot."""
+        written: list[int] = np.flatnonzero(np.asarray(self.writers) != LEAF).tolist()
+        return written

@@ -6,44 +6,19 @@ handed in when it runs, so that one tape serves many threads, and pickles.
 
 from __future__ import annotations
 
-import linecache
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT, OPS, Attrs, Aval, Op, Shape, arity_of, broadcast
+from tapegrad.ops.registry import FLOAT, Aval, Shape
+from tapegrad.tape.entries import Entries
+from tapegrad.tape.line import Source
 
 SCALAR = Aval((), FLOAT)
 LISTED = 200
-_LANDMARKS = (0.0, np.inf, -np.inf)
-
-
-class Source(NamedTuple):
-    """A line of the user's code."""
-
-    file: str
-    line: int
-
-    @property
-    def text(self) -> str:
-        """The line itself, or an empty string where the file cannot be read."""
-        return linecache.getline(self.file, self.line).strip()
-
-    def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
-
-
-class Entry(NamedTuple):
-    """One step of a tape: apply `op` to the slots `inputs` and write the slot `output`."""
-
-    op: Op
-    inputs: tuple[int, ...]
-    output: int
-    attrs: Attrs
-    source: Source | None
 
 
 class Guard(NamedTuple):
@@ -75,7 +50,7 @@ class Tape:
         Leaf slots: what is differentiated, and what can be rebound without a new trace.
     constants : tuple of Constant
         The leaf slots that never change.
-    entries : tuple of Entry
+    entries : Entries
         The steps, in order.
     outputs : tuple of int
         The slots of the results.
@@ -90,7 +65,7 @@ class Tape:
     parameters: tuple[int, ...]
     data: tuple[int, ...]
     constants: tuple[Constant, ...]
-    entries: tuple[Entry, ...]
+    entries: Entries
     outputs: tuple[int, ...]
     guards: tuple[Guard, ...] = ()
     labels: tuple[tuple[int, str], ...] = ()
@@ -129,113 +104,9 @@ def size_of(shape: Shape) -> int:
     return size
 
 
-def needed_for(tape: Tape, slots: Iterable[int]) -> set[int]:
-    """All slots that these depend on, themselves included."""
-    needed = set(slots)
-    for entry in reversed(tape.entries):
-        if entry.output in needed:
-            needed.update(entry.inputs)
-    return needed
-
-
-def deciding_slots(tape: Tape) -> set[int]:
-    """All slots whose last bit can matter: what guards, comparisons, roundings and sorts depend on.
-
-    A comparison with 0 or infinity for equality is no such case: rounding takes nothing there or away.
-    """
-    ends = [guard.slot for guard in tape.guards]
-    insensitive = {slot for slot, value in tape.constants if np.ndim(value) == 0 and value in _LANDMARKS}
-    for entry in tape.entries:
-        if entry.op.rule is None and not (
-            entry.op.name == "equal" and insensitive.intersection(entry.inputs)
-        ):
-            ends += entry.inputs
-    return needed_for(tape, ends)
-
-
 def aval_of(value: Any) -> Aval:
     """The shape and dtype of a number or an array."""
     return SCALAR if type(value) is float else Aval(np.shape(value), np.asarray(value).dtype)
-
-
-def verify(tape: Tape) -> None:
-    """Check every invariant of a tape.
-
-    Raises
-    ------
-    TapeError
-        If a slot is read before it is written, written twice or never, or has another shape or dtype than its
-        op gives; if an op is not in the registry, or an attribute is none that its record declares; if the op
-        does not take what an entry hands to it; if a constant disagrees with its slot or can be written to.
-    """
-    written: set[int] = set()
-    _verify_leaves(tape, written)
-    constants = dict(tape.constants)
-    for entry in tape.entries:
-        _verify_entry(tape, entry, written, constants)
-    missing = set(range(len(tape.avals))) - written
-    if missing:
-        raise TapeError(f"slots {sorted(missing)[:5]} are never written")
-    for slot in (*tape.outputs, *(guard.slot for guard in tape.guards), *(slot for slot, _ in tape.labels)):
-        if type(slot) is not int or slot not in written:
-            raise TapeError(f"%{slot} is an output, a guard or a label, but no slot")
-
-
-def _verify_leaves(tape: Tape, written: set[int]) -> None:
-    leaves: Sequence[int] = (*tape.parameters, *tape.data, *(constant.slot for constant in tape.constants))
-    for slot in leaves:
-        if type(slot) is not int or slot in written or not 0 <= slot < len(tape.avals):
-            raise TapeError(f"leaf %{slot} is written twice or has no aval")
-        written.add(slot)
-    for slot in tape.parameters:
-        if tape.avals[slot].dtype != FLOAT:
-            raise TapeError(f"parameter %{slot} is not float64")
-    for slot, value in tape.constants:
-        if aval_of(value) != tape.avals[slot]:
-            raise TapeError(f"constant %{slot} is {aval_of(value)}, its slot {tape.avals[slot]}")
-        if isinstance(value, np.ndarray) and value.flags.writeable:
-            raise TapeError(f"constant %{slot} can be written to")
-
-
-def _verify_entry(tape: Tape, entry: Entry, written: set[int], constants: Mapping[int, Any]) -> None:
-    op = entry.op
-    if OPS.get(op.name) is not op:
-        raise TapeError(f"{op!r:.60} is not in the registry")
-    where = f"%{entry.output} = {op.name}{entry.inputs}"
-    if any(slot not in written for slot in entry.inputs):
-        raise TapeError(f"{where} reads a slot before it is written")
-    if type(entry.output) is not int or entry.output in written or not 0 <= entry.output < len(tape.avals):
-        raise TapeError(f"{where} writes a slot twice, or one without an aval")
-    avals = [tape.avals[slot] for slot in entry.inputs]
-    try:
-        _verify_call(op, avals, entry.attrs, [constants.get(slot) for slot in entry.inputs])
-        given = op.aval(avals, dict(entry.attrs))
-    except Exception as error:  # the op's own, about what it was given
-        raise TapeError(f"{where}: {error}") from error
-    if given != tape.avals[entry.output]:
-        raise TapeError(f"{where}: the op gives another shape or dtype than {tape.avals[entry.output]}")
-    if tape.avals[entry.output].dtype not in (FLOAT, BOOL, INT):
-        raise TapeError(f"{where}: {tape.avals[entry.output].dtype} cannot stand on a tape")
-    written.add(entry.output)
-
-
-def _verify_call(op: Op, avals: Sequence[Aval], attrs: Attrs, values: Sequence[Any]) -> None:
-    """Check that an op takes such inputs and such attributes; `values` has those of constants, else None."""
-    if not avals or (op.shape is broadcast and len(avals) not in arity_of(op)):
-        raise TapeError(f"the op does not take {len(avals)} inputs")
-    for i, aval in enumerate(avals):
-        takes = op.takes_at(i)
-        if takes is not None and takes != aval.dtype:
-            raise TapeError(f"input {i} is {aval.dtype}, the op takes {takes}")
-    names = [name for name, _ in attrs]
-    if sorted(map(str, names)) != sorted(op.attrs):
-        raise TapeError(f"the op takes the attributes {sorted(op.attrs)}, not {names!a:.80}")
-    for name, value in attrs:
-        if not op.attrs[name](value, avals[0].shape):
-            raise TapeError(f"{value!a:.40} is no {name} for this op")
-    shapes = [aval.shape for aval in avals]
-    if op.fits is not None and not op.fits(shapes, values, **dict(attrs)):
-        raise TapeError(f"the op does not take shapes {shapes}")
 
 
 # The listing ------------------------------------------------------------------------------------------------
@@ -250,13 +121,14 @@ def listing(tape: Tape, limit: int | None = None) -> str:
     limit : int, optional
         Show at most about this many lines, the first and the last ones; by default all.
     """
-    rows = list(_rows(tape))
-    if limit is not None and len(rows) > limit:
-        head, tail = rows[: limit - limit // 5], rows[-(limit // 5) :]
-        left_out = len(rows) - len(head) - len(tail)
-        lines = [*aligned(head), f"  ... {left_out:,} more lines ...", *aligned(tail)]
-    else:
-        lines = aligned(rows)
+    count = len(tape.entries)
+    if limit is None or count + len(tape.guards) <= limit:
+        return "\n".join([header(tape), *aligned(_rows(tape, range(count)))])
+    below = limit // 5
+    head = _rows(tape, range(min(limit - below, count)))[: limit - below]
+    tail = _rows(tape, range(max(count - below, 0), count))[-below:]
+    left_out = count + len(tape.guards) - len(head) - len(tail)
+    lines = [*aligned(head), f"  ... {left_out:,} more lines ...", *aligned(tail)]
     return "\n".join([header(tape), *lines])
 
 
@@ -287,31 +159,42 @@ def shape_text(aval: Aval) -> str:
     return shape if aval.dtype == FLOAT else f"{aval.dtype} {shape}"
 
 
-def operand_text(tape: Tape) -> dict[int, str]:
+class OperandNames:
     """How each slot is called in the listing: its label, its number if it is a constant, or ``%slot``."""
-    texts = {slot: f"%{slot}" for slot in range(len(tape.avals))}
-    for slot, value in tape.constants:
-        if np.ndim(value) == 0:
-            texts[slot] = f"{value:.6g}" if isinstance(value, float) else str(value)
-        else:
-            texts[slot] = f"const{list(np.shape(value))}"
-    texts.update(dict(tape.labels))
-    return texts
+
+    def __init__(self, tape: Tape) -> None:
+        self._labels = dict(tape.labels)
+        self._constants = tape.constants
+
+    def __getitem__(self, slot: int) -> str:
+        if slot in self._labels:
+            return self._labels[slot]
+        place = bisect_left(self._constants, slot, key=lambda constant: constant.slot)
+        if place == len(self._constants) or self._constants[place].slot != slot:
+            return f"%{slot}"
+        value = self._constants[place].value
+        if np.ndim(value):
+            return f"const{list(np.shape(value))}"
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _rows(tape: Tape) -> Iterator[tuple[str, ...]]:
-    texts = operand_text(tape)
+def _rows(tape: Tape, places: range) -> list[tuple[str, ...]]:
+    names = OperandNames(tape)
     guards: dict[int, list[Guard]] = {}
     for guard in tape.guards:
         guards.setdefault(guard.slot, []).append(guard)
-    for i, entry in enumerate(tape.entries):
-        operands = ", ".join(texts[slot] for slot in entry.inputs)
+    rows: list[tuple[str, ...]] = []
+    for i, entry in zip(places, tape.entries[places.start : places.stop], strict=True):
+        operands = ", ".join(names[slot] for slot in entry.inputs)
         call = operands + "".join(attr_text(name, value) for name, value in entry.attrs)
         shape = shape_text(tape.avals[entry.output])
-        yield (f"[{i}]", entry.op.name, call, f"-> %{entry.output}", shape, *_source_text(entry.source))
+        rows.append(
+            (f"[{i}]", entry.op.name, call, f"-> %{entry.output}", shape, *_source_text(entry.source))
+        )
         for guard in guards.get(entry.output, ()):
             outcome = f"%{guard.slot} is {_outcome_text(guard.outcome)}"
-            yield ("", "guard", outcome, "", "", *_source_text(guard.source))
+            rows.append(("", "guard", outcome, "", "", *_source_text(guard.source)))
+    return rows
 
 
 def _source_text(source: Source | None) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from tapegrad.ops.registry import Aval
 from tapegrad.plan.places import ALIGNED, cut
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop, Whole
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,9 @@ import numpy as np
 from tapegrad.ops.elementwise import mul, square
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import FLOAT
-from tapegrad.tape.tape import Entry, Tape, deciding_slots
+from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.slots import deciding_slots, reads_of
+from tapegrad.tape.tape import Tape
 
 # To its operands np.dot comes in half the time of np.matmul; last bits may differ.
 dot = replace(matmul, name="dot", kernel=np.dot)
@@ -22,8 +23,7 @@ LONGEST_PRODUCT = 10_000
 def lowered(tape: Tape, block: int) -> Tape:
     """Products by np.dot; among them sums of products of vectors, which then need no array between."""
     exact = deciding_slots(tape)
-    uses = Counter(slot for entry in tape.entries for slot in entry.inputs)
-    uses.update((*tape.outputs, *(guard.slot for guard in tape.guards)))
+    uses = reads_of(tape)
     products = {
         entry.output: (entry.inputs * 2)[:2]
         for entry in tape.entries
@@ -32,18 +32,18 @@ def lowered(tape: Tape, block: int) -> Tape:
     inner = {
         entry.output: products[entry.inputs[0]]
         for entry in tape.entries
-        if entry.op.name == "sum" and entry.inputs[0] in products and entry.output not in exact
+        if entry.op.name == "sum" and entry.inputs[0] in products and not exact[entry.output]
     }
     summed = {entry.inputs[0] for entry in tape.entries if entry.output in inner}
     entries = []
     for entry in tape.entries:
         if entry.output in inner:
             entry = entry._replace(op=dot, inputs=inner[entry.output], attrs=())
-        elif entry.op is matmul and entry.output not in exact and _gives_a_vector(tape, entry):
+        elif entry.op is matmul and not exact[entry.output] and _gives_a_vector(tape, entry):
             entry = entry._replace(op=dot)
         if entry.output not in summed:
             entries.append(entry)
-    return replace(tape, entries=tuple(entries))
+    return replace(tape, entries=Entries(entries))
 
 
 def _gives_a_vector(tape: Tape, entry: Entry) -> bool:

@@ -20,7 +20,9 @@ import numpy as np
 from tapegrad.backends.written import Name, comment, written
 from tapegrad.ops.registry import BOOL, FLOAT, INT
 from tapegrad.plan.stages import Plan, RowLoop, Stage
-from tapegrad.tape.tape import Entry, deciding_slots, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.slots import deciding_slots
+from tapegrad.tape.tape import size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
 # What an op may write in its `python`: operators, and everything in the math module.
@@ -160,7 +162,7 @@ class _Printer:
         if entry.output in self.plan.layout.aliases:
             return f"{name('a', entry.output)}.item()"
         has_text = op.python and all(map(self.is_scalar, inputs))
-        if has_text and not (entry.output in self.exact and op.python[0].isalpha()):
+        if has_text and not (self.exact[entry.output] and op.python[0].isalpha()):
             names = map(self.number, inputs)
             return op.python.format(*names) if "{" in op.python else op.python.join(names)
         return f"{_CASTS[self.tape.avals[entry.output].dtype]}({self.total(entry)})"

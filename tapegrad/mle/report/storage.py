@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tapegrad.ops.registry import OPS, Aval
-from tapegrad.tape.tape import Constant, Entry, Guard, Source, Tape, TapeError, verify
+from tapegrad.tape.entries import Entries, Entry
+from tapegrad.tape.line import Source
+from tapegrad.tape.tape import Constant, Guard, Tape, TapeError
+from tapegrad.tape.verify import verify
 
 if TYPE_CHECKING:
     from tapegrad.mle.result import FitResult
@@ -327,7 +330,7 @@ def _tape_from_json(content: dict[str, Any], depth: int = 0) -> Tape:
         constants=tuple(
             Constant(_count(slot), _frozen(_decode(v, depth))) for slot, v in content["constants"]
         ),
-        entries=tuple(_entry(entry, depth) for entry in content["entries"]),
+        entries=Entries(_entry(entry, depth) for entry in content["entries"]),
         outputs=tuple(map(_count, content["outputs"])),
         guards=tuple(
             Guard(_count(slot), _frozen(_decode(outcome, depth)), _source_from_json(source))

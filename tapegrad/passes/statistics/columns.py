@@ -11,7 +11,8 @@ import numpy as np
 from tapegrad.ops.indexing import decode
 from tapegrad.ops.registry import Op
 from tapegrad.passes.statistics.compression import BLOCK, Array, Block
-from tapegrad.tape.tape import Entry, Tape
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape
 
 WHOLE = -1
 

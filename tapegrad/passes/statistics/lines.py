@@ -18,7 +18,7 @@ from tapegrad.ops.shaping import reshape
 from tapegrad.ops.special import xlog1py, xlogy
 from tapegrad.passes.simplify import Rewriter
 from tapegrad.passes.statistics.columns import Column, Columns, Leaf, Masks
-from tapegrad.tape.tape import Entry
+from tapegrad.tape.entries import Entry
 
 # Where each column of some rows stands on the tape that is written; None for zeros.
 Rows = Mapping[Column, int | None]

@@ -16,7 +16,8 @@ from tapegrad.ops.registry import FLOAT
 from tapegrad.passes.simplify import Rewriter
 from tapegrad.passes.statistics.columns import WHOLE, Columns, Leaf
 from tapegrad.passes.statistics.lines import RULES, Cell, Polynomial
-from tapegrad.tape.tape import Entry, Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import Tape, size_of
 
 Node = tuple[int, int]  # a slot of the tape that is read, and the number of what gathers its rows
 

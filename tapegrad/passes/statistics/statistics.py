@@ -31,8 +31,10 @@ from tapegrad.passes.statistics.compression import Block, compress, fitted
 from tapegrad.passes.statistics.few_rows import FewRows, are_scalars
 from tapegrad.passes.statistics.lines import Cell, Regression, Shifts, Term
 from tapegrad.passes.statistics.polynomials import Polynomials
-from tapegrad.tape.builder import copy_guards
-from tapegrad.tape.tape import Entry, Tape, deciding_slots
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.rewrite import Copy
+from tapegrad.tape.slots import deciding_slots
+from tapegrad.tape.tape import Tape
 
 COLUMNS = 100  # for squares: the factor costs as much as twice as many products with all rows
 SAVING = 2  # for design matrices: the least number of rows for each that stands for them
@@ -206,20 +208,22 @@ def statistics(tape: Tape) -> Tape:
         return tape
     source = Polynomials(tape)
     ends = {entry.output: rows for entry in tape.entries if (rows := source.summed(entry)) is not None}
-    ends = {slot: ends[slot] for slot in ends.keys() - deciding_slots(tape)} if ends else {}
+    if ends:
+        deciding = deciding_slots(tape)
+        ends = {slot: rows for slot, rows in ends.items() if not deciding[slot]}
     if not ends:
         return tape
     writer = _Writer(tape, source)
     w = writer.w
+
+    def rule(_: Copy, entry: Entry) -> int:
+        rows = ends.get(entry.output)
+        total = None if rows is None else writer.sum(entry, *rows)
+        if total is None:
+            total = w.emit(entry, entry.op, entry.inputs, entry.attrs)
+        shape = tape.avals[entry.output].shape
+        # A sum may keep its axes.
+        return total if w.shape(total) == shape else w.emit(entry, reshape, (total,), (("shape", shape),))
+
     with np.errstate(all="ignore"):
-        for entry in tape.entries:
-            total = writer.sum(entry, *ends[entry.output]) if entry.output in ends else None
-            if total is None:
-                inputs = tuple([w.new[slot] for slot in entry.inputs])
-                total = w.emit(entry, entry.op, inputs, entry.attrs)
-            shape = tape.avals[entry.output].shape
-            if w.shape(total) != shape:  # a sum that keeps its axes
-                total = w.emit(entry, reshape, (total,), (("shape", shape),))
-            w.new[entry.output] = total
-    copy_guards(tape, w.builder, w.new)
-    return w.builder.finish(w.new[slot] for slot in tape.outputs)
+        return w.run(rule)

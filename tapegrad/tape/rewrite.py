@@ -1,0 +1,99 @@
+"""The one loop that copies a tape, entry by entry: a pass is a rule for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.slots import Marks
+from tapegrad.tape.tape import Constant, Tape
+
+DROPPED = -1  # stands for the new slot of what is not copied
+
+
+class Copy:
+    """A tape being copied. The leaves are there from the beginning, the guards come at the end.
+
+    All parameters, data and guards are copied, in order: paths are told apart by the places of their guards.
+
+    Parameters
+    ----------
+    tape : Tape
+    constants : Marks, optional
+        The slots of the constants to copy; by default all.
+
+    Attributes
+    ----------
+    tape : Tape
+        The old tape.
+    builder : Builder
+        What writes the new one.
+    new : list of int
+        The new slot of each old one; `DROPPED` where there is none.
+    """
+
+    def __init__(self, tape: Tape, constants: Marks | None = None) -> None:
+        self.tape = tape
+        self.builder = builder = Builder(tape.name)
+        self.new = new = [DROPPED] * len(tape.avals)
+        for slot in tape.parameters:
+            new[slot] = builder.parameter(tape.avals[slot])
+        for slot in tape.data:
+            new[slot] = builder.datum(tape.avals[slot])
+        for slot, value in tape.constants:
+            if constants is None or constants[slot]:
+                new[slot] = builder.constant(value)
+        builder.labels.update((new[slot], label) for slot, label in tape.labels if new[slot] != DROPPED)
+
+    def keep(self, entry: Entry) -> int:
+        """Copy an entry whose inputs are new slots; its new slot."""
+        op, inputs, output, attrs, source = entry
+        return self.builder.emit(op, inputs, attrs, source, self.tape.avals[output])
+
+    def run(self, rule: Rule) -> Tape:
+        """Copy all entries by a rule, then the guards."""
+        new = self.new
+        for op, inputs, output, attrs, source in self.tape.entries.rows():
+            inputs = tuple([new[slot] for slot in inputs])
+            new[output] = rule(self, entry_of((op, inputs, output, attrs, source)))
+        self.builder.guards += [guard._replace(slot=new[guard.slot]) for guard in self.tape.guards]
+        return self.builder.finish(new[slot] for slot in self.tape.outputs)
+
+
+# What a pass says of one entry: it is given the copy so far and the entry, whose inputs are new slots and
+# whose output is the old one, and gives the new slot, or `DROPPED`.
+Rule = Callable[[Copy, Entry], int]
+
+
+def rewrite(tape: Tape, rule: Rule, constants: Marks | None = None) -> Tape:
+    """Copy a tape by a rule; of the constants only those marked, where some are."""
+    return Copy(tape, constants).run(rule)
+
+
+def selected(tape: Tape, marks: Marks) -> Tape:
+    """A tape without the entries and constants that are not marked: `rewrite`, for rules that only drop."""
+    kept = np.frombuffer(marks, dtype=np.bool_)
+    constants = [constant for constant in tape.constants if kept[constant.slot]]
+    outputs = np.array(tape.entries.outputs(), dtype=np.int64)
+    leaves = [*tape.parameters, *tape.data, *(constant.slot for constant in constants)]
+    order = np.array([*leaves, *outputs[kept[outputs]].tolist()], dtype=np.int64)
+    new = np.full(len(tape.avals), DROPPED)
+    new[order] = np.arange(order.size)
+
+    def moved(slots: Iterable[int]) -> tuple[int, ...]:
+        return tuple([int(new[slot]) for slot in slots])
+
+    return Tape(
+        tape.name,
+        tuple([tape.avals[slot] for slot in order.tolist()]),
+        moved(tape.parameters),
+        moved(tape.data),
+        tuple(Constant(int(new[slot]), value) for slot, value in constants),
+        tape.entries.selected(kept[outputs], new),
+        moved(tape.outputs),
+        tuple(guard._replace(slot=int(new[guard.slot])) for guard in tape.guards),
+        tuple((int(new[slot]), label) for slot, label in tape.labels if new[slot] != DROPPED),
+    )
