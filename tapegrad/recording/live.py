@@ -22,10 +22,11 @@ from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
 from tapegrad.recording.messages import plain_value_wanted
 from tapegrad.recording.recorder import Recorder
+from tapegrad.recording.sharing import view_of
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.unrolling import Watch
 from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
-from tapegrad.recording.view import View, view_of
+from tapegrad.recording.view import View
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.tape import SCALAR, Guard, aval_of
 

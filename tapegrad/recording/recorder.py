@@ -40,7 +40,8 @@ class Recorder:
         if isinstance(operand, Symbol):
             if operand.recorder is not self:
                 raise self.foreign()
-            if dtype is None or self.builder.avals[operand.slot].dtype == dtype:
+            held = self.builder.avals[operand.slot].dtype
+            if dtype is None or held is dtype or held == dtype:
                 return operand
             return self.apply(CASTS[dtype], (operand,), {})
         if (dtype is None or dtype == FLOAT) and isinstance(operand, (float, int, np.floating, np.integer)):

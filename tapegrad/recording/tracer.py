@@ -144,8 +144,7 @@ class Tracer(Symbol):
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
-        value = "" if self.value is None else f", value={self.value!r}"
-        return f"<traced %{self.slot}, shape={self.shape}{value}>"
+        return f"<traced %{self.slot}, shape={self.shape}, value={self.value!r}>"
 
     # Operators ----------------------------------------------------------------------------------------------
 
