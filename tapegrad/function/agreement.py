@@ -19,7 +19,7 @@ import numpy as np
 from tapegrad.backends.replay import apply
 from tapegrad.derive.rules import jvp
 from tapegrad.ops.registry import FLOAT, Elementwise, Linear, Op
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape, size_of
 

@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, mul
 from tapegrad.ops.registry import FLOAT, Attrs, Op, Shape
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import Copy

@@ -63,12 +63,12 @@ _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 _CALLS = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 
 
-def plain_value_wanted(source: Source | None) -> TraceError:
+def plain_value_wanted() -> TraceError:
     """The error for code that asks a traced value for a plain number."""
     frame = user_frame(sys._getframe(1))
     spot = None if frame is None else spot_at(frame)
     advice = _by_library() or (spot and frame and _by_spot(spot, frame)) or _KEEP_TRACED
-    return TraceError(f"a traced value was asked for as a plain number{location(spot or source)}: {advice}")
+    return TraceError(f"a traced value was asked for as a plain number{location(spot)}: {advice}")
 
 
 def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
