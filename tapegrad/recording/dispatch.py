@@ -76,7 +76,7 @@ def _dtype_of(x: Any) -> np.dtype[Any]:
 
 
 def _into(out: Any, result: Any) -> Any:
-    """What `out` asks for: the result, written into an array that is there."""
+    """Write the result into the array that `out=` gives."""
     (target,) = out if isinstance(out, tuple) else (out,)
     if is_traced(target):
         return target.receive(result)

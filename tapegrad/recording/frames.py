@@ -82,7 +82,7 @@ class Spot(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What a message quotes: the line, or the expression where that has several lines or a long one."""
+        """The text for a message: the line, or the expression if it has several lines or the line is long."""
         line = self.source.text
         is_whole = "\n" not in self.expression and len(line) <= _LONGEST
         return line if is_whole or not self.expression else self.expression

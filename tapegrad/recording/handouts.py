@@ -92,7 +92,7 @@ class Handouts:
             self._busy = False
 
     def push(self) -> None:
-        """Show in the plain arrays what has been written into traced ones."""
+        """Copy to the plain arrays all that was written into traced arrays."""
         if self._busy:
             return
         for handout in self._all:

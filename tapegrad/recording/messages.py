@@ -88,7 +88,7 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
     if advice is None and "unhashable type" in text:
-        advice = "a traced value cannot be a key, nor an argument of what functools.cache keeps; keep by its "
+        advice = "a traced value cannot be a key, nor an argument under functools.cache; keep by its "
         advice += "key only what depends on data alone"
     if advice is None and any(sign in text for sign in _OF_OBJECT_ARRAYS):
         advice = _MAKE_AN_ARRAY

@@ -22,7 +22,7 @@ from tapegrad.recording.view import Picked, View, Window
 
 
 def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Tracer:
-    """What `op` made of `owner` alone: a view where NumPy gives one."""
+    """The result of `op` on `owner` alone: a view if NumPy gives a view."""
     if op is broadcast_to:  # one number many times over, which NumPy does not let be written to
         return View(
             made, owner, lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)

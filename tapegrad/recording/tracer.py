@@ -58,7 +58,7 @@ def is_traced(x: Any) -> TypeGuard[Tracer]:
 
 
 def _equality(op: Op, unlike: bool) -> Callable[[Tracer, Any], Any]:
-    """Equality or its opposite; `unlike` is what it is with what is no number."""
+    """Equality or its opposite; `unlike` is the result with an operand that is no number."""
 
     def method(self: Tracer, other: Any) -> Any:
         if other is None or isinstance(other, str):  # no number equals it

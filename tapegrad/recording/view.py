@@ -44,7 +44,7 @@ class View(Tracer):
 
 
 class Picked(View):
-    """A view that stands for the elements at `places` of its owner: what is written into it shows there.
+    """A view of the elements at `places` of its owner: a write to the view changes the owner.
 
     With no `places` it cannot be written to.
     """
