@@ -32,7 +32,7 @@ TRANSFORMS: Final = {
 
 
 class CommandError(Exception):
-    """What was asked for cannot be done; the message is for the user."""
+    """An error for the user of the command line, who gets its message."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -228,7 +228,7 @@ def _transform(text: str) -> tuple[str, Any]:
 
 
 class _Table(NamedTuple):
-    """What a CSV file holds, and the line that each row stands on."""
+    """The columns of a CSV file, and the line of each row."""
 
     path: Path
     header: list[str]

@@ -130,7 +130,7 @@ class _Function:
         return self.traced.jacobian_flat(x)
 
     def size(self, x: Vector, order: int) -> Any:
-        """What the derivatives below `order` would be if the function bent once over each parameter's size.
+        """Sizes of derivatives below `order`, for a function that bends once over each parameter's size.
 
         They are sums of such terms, and may cancel.
         """
@@ -163,7 +163,7 @@ def _sizes(x: Any) -> Any:
 
 
 class _Quantity(NamedTuple):
-    """A derivative: of what, and how the tape computes it along some directions, one row for each."""
+    """A derivative by its name, and the function that computes it along directions, one row for each."""
 
     name: str
     order: int
@@ -281,7 +281,7 @@ def _blame(function: _Function, x: Vector, order: int) -> str:
 
 
 def _complaint(tape: Tape, entry: Entry, values: list[Any]) -> str:
-    """What is wrong with the rule of an entry, for one random tangent and one random cotangent."""
+    """The error of the derivative rule of an entry, for one random tangent and one random cotangent."""
     op, attrs = entry.op, dict(entry.attrs)
     inputs, out = tuple([_ieee(values[slot]) for slot in entry.inputs]), _ieee(values[entry.output])
     rng = np.random.default_rng(5)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.derive.pullback import sweep
 from tapegrad.ops.registry import Attrs, Op
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.slots import active_slots
 from tapegrad.tape.tape import Guard, Tape, size_of
 

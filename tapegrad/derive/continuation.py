@@ -25,7 +25,7 @@ class Continuation:
     def value(self, slot: int) -> Any:
         """A slot as a tracer."""
         if slot not in self._tracers:
-            self._tracers[slot] = self.recorder.tracer(slot)
+            self._tracers[slot] = self.recorder.symbol(slot)
         return self._tracers[slot]
 
     def visit(self, source: Source | None) -> None:
@@ -34,7 +34,7 @@ class Continuation:
 
     def new_parameters_like(self, slots: Iterable[int]) -> list[Any]:
         """Further parameter leaves, of the shapes of these slots."""
-        return [self.recorder.tracer(self.builder.parameter(self.tape.avals[slot])) for slot in slots]
+        return [self.recorder.symbol(self.builder.parameter(self.tape.avals[slot])) for slot in slots]
 
     def slots_or_zeros(self, found: dict[int, Any], like: Iterable[int]) -> list[int]:
         """For each of these slots what was found for it, or zeros of its shape."""

@@ -27,7 +27,7 @@ from tapegrad.tape.tape import Tape
 
 
 class Gates:
-    """What the gates of one tape depend on.
+    """The facts about one tape that decide where gates stand.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ CARRYING = frozenset((add, sub, neg, mul))
 
 
 class Limits:
-    """What is known of the cotangents or the tangents of slots: of each, all that it is the sum of."""
+    """Facts about the cotangents or tangents of slots: a fact about a sum must hold for all of its terms."""
 
     def __init__(self, tape: Tape) -> None:
         self._avals = tape.avals

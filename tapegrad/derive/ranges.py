@@ -79,7 +79,7 @@ def ranges(tape: Tape) -> tuple[list[Range], set[int]]:
 
 
 def has_elements(entry: Entry, slot: int, avals: Sequence[Aval]) -> bool:
-    """Whether a slot is not one number for all elements of what an entry makes."""
+    """Whether a slot has several elements, and not one number for all elements of the entry's output."""
     return not entry.op.is_elementwise or avals[slot].shape != () or avals[entry.output].shape == ()
 
 
@@ -124,7 +124,7 @@ def _of_constant(value: Any) -> Range:
 
 @cache
 def singular_arguments(op: Op, signs: tuple[Sign, ...]) -> frozenset[int]:
-    """The arguments at some finite value of which an elementwise op, or a slope of it, is not finite."""
+    """The inputs that, at some finite value, make an elementwise op or a slope of it infinite or NaN."""
     if not isinstance(op.rule, Elementwise):
         return frozenset()
     found = set()

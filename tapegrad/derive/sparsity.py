@@ -57,7 +57,7 @@ def _dependence(
 def _carried(
     entry: Entry, i: int, avals: tuple[Aval, ...], known: dict[int, Any], arriving: Dependence
 ) -> Dependence:
-    """What an entry's output takes over from its input `i`."""
+    """The pattern that an entry's output gets from its input `i`."""
     shapes = [avals[slot].shape for slot in entry.inputs]
     out = avals[entry.output].shape
     if entry.op.is_elementwise:

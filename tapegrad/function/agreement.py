@@ -19,7 +19,7 @@ import numpy as np
 from tapegrad.backends.replay import apply
 from tapegrad.derive.rules import jvp
 from tapegrad.ops.registry import FLOAT, Elementwise, Linear, Op
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape, size_of
 
@@ -36,7 +36,7 @@ _DRAWS = 4
 def differing(
     values: Sequence[Any], expected: Sequence[Any], sizes: Sizes, only_finite: bool = False
 ) -> int | None:
-    """The place of the first of some numbers or arrays that differs from what is expected, or None.
+    """The position of the first number or array that differs from the expected one, or None.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _are_near(value: Any, expected: Any) -> bool:
 
 
 def _wrong(value: Any, expected: Any, size: Any, only_finite: bool) -> Array:
-    """Where a value is not what is expected."""
+    """The elements in which a value differs from the expected one."""
     with np.errstate(all="ignore"):
         finite = np.isfinite(expected)
         known = np.where(np.isfinite(size), size, 0.0)
@@ -137,7 +137,7 @@ def _ieee(value: Any) -> Any:
 def _linear(
     op: Op, moving: list[int], operands: list[Any], sizes: list[Any], attrs: dict[str, Any]
 ) -> list[Any]:
-    """What an op that adds products makes of the sizes of its inputs."""
+    """The size of the output of an op that adds products, from the sizes of its inputs."""
     assert isinstance(op.rule, Linear)
     if op.rule.jointly:
         together = [sizes[i] if i in moving else x for i, x in enumerate(operands)]
@@ -147,7 +147,7 @@ def _linear(
 
 
 def _carried(op: Op, i: int, size: Any, out: Any, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-    """What any other op makes of the size of one input: what has no influence has none, however large."""
+    """The size that any other op adds for one input; an input without influence adds nothing."""
 
     def slope_times(tangent: Any) -> Any:
         tangents = tuple(tangent if j == i else None for j in range(len(operands)))

@@ -238,7 +238,7 @@ def _indexed(entry: Entry, inputs: Sequence[Axes], out: Shape, indices: Mapping[
 
 
 def _gathered(axes: Sequence[Axis], indices: Sequence[Axes], values: Sequence[Any]) -> Axis:
-    """The axis that index arrays bring: the rows of these arrays, and of what they take elements of."""
+    """The axis of index arrays: rows of these arrays, and of the array whose elements they take."""
     diagonal = len(values) > 1 and all(np.array_equal(value, values[0]) for value in values)
     if diagonal or MIXED in axes:
         return MIXED

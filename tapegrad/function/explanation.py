@@ -83,7 +83,7 @@ def _nonfinite(value: Any) -> Any:
 
 
 def _origin(tape: Tape, values: Sequence[Any], slot: int, bad: Bad) -> tuple[int, Entry | None]:
-    """The slot in which what is bad in `slot` arises, and the entry that writes it or, of a leaf, reads it.
+    """The slot in which a bad number in `slot` arises first, and the entry that writes or reads it.
 
     A number in the code counts for nothing by itself: there it is the entry that uses it.
     """
@@ -160,7 +160,7 @@ def _numbers_at(operands: Sequence[tuple[str, Any]], result: Any) -> str:
 
 
 def _masked(tape: Tape, values: Sequence[Any]) -> str:
-    """What is not finite on the way to a finite result."""
+    """The numbers that are not finite although the result is finite."""
     for entry in tape.entries:
         if tape.avals[entry.output].dtype == FLOAT and _nonfinite(values[entry.output]).any():
             what = "a NaN" if np.isnan(values[entry.output]).any() else "an infinity"

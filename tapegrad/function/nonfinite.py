@@ -1,4 +1,4 @@
-"""What people are told of a number that is not finite: the entry in which it arises, and their line."""
+"""Warnings about a number that is not finite: they name the entry in which it arises, and the user's line."""
 
 from __future__ import annotations
 

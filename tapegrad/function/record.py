@@ -14,9 +14,10 @@ from tapegrad.nest import Structure, Vector, call, scan
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.recording.dataframes import products_defer
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
+from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.messages import foreign_step
-from tapegrad.recording.recorder import LiveRecorder, frozen, tidy_value
 from tapegrad.recording.tracer import Tracer
+from tapegrad.recording.values import frozen, tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.tape import Tape
 

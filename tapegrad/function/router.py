@@ -163,7 +163,7 @@ class Router:
 
 
 def _warn_of(path: Path) -> None:
-    """Say once that a derivative is that of a branch which holds at single points."""
+    """Warn once that a derivative belongs to a branch that holds at single points only."""
     assert path.thin is not None
     guard, path.thin = path.thin, None
     warnings.warn(

@@ -1,4 +1,4 @@
-"""What `trace` returns: a function that replays its tape, and re-traces when a branch changes."""
+"""Traced functions: they replay tapes, and trace again when a branch changes."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ class TracedFunction(FlatFunction):
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            f"a traced function does not pickle, for the function it was made of may not: pickle its tapes "
+            f"a traced function cannot be pickled, because it holds your function: pickle its tapes "
             f"(.tape, .grad_tape), or trace {self.tape.name} anew where it is needed"
         )
 

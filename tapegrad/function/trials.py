@@ -1,4 +1,4 @@
-"""Programs on trial: before one serves, it is held against plain calls, or against what it was made of.
+"""Programs on trial: the first run of each is compared with plain calls, or with the tape it comes from.
 
 A tape as recorded has been held against plain calls by then, see `witness`. What runs has gone through
 passes and a backend, and may lose digits there. So the first time that a program runs, its values are
@@ -45,7 +45,7 @@ class Kind(Protocol):
 
 @dataclass
 class Trial:
-    """What the programs of a path are held against.
+    """The results with which the programs of a path are compared.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Trial:
     # How a program is tried: each takes the kind of its tape, and what runs it ------------------------------
 
     def hold_values(self, kind: Kind, run: Run) -> None:
-        """Hold a program whose first outputs are those of the tape as recorded against the plain calls."""
+        """Compare a program, whose first outputs are those of the recorded tape, with the plain calls."""
         tape = self.recorded
         for look in self.looks if _is_short(tape) else self.looks[-1:]:
             values = run(look.vector)[: len(look.values)]

@@ -1,4 +1,4 @@
-"""What a tape is held against: plain calls of the function, at the parameters of the trace and near them.
+"""Comparison of a tape with plain calls of the function, at the parameters of the trace and near them.
 
 At the parameters of the trace alone a difference may hide: what is multiplied by a start value of zero does
 not show, and a branch may hold there and nowhere else. So no tape is taken without a second look: a plain
@@ -33,7 +33,7 @@ SMALL_STEPS = (1e-7, 1e-10)
 
 
 class Look(NamedTuple):
-    """What a plain call gives at some parameters, which the tape as recorded gives, too."""
+    """Parameters, and the result of a plain call there. The recorded tape gives the same result."""
 
     vector: Vector
     values: list[Any]

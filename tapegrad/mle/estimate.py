@@ -184,7 +184,7 @@ class Estimate:
         return np.sqrt(np.where(moved, np.nan, np.diag(self._cov_of_free())))
 
     def cov_where_determined(self) -> Array:
-        """The covariance matrix of what does not move along `flat`, and has no meaning for the rest."""
+        """The covariance matrix for all that does not change along `flat`; other elements have no meaning."""
         free = self._cov_of_free()
         if self.jacobian is None:
             return free.copy()

@@ -162,7 +162,7 @@ def plot_contour(
 
 
 def _pair(result: Estimate, first: str, second: str) -> list[int]:
-    """The places of two parameters of which a contour can be drawn."""
+    """The positions of two parameters that a contour can be drawn for."""
     space = result.require_model("a contour plot").space
     places = _places(result, [first, second])
     if first == second or len(set(space.coordinate[places])) < 2:

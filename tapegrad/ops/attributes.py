@@ -1,4 +1,4 @@
-"""What an op's attributes may be: kinds, of which each op's own record names one for each attribute.
+"""Kinds of values that attributes may have. Each op names one kind for each of its attributes.
 
 A kind is a function ``(value, shape) -> bool`` of a value and the shape of the op's first input. Attributes
 are printed into source and handed to kernels, so `verify` admits no name and no value but those declared.

@@ -145,7 +145,7 @@ def _by_powers(n: int, x: Any) -> Any:
 
 
 def _cumulants(a: Any, most: int) -> Iterator[Any]:
-    """Of what a standard normal variable has above a > 0, if it lies there: the first to the `most`-th."""
+    """The first `most` cumulants of the excess of a standard normal variable over a > 0, if it is above a."""
     moments: list[Any] = [1.0]
     for k, ratio in enumerate(_ratios(SQRT_HALF * a, most), start=1):
         moments.append(moments[-1] * (k * math.sqrt(2.0)) * ratio)

@@ -1,4 +1,4 @@
-"""Rules of what chooses: `where`, `maximum`, shares, and gates, which keep out what was not chosen.
+"""Rewrite rules of ops that choose: `where`, `maximum`, shares, and gates, which keep out unchosen elements.
 
 All are exact but for the sign of a zero.
 """

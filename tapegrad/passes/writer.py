@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, mul
 from tapegrad.ops.registry import FLOAT, Attrs, Op, Shape
-from tapegrad.recording.recorder import tidy_value
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import Copy
@@ -40,7 +40,7 @@ class Made:
 
 
 class Writer(Copy):
-    """The new tape, and what is known of its slots; what a pass does is the table `rules`, by the op's name.
+    """The new tape, and known facts about its slots. The table `rules`, by the op's name, is the pass.
 
     Attributes
     ----------
@@ -222,7 +222,7 @@ def computed(op: Op, operands: Sequence[Any], attrs: Attrs) -> Any:
 
 
 def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:
-    """What two entries share if they compute the same bits; addition and multiplication commute."""
+    """A key that is equal for two entries that compute the same bits; addition and multiplication commute."""
     return (op.name, tuple(sorted(inputs)) if op in (add, mul) else inputs, attrs)
 
 

@@ -17,7 +17,7 @@ _FOREVER = 1 << 62
 
 
 class _Step(NamedTuple):
-    """What is read and written at one time: by an entry executed whole, or by a row loop."""
+    """The slots that are read and written at one time, by an entry that runs whole or by a row loop."""
 
     reads: Sequence[int]
     writes: Sequence[int]
@@ -156,7 +156,7 @@ def _places(tape: Tape, steps: Sequence[_Step], owners: Mapping[int, int], buffe
 def _block_places(
     tape: Tape, loop: RowLoop, owners: Mapping[int, int], block: int, buffer: _Buffer
 ) -> dict[int, int]:
-    """The place of each slot of which only a block exists."""
+    """The place of each slot that exists as a block only."""
 
     def is_block(slot: int) -> bool:
         return slot not in owners and slot not in loop.stored and slot not in loop.sums

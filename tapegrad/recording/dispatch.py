@@ -5,18 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from tapegrad.errors import TraceError
-from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
+from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op
 from tapegrad.ops.shaping import CASTS, reshape_, shape_of
+from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.messages import no_rule, plain_value_wanted
-
-if TYPE_CHECKING:
-    from tapegrad.recording.recorder import Recorder
-    from tapegrad.recording.tracer import Tracer
+from tapegrad.recording.sharing import share
+from tapegrad.recording.tracer import Trace, is_traced
 
 _BITWISE = frozenset((np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert))
 _SAYS_NOTHING: dict[str, tuple[Any, ...]] = {
@@ -29,16 +28,11 @@ _SAYS_NOTHING: dict[str, tuple[Any, ...]] = {
 _OF_FUNCTIONS = {name: values for name, values in _SAYS_NOTHING.items() if name != "order"}
 
 
-def is_traced(x: Any) -> TypeGuard[Tracer]:
-    """Whether `x` is a tracer."""
-    return isinstance(x, Recordable)
-
-
 # Ufuncs -----------------------------------------------------------------------------------------------------
 
 
 def call_ufunc(
-    recorder: Recorder,
+    recorder: Trace,
     ufunc: np.ufunc,
     method: str,
     inputs: tuple[Any, ...],
@@ -53,10 +47,10 @@ def call_ufunc(
         method, inputs = "__call__", (reshape_(first, shape), second)
     rule = NUMPY.get(ufunc if method == "__call__" else getattr(ufunc, method))
     if rule is None:
-        raise no_rule(ufunc if method == "__call__" else getattr(ufunc, method), name, recorder.whereabouts())
+        raise no_rule(ufunc if method == "__call__" else getattr(ufunc, method), name, whereabouts())
     if ufunc in _BITWISE and any(_dtype_of(x) != BOOL for x in inputs):
         raise TraceError(
-            f"{name} of numbers has no rule{recorder.whereabouts()}: on booleans it is a logical, on "
+            f"{name} of numbers has no rule{whereabouts()}: on booleans it is a logical, on "
             "integers it works on bits; compare first, as in (x > 0) & (y > 0)"
         )
     if method in ("reduce", "accumulate"):
@@ -68,26 +62,26 @@ def call_ufunc(
         and value is not np._NoValue
         and not _is_listed(value, _SAYS_NOTHING.get(key, ()))
     }
-    _check_taken(recorder, name, rule, named)
+    _check_taken(name, rule, named)
     operands = [_one_array(recorder, x) for x in inputs]
     call = getattr(ufunc, method)
     result = settled(call, (*operands,), rule(*operands, **named), named)
     if out is not None:
-        return _into(recorder, out, result)
-    return recorder.share(call, inputs, {}, result, lambda: rule(*operands, **named))
+        return _into(out, result)
+    return share(call, inputs, {}, result, lambda: rule(*operands, **named))
 
 
 def _dtype_of(x: Any) -> np.dtype[Any]:
     return x.dtype if is_traced(x) else np.asarray(x).dtype
 
 
-def _into(recorder: Recorder, out: Any, result: Any) -> Any:
-    """What `out` asks for: the result, written into an array that is there."""
+def _into(out: Any, result: Any) -> Any:
+    """Write the result into the array that `out=` gives."""
     (target,) = out if isinstance(out, tuple) else (out,)
     if is_traced(target):
         return target.receive(result)
     if not (isinstance(target, np.ndarray) and target.dtype == object):
-        raise plain_value_wanted(recorder.source())
+        raise plain_value_wanted()
     for index in np.ndindex(target.shape):
         target[index] = NUMPY[np.broadcast_to](result, target.shape)[index]
     return target
@@ -96,26 +90,26 @@ def _into(recorder: Recorder, out: Any, result: Any) -> Any:
 # Functions --------------------------------------------------------------------------------------------------
 
 
-def call_function(recorder: Recorder, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+def call_function(recorder: Trace, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """A NumPy function of operands some of which are traced."""
     if func in _MAKERS:
         return _make(recorder, func, args, kwargs)
     if func in _FINDERS and len(args) == 1:
         return func(recorder.decide(recorder.lift(args[0], BOOL)))
     if func in _WRITERS and len(args) == 2 and not kwargs:
-        return _WRITERS[func](recorder, *args)
+        return _WRITERS[func](*args)
     rule = NUMPY.get(func)
     name = name_of(func)
     if rule is None:
-        raise no_rule(func, name, recorder.whereabouts())
+        raise no_rule(func, name, whereabouts())
     args, kwargs = _with_arrays(recorder, func, args, kwargs)
     positional, named = _bound(func, args, kwargs)
     out = named.pop("out", None)
-    _check_taken(recorder, name, rule, named)
+    _check_taken(name, rule, named)
     result = settled(func, args, rule(*positional, **named), kwargs)
     if out is not None:
-        return _into(recorder, out, result)
-    return recorder.share(func, args, kwargs, result, lambda: rule(*positional, **named))
+        return _into(out, result)
+    return share(func, args, kwargs, result, lambda: rule(*positional, **named))
 
 
 # Functions of a sequence of arrays, and how many such sequences they take.
@@ -126,7 +120,7 @@ _OF_SEQUENCES: dict[Any, int] = {
 
 
 def _with_arrays(
-    recorder: Recorder, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    recorder: Trace, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """The arguments, with arrays for lists that hold traced values, and for object arrays."""
     if func is np.block:  # it takes lists of lists
@@ -146,7 +140,7 @@ def _may_hold(x: Any) -> bool:
     return kind is list or kind is tuple or (kind is np.ndarray and x.dtype.hasobject)
 
 
-def _one_array(recorder: Recorder, x: Any) -> Any:
+def _one_array(recorder: Trace, x: Any) -> Any:
     is_object_array = isinstance(x, np.ndarray) and x.dtype == object
     return recorder.lift(x, None) if is_object_array or holds_traced(x) else x
 
@@ -163,15 +157,15 @@ def array_of(nest: Any) -> Any:
     return NUMPY[np.stack]([array_of(x) if isinstance(x, (list, tuple)) else x for x in nest])
 
 
-def _copy_to(recorder: Recorder, target: Any, value: Any) -> None:
+def _copy_to(target: Any, value: Any) -> None:
     if not is_traced(target):
-        raise no_rule(np.copyto, "np.copyto into a plain array", recorder.whereabouts())
+        raise no_rule(np.copyto, "np.copyto into a plain array", whereabouts())
     target[...] = value
 
 
-def _fill_diagonal(recorder: Recorder, target: Any, value: Any) -> None:
+def _fill_diagonal(target: Any, value: Any) -> None:
     if not is_traced(target):
-        raise plain_value_wanted(recorder.source())
+        raise plain_value_wanted()
     along = np.arange(min(target.shape))
     target[(along,) * target.ndim] = value
 
@@ -234,19 +228,17 @@ def _is_listed(value: Any, values: tuple[Any, ...]) -> bool:
     return any(value is other for other in values)
 
 
-def _check_taken(recorder: Recorder, name: str, rule: Callable[..., Any], named: dict[str, Any]) -> None:
+def _check_taken(name: str, rule: Callable[..., Any], named: dict[str, Any]) -> None:
     signature = None if isinstance(rule, Op) else _signature(rule)
     if named:
-        _refuse(
-            recorder, name, [key for key in named if signature is None or key not in signature.parameters]
-        )
+        _refuse(name, [key for key in named if signature is None or key not in signature.parameters])
 
 
-def _refuse(recorder: Recorder, name: str, keys: list[str]) -> None:
+def _refuse(name: str, keys: list[str]) -> None:
     if keys:
         where = "; choose with np.where first" if "where" in keys else ""
         raise TraceError(
-            f"{name}({', '.join(f'{key}=...' for key in keys)}) cannot be traced{recorder.whereabouts()}: "
+            f"{name}({', '.join(f'{key}=...' for key in keys)}) cannot be traced{whereabouts()}: "
             f"leave {' and '.join(keys)} out{where}"
         )
 
@@ -277,9 +269,7 @@ def _like(plain: Any, result: Any) -> Any:
         return result
     dtype = np.asarray(plain).dtype
     if dtype.kind == "f" and dtype != FLOAT:
-        raise TraceError(
-            f"NumPy computes this in {dtype}{result.recorder.whereabouts()}: write .astype(float) first"
-        )
+        raise TraceError(f"NumPy computes this in {dtype}{whereabouts()}: write .astype(float) first")
     kind = {"b": BOOL, "i": INT, "u": INT}.get(dtype.kind, FLOAT)
     return result if result.dtype == kind else CASTS[kind](result)
 
@@ -314,10 +304,10 @@ _WITH_LIKE: tuple[Any, ...] = (
 _MAKERS = frozenset((*_LIKE_ANOTHER, *_WITH_LIKE))
 
 
-def _make(recorder: Recorder, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _make(recorder: Trace, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An array that the trace owns, so that it can be written to: `np.zeros_like`, `like=` and so on."""
     if func in (np.copy, np.array, np.asarray):
-        _refuse(recorder, name_of(func), [key for key in kwargs if key not in ("dtype", "copy", "order")])
+        _refuse(name_of(func), [key for key in kwargs if key not in ("dtype", "copy", "order")])
         made = recorder.lift(args[0], None)
         dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:

@@ -7,10 +7,11 @@ import dis
 import linecache
 import os
 import re
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from types import CodeType, FrameType, TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -81,7 +82,7 @@ class Spot(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What a message quotes: the line, or the expression where that has several lines or a long one."""
+        """The text for a message: the line, or the expression if it has several lines or the line is long."""
         line = self.source.text
         is_whole = "\n" not in self.expression and len(line) <= _LONGEST
         return line if is_whole or not self.expression else self.expression
@@ -124,6 +125,59 @@ def location(place: Source | Spot | None) -> str:
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 4] + " ..."
     return f" at {source.file}:{source.line}" + (f": `{text}`" if text else "")
+
+
+def here() -> Spot | None:
+    """The place that the user's code has reached."""
+    frame = user_frame(sys._getframe(1))
+    return None if frame is None else spot_at(frame)
+
+
+def whereabouts() -> str:
+    """The same as it stands in messages."""
+    return location(here())
+
+
+def variable_of(value: Any) -> str | None:
+    """The name of the user's variable that holds a value, looked up where the user's code stands."""
+    frame = user_frame(sys._getframe(1))
+    if frame is None:
+        return None
+    for scope in (frame.f_locals, frame.f_globals):
+        for name, held in scope.items():
+            if held is value and not name.startswith("_"):
+                return name
+    return None
+
+
+class Lines:
+    """The user's line that is running, for who asks at every step: what a code object told is kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[int, Source] | None] = {}  # by code, and by instruction; None: not theirs
+        self._codes: list[CodeType] = []
+        self._sources: dict[Source, Source] = {}
+
+    def current(self) -> Source | None:
+        """The user's innermost line that is running; whoever asks is not the user."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            code = frame.f_code
+            try:
+                lines = self._known[id(code)]
+            except KeyError:
+                lines = self._known[id(code)] = {} if is_users(frame) else None
+                self._codes.append(code)  # so that no other code object gets this id
+            if lines is not None:
+                found = lines.get(frame.f_lasti)
+                return self._noted(frame, lines) if found is None else found
+            frame = frame.f_back
+        return None
+
+    def _noted(self, frame: FrameType, lines: dict[int, Source]) -> Source:
+        line = Source(frame.f_code.co_filename, frame.f_lineno)
+        lines[frame.f_lasti] = line = self._sources.setdefault(line, line)
+        return line
 
 
 # Errors -----------------------------------------------------------------------------------------------------

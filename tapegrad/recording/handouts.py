@@ -7,18 +7,13 @@ in the memory of the traced array, so what is written into one of them has to sh
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.ops.registry import FLOAT
-from tapegrad.recording.tracer import Tracer
+from tapegrad.recording.tracer import Trace, Tracer
+from tapegrad.recording.values import Array
 from tapegrad.recording.view import View
-
-if TYPE_CHECKING:
-    from tapegrad.recording.recorder import Recorder
-
-Array = np.ndarray[Any, Any]
 
 # Parts of a larger array are handed out by themselves, and cannot be written to: nobody keeps them in step.
 _LARGE = 10_000
@@ -38,7 +33,7 @@ class _Handout:
     def is_written_to(self) -> bool:
         return self.array.tobytes() != self.seen.tobytes()  # of objects, their addresses
 
-    def read(self, recorder: Recorder) -> None:
+    def read(self, recorder: Trace) -> None:
         """Bring the owner to what the array holds now.
 
         The array itself stays as it is: NumPy may be at work on it, and ask traced numbers while it sorts.
@@ -65,7 +60,7 @@ class _Handout:
 class Handouts:
     """The plain arrays of one trace."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Trace) -> None:
         self._recorder = recorder
         self._all: list[_Handout] = []
         self._busy = False
@@ -97,7 +92,7 @@ class Handouts:
             self._busy = False
 
     def push(self) -> None:
-        """Show in the plain arrays what has been written into traced ones."""
+        """Copy to the plain arrays all that was written into traced arrays."""
         if self._busy:
             return
         for handout in self._all:

@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import ARRAY, Index, decode
 from tapegrad.ops.registry import BOOL, INT, Recordable, Shape
-from tapegrad.recording.dispatch import plain_of
+from tapegrad.recording.frames import whereabouts
 
 
 def encode(index: Any, shape: Shape) -> tuple[Index, list[Any]]:
@@ -28,7 +28,7 @@ def encode(index: Any, shape: Shape) -> tuple[Index, list[Any]]:
             arrays += found
         else:
             spec.append(found)
-    plain = [plain_of(array) for array in arrays]
+    plain = [array.plain() if isinstance(array, Recordable) else array for array in arrays]
     np.broadcast_to(np.int8(0), shape)[decode(tuple(spec), plain)]
     return tuple(spec), arrays
 
@@ -57,11 +57,11 @@ def _encode_item(item: Any) -> Any:
 
 def _encode_traced(item: Any) -> Any:
     if item.dtype == BOOL:  # how many elements are taken shapes the tape, so the value is guarded
-        return list(np.nonzero(item.recorder.decide(item)))
+        return list(np.nonzero(item.decide()))
     if item.ndim == 0:
         return operator.index(item)
     if item.dtype != INT:
-        raise TraceError(f"a traced float array is no index{item.recorder.whereabouts()}: write .astype(int)")
+        raise TraceError(f"a traced float array is no index{whereabouts()}: write .astype(int)")
     return [item]
 
 

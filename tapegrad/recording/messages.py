@@ -63,12 +63,12 @@ _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 _CALLS = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 
 
-def plain_value_wanted(source: Source | None) -> TraceError:
+def plain_value_wanted() -> TraceError:
     """The error for code that asks a traced value for a plain number."""
     frame = user_frame(sys._getframe(1))
     spot = None if frame is None else spot_at(frame)
     advice = _by_library() or (spot and frame and _by_spot(spot, frame)) or _KEEP_TRACED
-    return TraceError(f"a traced value was asked for as a plain number{location(spot or source)}: {advice}")
+    return TraceError(f"a traced value was asked for as a plain number{location(spot)}: {advice}")
 
 
 def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
@@ -88,7 +88,7 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
     if advice is None and "unhashable type" in text:
-        advice = "a traced value cannot be a key, nor an argument of what functools.cache keeps; keep by its "
+        advice = "a traced value cannot be a key, nor an argument under functools.cache; keep by its "
         advice += "key only what depends on data alone"
     if advice is None and any(sign in text for sign in _OF_OBJECT_ARRAYS):
         advice = _MAKE_AN_ARRAY

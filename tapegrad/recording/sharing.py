@@ -1,4 +1,4 @@
-"""Whose memory a NumPy function's result lives in: its own, or that of an argument.
+"""Whose memory the result of an op or of a NumPy function lives in: its own, or that of an argument.
 
 What is written into one array shows in another where NumPy gives a view, and only there. NumPy itself is
 asked, on plain values in the same memory layout.
@@ -6,17 +6,40 @@ asked, on plain values in the same memory layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from tapegrad.recording.dispatch import is_traced
-from tapegrad.recording.tracer import Tracer, laid_out
-from tapegrad.recording.view import Picked, View
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.ops.indexing import getitem
+from tapegrad.ops.registry import Op
+from tapegrad.ops.shaping import reshape, transpose
+from tapegrad.recording.tracer import Tracer, is_traced, laid_out
+from tapegrad.recording.view import Picked, View, Window
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+# Of ops -----------------------------------------------------------------------------------------------------
+
+
+def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Tracer:
+    """The result of `op` on `owner` alone: a view if NumPy gives a view."""
+    if op is broadcast_to:  # one number many times over, which NumPy does not let be written to
+        return View(
+            made, owner, lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
+        )
+    return Window(made, owner, op, attrs) if owner.shape and _is_view(owner, made, op, attrs) else made
+
+
+def _is_view(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> bool:
+    """Whether NumPy lets the result of an op share the memory of the array that it was made of."""
+    if op is getitem:
+        return made.shape != () or Ellipsis in attrs["index"]  # an element is a copy
+    if op is reshape:
+        return made.shape == () or np.may_share_memory(made.value, owner.value)
+    return op is transpose
+
+
+# Of NumPy functions -----------------------------------------------------------------------------------------
 
 # Their rules consist of ops that give views where these functions do.
 BY_VIEWS: frozenset[Any] = frozenset(

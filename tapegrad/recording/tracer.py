@@ -1,60 +1,121 @@
 """The proxy that stands for a traced value in the user's function.
 
 It takes part through Python's operators, through NumPy's two protocols, and through the methods that NumPy's
-object loops call on the elements of an object array.
+object loops call on the elements of an object array. What it needs for this it asks of its `Trace`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops import elementwise as ew
 from tapegrad.ops import logic
-from tapegrad.ops.indexing import getitem, update
-from tapegrad.ops.linalg import matmul
+from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
 from tapegrad.ops.shaping import CASTS, shape_of, transpose_
-from tapegrad.recording.dispatch import call_function, call_ufunc
+from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
 from tapegrad.recording.messages import plain_value_wanted
-from tapegrad.recording.operators import bitwise, equality, function, in_place, operator, reflected, unary
-
-if TYPE_CHECKING:
-    from tapegrad.recording.recorder import Recorder
+from tapegrad.recording.symbol import Recording, Symbol, unary
+from tapegrad.recording.values import Array
 
 
-_squared = unary(ew.square)
+class Trace(Recording, Protocol):
+    """What a tracer asks of the recorder of its trace, besides what a symbol asks."""
+
+    def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
+        """The operand as a tracer of this trace, converted to `dtype`."""
+
+    def decide(self, tracer: Tracer) -> Any:
+        """The value of a tracer that Python decides on."""
+
+    def call_ufunc(
+        self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """A ufunc, or one of its methods, of operands some of which are traced."""
+
+    def call_function(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """A NumPy function of operands some of which are traced."""
+
+    def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
+        """The plain array that NumPy asks a tracer for."""
+
+    def written(self) -> None:
+        """A tracer has been written to."""
 
 
-class Tracer(Recordable):
+def is_traced(x: Any) -> TypeGuard[Tracer]:
+    """Whether `x` is a tracer."""
+    return isinstance(x, Recordable)
+
+
+# Kinds of methods -------------------------------------------------------------------------------------------
+
+
+def _equality(op: Op, unlike: bool) -> Callable[[Tracer, Any], Any]:
+    """Equality or its opposite; `unlike` is the result with an operand that is no number."""
+
+    def method(self: Tracer, other: Any) -> Any:
+        if other is None or isinstance(other, str):  # no number equals it
+            return np.full(self.shape, unlike) if self.shape else unlike
+        return self.recorder.binary(op, self, other)
+
+    return method
+
+
+def _bitwise(ufunc: np.ufunc, swapped: bool = False) -> Callable[[Tracer, Any], Any]:
+    """A method for the operators that are logicals on truth values."""
+
+    def method(self: Tracer, other: Any) -> Any:
+        operands = (other, self) if swapped else (self, other)
+        return self.recorder.call_ufunc(ufunc, "__call__", operands, None, {})
+
+    return method
+
+
+def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], Any]:
+    """The method of ``x += y`` and its like."""
+
+    def changed(self: Tracer, other: Any) -> Any:
+        result = method(self, other)
+        if self.ndim == 0 and not self.is_view:
+            return result  # a NumPy scalar: the name is bound anew, other names keep the old value
+        return self.receive(result)
+
+    return changed
+
+
+def _function(called: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that is a NumPy function of the traced value."""
+
+    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        return self.recorder.call_function(called, (self, *args), kwargs)
+
+    return method
+
+
+class Tracer(Symbol):
     """A traced value: a slot of the tape being recorded and, while the user's function runs, its value."""
 
-    __slots__ = ("recorder", "slot", "value")
+    __slots__ = ("value",)
     __array_priority__ = 10_000.0
     __pandas_priority__ = 10_000
     is_view = False
-    __hash__ = None  # type: ignore[assignment]
+    recorder: Trace
 
-    def __init__(self, recorder: Recorder, slot: int, value: Any) -> None:
+    def __init__(self, recorder: Trace, slot: int, value: Any) -> None:
         self.recorder = recorder
         self.slot = slot
         self.value = value
 
-    def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-        """Record `op`."""
-        return self.recorder.apply(op, args, attrs)
-
     def plain(self) -> Any:
-        """The value, which only a live recording has."""
-        value = self.recorder.lift(self, None).value
-        if value is None:
-            raise TraceError("a traced value that is not being computed has no number behind it")
-        return value
+        """The value."""
+        return self.recorder.lift(self, None).value
 
     def decide(self) -> Any:
         """The value, for Python to decide on: a guard holds the tape to it."""
@@ -63,39 +124,14 @@ class Tracer(Recordable):
     # What an array tells about itself -----------------------------------------------------------------------
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """As of an array."""
-        return self.recorder.builder.avals[self.slot].shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As of an array."""
-        return self.recorder.builder.avals[self.slot].dtype
-
-    @property
-    def ndim(self) -> int:
-        """As of an array."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """As of an array."""
-        return int(np.prod(self.shape, dtype=int))
-
-    @property
-    def T(self) -> Any:
-        """The transpose."""
-        return transpose_(self)
-
-    @property
     def mT(self) -> Any:
         """The matrices transposed."""
-        return call_function(self.recorder, np.matrix_transpose, (self,), {})
+        return self.recorder.call_function(np.matrix_transpose, (self,), {})
 
     @property
     def real(self) -> Any:
         """As of an array."""
-        return call_function(self.recorder, np.real, (self,), {})
+        return self.recorder.call_function(np.real, (self,), {})
 
     def __len__(self) -> int:
         if not self.shape:
@@ -108,42 +144,20 @@ class Tracer(Recordable):
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
-        value = "" if self.value is None else f", value={self.value!r}"
-        return f"<traced %{self.slot}, shape={self.shape}{value}>"
+        return f"<traced %{self.slot}, shape={self.shape}, value={self.value!r}>"
 
     # Operators ----------------------------------------------------------------------------------------------
 
-    __add__, __radd__ = operator(ew.add), reflected(ew.add)
-    __sub__, __rsub__ = operator(ew.sub), reflected(ew.sub)
-    __mul__, __rmul__ = operator(ew.mul), reflected(ew.mul)
-    __truediv__, __rtruediv__ = operator(ew.div), reflected(ew.div)
-    __mod__, __rmod__ = operator(ew.remainder), reflected(ew.remainder)
-    __floordiv__, __rfloordiv__ = operator(ew.floor_divide), reflected(ew.floor_divide)
-    __matmul__, __rmatmul__ = operator(matmul), reflected(matmul)
-    __lt__, __le__ = operator(logic.less), operator(logic.less_equal)
-    __gt__, __ge__ = operator(logic.greater), operator(logic.greater_equal)
-    __eq__, __ne__ = equality(logic.equal, False), equality(logic.not_equal, True)
-    __and__, __rand__ = bitwise(np.bitwise_and), bitwise(np.bitwise_and, swapped=True)
-    __or__, __ror__ = bitwise(np.bitwise_or), bitwise(np.bitwise_or, swapped=True)
-    __xor__, __rxor__ = bitwise(np.bitwise_xor), bitwise(np.bitwise_xor, swapped=True)
-    __neg__, __abs__ = unary(ew.neg), unary(ew.absolute)
+    __eq__, __ne__ = _equality(logic.equal, False), _equality(logic.not_equal, True)
+    __and__, __rand__ = _bitwise(np.bitwise_and), _bitwise(np.bitwise_and, swapped=True)
+    __or__, __ror__ = _bitwise(np.bitwise_or), _bitwise(np.bitwise_or, swapped=True)
+    __xor__, __rxor__ = _bitwise(np.bitwise_xor), _bitwise(np.bitwise_xor, swapped=True)
 
     def __invert__(self) -> Any:
-        return call_ufunc(self.recorder, np.invert, "__call__", (self,), None, {})
+        return self.recorder.call_ufunc(np.invert, "__call__", (self,), None, {})
 
     def __pos__(self) -> Tracer:
         return self.copy("K")
-
-    def __pow__(self, exponent: Any) -> Any:
-        if isinstance(exponent, (int, float)):
-            if exponent == 2:
-                return _squared(self)
-            if exponent == 0.5 and self.ndim:  # as NumPy does for arrays
-                return self.recorder.apply(ew.sqrt, (self,), {})
-        return self.recorder.binary(ew.power, self, exponent)
-
-    def __rpow__(self, base: Any) -> Any:
-        return self.recorder.binary(ew.power, base, self)
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
@@ -151,11 +165,11 @@ class Tracer(Recordable):
     def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
         return other // self, other % self
 
-    __iadd__, __isub__ = in_place(__add__), in_place(__sub__)
-    __imul__, __itruediv__ = in_place(__mul__), in_place(__truediv__)
-    __imod__, __ifloordiv__ = in_place(__mod__), in_place(__floordiv__)
-    __ipow__, __imatmul__ = in_place(__pow__), in_place(__matmul__)
-    __iand__, __ior__, __ixor__ = in_place(__and__), in_place(__or__), in_place(__xor__)
+    __iadd__, __isub__ = _in_place(Symbol.__add__), _in_place(Symbol.__sub__)
+    __imul__, __itruediv__ = _in_place(Symbol.__mul__), _in_place(Symbol.__truediv__)
+    __imod__, __ifloordiv__ = _in_place(Symbol.__mod__), _in_place(Symbol.__floordiv__)
+    __ipow__, __imatmul__ = _in_place(Symbol.__pow__), _in_place(Symbol.__matmul__)
+    __iand__, __ior__, __ixor__ = _in_place(__and__), _in_place(__or__), _in_place(__xor__)
 
     # What Python decides on ---------------------------------------------------------------------------------
 
@@ -163,7 +177,7 @@ class Tracer(Recordable):
         if self.size != 1:
             raise ValueError(
                 f"the truth of a traced array of shape {self.shape} is ambiguous"
-                f"{self.recorder.whereabouts()}: write .any(), .all() or np.where"
+                f"{whereabouts()}: write .any(), .all() or np.where"
             )
         tracer = self if self.dtype == BOOL else self != 0.0
         return bool(tracer.decide())
@@ -174,9 +188,7 @@ class Tracer(Recordable):
 
     def __index__(self) -> int:
         if self.dtype != INT or self.ndim:
-            raise TraceError(
-                f"a traced {self.dtype} value cannot be an index{self.recorder.whereabouts()}: write int(...)"
-            )
+            raise TraceError(f"a traced {self.dtype} value cannot be an index{whereabouts()}: write int(...)")
         return int(self.decide())
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -203,13 +215,13 @@ class Tracer(Recordable):
     def item(self, *args: Any) -> Any:
         """As of an array, of whole numbers and truth values: guarded; a float would leave the tape."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted(self.recorder.source())
+            raise plain_value_wanted()
         return np.asarray(self.decide()).item(*args)
 
     def tolist(self) -> Any:
         """As of an array, of whole numbers and truth values: guarded; floats would leave the tape."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted(self.recorder.source())
+            raise plain_value_wanted()
         return np.asarray(self.decide()).tolist()
 
     def __format__(self, spec: str) -> str:
@@ -217,10 +229,6 @@ class Tracer(Recordable):
         return f"<traced {format(self.value, spec)}>" if spec and self.ndim == 0 else repr(self)
 
     # Indexing and assignment --------------------------------------------------------------------------------
-
-    def __getitem__(self, index: Any) -> Any:
-        spec, arrays = encode(index, self.shape)
-        return self.recorder.apply(getitem, (self, *arrays), {"index": spec})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if _is_mask(index, self.shape) and shape_of(value) == ():
@@ -232,7 +240,7 @@ class Tracer(Recordable):
         arrays = [x.decide() if isinstance(x, Tracer) else x for x in arrays]
         if has_repeats(spec, arrays, self.shape):
             raise TraceError(
-                f"an assignment writes one element twice{self.recorder.whereabouts()}: NumPy keeps the last "
+                f"an assignment writes one element twice{whereabouts()}: NumPy keeps the last "
                 "value; write each element once"
             )
         self._overwrite(self.recorder.apply(update, (self, value, *arrays), {"index": spec}))
@@ -245,9 +253,7 @@ class Tracer(Recordable):
         """Be written over with `result`, as the array of ``x += v`` or ``out=x`` is."""
         result = self.recorder.lift(result, None)
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise TypeError(
-                f"a traced {self.dtype} array cannot take {result.dtype} values{self.recorder.whereabouts()}"
-            )
+            raise TypeError(f"a traced {self.dtype} array cannot take {result.dtype} values{whereabouts()}")
         if result.shape != self.shape:
             result = NUMPY[np.broadcast_to](result, self.shape)
         return self._overwrite(result)
@@ -280,20 +286,18 @@ class Tracer(Recordable):
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
         op = NUMPY.get(ufunc)
-        if (
-            method != "__call__"
-            or out is not None
-            or kwargs
-            or not isinstance(op, Op)
-            or op.kernel is not ufunc
-        ):
-            return call_ufunc(self.recorder, ufunc, method, inputs, out, kwargs)
-        return self.recorder.unary(op, *inputs) if len(inputs) == 1 else self.recorder.binary(op, *inputs)
+        is_plain = method == "__call__" and out is None and not kwargs
+        if is_plain and isinstance(op, Op) and op.kernel is ufunc:
+            if len(inputs) == 1:
+                return self.recorder.unary(op, inputs[0])
+            if len(inputs) == 2:
+                return self.recorder.binary(op, inputs[0], inputs[1])
+        return self.recorder.call_ufunc(ufunc, method, inputs, out, kwargs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return call_function(self.recorder, func, args, kwargs)
+        return self.recorder.call_function(func, args, kwargs)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         """NumPy by the name that SciPy has for it, which asks where SCIPY_ARRAY_API is set."""
@@ -301,15 +305,15 @@ class Tracer(Recordable):
 
     # Methods ------------------------------------------------------------------------------------------------
 
-    sum, mean, prod = function(np.sum), function(np.mean), function(np.prod)
-    max, min, var, std = function(np.max), function(np.min), function(np.var), function(np.std)
-    cumsum, cumprod = function(np.cumsum), function(np.cumprod)
-    all, any, nonzero = function(np.all), function(np.any), function(np.nonzero)
-    argmax, argmin, argsort = function(np.argmax), function(np.argmin), function(np.argsort)
-    ravel, squeeze, swapaxes = function(np.ravel), function(np.squeeze), function(np.swapaxes)
-    repeat, take, diagonal = function(np.repeat), function(np.take), function(np.diagonal)
-    clip, round = function(np.clip), function(np.round)
-    dot, trace = function(np.dot), function(np.trace)
+    sum, mean, prod = _function(np.sum), _function(np.mean), _function(np.prod)
+    max, min, var, std = _function(np.max), _function(np.min), _function(np.var), _function(np.std)
+    cumsum, cumprod = _function(np.cumsum), _function(np.cumprod)
+    all, any, nonzero = _function(np.all), _function(np.any), _function(np.nonzero)
+    argmax, argmin, argsort = _function(np.argmax), _function(np.argmin), _function(np.argsort)
+    ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
+    repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
+    clip, round = _function(np.clip), _function(np.round)
+    dot, trace = _function(np.dot), _function(np.trace)
 
     def flatten(self, order: str = "C") -> Any:
         """As of an array."""
@@ -317,7 +321,7 @@ class Tracer(Recordable):
 
     def sort(self, axis: int = -1) -> None:
         """As of an array: in place."""
-        self._overwrite(call_function(self.recorder, np.sort, (self, axis), {}))
+        self._overwrite(self.recorder.call_function(np.sort, (self, axis), {}))
 
     def fill(self, value: Any) -> None:
         """As of an array: in place."""
@@ -326,7 +330,7 @@ class Tracer(Recordable):
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """As of an array."""
         wanted = shape[0] if len(shape) == 1 else shape
-        return call_function(self.recorder, np.reshape, (self, wanted), {"order": order})
+        return self.recorder.call_function(np.reshape, (self, wanted), {"order": order})
 
     def transpose(self, *axes: Any) -> Any:
         """As of an array."""
@@ -337,7 +341,7 @@ class Tracer(Recordable):
         kind = _KINDS.get(np.dtype(dtype))
         if kind is None:
             raise TraceError(
-                f"a traced value has no {np.dtype(dtype)} form{self.recorder.whereabouts()}: write "
+                f"a traced value has no {np.dtype(dtype)} form{whereabouts()}: write "
                 ".astype(float), which is float64, .astype(int) or .astype(bool)"
             )
         if kind == self.dtype:
@@ -372,7 +376,7 @@ def laid_out(value: Any, old: Any) -> Any:
 
 # The elements of an object array are asked for methods named like the ufunc: np.exp calls x.exp().
 def _method(ufunc: np.ufunc) -> Callable[[Tracer], Any]:
-    return lambda self: call_ufunc(self.recorder, ufunc, "__call__", (self,), None, {})
+    return lambda self: self.recorder.call_ufunc(ufunc, "__call__", (self,), None, {})
 
 
 for _ufunc in NUMPY:

@@ -38,9 +38,10 @@ class Watch:
         self.found: Spot | None = None
         self._counts: dict[tuple[int, int], int] = {}
 
-    def see(self, frame: FrameType | None) -> None:
-        """An entry that gives one number is recorded under `frame`."""
-        inner, outer = frame, user_frame(frame)
+    def see(self) -> None:
+        """An entry that gives one number is being recorded."""
+        inner = sys._getframe(1)
+        outer = user_frame(inner)
         if outer is None or self.found is not None:
             return
         place = (id(outer.f_code), outer.f_lasti)
@@ -60,12 +61,6 @@ class Watch:
             f"{name} has an array operation on its tape number by number{location(found)}: it is done on a "
             f"plain array of traced values{f', made{location(made)}' if elsewhere else ''}. Instead, {advice}"
         )
-
-
-def spot_of_user() -> Spot | None:
-    """Where the user's code stands."""
-    frame = user_frame(sys._getframe(1))
-    return None if frame is None else spot_at(frame)
 
 
 def _is_unrolled(inner: FrameType | None, outer: FrameType) -> bool:

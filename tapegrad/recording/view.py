@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.indexing import ARRAY, getitem, update
 from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape, transpose
@@ -45,7 +44,7 @@ class View(Tracer):
 
 
 class Picked(View):
-    """A view that stands for the elements at `places` of its owner: what is written into it shows there.
+    """A view of the elements at `places` of its owner: a write to the view changes the owner.
 
     With no `places` it cannot be written to.
     """
@@ -121,18 +120,3 @@ class Window(View):
         if self.ndim:
             self.value = self.op.kernel(owner.value, **self.attrs)  # the same numbers, in the owner's layout
         return self
-
-
-def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Tracer:
-    """What `op` made of `owner` alone: a view where NumPy gives one."""
-    if op is broadcast_to:
-        read, look = lambda: made.recorder.apply(op, (owner,), attrs), lambda x: op.kernel(x, **attrs)
-        return View(made, owner, read, look)
-    if owner.shape == ():
-        return made
-    is_shared = op is transpose or (
-        made.shape != () or Ellipsis in attrs["index"]  # an element is a copy
-        if op is getitem
-        else op is reshape and (made.shape == () or np.may_share_memory(made.value, owner.value))
-    )
-    return Window(made, owner, op, attrs) if is_shared else made

@@ -273,7 +273,7 @@ def _entry(content: dict[str, Any], depth: int) -> Entry:
 
 
 def _only(content: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Refuse what has not these names, and all of them."""
+    """Raise an error unless the object has exactly these names."""
     if not isinstance(content, dict) or set(content) != set(names):
         raise StorageError(f"expected {', '.join(names)}, found {list(content)!a:.80}")
 

@@ -76,7 +76,7 @@ def _better(found: End, end: End) -> bool:
 
 
 def _leap(surface: Surface, end: End, is_sound: Callable[[Array], bool]) -> tuple[Array, float] | None:
-    """The nearest of the points around that gain half of what can be gained; None if that is nothing."""
+    """The nearest point around that has half of the largest gain; None if no point gains."""
     if not np.isfinite(end.value):
         return None
     least = end.value + _GAIN + _GAIN_SHARE * abs(end.value)

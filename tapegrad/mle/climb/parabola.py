@@ -48,7 +48,7 @@ class Bowl:
         self.across = self.factor.sum(axis=1) / math.sqrt(x.size)
 
     def amiss(self, step: Array) -> float:
-        """What the parabola gets wrong about the change of the gradient along a step of length 1, or NaN."""
+        """The error of the parabola in the change of the gradient along a step of length 1, or NaN."""
         there = self._surface.value_and_grad_flat(self._x + step)[1]
         length = math.sqrt(max(float(step @ self._information @ step), 0.0))
         return distance_by(there - self._gradient + self._information @ step, self._cov) / length

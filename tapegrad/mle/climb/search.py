@@ -219,7 +219,7 @@ def _watch_whole(watch: Watch, piece: Slice, moving: Array, value: float) -> Non
 
 
 def _height(found: Found) -> tuple[bool, float]:
-    """A maximum is better than what is none, whatever its value: that may be on its way to infinity."""
+    """A maximum is better than any other end: the value of another end may be on its way to infinity."""
     return found.end.converged, found.end.value
 
 

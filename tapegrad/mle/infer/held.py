@@ -1,4 +1,4 @@
-"""What a profile holds at one value after another: a free coordinate, or a function of the parameters.
+"""Profiles hold a free coordinate, or a function of the parameters, at one value after another.
 
 A coordinate is simply left out of the fit. For a function ``g`` the fit takes place on the surface of all
 points where it has the value. Such a surface has one dimension less than the free space: near a point of it,
@@ -270,8 +270,8 @@ def _held_function(model: Model, name: str, function: Callable[..., Any], top: A
     traced = trace_quietly(of_pieces, model.space.free_structure.unravel(model.space.start))
     root = traced.outputs.root
     if not (isinstance(root, Leaf) and root.shape == ()):
-        raise ValueError(f"a profile is of one number, and {name} returns {traced.outputs.expected()}")
+        raise ValueError(f"a profile needs one number; {name} returns {traced.outputs.expected()}")
     held = HeldFunction(model, name, traced, top)
     if not held.error > _ROUNDING * abs(held.at(top)):
-        raise ValueError(f"{name} does not depend on what is estimated: there is nothing to profile")
+        raise ValueError(f"{name} does not depend on any estimated parameter: it has no profile")
     return held

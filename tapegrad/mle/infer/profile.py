@@ -77,7 +77,7 @@ class Profile:
 
 
 class _Point(NamedTuple):
-    """A value of what is held, the free vector that is best there, and what is maximised."""
+    """A value of the held quantity, the best free vector at this value, and the log-likelihood there."""
 
     value: float
     free: Array

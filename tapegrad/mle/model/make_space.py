@@ -89,7 +89,7 @@ def _transforms_by_label(
 
 
 def _of_elements(name: str, labels: Sequence[str]) -> str:
-    """What to do where a name stands for a list or tuple, whose elements are parameters of their own."""
+    """The advice for the name of a list or tuple: its elements are parameters of their own."""
     if not any(label.startswith((f"{name}[", f"{name}.")) for label in labels):
         return ""
     return (

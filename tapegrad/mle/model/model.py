@@ -22,7 +22,7 @@ WEIGHTS = "observation weights"  # with a space: no parameter and no data are ca
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What `fit` maximises, kept on the result so that it can be refitted, profiled and resampled.
+    """The function that `fit` maximises. The result keeps it, so that one can refit, profile and resample.
 
     Free vectors have shape (q,), natural vectors shape (p,); see `Space`.
 
@@ -179,7 +179,7 @@ class Specification:
         return 0.0 if self.logprior is None else call(self.logprior, self.space.params(pieces), {})
 
     def total(self, pieces: Mapping[str, Any], data: Mapping[str, Any], weights: Any) -> Any:
-        """What is maximised; without weights where `weights` is None."""
+        """The function to maximise; without weights if `weights` is None."""
         values = self.values(pieces, data)
         if weights is not None:
             # What has no weight is left out, also where its log-likelihood is not finite.

@@ -165,7 +165,7 @@ class Space:
         return self.structure.join([np.asarray(leaf, dtype=np.float64) for leaf in leaves])
 
     def free(self, natural: Array) -> Array:
-        """The free vector (q,) of a natural vector (p,); what is tied or fixed there is not looked at.
+        """The free vector (q,) of a natural vector (p,); tied and fixed elements are ignored.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What the Hessian of a fit that went wrong shows: directions in which the log-likelihood does not fall."""
+"""Findings from the Hessian of a failed fit: directions in which the log-likelihood does not fall."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
@@ -170,7 +170,7 @@ def _direction(text: str, eigenvalue: float) -> Finding:
 
 
 def curved_ridge(text: str) -> Finding:
-    """Parameters of which one may be anything, because the others make up for it."""
+    """Parameters that make up for each other, so that one of them can take any value."""
     return Finding(
         "flat",
         f"the log-likelihood is flat along a ridge on which {text} wanders off, and other parameters make up "

@@ -46,7 +46,7 @@ def save(item: Estimate | Tape, path: str | os.PathLike[str]) -> None:
         write_file(path, "fit", {name: encode(getattr(item, name)) for name in _stored()})
     else:
         kind = type(item).__name__
-        raise TypeError(f"save takes a fit or a tape (of what trace returns, its .tape), not a {kind}")
+        raise TypeError(f"save takes a fit or a tape (for a traced function, its .tape), not a {kind}")
 
 
 def read(path: str | os.PathLike[str]) -> Estimate | Tape:

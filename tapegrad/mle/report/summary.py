@@ -163,7 +163,7 @@ def _format_of_p_values(p: Array) -> str:
 
 
 def _unsigned_zero(text: str) -> str:
-    """Without the minus of what has been rounded to zero."""
+    """The text of a number, without the minus sign of a rounded zero."""
     return text.removeprefix("-") if float(text) == 0.0 else text
 
 

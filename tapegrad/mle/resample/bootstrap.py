@@ -218,7 +218,7 @@ def bootstrap(
     ends, converged = maxima(surfaces, start, "bootstrap", draws, progress)
     if converged.sum() < 2:
         raise ValueError(
-            f"{draws - converged.sum()} of {draws} refits have not converged: there is nothing to go by"
+            f"{draws - converged.sum()} of {draws} refits have not converged: too few are left for a result"
         )
     warn_of_failures(converged, "refits", "are left out")
     found = natural_rows(model, ends[converged])

@@ -95,7 +95,7 @@ def natural_rows(model: Model, ends: Array) -> Array:
 
 
 def warn_of_failures(converged: npt.NDArray[np.bool_], what: str, then: str) -> None:
-    """Warn with the number of refits that have not converged, if any, and of what becomes of them."""
+    """Warn about refits that have not converged, with their number and their treatment."""
     failed = int(np.sum(~converged))
     if failed:
         warn(f"{failed} of {converged.size} {what} have not converged, and {then}", ConvergenceWarning)

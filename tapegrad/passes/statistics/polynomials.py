@@ -135,7 +135,7 @@ class Polynomials:
     def cells(
         self, w: Rewriter, end: Entry, roots: Sequence[int], n: int
     ) -> list[tuple[Cell, list[Polynomial]]]:
-        """The cells of n rows, and what the arrays `roots` are there; none if one is no polynomial."""
+        """The cells of n rows, with the polynomials of `roots`; no cells if one array is no polynomial."""
         nodes = self._below(roots)
         masks = [Leaf(self.made[slot].inputs[0], gather) for slot, gather in nodes if self._is_choice(slot)]
         masks = list(dict.fromkeys(masks))

@@ -137,7 +137,7 @@ def _fit_of(regression: Regression) -> tuple[Column, bool]:
 
 
 def _product(cell: Cell, term: Term) -> Product | None:
-    """A term sorted into what it is summed from; None where it has too many lines."""
+    """A term, sorted by the quantities that it is a sum of; None if it has too many lines."""
     coefficient, weight, lines = term.coefficient, list[Any](), list[int]()
     for number in term.factors:
         line = cell.lines[number]
@@ -183,7 +183,7 @@ def _sum_over_factor(cell: Cell, product: Product, few: FewRows, shifts: Shifts)
 
 
 def _shifts(cell: Cell, number: int, few: FewRows) -> Shifts:
-    """How the coefficients move where residuals of a fit stand in the place of the response."""
+    """The change of the coefficients if residuals of a fit replace the response."""
     regression = cell.regression(number) if few.fit else None
     coefficients = {} if regression is None else regression.coefficients
     moved = {place: (op, few.fit[column]) for place, (column, op) in coefficients.items()}

@@ -1,0 +1,255 @@
+"""The recorder of a live trace: it runs the user's function on tracers that carry values.
+
+So ordinary Python can decide on them, and what it decides is recorded as guards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from tapegrad.errors import TraceError
+from tapegrad.ops.indexing import join
+from tapegrad.ops.registry import BOOL, FLOAT, Attrs, Aval, Op
+from tapegrad.ops.shaping import reshape, shape_of
+from tapegrad.recording import dispatch
+from tapegrad.recording.dataframes import as_array, is_pandas
+from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
+from tapegrad.recording.handouts import Handouts, contents
+from tapegrad.recording.messages import plain_value_wanted
+from tapegrad.recording.recorder import Recorder
+from tapegrad.recording.sharing import view_of
+from tapegrad.recording.tracer import Tracer
+from tapegrad.recording.unrolling import Watch
+from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
+from tapegrad.recording.view import View
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.tape import SCALAR, Guard, aval_of
+
+_FLOATS = frozenset((float, np.float64, int))
+_SCALAR_BOOL = Aval((), BOOL)
+
+
+class LiveRecorder(Recorder):
+    """Records while the user's function runs; tracers carry values.
+
+    Attributes
+    ----------
+    is_over : bool
+        Whether the function has returned. Whoever still holds a tracer of the trace then cannot use it.
+    dataframes : list of (pandas object, str or None)
+        Those that have met traced values, under the names of their variables.
+    watch : Watch or None
+        Looks for operations recorded number by number, once there is a plain array of traced numbers.
+    handouts : Handouts or None
+        The plain arrays in the memory of traced ones, once there is one.
+    """
+
+    def __init__(self, builder: Builder) -> None:
+        super().__init__(builder)
+        self.is_over = False
+        self.dataframes: list[tuple[Any, str | None]] = []
+        self.watch: Watch | None = None
+        self.handouts: Handouts | None = None
+        self._lines = Lines()
+        self._arrays: dict[int, Tracer] = {}
+        self._seen: list[Any] = []
+        self._guarded: set[int] = set()
+
+    def close(self) -> None:
+        """The trace is over: whoever still holds a tracer of it shall hear so."""
+        self.is_over = True
+
+    def symbol(self, slot: int, value: Any = None) -> Tracer:
+        """A tracer for a slot that exists already."""
+        return Tracer(self, slot, value)
+
+    def whereabouts(self) -> str:
+        """Where the user's code stands, for messages: `` at file:line: `text` ``."""
+        return whereabouts()
+
+    # Operands -----------------------------------------------------------------------------------------------
+
+    def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
+        """The operand as a tracer of this trace, as it is now, converted to `dtype`."""
+        if self.is_over:
+            raise self.foreign()
+        if isinstance(operand, Tracer) and operand.recorder is self:
+            if self.handouts is not None:
+                self.handouts.pull()
+            if isinstance(operand, View):
+                operand.refresh()
+        lifted: Tracer = super().lift(operand, dtype)
+        return lifted
+
+    def lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Any:
+        """What the user's code brings: numbers and arrays, lists and object arrays of traced values."""
+        if isinstance(operand, (np.ma.MaskedArray, np.matrix)):
+            raise TraceError(
+                f"a {type(operand).__name__} cannot stand on a tape{whereabouts()}: what it adds to a "
+                "plain array would be lost; write x.compressed() or np.asarray(x) where you make it"
+            )
+        if type(operand) is np.ndarray:
+            array = operand
+        elif dispatch.holds_traced(operand):
+            return self.lift(dispatch.array_of(operand), dtype)
+        else:
+            array = self._of_pandas(operand) if is_pandas(operand) else np.asarray(operand)
+        if array.dtype == object:
+            return self.lift(_gathered(array), dtype)
+        if array.dtype.kind not in "fiub":
+            raise TraceError(
+                f"{array.dtype} data cannot stand on a tape{whereabouts()}: tapegrad computes with real "
+                "numbers (float64); convert it first"
+            )
+        return self.constant(operand, array, dtype)
+
+    def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
+        """A constant array; one that is used twice is copied once, as long as it has not changed between."""
+        known = self._arrays.get(id(operand))
+        if known is not None and is_still(known.value, array, dtype):
+            return known
+        tracer: Tracer = super().array(operand, array, dtype)
+        self._arrays[id(operand)] = tracer
+        self._seen.append(operand)  # so that no other array gets this id
+        label = variable_of(operand)
+        if label is not None:
+            self.builder.labels[tracer.slot] = label
+        return tracer
+
+    def _of_pandas(self, operand: Any) -> Array:
+        """A pandas object as an array; that it was one is remembered."""
+        self.dataframes.append((operand, variable_of(operand)))
+        return as_array(operand)
+
+    # Recording ----------------------------------------------------------------------------------------------
+
+    def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
+        """Record one op; what NumPy gives as a view of an array becomes one here."""
+        operands = [self.lift(arg, op.takes_at(i)) for i, arg in enumerate(args)]
+        value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
+        inputs = tuple([operand.slot for operand in operands])
+        result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)
+        of = op.view_of(attrs)
+        return (
+            result if of is None or not isinstance(args[of], Tracer) else view_of(args[of], result, op, attrs)
+        )
+
+    # Two short ways for floats, which are what looped code is made of: there are no shapes to compute, and no
+    # whole numbers or truth values to mind, as `settled` does.
+
+    def unary(self, op: Op, operand: Any) -> Any:
+        """Record an elementwise op of one operand."""
+        if type(operand) is not Tracer or type(operand.value) is not float or operand.recorder is not self:
+            return dispatch.settled(op.kernel, (operand,), self.apply(op, (operand,), {}))
+        scalar, x = op.scalar, operand.value
+        try:
+            if scalar is not None:
+                value = scalar(x)
+            elif _is_of_floats(op):
+                value = op.kernel(x)
+            else:
+                return self.apply(op, (operand,), {})
+        except (ArithmeticError, ValueError):
+            return self.apply(op, (operand,), {})
+        if op.gives is FLOAT:
+            return self._append(op, (operand.slot,), (), SCALAR, float(value))
+        return self._append(op, (operand.slot,), (), _SCALAR_BOOL, np.asarray(value))
+
+    def binary(self, op: Op, left: Any, right: Any) -> Any:
+        """Record an elementwise op of two operands."""
+        x = left.value if type(left) is Tracer and left.recorder is self else left
+        y = right.value if type(right) is Tracer and right.recorder is self else right
+        if type(x) not in _FLOATS or type(y) not in _FLOATS:
+            return dispatch.settled(op.kernel, (left, right), self.apply(op, (left, right), {}))
+        scalar = op.scalar
+        try:
+            if scalar is not None:
+                value = scalar(x, y)
+            elif _is_of_floats(op):
+                value = op.kernel(float(x), float(y))
+            else:
+                return self.apply(op, (left, right), {})
+        except (ArithmeticError, ValueError):
+            return self.apply(op, (left, right), {})
+        first = left.slot if type(left) is Tracer else self.number_slot(float(x))
+        second = right.slot if type(right) is Tracer else self.number_slot(float(y))
+        if op.gives is FLOAT:
+            return self._append(op, (first, second), (), SCALAR, float(value))
+        return self._append(op, (first, second), (), _SCALAR_BOOL, np.asarray(value))
+
+    def _append(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, aval: Aval, value: Any) -> Tracer:
+        """Every entry of the trace is written here."""
+        if self.is_over:
+            raise self.foreign()
+        if self.watch is not None and op.is_elementwise and not aval.shape:
+            self.watch.see()
+        return Tracer(self, self.builder.emit(op, inputs, attrs, self._lines.current(), aval), value)
+
+    # What tracers ask ---------------------------------------------------------------------------------------
+
+    def decide(self, tracer: Tracer) -> Any:
+        """The value of a tracer that Python decides on: a guard holds the tape to it."""
+        tracer = self.lift(tracer, None)
+        if tracer.slot not in self._guarded:
+            self._guarded.add(tracer.slot)
+            self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.value), self._lines.current()))
+        return tracer.value
+
+    def call_ufunc(
+        self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """A ufunc, or one of its methods, of operands some of which are traced."""
+        return dispatch.call_ufunc(self, ufunc, method, inputs, out, kwargs)
+
+    def call_function(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """A NumPy function of operands some of which are traced."""
+        return dispatch.call_function(self, func, args, kwargs)
+
+    def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
+        """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
+        if tracer.dtype == FLOAT and dtype not in (None, object):
+            raise plain_value_wanted()
+        if tracer.dtype == FLOAT and self.watch is None:
+            self.watch = Watch(here())
+        is_own = bool(copy) or dtype not in (None, tracer.dtype) or not (tracer.shape or tracer.is_view)
+        if not is_own:
+            self.handouts = self.handouts or Handouts(self)
+            held: Array = self.handouts.give(tracer)
+            return held
+        elements = contents(tracer)
+        return elements if dtype is None else elements.astype(dtype)
+
+    def written(self) -> None:
+        """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
+        if self.handouts is not None:
+            self.handouts.push()
+
+
+@cache
+def _is_of_floats(op: Op) -> bool:
+    """Whether the kernel of an op takes floats, each to its own element of floats or truth values."""
+    return op.is_elementwise and set(op.takes) == {FLOAT} and op.gives in (FLOAT, BOOL)
+
+
+def _gathered(array: Array) -> Any:
+    """One array out of an object array of scalars, some of them traced."""
+    for item in array.flat:
+        if not isinstance(item, (Tracer, Real, np.bool_)):
+            raise TraceError(
+                f"{type(item).__name__} is not a number{whereabouts()}: traced values go with "
+                "numbers and arrays of numbers"
+            )
+        if shape_of(item) != ():
+            raise TraceError(
+                f"an object array of arrays cannot stand on a tape{whereabouts()}: build arrays of "
+                "traced values with np.stack or np.concatenate"
+            )
+    if not any(isinstance(item, Tracer) for item in array.flat):
+        return array.astype(float)
+    rows = [reshape(x, shape=(1,)) if isinstance(x, Tracer) else np.array([float(x)]) for x in array.flat]
+    return reshape(join(rows, 0), shape=array.shape)
