@@ -151,12 +151,15 @@ def variable_of(value: Any) -> str | None:
 
 
 class Lines:
-    """The user's line that is running, for who asks at every step: what a code object told is kept."""
+    """The user's line that is running, for who asks at every step: what a code object told is kept.
+
+    Each instruction has a line object of its own: so two places in one line can be told apart, see
+    `tapegrad.passes.loops`.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, dict[int, Source] | None] = {}  # by code, and by instruction; None: not theirs
         self._codes: list[CodeType] = []
-        self._sources: dict[Source, Source] = {}
 
     def current(self) -> Source | None:
         """The user's innermost line that is running; whoever asks is not the user."""
@@ -176,7 +179,7 @@ class Lines:
 
     def _noted(self, frame: FrameType, lines: dict[int, Source]) -> Source:
         line = Source(frame.f_code.co_filename, frame.f_lineno)
-        lines[frame.f_lasti] = line = self._sources.setdefault(line, line)
+        lines[frame.f_lasti] = line
         return line
 
 
