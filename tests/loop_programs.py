@@ -53,7 +53,12 @@ CHAINS = (
     "late = late + 0.1 * product",
 )
 DATA_TESTS = ("d[i]", "x[i] > 0.5", "g[i] == 1", "i % 3 == 0", "not d[i]", "i in (0, n - 1)", "x[i] == 1.0")
-ENDS = ("continue", "break", "return total + logs", "return product * most")
+ENDS = (
+    "continue",
+    "break",
+    "return total + logs + 0.01 * (a + b + v.sum())",
+    "return product * most + a + b * v.sum()",
+)
 HEAD = """\
 def program(a, b, v):
     c, o = a, 0.5
@@ -107,7 +112,7 @@ class Writer:
 
     def names(self) -> tuple[str, ...]:
         """What an expression may read; parameters and data more often than sums that are not finished."""
-        inner = ("x[i - j]", "v[j % 3]") if self.depth else ()
+        inner = ("x[(i - j) % n]", "v[j % 3]") if self.depth else ()
         return NAMES[:9] + NAMES + inner + tuple(f"t{k}" for k in range(self.locals)) * 3
 
     def body(self, size: int) -> Lines:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.elementwise import add, sub
+from tapegrad.ops.elementwise import add, logaddexp, mul, sub
+from tapegrad.ops.registry import Op
 from tapegrad.passes.loops.elements import NONE, Elements, elements_of
 from tapegrad.tape.tape import Tape, size_of
 
@@ -118,16 +119,19 @@ def _with_contents(inputs: Ints, ends: Ints, whole: dict[int, tuple[int, Ints]])
 
 @dataclass(frozen=True)
 class Sum:
-    """A chain of additions and subtractions whose partial sums nobody else reads.
+    """A chain of additions and subtractions, or of another op, whose partial sums nobody else reads.
 
     Attributes
     ----------
+    op : Op
+        What puts the terms together.
     entries : int array
         The entries, in order; the last one gives the whole.
     plus, minus : int arrays
         The slots that are added up, and those that are subtracted.
     """
 
+    op: Op
     entries: Ints
     plus: Ints
     minus: Ints
@@ -138,24 +142,30 @@ class Sum:
         return int(self.entries[-1])
 
 
+# The chain that an op goes on with, by what puts that chain's terms together.
+CHAINS: dict[Op, Op] = {add: add, sub: add, mul: mul, logaddexp: logaddexp}
 SHORTEST = 8  # terms; the sums in a recurrence, and of a few columns, are shorter
 
 
 def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
-    """The long sums among these entries. A right operand is continued if it is of the same colour."""
+    """The long chains among these entries. A right operand is continued if it is of the same colour."""
     ops = record.tape.entries.ops()
-    is_add = np.array([op is add for op in ops], dtype=bool) & eligible
-    is_sum = is_add | (np.array([op is sub for op in ops], dtype=bool) & eligible)
-    chosen = np.flatnonzero(is_sum)
+    numbers = {op: number for number, op in enumerate(CHAINS.values())}
+    kinds = {op: numbers[chain] for op, chain in CHAINS.items()}
+    kind = np.where(eligible, [kinds.get(op, NONE) for op in ops], NONE)
+    chosen = np.flatnonzero(kind != NONE)
+    if not chosen.size:
+        return []
     left, right = record.inputs_of(chosen, 0), record.inputs_of(chosen, 1)
+    subtracted = np.array([ops[i] is sub for i in chosen.tolist()])
 
     def continues(slots: Ints) -> Bools:
         """Whether these slots are partial sums that nobody else reads."""
         writers = record.writer[slots]
-        found: Bools = (writers != NONE) & is_sum[writers] & (record.reads[slots] == 1)
+        found: Bools = (writers != NONE) & (kind[writers] == kind[chosen]) & (record.reads[slots] == 1)
         return found
 
-    by_left, by_right = continues(left), continues(right) & is_add[chosen]
+    by_left, by_right = continues(left), continues(right) & ~subtracted
     swapped = by_right & (colour[record.writer[right]] == colour[chosen])
     swapped &= ~(by_left & (colour[record.writer[left]] == colour[chosen]))
     before, term = np.where(swapped, right, left), np.where(swapped, left, right)
@@ -173,7 +183,7 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
     for a, b in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
         if b - a >= SHORTEST - 1:
             mine = order[a:b]
-            added = is_add[chosen[mine]]
-            plus = np.concatenate([before[mine[:1]], term[mine[added]]])
-            found.append(Sum(chosen[mine], plus, term[mine[~added]]))
+            minus = subtracted[mine]
+            plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
+            found.append(Sum(CHAINS[ops[chosen[mine[0]]]], chosen[mine], plus, term[mine[minus]]))
     return found

@@ -20,6 +20,7 @@ from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
 from tapegrad.ops.registry import Op
 from tapegrad.ops.shaping import reshape
+from tapegrad.passes.loops.chains import REDUCTIONS, alike, reduced, reduced_together
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
     FEWEST,
@@ -225,8 +226,11 @@ class Rewritten(Copy):
         self.stands(outputs, self.emit(op, read, source, **dict(attrs)))
 
     def sum(self, total: Sum) -> None:
-        """A long sum: of each array that terms come from, its sum."""
+        """A long sum: of each array that terms come from, its sum. Of other chains, all terms in order."""
         source = self.record.tape.entries[total.last].source
+        if total.op in REDUCTIONS:
+            self.new[self.record.outputs[total.last]] = reduced(self, total.op, total.plus, source)
+            return
         plus = self._parts(total.plus, source)
         parts = [
             *plus,
@@ -267,6 +271,12 @@ class Rewritten(Copy):
                 self.sum(total)
             return
         source = self.record.tape.entries[totals[0].last].source
+        op = totals[0].op
+        if op in REDUCTIONS:
+            for mine in alike([total.plus for total in totals]):
+                slot = reduced_together(self, op, [totals[i].plus for i in mine], source)
+                self.stands(self.record.outputs[[totals[i].last for i in mine]], slot)
+            return
         plus = self._segments([total.plus for total in totals], source)
         whole = plus
         if any(total.minus.size for total in totals):
