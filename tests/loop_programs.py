@@ -209,7 +209,7 @@ class Program:
 def program(random: Random) -> Program:
     """A random program."""
     body = Writer(random).body(random.randint(1, 5))
-    n = random.choice((0, 1, 2, 3, 9, 10, 12, 14, 17, 23, 30))
+    n = random.choice((0, 1, 2, 9, 13, 17, 20, 24, 30, 40))
     lines = "".join(f"        {line}\n" for line in body)
     return Program(HEAD + lines + TAIL, n, random.randint(0, 999))
 

@@ -1,7 +1,7 @@
 """Chains of one op, `p = p * x` or `s = np.logaddexp(s, x)`, as one reduction of all their terms.
 
-Not all chains are here. A chain of maxima shares the derivative between three equal terms by halves of halves,
-their reduction by thirds; so it stays a recurrence, and its derivative what it was.
+Not all chains are here. Between three equal terms a chain of maxima shares the derivative by halves of
+halves, their reduction by thirds. So it stays a recurrence, and its derivative is what it was.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tapegrad.tape.tape import Tape, size_of
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Item = TypeVar("Item")
 
 MOST_COPIED = 4  # elements of arrays that are put together, for each entry of the record
 
@@ -24,6 +26,10 @@ class Record:
 
     Attributes
     ----------
+    op : int array
+        The op of each entry, as its place in `ops`.
+    ops : list of Op
+        The ops that occur.
     inputs, ends : int arrays
         The inputs of all entries one after the other, and where those of each end, after a 0.
     outputs : int array
@@ -47,6 +53,8 @@ class Record:
     """
 
     tape: Tape
+    op: Ints
+    ops: list[Op]
     inputs: Ints
     ends: Ints
     outputs: Ints
@@ -67,6 +75,13 @@ class Record:
     def inputs_of(self, entries: Ints, i: int) -> Ints:
         """Input `i` of these entries."""
         return self.inputs[self.ends[entries] + i]
+
+
+def numbered(items: Sequence[Item]) -> tuple[Ints, list[Item]]:
+    """Each item as its place among the distinct ones, and those; no Python code runs for each item."""
+    distinct = list(dict.fromkeys(items))
+    places = {item: place for place, item in enumerate(distinct)}
+    return np.fromiter(map(places.__getitem__, items), np.int64, len(items)), distinct
 
 
 def record_of(tape: Tape) -> Record:
@@ -96,9 +111,13 @@ def _columns(tape: Tape, found: Elements) -> Record:
     inputs, ends = _with_contents(inputs, ends, whole)
     reads = np.bincount(inputs[np.repeat(~dropped, np.diff(ends))], minlength=slots)
     reads += np.bincount(asked, minlength=slots)
-    scalar = np.array([aval.shape == () for aval in tape.avals], dtype=bool)
+    kind, kinds = numbered(tape.avals)
+    scalar = np.array([aval.shape == () for aval in kinds], dtype=bool)[kind]
     place = np.array(found.place)
-    return Record(tape, inputs, ends, outputs, writer, reads, scalar, base, place, same, whole, dropped)
+    op, ops = numbered(entries.ops())
+    return Record(
+        tape, op, ops, inputs, ends, outputs, writer, reads, scalar, base, place, same, whole, dropped
+    )
 
 
 def _with_contents(inputs: Ints, ends: Ints, whole: dict[int, tuple[int, Ints]]) -> tuple[Ints, Ints]:
@@ -149,15 +168,14 @@ SHORTEST = 8  # terms; the sums in a recurrence, and of a few columns, are short
 
 def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
     """The long chains among these entries. A right operand is continued if it is of the same colour."""
-    ops = record.tape.entries.ops()
-    numbers = {op: number for number, op in enumerate(CHAINS.values())}
-    kinds = {op: numbers[chain] for op, chain in CHAINS.items()}
-    kind = np.where(eligible, [kinds.get(op, NONE) for op in ops], NONE)
+    chains = [CHAINS.get(op) for op in record.ops]
+    kind = np.array([NONE if chain is None else chains.index(chain) for chain in chains])[record.op]
+    kind[~eligible] = NONE
     chosen = np.flatnonzero(kind != NONE)
     if not chosen.size:
         return []
     left, right = record.inputs_of(chosen, 0), record.inputs_of(chosen, 1)
-    subtracted = np.array([ops[i] is sub for i in chosen.tolist()])
+    subtracted = np.array([op is sub for op in record.ops])[record.op[chosen]]
 
     def continues(slots: Ints) -> Bools:
         """Whether these slots are partial sums that nobody else reads."""
@@ -185,5 +203,6 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
             mine = order[a:b]
             minus = subtracted[mine]
             plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
-            found.append(Sum(CHAINS[ops[chosen[mine[0]]]], chosen[mine], plus, term[mine[minus]]))
+            op = CHAINS[record.ops[record.op[chosen[mine[0]]]]]
+            found.append(Sum(op, chosen[mine], plus, term[mine[minus]]))
     return found
