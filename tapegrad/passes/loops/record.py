@@ -147,6 +147,8 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
     is_add = np.array([op is add for op in ops], dtype=bool) & eligible
     is_sum = is_add | (np.array([op is sub for op in ops], dtype=bool) & eligible)
     chosen = np.flatnonzero(is_sum)
+    if not chosen.size:
+        return []
     left, right = record.inputs_of(chosen, 0), record.inputs_of(chosen, 1)
 
     def continues(slots: Ints) -> Bools:
