@@ -412,6 +412,8 @@ def _by_level(record: Record, members: Ints, of_sum: dict[int, Sum], colour: Int
 
 def reroll(tape: Tape) -> Tape:
     """Write the loops of a tape as array code."""
+    if len(tape.entries) < SHORTEST:
+        return tape
     record = record_of(tape)
     eligible = eligible_entries(record)
     if eligible.sum() < SHORTEST:
