@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tapegrad.ops.registry import FLOAT
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.record import Bools, Record
 
@@ -46,13 +48,20 @@ def eligible_entries(record: Record) -> Bools:
 
 def colours(record: Record, eligible: Bools) -> Ints:
     """A number for each entry, the same for those that may stand in one array: of one op, at one place of the code."""
-    entries = record.tape.entries
+    entries, avals = record.tape.entries, record.tape.avals
     ids: dict[object, int] = {}
     found = np.arange(record.count) + record.count
-    rows = zip(eligible.tolist(), entries.ops(), entries.attrs(), entries.sources(), strict=True)
-    for i, (is_eligible, op, attrs, source) in enumerate(rows):
+    floats = np.array([aval.dtype == FLOAT for aval in avals], dtype=bool)
+    mixed = np.add.reduceat(~floats[record.inputs], record.ends[:-1]) > 0
+    rows = zip(
+        eligible.tolist(), mixed.tolist(), entries.ops(), entries.attrs(), entries.sources(), strict=True
+    )
+    for i, (is_eligible, is_mixed, op, attrs, source) in enumerate(rows):
         if is_eligible:
-            found[i] = ids.setdefault((op, attrs, id(source)), len(ids))
+            kinds: Any = None
+            if is_mixed:
+                kinds = tuple([avals[slot].dtype.char for slot in entries[i].inputs])
+            found[i] = ids.setdefault((op, attrs, id(source), kinds), len(ids))
     return found
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
 from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
-from tapegrad.ops.registry import Op
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.registry import FLOAT, Op
+from tapegrad.ops.shaping import CASTS, reshape
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
     FEWEST,
@@ -154,7 +154,15 @@ class Rewritten(Copy):
         if len(runs) > MOST_RUNS:
             return self._gathered(slots, owners, places, source)
         parts = [self._run(int(slots[a]), int(owners[a]), int(places[a]), b - a, source) for a, b in runs]
-        return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        return parts[0] if len(parts) == 1 else self._joined(parts, source)
+
+    def _joined(self, parts: list[int], source: Source | None) -> int:
+        """Arrays one after the other; joins are of floats, so others come back as what they were."""
+        dtype = self.builder.avals[parts[0]].dtype
+        if dtype == FLOAT:
+            return self.emit(concatenate, tuple(parts), source, axis=0)
+        floats = tuple([self.emit(CASTS[FLOAT], (part,), source) for part in parts])
+        return self.emit(CASTS[dtype], (self.emit(concatenate, floats, source, axis=0),), source)
 
     def _run(self, slot: int, owner: int, place: int, length: int, source: Source | None) -> int:
         """Neighbours in one array, or one number, as an array."""
@@ -182,7 +190,7 @@ class Rewritten(Copy):
                 parts += [self.emit(reshape, (slot,), source, shape=(1,)) for slot in distinct.tolist()]
             starts[mine] = start + which
             start += len(distinct)
-        pool = parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        pool = parts[0] if len(parts) == 1 else self._joined(parts, source)
         if np.array_equal(starts, np.arange(start)):
             return pool
         return self.emit(getitem, (pool, self.constant(starts)), source, index=(ARRAY,))
