@@ -71,7 +71,7 @@ class Body:
         return [_step(op, inputs, output) for op, inputs, output, _, _ in self.tape.entries.rows()], cells
 
     def batched(self, count: int) -> Tape:
-        """The same for all steps at once: each parameter is an array of `count` numbers, except what is fixed."""
+        """The same for all steps at once: parameters are arrays of `count` numbers, except what is fixed."""
         builder = Builder(self.tape.name)
         new: dict[int, int] = {}
         fixed = range(self.carried, self.carried + self.fixed)

@@ -47,7 +47,7 @@ def eligible_entries(record: Record) -> Bools:
 
 
 def colours(record: Record, eligible: Bools) -> Ints:
-    """A number for each entry, the same for those that may stand in one array: of one op, at one place of the code."""
+    """A number for each entry, the same for those of one op at one place of the code: they may form an array."""
     entries, avals = record.tape.entries, record.tape.avals
     ids: dict[object, int] = {}
     found = np.arange(record.count) + record.count
@@ -66,7 +66,7 @@ def colours(record: Record, eligible: Bools) -> Ints:
 
 
 def nodes_of(record: Record, colour: Ints, inner: Bools) -> Nodes:
-    """Number the colours, and say which reads which; `inner` are the entries inside sums, which no other node reads."""
+    """Number the colours, and say which reads which; nobody else reads `inner`, the entries inside sums."""
     kept = ~record.dropped
     of_entry = np.full(record.count, NONE)
     _, of_entry[kept] = np.unique(colour[kept], return_inverse=True)
