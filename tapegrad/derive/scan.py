@@ -126,8 +126,7 @@ def _vjp(i: int, ct: Any, out: Any, start: Any, *others: Any, body: Body, count:
         parts = [pulled.get(slot, np.zeros(count)) for slot in parameters[:m]]
         return concatenate(*[getitem(part, index=((0, 1, None),)) for part in parts], axis=0)
     slot = parameters[m + i - 1]
-    found = pulled.get(slot, np.zeros(steps.tape.avals[slot].shape))
-    return found
+    return pulled.get(slot, np.zeros(steps.tape.avals[slot].shape))
 
 
 def step_body() -> Body:

@@ -53,7 +53,7 @@ class FlatFunction:
 
     @property
     def short_tape(self) -> Tape:
-        """The tape of the current path with its loops as array code: what values and derivatives are made of."""
+        """The tape of the current path with its loops as array code; derivatives are made of it."""
         return self._router.current.tapes.short
 
     @property

@@ -47,7 +47,7 @@ def eligible_entries(record: Record) -> Bools:
 
 
 def colours(record: Record, eligible: Bools) -> Ints:
-    """A number for each entry, the same for those of one op at one place of the code: they may form an array."""
+    """A number for each entry, the same for those of one op at one place of the code."""
     entries, avals = record.tape.entries, record.tape.avals
     ids: dict[object, int] = {}
     found = np.arange(record.count) + record.count
