@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 import tapegrad as tg
-from tapegrad.ops.registry import FLOAT, OPS, Aval, arity_of, broadcast
+from tapegrad.ops.registry import FLOAT, OPS, Aval, arity_of
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.symbol import Symbol
@@ -22,7 +22,7 @@ OF_FLOATS = [
     (op, n)
     for op in OPS.values()
     for n in (1, 2)
-    if op.shape is broadcast and op.numpy and set(op.takes) == {FLOAT} and n in arity_of(op)
+    if op.is_elementwise and op.numpy and set(op.takes) == {FLOAT} and n in arity_of(op)
 ]
 
 

@@ -135,9 +135,9 @@ class LiveRecorder(Recorder):
         inputs = tuple([operand.slot for operand in operands])
         result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)
         of = op.view_of(attrs)
-        return (
-            result if of is None or not isinstance(args[of], Tracer) else view_of(args[of], result, op, attrs)
-        )
+        if of is None or not isinstance(args[of], Tracer):
+            return result
+        return view_of(args[of], result, op, attrs)
 
     # Two short ways for floats, which are what looped code is made of: there are no shapes to compute, and no
     # whole numbers or truth values to mind, as `settled` does.
