@@ -69,7 +69,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         bound[label] = Tracer(recorder, slot, value)
     failed: Exception | None = None
     try:
-        with np.errstate(all="ignore"), products_defer():
+        with np.errstate(all="ignore"), products_defer(), recorder.running():
             result = call(f, structure.build(leaves), bound)
             outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
     except Exception as error:

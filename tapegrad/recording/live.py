@@ -5,7 +5,9 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from numbers import Real
 from typing import Any
@@ -28,6 +30,7 @@ from tapegrad.recording.unrolling import Watch
 from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
 from tapegrad.recording.view import View
 from tapegrad.tape.builder import Builder
+from tapegrad.tape.line import Source
 from tapegrad.tape.tape import SCALAR, Guard, aval_of
 
 _FLOATS = frozenset((float, np.float64, int))
@@ -47,7 +50,12 @@ class LiveRecorder(Recorder):
         Looks for operations recorded number by number, once there is a plain array of traced numbers.
     handouts : Handouts or None
         The plain arrays in the memory of traced ones, once there is one.
+    inner : LiveRecorder or None
+        Records a step of a loop while it runs, see `tapegrad.recording.nested`. What the user's code does with
+        traced values then belongs to the step.
     """
+
+    is_step = False
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
@@ -55,6 +63,7 @@ class LiveRecorder(Recorder):
         self.dataframes: list[tuple[Any, str | None]] = []
         self.watch: Watch | None = None
         self.handouts: Handouts | None = None
+        self.inner: LiveRecorder | None = None
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
@@ -63,6 +72,15 @@ class LiveRecorder(Recorder):
     def close(self) -> None:
         """The trace is over: whoever still holds a tracer of it shall hear so."""
         self.is_over = True
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the user's code runs in this trace."""
+        token = _RUNNING.set(self)
+        try:
+            yield
+        finally:
+            _RUNNING.reset(token)
 
     def symbol(self, slot: int, value: Any = None) -> Tracer:
         """A tracer for a slot that exists already."""
@@ -75,16 +93,38 @@ class LiveRecorder(Recorder):
     # Operands -----------------------------------------------------------------------------------------------
 
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
+        """The operand as a tracer of this trace, or of the step that is being recorded, converted to `dtype`."""
+        return self.own(operand, dtype) if self.inner is None else self.inner.lift(operand, dtype)
+
+    def own(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, as it is now, converted to `dtype`."""
         if self.is_over:
             raise self.foreign()
-        if isinstance(operand, Tracer) and operand.recorder is self:
+        if isinstance(operand, Tracer):
+            if operand.recorder is not self:
+                operand = self.from_around(operand)
+            elif self.handouts is not None or isinstance(operand, View):
+                self._brought_up_to_date(operand)
+        lifted: Tracer = super().lift(operand, dtype)
+        return lifted
+
+    def innermost(self) -> LiveRecorder:
+        """The recorder of the innermost step that is being recorded, or this one."""
+        return self if self.inner is None else self.inner.innermost()
+
+    def from_around(self, operand: Tracer) -> Tracer:
+        """A tracer of another recorder as one of this trace, if it can be one."""
+        raise operand.recorder.foreign()
+
+    def _brought_up_to_date(self, operand: Tracer) -> None:
+        inner, self.inner = self.inner, None
+        try:
             if self.handouts is not None:
                 self.handouts.pull()
             if isinstance(operand, View):
                 operand.refresh()
-        lifted: Tracer = super().lift(operand, dtype)
-        return lifted
+        finally:
+            self.inner = inner
 
     def lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Any:
         """What the user's code brings: numbers and arrays, lists and object arrays of traced values."""
@@ -130,6 +170,8 @@ class LiveRecorder(Recorder):
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
+        if self.inner is not None:
+            return self.inner.apply(op, args, attrs)
         operands = [self.lift(arg, op.takes_at(i)) for i, arg in enumerate(args)]
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         inputs = tuple([operand.slot for operand in operands])
@@ -138,6 +180,13 @@ class LiveRecorder(Recorder):
         return (
             result if of is None or not isinstance(args[of], Tracer) else view_of(args[of], result, op, attrs)
         )
+
+    def place(self, op: Op, operands: tuple[Any, ...], attrs: Attrs, source: Source | None) -> Tracer:
+        """Record one op of this trace that belongs to the line `source`."""
+        lifted = [self.own(x, op.takes_at(i)) for i, x in enumerate(operands)]
+        value = tidy_value(op.kernel(*[x.value for x in lifted], **dict(attrs)))
+        inputs = tuple([x.slot for x in lifted])
+        return Tracer(self, self.builder.emit(op, inputs, attrs, source, aval_of(value)), value)
 
     # Two short ways for floats, which are what looped code is made of: there are no shapes to compute, and no
     # whole numbers or truth values to mind, as `settled` does.
@@ -194,7 +243,7 @@ class LiveRecorder(Recorder):
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on: a guard holds the tape to it."""
-        tracer = self.lift(tracer, None)
+        tracer = self.own(tracer, None)
         if tracer.slot not in self._guarded:
             self._guarded.add(tracer.slot)
             self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.value), self._lines.current()))
@@ -204,11 +253,11 @@ class LiveRecorder(Recorder):
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
     ) -> Any:
         """A ufunc, or one of its methods, of operands some of which are traced."""
-        return dispatch.call_ufunc(self, ufunc, method, inputs, out, kwargs)
+        return dispatch.call_ufunc(self.innermost(), ufunc, method, inputs, out, kwargs)
 
     def call_function(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """A NumPy function of operands some of which are traced."""
-        return dispatch.call_function(self, func, args, kwargs)
+        return dispatch.call_function(self.innermost(), func, args, kwargs)
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
         """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
@@ -226,8 +275,21 @@ class LiveRecorder(Recorder):
 
     def written(self) -> None:
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
+        if self.inner is not None:
+            raise TraceError(
+                f"a step of {self.inner.builder.name} writes to an array from around it{whereabouts()}: hand "
+                "the array on as part of the carry, or return what is written as the step's result"
+            )
         if self.handouts is not None:
             self.handouts.push()
+
+
+_RUNNING: ContextVar[LiveRecorder | None] = ContextVar("running", default=None)
+
+
+def running() -> LiveRecorder | None:
+    """The recorder of the trace, or of the step of a loop, that the user's code runs in."""
+    return _RUNNING.get()
 
 
 @cache
