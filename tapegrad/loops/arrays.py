@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tapegrad.derive.batching import BatchingError, Operand, applied, check
 from tapegrad.derive.scan import scan_
+from tapegrad.loops.linear import recurrence_of
 from tapegrad.loops.recorded import Step
-from tapegrad.loops.writing import NoArrayCode, Writer
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.indexing import getitem
-from tapegrad.ops.registry import BOOL, FLOAT, INT
-from tapegrad.ops.shaping import CASTS
-from tapegrad.passes.loops.linear import Affine, applied, keeps_linear, solved
+from tapegrad.ops.indexing import concatenate, getitem
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.ops.shaping import CASTS, reshape
+from tapegrad.recording.live import LiveRecorder
+from tapegrad.recording.tracer import Tracer
 from tapegrad.tape.body import Body
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.entries import Entry
+from tapegrad.tape.entries import Entry, entry_of
 from tapegrad.tape.slots import marked, needed_for
-from tapegrad.tape.tape import SCALAR
 
 FIXED, EACH, MOVING = range(3)  # the same in all steps; known of all steps; known after the recurrence
 
@@ -29,22 +30,31 @@ class Steps:
     ----------
     kind : list of int
         For each slot of the step `FIXED`, `EACH` or `MOVING`.
-    slots : dict of int to int
-        For a slot of the step the slot of the trace that holds it for all steps, or the same for all.
+    values : dict of int to Operand
+        What is known of slots of the step, in the trace around it.
     """
 
     def __init__(
-        self, new: Writer, step: Step, start: Sequence[Any], each: Sequence[Any], count: int
+        self, recorder: LiveRecorder, step: Step, start: Sequence[Tracer], each: Sequence[Any], count: int
     ) -> None:
-        self.new, self.tape, self.count = new, step.tape, count
+        self.recorder, self.tape, self.count = recorder, step.tape, count
         self.carried, self.own = step.tape.parameters[: step.carried], step.tape.parameters[step.carried :]
         self.after = dict(zip(self.carried, step.tape.outputs, strict=False))
         self.ys = step.tape.outputs[step.carried :]
-        self.start = {c: new.value(x) for c, x in zip(self.carried, start, strict=True)}
-        self.slots: dict[int, int] = {}
-        self.fixed = step.fixed
-        self.slots.update({slot: new.value(x) for slot, x in zip(self.own, each, strict=True)})
+        self.start = dict(zip(self.carried, start, strict=True))
+        self.values = {slot: Operand(value, False) for slot, value in step.fixed.items()}
+        for slot, x in zip(self.own, each, strict=True):
+            self.values[slot] = Operand(recorder.own(x, None), True)
         self.kind = self._kinds({})
+
+    def run(self) -> tuple[list[Any], list[Any]]:
+        """What is carried at last, and what is stacked."""
+        self._settle()
+        moving = [c for c in self.carried if self.kind[c] == MOVING]
+        if moving:
+            self._solve(moving)
+        self._spread(self.ys, MOVING)
+        return [self._last(c) for c in self.carried], [self._whole(slot) for slot in self.ys]
 
     def _kinds(self, settled: dict[int, int]) -> list[int]:
         kind = [FIXED] * len(self.tape.avals)
@@ -53,34 +63,25 @@ class Steps:
         for slot in self.carried:
             kind[slot] = settled.get(slot, MOVING)
         for _, inputs, output, _, _ in self.tape.entries.rows():
-            if output not in self.fixed:
-                kind[output] = max([kind[slot] for slot in inputs])
+            known = self.values.get(output)
+            kind[output] = max([kind[slot] for slot in inputs]) if known is None or known.varies else FIXED
         return kind
 
-    def run(self) -> tuple[list[int], list[int]]:
-        """The slots of what is carried at last, and of what is stacked."""
-        self._settle()
-        moving = [c for c in self.carried if self.kind[c] == MOVING]
-        if moving:
-            self._solve(moving)
-        self._spread(self.ys, MOVING)
-        return [self._last(c) for c in self.carried], [self._whole(slot) for slot in self.ys]
-
-    # What is carried without being computed from what is carried ---------------------------------------------
+    # What is carried and yet known of all steps -------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Find what is carried and yet known of all steps: what stays, and what comes from `xs` one step later."""
+        """Find what is carried on as it is, and what does not depend on what is carried."""
         settled: dict[int, int] = {}
         while True:
             for c in self.carried:
                 if c in settled:
                     continue
                 if self.after[c] == c:
-                    settled[c], self.slots[c] = FIXED, self.start[c]
+                    settled[c], self.values[c] = FIXED, Operand(self.start[c], False)
                 elif self.kind[self.after[c]] != MOVING:
                     self._spread([self.after[c]], EACH)
                     settled[c] = EACH
-                    self.slots[c] = self.new.before(self.start[c], self._whole(self.after[c]))
+                    self.values[c] = Operand(self._before(c, self._whole(self.after[c])), True)
                 else:
                     continue
                 self.kind = self._kinds(settled)
@@ -92,96 +93,98 @@ class Steps:
 
     def _solve(self, moving: list[int]) -> None:
         needed = needed_for(self.tape, [self.after[c] for c in moving])
-        core = [e for e in self.tape.entries if needed[e.output] and self.kind[e.output] == MOVING]
-        avals = [self.tape.avals[slot] for e in core for slot in (e.output, *e.inputs)]
-        if any(aval.shape for aval in avals) or not all(e.op.is_elementwise for e in core):
-            raise NoArrayCode
-        if any(self.tape.avals[c].shape for c in moving):
-            raise NoArrayCode
-        read = {slot for e in core for slot in e.inputs if self.kind[slot] != MOVING}
-        self._spread(read, EACH)
-        columns = self._linear(moving, core) or self._scan(moving, core, sorted(read))
-        for c, column in zip(moving, columns, strict=True):
-            self.slots[c] = self.new.before(self.start[c], column)
-        for c, column in zip(moving, columns, strict=True):
-            self.slots.setdefault(self.after[c], column)
-
-    def _linear(self, moving: list[int], core: list[Entry]) -> list[int] | None:
-        if not all(keeps_linear(e.op, [self.kind[s] == MOVING for s in e.inputs]) for e in core):
-            return None
-        parts = {c: Affine({i: None}) for i, c in enumerate(moving)}
-        for e in core:
-            operands = [parts[s] if s in parts else Affine({}, self._slot(s)) for s in e.inputs]
-            parts[e.output] = applied(self.new, e.op, operands, e.source)
-        rows = [parts[self.after[c]] for c in moving]
-        start = [self.start[c] for c in moving]
-        first = start[0] if len(start) == 1 else self.new.joined([self.new.row(s) for s in start])
-        return solved(self.new, rows, self.count, first, self.new.source)
-
-    def _scan(self, moving: list[int], core: list[Entry], read: list[int]) -> list[int]:
-        fixed = [s for s in read if self.kind[s] == FIXED and type(self.fixed.get(s)) is not float]
-        each = [s for s in read if self.kind[s] == EACH]
-        body = self._body(moving, core, fixed, each)
-        start = self.new.joined([self.new.row(self.start[c]) for c in moving])
-        operands = [self._as_float(s) for s in (*fixed, *each)]
-        table = self.new.emit(scan_, (start, *operands), self.new.source, body=body, count=self.count)
-        return [
-            self.new.emit(getitem, (table,), self.new.source, index=((None, None, None), i))
-            for i in range(len(moving))
+        core = [
+            e
+            for e in map(entry_of, self.tape.entries.rows())
+            if needed[e.output] and self.kind[e.output] == MOVING
         ]
+        read = sorted({slot for e in core for slot in e.inputs if self.kind[slot] != MOVING})
+        self._spread(read, EACH)
+        after = self._linear(moving, core) or self._scan(moving, core, read)
+        for c, column in zip(moving, after, strict=True):
+            self.values[c] = Operand(self._before(c, column), True)
+        for c, column in zip(moving, after, strict=True):
+            self.values.setdefault(self.after[c], Operand(column, True))
 
-    def _as_float(self, slot: int) -> int:
-        dtype, new = self.tape.avals[slot].dtype, self._slot(slot)
-        if dtype == INT:
-            raise NoArrayCode
-        return self.new.emit(CASTS[FLOAT], (new,), self.new.source) if dtype == BOOL else new
+    def _linear(self, moving: list[int], core: list[Entry]) -> list[Any] | None:
+        ends = [self.after[c] for c in moving]
+        scalars = [*ends, *(slot for e in core for slot in (e.output, *e.inputs))]
+        if any(self.tape.avals[slot].shape for slot in scalars):
+            return None
+        known = {slot: self.values[slot].value for e in core for slot in e.inputs if slot in self.values}
+        start = [self.start[c] for c in moving]
+        return recurrence_of(self.recorder, core, moving, ends, known, start, self.count)
+
+    def _scan(self, moving: list[int], core: list[Entry], read: list[int]) -> list[Any]:
+        fixed = [s for s in read if self.kind[s] == FIXED and isinstance(self.values[s].value, Tracer)]
+        each = [s for s in read if self.kind[s] == EACH]
+        if any(self.tape.avals[s].dtype == INT for s in (*fixed, *each)):
+            raise BatchingError("a loop hands no whole numbers to its steps")
+        body = self._body(moving, core, fixed, each)
+        check(body)
+        flat = [reshape(self.start[c], shape=(self.start[c].size,)) for c in moving]
+        start = flat[0] if len(flat) == 1 else concatenate(*flat, axis=0)
+        operands = [self._as_float(s) for s in (*fixed, *each)]
+        table = scan_(start, *operands, body=body, count=self.count)
+        return [self._part(table, *span) for span in body.spans]
+
+    def _part(self, table: Any, a: int, b: int, aval: Aval) -> Any:
+        if aval.shape == ():
+            return getitem(table, index=((None, None, None), a))
+        return reshape(
+            getitem(table, index=((None, None, None), (a, b, None))), shape=(self.count, *aval.shape)
+        )
+
+    def _as_float(self, slot: int) -> Any:
+        value = self.values[slot].value
+        return CASTS[FLOAT](value) if self.tape.avals[slot].dtype == BOOL else value
 
     def _body(self, moving: list[int], core: list[Entry], fixed: list[int], each: list[int]) -> Body:
-        builder = Builder("step")
-        inner = {slot: builder.parameter(SCALAR) for slot in (*moving, *fixed, *each)}
+        """What must be done step by step; a truth value that it is handed is 0.0 or 1.0."""
+        builder, avals = Builder("step"), self.tape.avals
+        inner = {s: builder.parameter(Aval(avals[s].shape, FLOAT)) for s in (*moving, *fixed, *each)}
         for slot in (*fixed, *each):
-            aval = self.tape.avals[slot]
-            if aval.dtype == BOOL:
-                inner[slot] = builder.emit(CASTS[BOOL], (inner[slot],), (), self.new.source, aval)
+            if avals[slot].dtype == BOOL:
+                inner[slot] = builder.emit(CASTS[BOOL], (inner[slot],), (), None, avals[slot])
         for e in core:
             for slot in e.inputs:
                 if slot not in inner:
-                    inner[slot] = builder.constant(self.fixed[slot])
+                    inner[slot] = builder.constant(self.values[slot].value)
             read = tuple([inner[slot] for slot in e.inputs])
-            inner[e.output] = builder.emit(e.op, read, e.attrs, e.source, self.tape.avals[e.output])
+            inner[e.output] = builder.emit(e.op, read, e.attrs, e.source, avals[e.output])
         return Body(builder.finish([inner[self.after[c]] for c in moving]), len(moving), len(fixed))
 
     # Array code ---------------------------------------------------------------------------------------------
-
-    def _slot(self, slot: int) -> int:
-        """The slot of the trace for one of the step."""
-        if slot not in self.slots:
-            self.slots[slot] = self.new.value(self.fixed[slot])
-        return self.slots[slot]
 
     def _spread(self, wanted: Iterable[int], most: int) -> None:
         """Compute these slots for all steps at once."""
         needed = marked(self.tape, wanted)
         for _, inputs, output, _, _ in self.tape.entries.rows_back():
-            for slot in inputs if needed[output] and output not in self.slots else ():
+            for slot in inputs if needed[output] and output not in self.values else ():
                 needed[slot] = 1
-        for op, inputs, output, attrs, source in self.tape.entries.rows():
-            if not needed[output] or output in self.slots or not FIXED < self.kind[output] <= most:
-                continue
-            steps = [None if self.kind[s] == FIXED else len(self.tape.avals[s].shape) for s in inputs]
-            read = tuple([self._slot(s) for s in inputs])
-            self.slots[output] = self.new.spread(op, read, steps, attrs, source)
+        for entry in map(entry_of, self.tape.entries.rows()):
+            if needed[entry.output] and entry.output not in self.values and self.kind[entry.output] <= most:
+                operands = [self.values[slot] for slot in entry.inputs]
+                with self.recorder.at_line(entry.source):
+                    self.values[entry.output] = applied(entry, operands, self.count)
 
-    def _whole(self, slot: int) -> int:
+    def _before(self, c: int, after: Any) -> Any:
+        """What is carried into each step, out of what is carried on from each."""
+        first = reshape(self.start[c], shape=(1, *self.start[c].shape))
+        if self.count == 1:
+            return first
+        return concatenate(first, getitem(after, index=((None, self.count - 1, None),)), axis=0)
+
+    def _whole(self, slot: int) -> Any:
         """A slot of the step with its values in all steps along the first axis."""
-        found, shape = self._slot(slot), (self.count, *self.tape.avals[slot].shape)
-        if self.new.shape(found) == shape:
-            return found
-        return self.new.emit(broadcast_to, (found,), self.new.source, shape=shape)
+        value, varies = self.values[slot]
+        if varies:
+            return value
+        shape = (self.count, *self.tape.avals[slot].shape)
+        return broadcast_to(self.recorder.own(value, None), shape=shape)
 
-    def _last(self, c: int) -> int:
+    def _last(self, c: int) -> Any:
         """What is carried on from the last step."""
-        if self.kind[self.after[c]] == FIXED:
-            return self._slot(self.after[c])
         self._spread([self.after[c]], MOVING)
-        return self.new.emit(getitem, (self._slot(self.after[c]),), self.new.source, index=(self.count - 1,))
+        value, varies = self.values[self.after[c]]
+        return getitem(value, index=(self.count - 1,)) if varies else self.recorder.own(value, None)

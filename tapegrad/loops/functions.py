@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tapegrad.loops.plain import looped
 from tapegrad.loops.step import NOTHING, Loop, apart, as_float, number
 from tapegrad.loops.traced import in_trace, over_nothing
 from tapegrad.nest import Leaf, Nest, Structure
-from tapegrad.ops.registry import Recordable
-from tapegrad.ops.shaping import shape_of
 from tapegrad.recording.live import running
 
 

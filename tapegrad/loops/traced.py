@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.derive.batching import BatchingError
 from tapegrad.loops.arrays import Steps
 from tapegrad.loops.plain import looped
 from tapegrad.loops.recorded import Step, recorded
 from tapegrad.loops.step import Loop, aval_of, built
 from tapegrad.loops.unrolled import unrolled
-from tapegrad.loops.writing import NoArrayCode, Writer
 from tapegrad.ops.registry import BOOL, FLOAT, Recordable
 from tapegrad.ops.shaping import CASTS
-from tapegrad.recording.frames import here
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.tracer import Tracer
 from tapegrad.tape.builder import Builder
@@ -37,18 +36,17 @@ def _written(
     loop: Loop, step: Step, recorder: LiveRecorder, start: list[Tracer]
 ) -> tuple[list[Any], list[Any]]:
     """The loop as array code or, where an op is none, iteration by iteration."""
-    spot = here()
-    new = Writer(recorder, None if spot is None else spot.source)
     try:
-        last, ys = Steps(new, step, start, loop.each, loop.count).run()
-    except NoArrayCode:
+        last, ys = Steps(recorder, step, start, loop.each, loop.count).run()
+    except BatchingError:
         return unrolled(recorder, step, start, loop.each, loop.count)
-    return [_fresh(new.tracers[slot]) for slot in last], [_fresh(new.tracers[slot]) for slot in ys]
+    return [_fresh(recorder, x) for x in last], [_fresh(recorder, x) for x in ys]
 
 
-def _fresh(tracer: Tracer) -> Tracer:
+def _fresh(recorder: LiveRecorder, value: Any) -> Tracer:
     """A tracer of its own, which can be written to."""
-    return Tracer(tracer.recorder, tracer.slot, tracer.value)
+    tracer = recorder.own(value, None)
+    return Tracer(recorder, tracer.slot, tracer.value)
 
 
 def over_nothing(loop: Loop, recorder: LiveRecorder | None) -> tuple[Any, Any]:

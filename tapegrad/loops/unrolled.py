@@ -20,7 +20,8 @@ def unrolled(
         values = dict(step.fixed)
         values.update(zip(step.tape.parameters, (*carry, *[x[t] for x in each]), strict=True))
         for op, inputs, output, attrs, source in rows:
-            values[output] = recorder.place(op, tuple([values[slot] for slot in inputs]), attrs, source)
+            with recorder.at_line(source):
+                values[output] = op(*[values[slot] for slot in inputs], **dict(attrs))
         found = [values[slot] for slot in step.tape.outputs]
         carry = found[: step.carried]
         given.append(found[step.carried :])

@@ -116,15 +116,21 @@ class LiveRecorder(Recorder):
         """A tracer of another recorder as one of this trace, if it can be one."""
         raise operand.recorder.foreign()
 
-    def _brought_up_to_date(self, operand: Tracer) -> None:
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """While what is done with traced values belongs here, and not to a step that is being recorded."""
         inner, self.inner = self.inner, None
         try:
+            yield
+        finally:
+            self.inner = inner
+
+    def _brought_up_to_date(self, operand: Tracer) -> None:
+        with self.by_itself():
             if self.handouts is not None:
                 self.handouts.pull()
             if isinstance(operand, View):
                 operand.refresh()
-        finally:
-            self.inner = inner
 
     def lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Any:
         """What the user's code brings: numbers and arrays, lists and object arrays of traced values."""
@@ -181,12 +187,14 @@ class LiveRecorder(Recorder):
             result if of is None or not isinstance(args[of], Tracer) else view_of(args[of], result, op, attrs)
         )
 
-    def place(self, op: Op, operands: tuple[Any, ...], attrs: Attrs, source: Source | None) -> Tracer:
-        """Record one op of this trace that belongs to the line `source`."""
-        lifted = [self.own(x, op.takes_at(i)) for i, x in enumerate(operands)]
-        value = tidy_value(op.kernel(*[x.value for x in lifted], **dict(attrs)))
-        inputs = tuple([x.slot for x in lifted])
-        return Tracer(self, self.builder.emit(op, inputs, attrs, source, aval_of(value)), value)
+    @contextmanager
+    def at_line(self, source: Source | None) -> Iterator[None]:
+        """While what is recorded belongs to the line `source`, wherever the user's code stands."""
+        self.at = source
+        try:
+            yield
+        finally:
+            self.at = None
 
     # Two short ways for floats, which are what looped code is made of: there are no shapes to compute, and no
     # whole numbers or truth values to mind, as `settled` does.
@@ -237,7 +245,7 @@ class LiveRecorder(Recorder):
             raise self.foreign()
         if self.watch is not None and op.is_elementwise and not aval.shape:
             self.watch.see()
-        return Tracer(self, self.builder.emit(op, inputs, attrs, self._lines.current(), aval), value)
+        return Tracer(self, self.builder.emit(op, inputs, attrs, self.at or self._lines.current(), aval), value)
 
     # What tracers ask ---------------------------------------------------------------------------------------
 

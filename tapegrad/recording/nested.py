@@ -14,6 +14,7 @@ from tapegrad.ops.registry import Aval
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.tracer import Tracer
+from tapegrad.recording.values import tidy_value
 from tapegrad.tape.builder import LEAF, Builder
 
 
@@ -65,12 +66,15 @@ class StepRecorder(LiveRecorder):
         """Record in the code around the loop what does not depend on the iteration."""
         columns = self.builder.columns
         known = {**dict(self.builder.constants), **self.fixed}
-        for slot, place in enumerate(self.builder.writers):
-            if place != LEAF and place >= self._hoisted:
+        with self.outer.by_itself():
+            for slot, place in enumerate(self.builder.writers):
+                if place == LEAF or place < self._hoisted:
+                    continue
                 op, inputs, _, attrs, source = columns.row(place, slot)
                 if all(i in known for i in inputs):
-                    operands = tuple([known[i] for i in inputs])
-                    known[slot] = self.fixed[slot] = self.outer.place(op, operands, attrs, source)
+                    with self.outer.at_line(source):
+                        value = op(*[known[i] for i in inputs], **dict(attrs))
+                    known[slot] = self.fixed[slot] = value if isinstance(value, Tracer) else tidy_value(value)
         self._hoisted = len(columns.ops)
 
     def decide(self, tracer: Tracer) -> Any:
