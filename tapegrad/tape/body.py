@@ -44,9 +44,6 @@ class Body:
     def __repr__(self) -> str:
         return f"<{self}>"
 
-    def __reduce__(self) -> tuple[type[Body], tuple[Tape, int, int]]:
-        return Body, (self.tape, self.carried, self.fixed)  # without what is prepared for running it
-
     @cached_property
     def spans(self) -> tuple[tuple[int, int, Aval], ...]:
         """Where each part of what is carried stands in the flat state, and its aval."""

@@ -20,7 +20,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from tapegrad.ops.registry import OPS, Aval
-from tapegrad.tape.body import Body
 from tapegrad.tape.entries import Entries, Entry
 from tapegrad.tape.line import Source
 from tapegrad.tape.tape import Constant, Guard, Tape, TapeError
@@ -105,8 +104,6 @@ def encode(value: Any) -> Any:
         return value if math.isfinite(value) else {":float": repr(value)}
     if isinstance(value, Tape):
         return {":tape": tape_to_json(value)}
-    if isinstance(value, Body):
-        return {":body": [tape_to_json(value.tape), value.carried, value.fixed]}
     if value is Ellipsis:
         return {":ellipsis": True}
     if isinstance(value, tuple):
@@ -135,9 +132,6 @@ def decode(value: Any, depth: int = 0) -> Any:
         return _SPECIAL[content]
     if tag == ":tape":
         return tape_from_json(content, depth + 1)
-    if tag == ":body":
-        tape, carried, fixed = content
-        return Body(tape_from_json(tape, depth + 1), checked_count(carried), checked_count(fixed))
     if tag == ":ellipsis":
         return Ellipsis
     if tag == ":tuple":
