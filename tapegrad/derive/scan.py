@@ -112,13 +112,13 @@ class _Steps:
 
     def factors(self) -> Any:
         """How what is carried on moves with what is carried: the matrices of the recurrence of tangents."""
+        shape = (self.count, self.body.width, 1)
         columns = [
-            self.table(self.pushed({slot: self._unit(aval, i)}))
+            reshape(self.table(self.pushed({slot: self._unit(aval, i)})), shape=shape)
             for slot, (a, b, aval) in zip(self.carried, self.body.spans, strict=True)
             for i in range(b - a)
         ]
-        shape = (self.count, self.body.width, 1)
-        return concatenate(*[reshape(column, shape=shape) for column in columns], axis=2)
+        return columns[0] if len(columns) == 1 else concatenate(*columns, axis=2)
 
     def pulled(self, back: Any) -> dict[int, Any]:
         """The cotangents of the parameters of all steps, given a table of those of what is carried on."""

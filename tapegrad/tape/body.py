@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -43,6 +43,10 @@ class Body:
 
     def __repr__(self) -> str:
         return f"<{self}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is prepared for runs: kernels do not pickle, but ops do, by their names.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int, Aval], ...]:
