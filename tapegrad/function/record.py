@@ -46,6 +46,7 @@ class Recorded(NamedTuple):
     outputs: Structure
     values: list[Any]
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
+    steps: Sequence[Callable[..., Any]] = ()  # of loops, recorded once for all iterations
     unrolled: str | None = None  # what to say of an operation that is recorded number by number
 
 
@@ -85,6 +86,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         outputs,
         [tracer.value for tracer in found],
         recorder.dataframes,
+        recorder.steps,
         unrolled or None,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from tapegrad.loops.plain import looped
-from tapegrad.loops.step import NOTHING, Loop, apart, as_float, number
+from tapegrad.loops.step import Loop, apart, as_float, number
 from tapegrad.loops.traced import in_trace, over_nothing
-from tapegrad.nest import Leaf, Nest, Structure
+from tapegrad.ops.shaping import shape_of
 from tapegrad.recording.live import running
 
 
@@ -17,17 +19,17 @@ def scan(
 ) -> tuple[Any, Any]:
     """Run a recursion: what one step hands on, the next one gets.
 
-    In a trace `step` is recorded once, not once for each iteration. What it hands on linearly (an AR, a GARCH)
-    runs as a linear recurrence, anything else of single numbers as a loop on floats, and all the rest as
-    array code. Where there is no array code for an operation of the step, all iterations are recorded, as of a
-    plain Python loop. On plain numbers and arrays it is a plain Python loop.
+    In a trace `step` is recorded once, not once for each iteration. Numbers that it hands on linearly (an AR,
+    a GARCH) are a linear recurrence. Of anything else, numbers and small arrays, only what must be done step
+    by step is. All the rest is array code. If an operation of the step has no form for many steps at once,
+    every iteration is recorded, as of a plain Python loop. On plain numbers and arrays it is such a loop.
 
     Parameters
     ----------
     step : callable
-        ``step(carry, x) -> (carry, y)``. What it hands on has the structure and the shapes of `init`. It may use
-        values from around it, traced ones as well, but must not change them. It decides by `np.where`, not by
-        ``if``.
+        ``step(carry, x) -> (carry, y)``. What it hands on has the structure and the shapes of `init`. It may
+        use values from around it, traced ones as well, but must not change them. It decides by `np.where`,
+        not by ``if``.
     init : number, array_like, or nest of dicts, lists and tuples of them
         What the first step gets. Numbers are float64, truth values stay such; None carries nothing.
     xs : array_like, or nest of dicts, lists and tuples of them, optional
@@ -63,9 +65,9 @@ def scan(
     ...     return -0.5 * np.sum(np.log(h) + e**2 / h)
     >>> traced = tg.trace(loglik, dict(omega=0.1, alpha=0.1, beta=0.8))
     >>> round(traced(dict(omega=0.2, alpha=0.1, beta=0.7)), 6)
-    -1.061829
+    -1.106095
     >>> {name: round(d, 4) for name, d in traced.grad(dict(omega=0.2, alpha=0.1, beta=0.7)).items()}
-    {'omega': -6.8098, 'alpha': -5.1804, 'beta': -5.7886}
+    {'omega': -5.3541, 'alpha': -4.7225, 'beta': -5.2437}
 
     An AR(1) from shocks, on plain numbers:
 
@@ -120,48 +122,37 @@ def _run(
     length: int | None,
 ) -> tuple[Any, Any]:
     recorder = running()
+    each: dict[str, Any] = {}
 
     def taken(value: Any, label: str) -> Any:
-        if recorder is not None and getattr(value, "dtype", None) == object:
+        if recorder is not None and isinstance(value, np.ndarray) and value.dtype.hasobject:
             return recorder.lift(value, None)  # an array of traced numbers
         return number(value, label)
 
+    def row(value: Any, label: str) -> Any:
+        each[label] = array = taken(value, label)
+        if not shape_of(array):
+            raise ValueError(
+                f"{label} is a number: each of xs is an array, with a first axis to go along. A list is a "
+                "nest of arrays: write np.array(...) or np.stack(...) of it"
+            )
+        return np.broadcast_to(0.0, shape_of(array)[1:])  # what one step gets of it, as far as shapes go
+
     carried, start = apart(init, "init", lambda value, label: as_float(taken(value, label), label))
-    rows, each = apart(xs, "xs", taken)
-    count = _count(rows, length)
-    loop = Loop(name, step, blamed, carried, start, _of_one(rows), each, count)
+    one, _ = apart(xs, "xs", row)
+    lengths = {label: shape_of(array)[0] for label, array in each.items()}
+    count = _count(lengths if length is None else {"length": int(length), **lengths})
+    loop = Loop(name, step, blamed, carried, start, one, list(each.values()), count)
     if not count:
         return over_nothing(loop, recorder)
     return looped(loop) if recorder is None else in_trace(loop, recorder)
 
 
-def _count(xs: Structure, length: int | None) -> int:
-    for leaf in xs.leaves:
-        if not leaf.shape:
-            raise ValueError(
-                f"{leaf.label} is a number: each of xs is an array, with a first axis to go along; a list is a "
-                "nest of arrays, so write np.array(...) or np.stack(...) of it"
-            )
-    lengths = {leaf.label: leaf.shape[0] for leaf in xs.leaves}
-    if length is not None:
-        lengths = {"length": int(length), **lengths}
+def _count(lengths: Mapping[str, int]) -> int:
+    """The number of steps."""
     if not lengths:
         raise ValueError("how many steps there are is not known: hand over xs, or length")
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{label} has {n}" for label, n in lengths.items())
-        raise ValueError(f"the number of steps is not known, since {told}: all of xs need the same length")
+        raise ValueError(f"how many steps there are is not clear, since {told}: xs need one length")
     return next(iter(lengths.values()))
-
-
-def _of_one(xs: Structure) -> Structure:
-    """The structure of what one step gets."""
-    if xs is NOTHING:
-        return xs
-
-    def without(node: Leaf | Nest) -> Leaf | Nest:
-        if isinstance(node, Leaf):
-            return node._replace(shape=node.shape[1:])
-        return node._replace(children=tuple([without(child) for child in node.children]))
-
-    leaves = tuple([leaf._replace(shape=leaf.shape[1:]) for leaf in xs.leaves])
-    return Structure(without(xs.root), leaves, xs.names)

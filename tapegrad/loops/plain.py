@@ -18,8 +18,8 @@ def looped(loop: Loop) -> tuple[Any, Any]:
     """What is carried at last, and all that the steps give, stacked."""
     carry, rows = loop.start, []
     structure: Structure | None = None
-    for t in range(loop.count):
-        found, y = loop.called(carry, [leaf[t] for leaf in loop.each])
+    for x in zip(*loop.each, strict=True) if loop.each else [()] * loop.count:
+        found, y = loop.called(carry, x)
         carry = [_like(value, old) for value, old in zip(found, carry, strict=True)]
         if structure is None:
             structure, row = apart(y, "y", as_float)
@@ -32,6 +32,8 @@ def looped(loop: Loop) -> tuple[Any, Any]:
 
 def _like(value: Any, old: Any) -> Any:
     """What is carried on, in the dtype of what was carried."""
+    if type(value) is type(old) is np.float64:
+        return value
     found = as_float(value, "what is carried")
     if isinstance(found, Recordable) or isinstance(old, Recordable) or found.dtype == old.dtype:
         return found

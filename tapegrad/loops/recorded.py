@@ -47,6 +47,7 @@ class Step:
 
 def recorded(loop: Loop, outer: LiveRecorder) -> Step:
     """Record the step on what the first iteration gets, or on ones where there is none."""
+    outer.steps.append(loop.blamed)
     inner = StepRecorder(outer, loop.name)
     with inner.running(), np.errstate(all="ignore"):
         carry = [_carried(inner, leaf) for leaf in loop.start]

@@ -64,26 +64,31 @@ class Loop:
         if not _gather(structure.root, nest, found):
             expected = "None" if structure is NOTHING else describe(structure.root)
             since = "as init is" if what == "carry" else "as in the first step"
-            raise ValueError(
-                f"{definition(self.blamed)} returned as its {what} {described(nest)}; expected {expected}, {since}"
-            )
+            told = f"returned as its {what} {described(nest)}; expected {expected}, {since}"
+            raise ValueError(f"{definition(self.blamed)} {told}")
         return found
+
+
+_NUMBERS = frozenset((float, np.float64))
 
 
 def _gather(node: Leaf | Nest, nest: Any, found: list[Any]) -> bool:
     """Collect the leaves of `nest`, as long as it has the structure of `node`."""
     if isinstance(node, Leaf):
-        if isinstance(nest, (Mapping, list, tuple)) or shape_of(nest) != node.shape:
+        if node.shape == () and type(nest) in _NUMBERS:  # the short way: plain loops come here at every step
+            found.append(nest)
+            return True
+        if nest is None or isinstance(nest, (Mapping, list, tuple)) or shape_of(nest) != node.shape:
             return False
         found.append(nest)
         return True
     if node.kind is dict:
         if not isinstance(nest, Mapping) or nest.keys() != set(node.keys):
             return False
-        return all([_gather(c, nest[k], found) for k, c in zip(node.keys, node.children, strict=True)])
+        return all(_gather(c, nest[k], found) for k, c in zip(node.keys, node.children, strict=True))
     if not isinstance(nest, (list, tuple)) or len(nest) != len(node.children):
         return False
-    return all([_gather(c, part, found) for c, part in zip(node.children, nest, strict=True)])
+    return all(_gather(c, part, found) for c, part in zip(node.children, nest, strict=True))
 
 
 def described(nest: Any) -> str:
@@ -96,7 +101,9 @@ def described(nest: Any) -> str:
 
 def built(structure: Structure, leaves: Sequence[Any]) -> Any:
     """The nest of these leaves."""
-    return None if structure is NOTHING else structure.build(leaves)
+    if structure is NOTHING:
+        return None
+    return leaves[0] if type(structure.root) is Leaf else structure.build(leaves)
 
 
 def apart(nest: Any, label: str, convert: Callable[[Any, str], Any]) -> tuple[Structure, list[Any]]:
@@ -117,6 +124,8 @@ def number(value: Any, label: str) -> Any:
 
 def as_float(value: Any, label: str) -> Any:
     """The same, where whole numbers are floats."""
+    if type(value) is np.float64:
+        return value
     found = number(value, label)
     if isinstance(found, Recordable) or found.dtype != INT:
         return found

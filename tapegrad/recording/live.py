@@ -46,13 +46,15 @@ class LiveRecorder(Recorder):
         Whether the function has returned. Whoever still holds a tracer of the trace then cannot use it.
     dataframes : list of (pandas object, str or None)
         Those that have met traced values, under the names of their variables.
+    steps : list of callable
+        Steps of loops, which have been recorded once for all iterations.
     watch : Watch or None
         Looks for operations recorded number by number, once there is a plain array of traced numbers.
     handouts : Handouts or None
         The plain arrays in the memory of traced ones, once there is one.
     inner : LiveRecorder or None
-        Records a step of a loop while it runs, see `tapegrad.recording.nested`. What the user's code does with
-        traced values then belongs to the step.
+        Records a step of a loop while it runs, see `tapegrad.recording.nested`: what is done with traced
+        values then belongs to the step.
     """
 
     is_step = False
@@ -61,6 +63,7 @@ class LiveRecorder(Recorder):
         super().__init__(builder)
         self.is_over = False
         self.dataframes: list[tuple[Any, str | None]] = []
+        self.steps: list[Callable[..., Any]] = []
         self.watch: Watch | None = None
         self.handouts: Handouts | None = None
         self.inner: LiveRecorder | None = None
@@ -93,7 +96,7 @@ class LiveRecorder(Recorder):
     # Operands -----------------------------------------------------------------------------------------------
 
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
-        """The operand as a tracer of this trace, or of the step that is being recorded, converted to `dtype`."""
+        """The operand as a tracer of this trace, or of the step being recorded, converted to `dtype`."""
         return self.own(operand, dtype) if self.inner is None else self.inner.lift(operand, dtype)
 
     def own(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
@@ -245,7 +248,8 @@ class LiveRecorder(Recorder):
             raise self.foreign()
         if self.watch is not None and op.is_elementwise and not aval.shape:
             self.watch.see()
-        return Tracer(self, self.builder.emit(op, inputs, attrs, self.at or self._lines.current(), aval), value)
+        source = self.at or self._lines.current()
+        return Tracer(self, self.builder.emit(op, inputs, attrs, source, aval), value)
 
     # What tracers ask ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tapegrad.errors import TraceError
-from tapegrad.ops.registry import Aval
+from tapegrad.ops.registry import INT, Aval
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.tracer import Tracer
@@ -83,15 +83,20 @@ class StepRecorder(LiveRecorder):
         self.hoist()
         if tracer.slot in self.fixed:
             return self.outer.decide(self.fixed[tracer.slot])
+        told = "the step is recorded once for all iterations"
+        if tracer.dtype == INT:
+            raise TraceError(
+                f"a step of {self.builder.name} asks for a traced whole number{whereabouts()}: {told}. Do "
+                "not index plain data with it: index before the loop, and hand over z[index] as part of xs"
+            )
         raise TraceError(
-            f"a step of {self.builder.name} decides on a traced value{whereabouts()}: the step is recorded "
-            "once for all iterations, which would all take this branch. Write np.where(condition, a, b), or "
-            "make it a plain Python loop"
+            f"a step of {self.builder.name} decides on a traced value{whereabouts()}: {told}, which would "
+            "all take this branch. Write np.where(condition, a, b), or make it a plain Python loop"
         )
 
     def foreign(self) -> TraceError:
         """The error for a traced value of the step that is used outside of it."""
         return TraceError(
-            f"a traced value of a step of {self.builder.name} was used outside of it{whereabouts()}: return it "
-            "from the step, as part of the carry or of what is stacked"
+            f"a traced value of a step of {self.builder.name} was used outside of it{whereabouts()}: return "
+            "it from the step, as part of the carry or of what is stacked"
         )
