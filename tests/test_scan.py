@@ -483,7 +483,7 @@ def test_fits_are_stored_with_their_scans(tmp_path):
     result.save(tmp_path / "fit.json")
     again = tg.load(tmp_path / "fit.json")
     assert again.params == result.params
-    np.testing.assert_array_equal(again.covariance, result.covariance)
+    np.testing.assert_array_equal(again.cov_params(), result.cov_params())
 
 
 def test_tapes_with_scans_are_stored_and_pickled(tmp_path):
