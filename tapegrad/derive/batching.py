@@ -172,14 +172,17 @@ def _getitem(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Opera
 
 
 def _looked_up(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
-    """An index that varies, of one place in each step: the steps are an axis of the index arrays."""
+    """An index that varies: the steps are the first axis of the index arrays."""
     x, *arrays = operands
-    index, held = attrs["index"], [array.value for array in arrays]
-    if x.varies:
-        index, held = (ARRAY, *index), [np.arange(count), *held]
+    index, rank = attrs["index"], max(len(array.shape) for array in arrays)
+    held = [_of_rank(array, rank) for array in arrays]
     fancy = [i for i, item in enumerate(index) if isinstance(item, str) or type(item) is int]
-    if any(array.shape for array in arrays) or Ellipsis in index[: fancy[0]]:
-        raise BatchingError("no batching rule for an index that varies, of several places")
+    is_first = fancy == list(range(len(fancy)))
+    if Ellipsis in index[: fancy[0]] or (rank and not is_first):
+        raise BatchingError("no batching rule for an index that varies, of several places behind a slice")
+    if x.varies:
+        each = np.arange(count).reshape(count, *(1,) * rank)
+        return op(x.value, each, *held, index=(ARRAY, *index))
     found = op(x.value, *held, index=index)
     is_one_run = fancy == list(range(fancy[0], fancy[-1] + 1))
     if not is_one_run or fancy[0] == 0:  # NumPy puts the steps first

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tapegrad.derive.batching import BatchingError, Operand, applied
 from tapegrad.loops.plain import mixed
 from tapegrad.loops.step import Loop, apart, aval_of
 from tapegrad.nest import Structure
@@ -16,6 +18,8 @@ from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.nested import StepRecorder
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.values import tidy_value
+from tapegrad.tape.entries import entry_of
+from tapegrad.tape.slots import needed_for
 from tapegrad.tape.tape import Tape
 
 
@@ -48,7 +52,7 @@ class Step:
 def recorded(loop: Loop, outer: LiveRecorder) -> Step:
     """Record the step on what the first iteration gets, or on ones where there is none."""
     outer.steps.append(loop.blamed)
-    inner = StepRecorder(outer, loop.name)
+    inner = StepRecorder(outer, loop.name, partial(_in_all_steps, loop))
     with inner.running(), np.errstate(all="ignore"):
         carry = [_carried(inner, leaf) for leaf in loop.start]
         x = [_own(inner, leaf, loop.count) for leaf in loop.each]
@@ -60,6 +64,26 @@ def recorded(loop: Loop, outer: LiveRecorder) -> Step:
     tape = inner.builder.finish(x.slot for x in (*after, *ys))
     fixed = {**dict(tape.constants), **inner.fixed}
     return Step(tape, fixed, len(carry), structure, uses_traced)
+
+
+def _in_all_steps(loop: Loop, inner: StepRecorder, slot: int) -> Tracer | None:
+    """What a slot is in all steps, unless it depends on what is carried."""
+    builder, outer = inner.builder, inner.outer
+    values = {s: Operand(value, False) for s, value in (*builder.constants, *inner.fixed.items())}
+    own = builder.parameters[len(loop.start) :]
+    values.update({s: Operand(outer.own(x, None), True) for s, x in zip(own, loop.each, strict=True)})
+    tape = builder.finish((slot,))
+    needed = needed_for(tape, (slot,))
+    if any(needed[s] for s in builder.parameters[: len(loop.start)]):
+        return None
+    for entry in map(entry_of, tape.entries.rows()):
+        if needed[entry.output] and entry.output not in values:
+            try:
+                values[entry.output] = applied(entry, [values[s] for s in entry.inputs], loop.count)
+            except BatchingError:
+                return None
+    found: Tracer = values[slot].value
+    return found
 
 
 def _carried(inner: StepRecorder, leaf: Any) -> Tracer:

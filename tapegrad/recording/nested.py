@@ -5,9 +5,11 @@ Traced values from around the step that it uses become inputs which are the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.registry import INT, Aval
@@ -17,6 +19,9 @@ from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.values import tidy_value
 from tapegrad.tape.builder import LEAF, Builder
 
+# What a slot of the step is in all iterations, along a first axis; None where it depends on what is carried.
+InAllSteps = Callable[["StepRecorder", int], Tracer | None]
+
 
 class StepRecorder(LiveRecorder):
     """Records a step while it runs on what the first iteration gets.
@@ -25,15 +30,16 @@ class StepRecorder(LiveRecorder):
     ----------
     outer : LiveRecorder
         The recorder of the code around the loop.
-    fixed : dict of int to Tracer
+    fixed : dict of int to Tracer or constant
         For each slot that does not depend on the iteration the traced value of `outer`, as far as asked for.
     """
 
     is_step = True
 
-    def __init__(self, outer: LiveRecorder, name: str) -> None:
+    def __init__(self, outer: LiveRecorder, name: str, in_all_steps: InAllSteps) -> None:
         super().__init__(Builder(name))
         self.outer = outer
+        self._in_all_steps = in_all_steps
         self.fixed: dict[int, Any] = {}
         self._slots: dict[int, int] = {}  # of this recording, by those of the outer one
         self._hoisted = 0
@@ -78,11 +84,16 @@ class StepRecorder(LiveRecorder):
         self._hoisted = len(columns.ops)
 
     def decide(self, tracer: Tracer) -> Any:
-        """A decision on what is the same in every iteration belongs to the code around; there is no other."""
+        """A decision that is the same in every iteration belongs to the code around; there is no other."""
         tracer = self.own(tracer, None)
         self.hoist()
         if tracer.slot in self.fixed:
-            return self.outer.decide(self.fixed[tracer.slot])
+            return self.outer.decide(self.outer.own(self.fixed[tracer.slot], None))
+        with self.outer.by_itself():
+            whole = self._in_all_steps(self, tracer.slot)
+            outcomes = np.empty(0) if whole is None else self.outer.decide(whole)
+        if len(outcomes) and (outcomes == outcomes[0]).all():
+            return outcomes[0]
         told = "the step is recorded once for all iterations"
         if tracer.dtype == INT:
             raise TraceError(
