@@ -26,6 +26,7 @@ LAYERS = (
     ("plan",),
     ("backends",),
     ("function",),
+    ("loops",),
     ("differences", "testing"),
     ("graph", "stats", "special", "datasets", "forward"),
     ("mle",),

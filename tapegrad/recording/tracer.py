@@ -28,6 +28,11 @@ from tapegrad.recording.values import Array
 class Trace(Recording, Protocol):
     """What a tracer asks of the recorder of its trace, besides what a symbol asks."""
 
+    is_step: bool  # whether it records one step for all of a loop, so that no value is the only one
+
+    def foreign(self) -> TraceError:
+        """The error for a tracer that is used outside of its trace."""
+
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, converted to `dtype`."""
 
@@ -120,6 +125,11 @@ class Tracer(Symbol):
     def decide(self) -> Any:
         """The value, for Python to decide on: a guard holds the tape to it."""
         return self.recorder.decide(self)
+
+    @property
+    def is_of_step(self) -> bool:
+        """Whether it is computed in one step for all of a loop."""
+        return self.recorder.is_step
 
     # What an array tells about itself -----------------------------------------------------------------------
 
@@ -268,7 +278,7 @@ class Tracer(Symbol):
         """As of an array."""
         fresh = self.recorder.lift(self, None)
         value = np.array(fresh.value, order=order) if self.ndim else fresh.value
-        return Tracer(self.recorder, fresh.slot, value)
+        return Tracer(fresh.recorder, fresh.slot, value)
 
     def __copy__(self) -> Tracer:
         return self.copy("K")
