@@ -20,6 +20,7 @@ LAYERS = (
     ("ops",),
     ("tape",),
     ("nest",),
+    ("stats", "special"),  # in the words of NumPy and the ops alone
     ("recording",),
     ("derive",),
     ("passes",),
@@ -27,7 +28,7 @@ LAYERS = (
     ("backends",),
     ("function",),
     ("differences", "testing"),
-    ("graph", "stats", "special", "datasets", "forward"),
+    ("graph", "datasets", "forward"),
     ("mle",),
     ("samplers",),
     ("demo",),

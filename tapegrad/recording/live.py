@@ -17,6 +17,7 @@ from tapegrad.ops.indexing import join
 from tapegrad.ops.registry import BOOL, FLOAT, Attrs, Aval, Op
 from tapegrad.ops.shaping import reshape, shape_of
 from tapegrad.recording import dispatch
+from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
@@ -47,6 +48,8 @@ class LiveRecorder(Recorder):
         Looks for operations recorded number by number, once there is a plain array of traced numbers.
     handouts : Handouts or None
         The plain arrays in the memory of traced ones, once there is one.
+    has_buffers : bool
+        Whether traced values have been written into plain arrays.
     """
 
     def __init__(self, builder: Builder) -> None:
@@ -55,6 +58,7 @@ class LiveRecorder(Recorder):
         self.dataframes: list[tuple[Any, str | None]] = []
         self.watch: Watch | None = None
         self.handouts: Handouts | None = None
+        self.has_buffers = False
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
@@ -78,6 +82,8 @@ class LiveRecorder(Recorder):
         """The operand as a tracer of this trace, as it is now, converted to `dtype`."""
         if self.is_over:
             raise self.foreign()
+        if self.has_buffers and isinstance(operand, np.ndarray):
+            operand = _current(operand)
         if isinstance(operand, Tracer) and operand.recorder is self:
             if self.handouts is not None:
                 self.handouts.pull()
@@ -204,10 +210,14 @@ class LiveRecorder(Recorder):
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
     ) -> Any:
         """A ufunc, or one of its methods, of operands some of which are traced."""
+        if self.has_buffers:
+            inputs, kwargs = unbuffered(inputs), unbuffered(kwargs)
         return dispatch.call_ufunc(self, ufunc, method, inputs, out, kwargs)
 
     def call_function(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """A NumPy function of operands some of which are traced."""
+        if self.has_buffers:
+            args, kwargs = unbuffered(args), unbuffered(kwargs)
         return dispatch.call_function(self, func, args, kwargs)
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
@@ -228,6 +238,12 @@ class LiveRecorder(Recorder):
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
         if self.handouts is not None:
             self.handouts.push()
+
+
+def _current(array: Array) -> Any:
+    """An array, or the traced array that stands in its memory by now."""
+    found = array.recorded if type(array) is Buffer else traced_memory(array)
+    return array if found is None else found
 
 
 @cache

@@ -28,6 +28,8 @@ from tapegrad.recording.values import Array
 class Trace(Recording, Protocol):
     """What a tracer asks of the recorder of its trace, besides what a symbol asks."""
 
+    has_buffers: bool
+
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, converted to `dtype`."""
 
