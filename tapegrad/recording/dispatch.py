@@ -316,7 +316,7 @@ def _make(recorder: Trace, func: Callable[..., Any], args: tuple[Any, ...], kwar
     if func in _OF_ARRAYS:
         _refuse(name_of(func), [key for key in kwargs if key not in ("dtype", "copy", "order")])
         made = recorder.lift(args[0], None)
-        dtype = args[1] if func is not _COPY and len(args) > 1 else kwargs.get("dtype")
+        dtype = args[1] if func != _COPY and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
             made = made.astype(dtype, copy=False)
         is_shared = made is args[0] and made.shape and _gives_itself(func, made.plain(), args[1:], kwargs)

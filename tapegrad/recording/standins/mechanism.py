@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
+from functools import update_wrapper
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
@@ -62,27 +62,14 @@ class _Place:
         self.name = name
         self.held = original
         self.row = row
-        if isinstance(original, FunctionType):
-            self.code = original.__code__
+        self.function = _written_in_python(original)
+        if self.function is not None:
+            self.code = self.function.__code__
             self.jump = _jump_to(id(self), self.code)
-            self.original: Callable[..., Any] = FunctionType(
-                self.code,
-                original.__globals__,
-                original.__name__,
-                original.__defaults__,
-                original.__closure__,
-            )
-            self.original.__kwdefaults__ = original.__kwdefaults__
+            self.original: Callable[..., Any] = _twin(self.function)
         else:
             self.original = original
-            self.replacement = self._wrapped(original)
-
-    def _wrapped(self, original: Any) -> Callable[..., Any]:
-        @wraps(original)
-        def standing_in(*args: Any, **kwargs: Any) -> Any:
-            return self.serve(sys._getframe(1), args, kwargs)
-
-        return standing_in
+            self.replacement = _Replacement(self, original)
 
     def serve(self, caller: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call, by whoever made it."""
@@ -99,23 +86,46 @@ class _Place:
     def is_of(self, original: Any) -> bool:
         """Whether this is still what was there."""
         return self.held is original and (
-            not isinstance(original, FunctionType) or original.__code__ is self.code
+            self.function is None or self.function.__code__ in (self.code, self.jump)
         )
 
     def put(self) -> None:
         """Put the stand-in there."""
-        if isinstance(self.held, FunctionType):
-            self.held.__code__ = self.jump
+        if self.function is not None:
+            self.function.__code__ = self.jump
         else:
             setattr(self.owner, self.name, self.replacement)
 
     def take_away(self) -> None:
         """Put back what was there, if nobody else has put something there meanwhile."""
-        if isinstance(self.held, FunctionType):
-            if self.held.__code__ is self.jump:
-                self.held.__code__ = self.code
+        if self.function is not None:
+            if self.function.__code__ is self.jump:
+                self.function.__code__ = self.code
         elif vars(self.owner).get(self.name) is self.replacement:
             setattr(self.owner, self.name, self.held)
+
+
+class _Replacement:
+    """What stands in a module in the place of a function. It equals the function, also as a key of tables."""
+
+    def __init__(self, place: _Place, original: Callable[..., Any]) -> None:
+        self._place = place
+        update_wrapper(self, original)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._place.serve(sys._getframe(1), args, kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self._place.original
+
+    def __hash__(self) -> int:
+        return hash(self._place.original)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._place.original, name)
+
+    def __repr__(self) -> str:
+        return repr(self._place.original)
 
 
 _here = _Here()
@@ -190,6 +200,22 @@ def _library(caller: FrameType) -> str:
 # Other code for a function ----------------------------------------------------------------------------------
 
 
+def _written_in_python(original: Any) -> FunctionType | None:
+    """The function that can be given other code: it, or the one that it wraps, if that has no closure."""
+    while isinstance(original, FunctionType) and original.__code__.co_freevars:
+        original = getattr(original, "__wrapped__", None)
+    return original if isinstance(original, FunctionType) else None
+
+
+def _twin(function: FunctionType) -> FunctionType:
+    """The same function as another object, which keeps its code."""
+    twin = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
 def _jump() -> Any:
     return __import__("sys").modules["tapegrad.recording.standins.mechanism"].jumped("key", locals())
 
@@ -209,7 +235,6 @@ def _jump_to(key: int, code: CodeType) -> CodeType:
         co_varnames=code.co_varnames[:count],
         co_nlocals=count,
         co_flags=jump.co_flags & ~_ARGUMENTS | flags,
-        co_freevars=code.co_freevars,
         co_consts=tuple([key if const == "key" else const for const in jump.co_consts]),
         co_name=code.co_name,
         co_qualname=code.co_qualname,

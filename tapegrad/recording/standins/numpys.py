@@ -14,7 +14,9 @@ from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.tracer import Tracer, is_traced
 
 # What other modules call while these are replaced.
-_ARRAY, _STACK, _BROADCAST = np.array, NUMPY[np.stack], NUMPY[np.broadcast_to]
+_ARRAY, _BROADCAST = np.array, NUMPY[np.broadcast_to]
+_COPIES = (True, np._CopyMode.ALWAYS)
+_ORDERS = {np.ascontiguousarray: "C", np.asfortranarray: "F"}
 
 
 # Arrays of traced values ------------------------------------------------------------------------------------
@@ -29,7 +31,9 @@ def _as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: An
     missing = kwargs.get("ndmin", 0) - made.ndim
     if missing > 0:
         made = made[(None,) * missing]
-    copies = original is _ARRAY and kwargs.get("copy", True)
+    if made.shape and original in _ORDERS and not made.plain().flags[f"{_ORDERS[original]}_CONTIGUOUS"]:
+        return made.copy(_ORDERS[original])
+    copies = original is _ARRAY and kwargs.get("copy", True) in _COPIES
     return made.copy(kwargs.get("order") or "K") if copies or not (made.shape or made is not a) else made
 
 
@@ -79,7 +83,7 @@ def _of_list(result: Any, a: Any = None, *args: Any, **kwargs: Any) -> Any:
 
 
 def _of_anything(result: Any, a: Any = None, *args: Any, copy: Any = True, **kwargs: Any) -> Any:
-    return as_buffer(result) if copy else _of_list(result, a)
+    return as_buffer(result) if copy in _COPIES else _of_list(result, a)
 
 
 TABLE = [

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tapegrad.recording.standins import dataframes, maths, numpys
+from tapegrad.recording.standins import dataframes, densities, maths, numpys, scipys
 from tapegrad.recording.standins.mechanism import StandIn
 
-ALL: list[StandIn] = [*numpys.TABLE, *maths.TABLE, *dataframes.TABLE]
+ALL: tuple[StandIn, ...] = (
+    *numpys.TABLE,
+    *maths.TABLE,
+    *scipys.TABLE,
+    *densities.TABLE,
+    *dataframes.TABLE,
+)
