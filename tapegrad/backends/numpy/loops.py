@@ -52,7 +52,8 @@ def scanned(
 
 def on_numbers(body: Body) -> Body:
     """The body on the numbers that its arrays hold, where that is quicker: all of it is carried or fixed."""
-    if all(aval.shape == () for aval in body.tape.avals):
+    sizes = {size_of(body.tape.avals[slot].shape) for slot in body.tape.parameters}
+    if 0 in sizes or all(aval.shape == () for aval in body.tape.avals):
         return body
     arrays = sum(body.tape.avals[slot].shape != () for slot in body.tape.entries.outputs())
     tape = unfolded(body.tape, min(_MOST, _NUMBERS * (arrays + 1)))
@@ -184,7 +185,8 @@ class LoopPrinter:
             target = _listed("x", slots) if whole else f"({_listed('x', slots)},)"
             is_own = i >= self.body.carried + self.body.fixed
             letters = "rows" if is_own else "x" if whole else "fixed"
-            found.append(_Given(str(Variable(letters, slots[0] if slots else 0)), target, aval.shape, whole))
+            name = str(Variable(letters, slots[0] if letters == "x" else slot))
+            found.append(_Given(name, target, aval.shape, whole))
         split = self.body.carried + self.body.fixed
         return found[self.body.carried : split], found[split:]
 
