@@ -117,7 +117,7 @@ def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | Non
     """The first decision, in the order of the record, that falls otherwise than the guards say."""
     found: Broken | None = None
     for i, (guard, value) in enumerate(zip(guards, values, strict=True)):
-        if holds(guard, value):
+        if guard.is_choice or holds(guard, value):
             continue
         broken = _broken(guard, np.asarray(value), i)
         if guard.turns is None:
