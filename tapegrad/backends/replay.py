@@ -127,6 +127,11 @@ def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | Non
     return found
 
 
+def taken_sides(guards: Iterable[Guard], values: Iterable[Any]) -> list[Any]:
+    """Where the sides of choices are taken."""
+    return [value for guard, value in zip(guards, values, strict=True) if guard.is_choice]
+
+
 def _broken(guard: Guard, value: Array, i: int) -> Broken:
     if guard.turns is None or len(guard.turns) == 1:
         place = i if guard.turns is None else guard.turns[0]

@@ -1,4 +1,4 @@
-"""choices: a branch of a loop that goes both ways becomes a choice that every replay makes anew.
+"""branches: a branch of a loop that goes both ways becomes a choice that every replay makes anew.
 
 A decision at one place of the code, such as ``if e < 0:``, has an outcome in each iteration. Where both
 outcomes are in the record, and what each side reads is known for every iteration, both sides are computed, and
@@ -29,7 +29,7 @@ FEWEST = 8  # iterations
 FEWEST_OF_EACH = 3
 
 
-def choices(tape: Tape) -> Tape:
+def branches(tape: Tape) -> Tape:
     """Turn decisions of loops into choices, where both sides are known."""
     if len(tape.guards) < FEWEST:
         return tape
@@ -71,7 +71,8 @@ def _chosen(wiring: Wiring, places: list[int]) -> Tape | None:
     if fewest < FEWEST_OF_EACH or (np.diff(decided) <= 0).any():
         return None
     found = iterations_of(wiring, decided, outcomes)
-    others = [g.slot for g in wiring.tape.guards if not g.is_choice and g not in guards]
+    mine = {guard.slot for guard in guards}
+    others = [g.slot for g in wiring.tape.guards if not g.is_choice and g.slot not in mine]
     try:
         return Both(found, sides_of(found, others), places).tape()
     except (Unknown, Circular):
