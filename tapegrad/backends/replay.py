@@ -117,7 +117,7 @@ def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | Non
     """The first decision, in the order of the record, that falls otherwise than the guards say."""
     found: Broken | None = None
     for i, (guard, value) in enumerate(zip(guards, values, strict=True)):
-        if holds(guard, value):
+        if guard.is_choice or holds(guard, value):
             continue
         broken = _broken(guard, np.asarray(value), i)
         if guard.turns is None:
@@ -125,6 +125,11 @@ def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | Non
         if found is None or broken.place < found.place:
             found = broken
     return found
+
+
+def taken_sides(guards: Iterable[Guard], values: Iterable[Any]) -> list[Any]:
+    """Where the sides of choices are taken."""
+    return [value for guard, value in zip(guards, values, strict=True) if guard.is_choice]
 
 
 def _broken(guard: Guard, value: Array, i: int) -> Broken:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tapegrad.passes.dce import dce
 from tapegrad.passes.exponentials import exponentials
+from tapegrad.passes.loops.branches import branches
 from tapegrad.passes.loops.reroll import reroll
 from tapegrad.passes.once import once
 from tapegrad.passes.simplify import simplify
@@ -16,7 +17,7 @@ from tapegrad.passes.strength import strength
 from tapegrad.passes.sums import sums
 from tapegrad.tape.tape import Tape
 
-LOOPS = (reroll,)
+LOOPS = (branches, reroll)
 PASSES = (simplify, statistics, dce, sums)
 FINISHING = (exponentials, strength, dce)
 
@@ -35,6 +36,7 @@ __all__ = [
     "FINISHING",
     "LOOPS",
     "PASSES",
+    "branches",
     "dce",
     "exponentials",
     "once",

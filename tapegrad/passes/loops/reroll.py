@@ -315,21 +315,22 @@ class Rewritten(Copy):
     def guard_all(self) -> None:
         """The guards, in order; those on one array and one line are one."""
         together: dict[Any, list[tuple[int, Guard]]] = {}
-        for turn, guard in enumerate(self.tape.guards):
+        for i, guard in enumerate(self.tape.guards):
             slot = int(self.record.same[guard.slot])
             owner = int(self.owner[slot])
-            key = ("number", turn) if owner == NONE else (owner, id(guard.source))
+            key = ("number", i) if owner == NONE else (owner, id(guard.source), guard.is_choice)
+            turn = i if guard.turns is None else guard.turns[0] if guard.turns else NONE
             together.setdefault(key, []).append((turn, guard))
         for rows in together.values():
             turns, guards = zip(*rows, strict=True)
-            slot, outcome, source, _ = guards[0]
+            slot, outcome, source, _, is_choice = guards[0]
             if len(guards) == 1:
                 new = self.number(slot, source) if self.record.scalar[slot] else self.new[slot]
             else:
                 new = self.operand(self.record.same[[guard.slot for guard in guards]], source)
                 outcome = np.array([guard.outcome for guard in guards])
                 outcome.flags.writeable = False
-            self.builder.guards.append(Guard(new, outcome, source, turns))
+            self.builder.guards.append(Guard(new, outcome, source, () if is_choice else turns, is_choice))
 
 
 # What is emitted as a whole ---------------------------------------------------------------------------------
