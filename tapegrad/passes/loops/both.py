@@ -125,7 +125,9 @@ class Both:
         """Where each side is taken, and where the choices on it are made."""
         decision = self._tape.guards[self._places[turn]]
         guards = [
-            Guard(self._taken(turn, kind), bool(decision.outcome) == (kind == THEN), decision.source, (), True)
+            Guard(
+                self._taken(turn, kind), bool(decision.outcome) == (kind == THEN), decision.source, (), True
+            )
             for kind in (THEN, ELSE)
         ]
         for family, rows in self._inner.items():
@@ -181,7 +183,9 @@ class Both:
         inputs = tuple([self._value(pattern, turn) for pattern in operands])
         if member not in self._made:
             self._made[member] = len(self._tape.avals) + len(self._nodes)
-            self._nodes.append(_Node(entry.op, inputs, entry.attrs, entry.source, self._tape.avals[entry.output]))
+            self._nodes.append(
+                _Node(entry.op, inputs, entry.attrs, entry.source, self._tape.avals[entry.output])
+            )
         return self._made[member]
 
     def _element(self, pattern: Element, turn: int) -> int:
@@ -254,7 +258,10 @@ class _Writer:
         else:
             i = int(self._entry[slot])
             op, _, _, attrs, source = self._rows[i]
-            inputs, aval = self._inputs[self._ends[i] : self._ends[i + 1]], self._found.wiring.tape.avals[slot]
+            inputs, aval = (
+                self._inputs[self._ends[i] : self._ends[i + 1]],
+                self._found.wiring.tape.avals[slot],
+            )
         read = tuple([self._write(operand) for operand in inputs])
         self._new[slot] = self._copy.builder.emit(op, read, attrs, source, aval)
         return self._new[slot]

@@ -56,7 +56,9 @@ class Wiring:
     def _known_elements(self) -> dict[tuple[int, int], int]:
         base, place = np.array(self.elements.base), np.array(self.elements.place)
         known = np.flatnonzero(base != NONE)
-        return dict(zip(zip(base[known].tolist(), place[known].tolist(), strict=True), known.tolist(), strict=True))
+        return dict(
+            zip(zip(base[known].tolist(), place[known].tolist(), strict=True), known.tolist(), strict=True)
+        )
 
     def arity(self, entry: int) -> int:
         """How many inputs an entry has."""

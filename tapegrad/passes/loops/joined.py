@@ -71,10 +71,16 @@ class Joined:
         if (self._found.kind[then.family], self._found.kind[otherwise.family]) != (THEN, ELSE):
             return []
         a, b = self._entry(then), self._entry(otherwise)
-        if a.op is not b.op or a.attrs != b.attrs or not a.op.is_elementwise or len(a.inputs) != len(b.inputs):
+        if (
+            a.op is not b.op
+            or a.attrs != b.attrs
+            or not a.op.is_elementwise
+            or len(a.inputs) != len(b.inputs)
+        ):
             return []
         pairs = [
-            (self._operands[then.family, i], self._operands[otherwise.family, i]) for i in range(len(a.inputs))
+            (self._operands[then.family, i], self._operands[otherwise.family, i])
+            for i in range(len(a.inputs))
         ]
         shapes = [(self._aval(x), self._aval(y)) for x, y in pairs]
         return pairs if all(x is None or y is None or x == y for x, y in shapes) else []

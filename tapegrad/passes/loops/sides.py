@@ -174,7 +174,12 @@ def _carried_on(found: Iterations, sides: Sides, operand: _Operand) -> bool:
             start = _start(found, operand, lag, side)
             concrete = _concrete(found, then, otherwise, start)
             if (concrete[turns] == slots).all():
-                _enter(sides, operand, lag, Choice(then, otherwise, concrete, {} if start is None else {-1: start}))
+                _enter(
+                    sides,
+                    operand,
+                    lag,
+                    Choice(then, otherwise, concrete, {} if start is None else {-1: start}),
+                )
                 return True
     return False
 
@@ -212,7 +217,9 @@ def _known_choice(found: Iterations, sides: Sides, operand: _Operand) -> bool:
 
 def _enter(sides: Sides, operand: _Operand, lag: int, choice: Choice) -> None:
     """An operand reads what was chosen `lag` iterations ago."""
-    alike = (n for n, c in enumerate(sides.choices) if c.then == choice.then and c.otherwise == choice.otherwise)
+    alike = (
+        n for n, c in enumerate(sides.choices) if c.then == choice.then and c.otherwise == choice.otherwise
+    )
     number = next(alike, len(sides.choices))
     if number == len(sides.choices):
         sides.choices.append(choice)
@@ -265,7 +272,9 @@ def _read_elsewhere(found: Iterations, sides: Sides) -> None:
     turns = np.concatenate([turns, np.full(len(outputs), found.count - 1)])
     slots = np.concatenate([wiring.inputs, outputs])[places]
     read = np.isin(found.kind_of(slots), (THEN, ELSE))
-    for place, turn, slot in zip(places[read].tolist(), turns[read].tolist(), slots[read].tolist(), strict=True):
+    for place, turn, slot in zip(
+        places[read].tolist(), turns[read].tolist(), slots[read].tolist(), strict=True
+    ):
         written = int(found.turn[slot])
         choice = _last_chosen(sides, slot, turn, written)
         if choice is None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.ops.linalg import matmul
-from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.buffers import unbuffered
+from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.tracer import is_traced
 
 
