@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tapegrad.ops.registry import FLOAT
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.record import Bools, Record, numbered
 
@@ -46,14 +47,21 @@ def eligible_entries(record: Record) -> Bools:
 
 def colours(record: Record, eligible: Bools) -> Ints:
     """A number for each entry, the same for those that may stand in one array: of one op, on one line."""
-    entries = record.tape.entries
+    entries, avals = record.tape.entries, record.tape.avals
     attrs, sources = entries.attrs(), list(map(id, entries.sources()))
     which = np.flatnonzero(eligible)
     line, lines = numbered(sources)
     found = np.arange(record.count) + record.count
     found[which] = record.op[which] * len(lines) + line[which]
-    special = which[np.fromiter(map(bool, attrs), bool, len(attrs))[which]]
-    kind, _ = numbered([(attrs[i], found[i]) for i in special.tolist()])
+    floats = np.array([aval.dtype == FLOAT for aval in avals], dtype=bool)
+    is_mixed = np.add.reduceat(~floats[record.inputs], record.ends[:-1]) > 0
+    special = which[(is_mixed | np.fromiter(map(bool, attrs), bool, len(attrs)))[which]]
+
+    def kind_of(i: int) -> object:
+        """What tells entries apart beyond op and line: attributes, and dtypes of inputs."""
+        return attrs[i], found[i], tuple([avals[slot].dtype.char for slot in entries[i].inputs])
+
+    kind, _ = numbered([kind_of(i) for i in special.tolist()])
     found[special] = kind + len(record.ops) * len(lines)
     _, found[which] = np.unique(found[which], return_inverse=True)
     return found

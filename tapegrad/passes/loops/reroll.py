@@ -18,8 +18,8 @@ import numpy as np
 from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
 from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
-from tapegrad.ops.registry import Op
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.registry import FLOAT, Op
+from tapegrad.ops.shaping import CASTS, reshape
 from tapegrad.passes.loops.chains import REDUCTIONS, alike, reduced, reduced_together
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
@@ -155,7 +155,15 @@ class Rewritten(Copy):
         if len(runs) > MOST_RUNS:
             return self._gathered(slots, owners, places, source)
         parts = [self._run(int(slots[a]), int(owners[a]), int(places[a]), b - a, source) for a, b in runs]
-        return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        return parts[0] if len(parts) == 1 else self._joined(parts, source)
+
+    def _joined(self, parts: list[int], source: Source | None) -> int:
+        """Arrays one after the other; joins are of floats, so others come back as what they were."""
+        dtype = self.builder.avals[parts[0]].dtype
+        if dtype == FLOAT:
+            return self.emit(concatenate, tuple(parts), source, axis=0)
+        floats = tuple([self.emit(CASTS[FLOAT], (part,), source) for part in parts])
+        return self.emit(CASTS[dtype], (self.emit(concatenate, floats, source, axis=0),), source)
 
     def _run(self, slot: int, owner: int, place: int, length: int, source: Source | None) -> int:
         """Neighbours in one array, or one number, as an array."""
@@ -183,7 +191,7 @@ class Rewritten(Copy):
                 parts += [self.emit(reshape, (slot,), source, shape=(1,)) for slot in distinct.tolist()]
             starts[mine] = start + which
             start += len(distinct)
-        pool = parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        pool = parts[0] if len(parts) == 1 else self._joined(parts, source)
         if np.array_equal(starts, np.arange(start)):
             return pool
         return self.emit(getitem, (pool, self.constant(starts)), source, index=(ARRAY,))
@@ -317,21 +325,22 @@ class Rewritten(Copy):
     def guard_all(self) -> None:
         """The guards, in order; those on one array and one line are one."""
         together: dict[Any, list[tuple[int, Guard]]] = {}
-        for turn, guard in enumerate(self.tape.guards):
+        for i, guard in enumerate(self.tape.guards):
             slot = int(self.record.same[guard.slot])
             owner = int(self.owner[slot])
-            key = ("number", turn) if owner == NONE else (owner, id(guard.source))
+            key = ("number", i) if owner == NONE else (owner, id(guard.source), guard.is_choice)
+            turn = i if guard.turns is None else guard.turns[0] if guard.turns else NONE
             together.setdefault(key, []).append((turn, guard))
         for rows in together.values():
             turns, guards = zip(*rows, strict=True)
-            slot, outcome, source, _ = guards[0]
+            slot, outcome, source, _, is_choice = guards[0]
             if len(guards) == 1:
                 new = self.number(slot, source) if self.record.scalar[slot] else self.new[slot]
             else:
                 new = self.operand(self.record.same[[guard.slot for guard in guards]], source)
                 outcome = np.array([guard.outcome for guard in guards])
                 outcome.flags.writeable = False
-            self.builder.guards.append(Guard(new, outcome, source, turns))
+            self.builder.guards.append(Guard(new, outcome, source, () if is_choice else turns, is_choice))
 
 
 # What is emitted as a whole ---------------------------------------------------------------------------------
@@ -433,6 +442,8 @@ def _levels(record: Record, members: Ints, sums: dict[int, Sum]) -> Ints:
 
 def reroll(tape: Tape) -> Tape:
     """Write the loops of a tape as array code."""
+    if len(tape.entries) < SHORTEST:
+        return tape
     record = record_of(tape)
     eligible = eligible_entries(record)
     if eligible.sum() < SHORTEST:
