@@ -82,7 +82,7 @@ def _forward(a: Any, b: Any, start: Any, out: Any) -> None:
         _stepwise(a, b, start, out)
     else:
         _solved(a, b, start, out)
-        # In the matrix, zeros stand where the definition multiplies nothing, and zeros times infinity are NaN.
+        # In the matrix, zeros stand where the definition multiplies nothing; times infinity they are NaN.
         if not (np.isfinite(out).all() and np.isfinite(a).all()):
             _stepwise(a, b, start, out)
 

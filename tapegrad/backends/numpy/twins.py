@@ -3,8 +3,8 @@
 A step of a loop that runs on Python's floats takes a tenth of the time that NumPy's functions take for single
 numbers. So inside of loops, ops are written by the functions of the `math` module where it has them, as they
 are in scalar code. Those of C and those of NumPy are within a unit in the last place of the truth, and within
-two of each other: a loop is within rounding of the reference, entry by entry. Where the last bit decides on something, see `deciding_slots`, only
-those that give the same bits are taken.
+two of each other: a loop is within rounding of the reference, entry by entry. Where the last bit decides on
+something, see `deciding_slots`, only those that give the same bits are taken.
 """
 
 from __future__ import annotations
