@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tapegrad.ops.broadcasting import broadcast_to, sum_
 from tapegrad.ops.decompositions import (
     cholesky_,
@@ -85,7 +87,7 @@ def batched(body: Body, count: int) -> Tape:
         operands[slot] = Operand(recorder.symbol(builder.constant(value)), False)
     for entry in map(entry_of, tape.entries.rows()):
         recorder.at = entry.source
-        operands[entry.output] = _applied(entry, [operands[slot] for slot in entry.inputs], count)
+        operands[entry.output] = applied(entry, [operands[slot] for slot in entry.inputs], count)
     return builder.finish([_led(operands[slot], count).slot for slot in tape.outputs])
 
 
@@ -94,7 +96,8 @@ def check(body: Body) -> None:
     batched(body, 2)
 
 
-def _applied(entry: Entry, operands: list[Operand], count: int) -> Operand:
+def applied(entry: Entry, operands: list[Operand], count: int) -> Operand:
+    """An entry applied to operands of all steps."""
     op, attrs = entry.op, dict(entry.attrs)
     if not any(operand.varies for operand in operands):
         return Operand(op(*[operand.value for operand in operands], **attrs), False)
@@ -163,7 +166,29 @@ def _index(attrs: dict[str, Any], arrays: Sequence[Operand]) -> Any:
 
 def _getitem(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
     x, *arrays = operands
+    if any(array.varies for array in arrays):
+        return _looked_up(count, op, attrs, operands)
     return op(x.value, *[array.value for array in arrays], index=_index(attrs, arrays))
+
+
+def _looked_up(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    """An index that varies: the steps are the first axis of the index arrays."""
+    x, *arrays = operands
+    index, rank = attrs["index"], max(len(array.shape) for array in arrays)
+    held = [_of_rank(array, rank) for array in arrays]
+    fancy = [i for i, item in enumerate(index) if isinstance(item, str) or type(item) is int]
+    is_first = fancy == list(range(len(fancy)))
+    if Ellipsis in index[: fancy[0]] or (rank and not is_first):
+        raise BatchingError("no batching rule for an index that varies, of several places behind a slice")
+    if x.varies:
+        each = np.arange(count).reshape(count, *(1,) * rank)
+        return op(x.value, each, *held, index=(ARRAY, *index))
+    found = op(x.value, *held, index=index)
+    is_one_run = fancy == list(range(fancy[0], fancy[-1] + 1))
+    if not is_one_run or fancy[0] == 0:  # NumPy puts the steps first
+        return found
+    axes = [axis for axis in range(len(shape_of(found))) if axis != fancy[0]]
+    return transpose(found, axes=(fancy[0], *axes))
 
 
 def _update(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
