@@ -59,6 +59,8 @@ MIXED: dict[str, Function] = {
     "products": lambda x, v: np.prod(x - v, axis=1) * v.prod(),
     "positions": lambda x, v: np.argmax(x * v, axis=1) * 1.0 + np.argmin(x, axis=1),
     "order": lambda x, v: np.argsort(x - v, axis=1) * 1.0,
+    "sorted": lambda x, v: np.sort(x - v, axis=1) + np.sort(v),
+    "looked up": lambda x, v: v[np.argmax(x, axis=1)] + x[np.argsort(v[:2])][0, 0],
     "shapes": lambda x, v: np.reshape(x, (3, 2)).T + np.transpose(x * v).reshape(2, 3),
     "axes": lambda x, v: (x[:, :, None] * v).transpose(2, 0, 1),
     "broadcast": lambda x, v: np.broadcast_to(v, (2, 3)) + np.broadcast_to(x[:, None], (2, 2, 3)).sum(axis=1),
@@ -146,9 +148,9 @@ def test_what_has_no_rule_says_so_with_its_line():
 
     with pytest.raises(BatchingError, match=r"^no batching rule for \w+ \(test_batching.py:\d+: `return "):
         batching.check(body_of(step, [np.array([0.5, 1.5])], [], []))
-    sorting = body_of(lambda x: (np.sort(x),), [np.array([0.5, 0.2])], [], [])
+    columns = body_of(lambda x, v: (x[:, np.argsort(v)], v), [np.ones((2, 3)), np.ones(3)], [], [])
     with pytest.raises(BatchingError, match="an index that varies"):
-        batching.check(sorting)
+        batching.check(columns)
     apart = body_of(lambda x: (x[[0, 1], :, [1, 0]],), [np.zeros((2, 2, 2))], [], [])
     with pytest.raises(BatchingError, match="index arrays that stand apart"):
         batching.check(apart)
