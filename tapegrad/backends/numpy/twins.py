@@ -16,6 +16,7 @@ from tapegrad.ops.elementwise import (
     absolute,
     cbrt,
     exp2,
+    log,
     log2,
     log10,
     logaddexp,
@@ -86,6 +87,8 @@ _TWINS: dict[Op, Twin] = {
     isnan: Twin("isnan({0})", True),
     isinf: Twin("isinf({0})", True),
     isfinite: Twin("isfinite({0})", True),
+    # Probabilities of 0 are common, and the whole loop would run again for one.
+    log: Twin("log({0}) if {0} else -inf", False),
     power: Twin("pow({0}, {1})", False),
     exp2: Twin("exp2({0})", False),
     log2: Twin("log2({0})", False),
@@ -112,7 +115,8 @@ _TWINS: dict[Op, Twin] = {
 
 def twin(op: Op) -> Twin | None:
     """How an op is written on Python's numbers, or None where only its kernel will do."""
-    if op.python:
-        # Operators, roots and choices have one result; functions of C are an ulp beside NumPy's.
-        return Twin(op.python, not op.python[0].isalpha() or op.python.startswith("sqrt"))
-    return _TWINS.get(op)
+    if op in _TWINS:
+        return _TWINS[op]
+    # Operators, roots and choices have one result; functions of C are an ulp beside NumPy's.
+    same_bits = not op.python[:1].isalpha() or op.python.startswith("sqrt")
+    return Twin(op.python, same_bits) if op.python else None
