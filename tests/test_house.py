@@ -20,6 +20,7 @@ LAYERS = (
     ("ops",),
     ("tape",),
     ("nest",),
+    ("stats", "special"),  # in the words of NumPy and the ops alone
     ("recording",),
     ("derive",),
     ("passes",),
@@ -28,7 +29,7 @@ LAYERS = (
     ("function",),
     ("loops",),
     ("differences", "testing"),
-    ("graph", "stats", "special", "datasets", "forward"),
+    ("graph", "datasets", "forward"),
     ("mle",),
     ("samplers",),
     ("demo",),

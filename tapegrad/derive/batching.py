@@ -88,7 +88,7 @@ def batched(body: Body, count: int) -> Tape:
     for entry in map(entry_of, tape.entries.rows()):
         recorder.at = entry.source
         operands[entry.output] = applied(entry, [operands[slot] for slot in entry.inputs], count)
-    return builder.finish(led(operands[slot], count).slot for slot in tape.outputs)
+    return builder.finish([led(operands[slot], count).slot for slot in tape.outputs])
 
 
 def check(body: Body) -> None:

@@ -286,6 +286,9 @@ class Op:
         for arg in args:
             if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
                 return item.apply(self, args, attrs)
+            if isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
+                if (item := getattr(arg, "recorded", None)) is not None:  # values were recorded into it
+                    return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from tapegrad.ops.indexing import join
 from tapegrad.ops.registry import BOOL, FLOAT, Attrs, Aval, Op
 from tapegrad.ops.shaping import reshape, shape_of
 from tapegrad.recording import dispatch
+from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
@@ -55,6 +56,8 @@ class LiveRecorder(Recorder):
     inner : LiveRecorder or None
         Records a step of a loop while it runs, see `tapegrad.recording.nested`: what is done with traced
         values then belongs to the step.
+    has_buffers : bool
+        Whether traced values have been written into plain arrays.
     """
 
     is_step = False
@@ -67,6 +70,7 @@ class LiveRecorder(Recorder):
         self.watch: Watch | None = None
         self.handouts: Handouts | None = None
         self.inner: LiveRecorder | None = None
+        self.has_buffers = False
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
@@ -103,6 +107,8 @@ class LiveRecorder(Recorder):
         """The operand as a tracer of this trace, as it is now, converted to `dtype`."""
         if self.is_over:
             raise self.foreign()
+        if self.has_buffers and isinstance(operand, np.ndarray):
+            operand = _current(operand)
         if isinstance(operand, Tracer):
             if operand.recorder is not self:
                 operand = self.from_around(operand)
@@ -186,9 +192,9 @@ class LiveRecorder(Recorder):
         inputs = tuple([operand.slot for operand in operands])
         result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)
         of = op.view_of(attrs)
-        return (
-            result if of is None or not isinstance(args[of], Tracer) else view_of(args[of], result, op, attrs)
-        )
+        if of is None or not isinstance(args[of], Tracer):
+            return result
+        return view_of(args[of], result, op, attrs)
 
     @contextmanager
     def at_line(self, source: Source | None) -> Iterator[None]:
@@ -265,10 +271,14 @@ class LiveRecorder(Recorder):
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
     ) -> Any:
         """A ufunc, or one of its methods, of operands some of which are traced."""
+        if self.has_buffers:
+            inputs, kwargs = unbuffered(inputs), unbuffered(kwargs)
         return dispatch.call_ufunc(self.innermost(), ufunc, method, inputs, out, kwargs)
 
     def call_function(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """A NumPy function of operands some of which are traced."""
+        if self.has_buffers:
+            args, kwargs = unbuffered(args), unbuffered(kwargs)
         return dispatch.call_function(self.innermost(), func, args, kwargs)
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
@@ -302,6 +312,12 @@ _RUNNING: ContextVar[LiveRecorder | None] = ContextVar("running", default=None)
 def running() -> LiveRecorder | None:
     """The recorder of the trace, or of the step of a loop, that the user's code runs in."""
     return _RUNNING.get()
+
+
+def _current(array: Array) -> Any:
+    """An array, or the traced array that stands in its memory by now."""
+    found = array.recorded if type(array) is Buffer else traced_memory(array)
+    return array if found is None else found
 
 
 @cache

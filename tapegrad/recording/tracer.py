@@ -33,6 +33,8 @@ class Trace(Recording, Protocol):
     def foreign(self) -> TraceError:
         """The error for a tracer that is used outside of its trace."""
 
+    has_buffers: bool
+
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, converted to `dtype`."""
 
@@ -217,21 +219,28 @@ class Tracer(Symbol):
         return bool((self == item).any())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._as_plain())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._as_plain())
 
-    def item(self, *args: Any) -> Any:
-        """As of an array, of whole numbers and truth values: guarded; a float would leave the tape."""
+    def _as_plain(self) -> Any:
+        """The one element as a number: of whole numbers and truth values alone, a float would leave the tape."""
         if self.dtype == FLOAT:
             raise plain_value_wanted()
+        return self.item()
+
+    def item(self, *args: Any) -> Any:
+        """As of an array: a float stays traced, whole numbers and truth values are guarded."""
+        if self.dtype == FLOAT:
+            place = np.arange(self.size).reshape(self.shape).item(*args)
+            return self.ravel()[place]
         return np.asarray(self.decide()).item(*args)
 
     def tolist(self) -> Any:
-        """As of an array, of whole numbers and truth values: guarded; floats would leave the tape."""
+        """As of an array: floats stay traced, whole numbers and truth values are guarded."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted()
+            return [x.tolist() for x in self] if self.shape else self.copy()
         return np.asarray(self.decide()).tolist()
 
     def __format__(self, spec: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.slots import deciding_slots
 from tapegrad.tape.tape import Tape, TapeError, size_of
 from tapegrad.tape.verify import verify
 
@@ -62,6 +63,11 @@ class Body:
     def width(self) -> int:
         """How many numbers are carried."""
         return self.spans[-1][1] if self.spans else 0
+
+    @cached_property
+    def decides(self) -> bool:
+        """Whether the last bit of a number can decide on something in a step."""
+        return any(deciding_slots(self.tape))
 
     def avals(self, parameters: slice) -> list[Aval]:
         """The avals of some of the parameters."""
@@ -166,4 +172,6 @@ def is_body(value: Any, shape: tuple[int, ...]) -> bool:
         raise TapeError("the body of a loop has too few parameters, or data or guards")
     if [tape.avals[slot] for slot in tape.outputs] != [tape.avals[slot] for slot in parts]:
         raise TapeError("the body of a loop carries on other shapes than it was given")
+    if value.width == 0:
+        raise TapeError("the body of a loop carries no numbers")
     return True

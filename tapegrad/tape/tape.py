@@ -26,12 +26,17 @@ class Guard(NamedTuple):
 
     Where a loop has been written as array code, one guard stands for a decision of many iterations. `turns`
     then says which of the decisions as recorded each element is, and where there is one, which it is.
+
+    A choice decides on no path: the tape computes both sides and takes one. Its slot says where one side is
+    taken, and its outcome where it was taken in the record. Whoever runs the tape holds what is taken for
+    the first time against a plain call.
     """
 
     slot: int
     outcome: Any
     source: Source | None
     turns: tuple[int, ...] | None = None
+    is_choice: bool = False
 
 
 class Constant(NamedTuple):

@@ -128,9 +128,10 @@ class _Printer:
         """An attribute as it is written: as a literal, or the name of a loop's body."""
         if not isinstance(value, Body):
             return written(value)
-        name = Name(f"body{sum(isinstance(known, Body) for known in self.namespace.values())}")
+        bodies = {id(known): name for name, known in self.namespace.items() if isinstance(known, Body)}
+        name = bodies.get(id(value)) or written(Name(f"body{len(bodies)}"))
         self.namespace[name] = value
-        return written(name)
+        return name
 
     def total(self, entry: Entry) -> Expression:
         """A sum, in the short form where everything is summed."""
@@ -163,7 +164,8 @@ class _Printer:
         loop = LoopPrinter(name, body, count, exact, self.namespace, self.attribute)
         self.loops += loop.lines()
         operands = [self.array(entry.output), *map(self.result, entry.inputs)]
-        texts = [name, self.attribute(body), written(count), *(operand.text for operand in operands)]
+        bodies = [self.attribute(loop.printed), self.attribute(body)]
+        texts = [name, *bodies, written(count), *(operand.text for operand in operands)]
         return Statement(f"scanned({', '.join(texts)})", inputs_of(operands))
 
     def scalar(self, entry: Entry) -> Expression:
