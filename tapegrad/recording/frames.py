@@ -178,9 +178,18 @@ class Lines:
         return None
 
     def _noted(self, frame: FrameType, lines: dict[int, Source]) -> Source:
-        line = Source(frame.f_code.co_filename, frame.f_lineno)
-        lines[frame.f_lasti] = line
+        at = _whole_call(frame.f_code.co_code, frame.f_lasti)
+        line = lines.get(at) or Source(frame.f_code.co_filename, frame.f_lineno)
+        lines[at] = lines[frame.f_lasti] = line
         return line
+
+
+def _whole_call(code: bytes, at: int) -> int:
+    """The call that an instruction belongs to: Python 3.11 calls by two, of which either may be running."""
+    if dis.opname[code[at]] != "PRECALL":
+        return at
+    following = range(at + 2, len(code), 2)
+    return next((i for i in following if dis.opname[code[i]] != "CACHE"), at)
 
 
 # Errors -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, Attrs, Aval, Op
 from tapegrad.passes.loops.iterations import ELSE, THEN, Iterations
-from tapegrad.passes.loops.patterns import Chosen, Element, Made, Member, Pattern, Read, Same
+from tapegrad.passes.loops.patterns import Chosen, Either, Element, Made, Member, Pattern, Read, Same
 from tapegrad.passes.loops.sides import Sides, Unknown
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.line import Source
@@ -115,6 +115,8 @@ class Joined:
             case Read(family, i, _):
                 wiring = self._found.wiring
                 return avals[wiring.inputs[wiring.ends[self._found.first(family)] + i]]
+            case Either(family, i, _, _):
+                return self._aval(Read(family, i, 0))
             case Element():
                 return Aval((), FLOAT)
             case Made(step):
