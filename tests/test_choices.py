@@ -86,7 +86,7 @@ def threshold_of_the_state(theta):
         if x < c:
             x = a * x + y
         else:
-            x = b * x - 0.2 * y
+            x = b * x - y
         total -= 0.5 * (y - x) ** 2 * np.exp(-2 * log_s) + log_s
     return total
 
@@ -135,10 +135,10 @@ def huber(theta):
 def inner_if(theta):
     a, b = theta
     total = 0.0
-    for x, y in zip(X, Y, strict=True):
+    for y in Y:
         z = y - a
         if z > 0:
-            s = x * b
+            s = y * b
             if s > z:
                 s = s * z
             total += s * a
@@ -153,7 +153,7 @@ def two_in_a_row(theta):
     for x, y in zip(X, Y, strict=True):
         z = y - a
         s = z * b if z > 0 else -z
-        q = x - b if x < 1.0 + b else np.log(x)
+        q = x - b if x < 1.0 + b else x * a
         total += s * q
     return total
 
@@ -163,7 +163,7 @@ def extremes(theta):
     a, b = theta
     total = 0.0
     for x, y in zip(X, Y, strict=True):
-        total += max(y, a) * x + min(x * y, b) ** 2
+        total += max(y - b, a) * x + min(x * a * y, b) ** 2
     return total
 
 

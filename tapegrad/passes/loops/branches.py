@@ -37,8 +37,8 @@ def branches(tape: Tape) -> Tape:
     known = [guard if guard.turns else guard._replace(turns=(i,)) for i, guard in enumerate(tape.guards)]
     result = replace(tape, guards=tuple(known))
     while (further := _with_one_more(result)) is not None:
-        result = further
-    return dce(result) if any(guard.is_choice for guard in result.guards) else tape
+        result = dce(further)  # what is left of the sides would look like something else
+    return result if any(guard.is_choice for guard in result.guards) else tape
 
 
 def _with_one_more(tape: Tape) -> Tape | None:
@@ -97,10 +97,10 @@ def _chosen(wiring: Wiring, places: list[int], starts: Ints) -> Tape | None:
     turns = np.searchsorted(starts, entries, side="right") - 1
     decided, outcomes, mine = (np.full(len(starts), value) for value in (NONE, UNMET, NONE))
     decided[turns], outcomes[turns], mine[turns] = entries, np.where(truths, TRUE, FALSE), places
-    found = iterations_of(wiring, starts, decided, outcomes)
     slots = {guard.slot for guard in guards}
-    others = [g.slot for g in wiring.tape.guards if not g.is_choice and g.slot not in slots]
+    others = [guard for guard in wiring.tape.guards if not guard.is_choice and guard.slot not in slots]
+    found = iterations_of(wiring, starts, decided, outcomes, others)
     try:
-        return merged(found, Both(found, sides_of(found, others), mine))
+        return merged(found, Both(found, sides_of(found, [guard.slot for guard in others]), mine))
     except Unknown:
         return None

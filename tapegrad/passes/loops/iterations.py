@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from tapegrad.ops.indexing import update
 from tapegrad.passes.loops.elements import NONE, Elements, Ints
 from tapegrad.passes.loops.record import Bools
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import Guard, Tape
 
 MOST_REPEATED = 64  # times that one place of the code is followed within an iteration
 
@@ -69,7 +71,7 @@ class Wiring:
 def wiring_of(tape: Tape, elements: Elements) -> Wiring:
     """The columns of a tape."""
     entries = tape.entries
-    same, base = np.array(elements.same), np.array(elements.base)
+    same, base = _same_numbers(tape, elements), np.array(elements.base)
     outputs, ends = np.array(entries.outputs(), dtype=np.int64), np.array(entries.ends(), dtype=np.int64)
     raw = np.array(entries.all_inputs(), dtype=np.int64)
     read = (same[outputs] != outputs) | (base[outputs] != NONE)
@@ -86,6 +88,15 @@ def wiring_of(tape: Tape, elements: Elements) -> Wiring:
         elif not is_read:
             colour[i] = ids.setdefault((op, attrs, id(source), inputs), len(ids))
     return Wiring(tape, elements, raw, same[raw], ends, outputs, writer, colour)
+
+
+def _same_numbers(tape: Tape, elements: Elements) -> Ints:
+    """For each slot the first one that holds the same number: zeros have slots of their own."""
+    same, known = np.array(elements.same), dict[str, int]()
+    for slot, value in tape.constants:
+        if type(value) is float:
+            same[slot] = known.setdefault(value.hex(), slot)
+    return same
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,11 @@ class Iterations:
         For each slot the family that writes it, `NONE` for others, and the iteration, -1 before the first.
     of_entry : int array
         The iteration of each entry.
+    others : list of int array
+        The outcomes of other decisions in each iteration, as `outcomes`.
+    early : dict of (int, int) to dict of int to int
+        What is read in the first iterations where later ones read a member of a family some iterations ago:
+        by the family and that lag, and by the iteration.
     """
 
     wiring: Wiring
@@ -118,6 +134,8 @@ class Iterations:
     family: Ints
     turn: Ints
     of_entry: Ints
+    others: list[Ints]
+    early: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -157,8 +175,10 @@ class Iterations:
         return np.concatenate([early, row])[: self.count] if lag else row[1:]
 
 
-def iterations_of(wiring: Wiring, starts: Ints, decided: Ints, outcomes: Ints) -> Iterations:
-    """The iterations that begin with the entries `starts`."""
+def iterations_of(
+    wiring: Wiring, starts: Ints, decided: Ints, outcomes: Ints, others: Sequence[Guard]
+) -> Iterations:
+    """The iterations that begin with the entries `starts`; `others` are the guards of other decisions."""
     n, count = len(starts), len(wiring.outputs)
     of_entry = np.searchsorted(starts, np.arange(count), side="right") - 1
     known = np.flatnonzero(wiring.colour != NONE)
@@ -180,7 +200,18 @@ def iterations_of(wiring: Wiring, starts: Ints, decided: Ints, outcomes: Ints) -
     family[wiring.outputs[known]] = which
     turn[wiring.outputs] = of_entry
     kind = _kinds(table[:, 1:], outcomes)
-    return Iterations(wiring, decided, outcomes, table, kind, family, turn, of_entry)
+    falls = _falls(others, turn, n)
+    return Iterations(wiring, decided, outcomes, table, kind, family, turn, of_entry, falls)
+
+
+def _falls(guards: Sequence[Guard], turn: Ints, count: int) -> list[Ints]:
+    """How decisions fall in each iteration, for each place of the code."""
+    found: dict[int, Ints] = defaultdict(lambda: np.full(count, UNMET))
+    for guard in guards:
+        at = int(turn[guard.slot])
+        if at >= 0 and isinstance(guard.outcome, (bool, np.bool_)):
+            found[id(guard.source)][at] = TRUE if guard.outcome else FALSE
+    return list(found.values())
 
 
 def _ranks(cell: Ints, width: int) -> Ints:

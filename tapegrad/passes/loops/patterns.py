@@ -74,8 +74,13 @@ class Made:
 Pattern: TypeAlias = Same | Member | Read | Element | Either | Chosen | Made
 
 
-def pattern_of(found: Iterations, turns: Ints, slots: Ints, side: int) -> Pattern | None:
-    """The pattern of slots that are read in these iterations by a family of the kind `side`, if there is one."""
+def pattern_of(
+    found: Iterations, turns: Ints, slots: Ints, side: int, before: bool = False
+) -> Pattern | None:
+    """The pattern of slots that are read in these iterations by a family of the kind `side`, if there is one.
+
+    `before` is set where leaves have to be known by what is read before the decision.
+    """
     if not len(slots):
         return None
     if (slots == slots[0]).all() and (len(slots) > 1 or found.family[slots[0]] == NONE):
@@ -84,7 +89,7 @@ def pattern_of(found: Iterations, turns: Ints, slots: Ints, side: int) -> Patter
     if family != NONE:
         return _as_member(found, turns, slots, side)
     if (found.wiring.writer[slots] == NONE).all():
-        return _as_read(found, turns, slots, side) or _as_elements(found, turns, slots)
+        return _as_read(found, turns, slots, not before and side in SIDES) or _as_elements(found, turns, slots)
     return None
 
 
@@ -99,11 +104,11 @@ def _as_member(found: Iterations, turns: Ints, slots: Ints, side: int) -> Member
     return Member(family, lag) if alike[later].all() and later.sum() >= min(2, len(slots)) else None
 
 
-def _as_read(found: Iterations, turns: Ints, slots: Ints, side: int) -> Read | None:
-    """What the decision reads, or what was read before it; on a side, what others read in this iteration."""
+def _as_read(found: Iterations, turns: Ints, slots: Ints, is_late: bool) -> Read | None:
+    """What the decision reads, or what was read before it; late, what others read in this iteration."""
     wiring, everywhere = found.wiring, np.flatnonzero(found.kind == ALL).tolist()
     ways = [(found.decision, 0), *((family, 1) for family in everywhere)]
-    if side in SIDES:
+    if is_late:
         ways += [(family, 0) for family in np.flatnonzero(np.isin(found.kind, (ALL, MET))).tolist()]
     for family, lag in ways:
         if turns[0] < lag - 1:
@@ -128,6 +133,15 @@ def _as_elements(found: Iterations, turns: Ints, slots: Ints) -> Element | None:
     return Element(bases.pop(), start, step) if (places == start + step * turns).all() else None
 
 
+def note_early(found: Iterations, pattern: Pattern, turns: Ints, slots: Ints) -> None:
+    """Remember what the first iterations read instead of a member of a family."""
+    if isinstance(pattern, Member) and pattern.lag:
+        known = found.early.setdefault((pattern.family, pattern.lag), {})
+        for turn, slot in zip(turns.tolist(), slots.tolist(), strict=True):
+            if turn < pattern.lag and known.setdefault(turn, slot) != slot:
+                known[turn] = NONE
+
+
 def recorded(found: Iterations, pattern: Pattern) -> Ints:
     """The slots that a pattern names in each iteration as it was recorded, `NONE` where it was not."""
     wiring = found.wiring
@@ -138,7 +152,10 @@ def recorded(found: Iterations, pattern: Pattern) -> Ints:
             return np.array([wiring.element(base, start + step * turn) for turn in range(found.count)])
         case Member(family, lag):
             entries = found.at(family, lag)
-            return np.where(entries == NONE, NONE, wiring.outputs[entries])
+            slots = np.where(entries == NONE, NONE, wiring.outputs[entries])
+            for turn, slot in found.early.get((family, lag), {}).items():
+                slots[turn] = slot
+            return slots
         case Read(family, i, lag):
             entries = found.at(family, lag)
             places = wiring.ends[np.maximum(entries, 0)] + i

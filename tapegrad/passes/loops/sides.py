@@ -10,7 +10,16 @@ import numpy as np
 
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.iterations import ELSE, FALSE, OTHER, SIDES, THEN, TRUE, UNMET, Iterations
-from tapegrad.passes.loops.patterns import Chosen, Either, Member, Pattern, pattern_of, recorded
+from tapegrad.passes.loops.patterns import (
+    FURTHEST,
+    Chosen,
+    Either,
+    Member,
+    Pattern,
+    note_early,
+    pattern_of,
+    recorded,
+)
 from tapegrad.passes.loops.record import Bools
 
 LAGS = range(4)  # iterations from a choice to where its result is read
@@ -78,7 +87,7 @@ class _Operand:
 
 
 def sides_of(found: Iterations, guarded: Sequence[int]) -> Sides:
-    """What both sides compute; `guarded` are the slots of the other decisions.
+    """What both sides compute; `guarded` are the slots of other decisions.
 
     Raises
     ------
@@ -96,6 +105,7 @@ def sides_of(found: Iterations, guarded: Sequence[int]) -> Sides:
             pending.append(operand)
         else:
             sides.operands[operand.family, operand.i] = pattern
+            note_early(found, pattern, operand.turns, operand.slots)
     for attempt in (_new_choice, _carried_on, _known_choice):
         pending = [operand for operand in pending if not attempt(found, sides, operand)]
     _pair(found, sides, pending)
@@ -130,8 +140,14 @@ def _mark_irregular(found: Iterations, fixed: Bools) -> None:
     where: dict[int, set[int]] = defaultdict(set)
     for colour, turn in zip(wiring.colour[odd].tolist(), found.of_entry[odd].tolist(), strict=True):
         where[colour].add(turn)
+    last = found.count - 1
+    by_others = [
+        set(np.flatnonzero((falls[:last] == outcome) & (found.outcomes[:last] != UNMET)).tolist())
+        for falls in found.others
+        for outcome in (TRUE, FALSE)
+    ]
     for turns in where.values():
-        if len(np.unique(found.outcomes[list(turns)])) > 1:
+        if len(np.unique(found.outcomes[list(turns)])) > 1 or turns in by_others:
             continue
         if len(turns) > 1:
             raise Unknown
@@ -146,8 +162,8 @@ def _new_choice(found: Iterations, sides: Sides, operand: _Operand) -> bool:
     for lag in LAGS:
         turns, slots = _met(found, operand, lag)
         is_then = found.outcomes[turns] == TRUE
-        then = pattern_of(found, turns[is_then], slots[is_then], THEN)
-        otherwise = pattern_of(found, turns[~is_then], slots[~is_then], ELSE)
+        then = pattern_of(found, turns[is_then], slots[is_then], THEN, before=True)
+        otherwise = pattern_of(found, turns[~is_then], slots[~is_then], ELSE, before=True)
         if then is None or otherwise is None:
             continue
         if then == otherwise:  # it is no matter of sides
@@ -156,7 +172,11 @@ def _new_choice(found: Iterations, sides: Sides, operand: _Operand) -> bool:
             continue
         concrete = np.where(found.outcomes == TRUE, recorded(found, then), recorded(found, otherwise))
         concrete[found.outcomes == UNMET] = NONE
+        is_early = (concrete[turns] == NONE) & (turns < FURTHEST)
+        concrete[turns[is_early]] = slots[is_early]
         if (concrete[turns] == slots).all():
+            note_early(found, then, turns[is_then], slots[is_then])
+            note_early(found, otherwise, turns[~is_then], slots[~is_then])
             return _enter(found, sides, operand, lag, Choice(then, otherwise, concrete))
     return False
 
@@ -274,10 +294,16 @@ def _independent(found: Iterations, operand: _Operand) -> bool:
     family = np.where(is_leaf, np.where(elements[operand.slots] == NONE, _LEAF, _ELEMENT), family)
     for lag in (0, 1):
         later = operand.turns >= lag
-        outcomes = found.outcomes[operand.turns[later] - lag]
-        if set(family[later][outcomes == TRUE].tolist()) != set(family[later][outcomes == FALSE].tolist()):
-            return False
+        turns, read = operand.turns[later] - lag, family[later]
+        outcomes = found.outcomes[turns]
+        if set(read[outcomes == TRUE].tolist()) != set(read[outcomes == FALSE].tolist()):
+            return any(_explains(falls[turns], read) for falls in found.others)
     return True
+
+
+def _explains(outcomes: Ints, read: Ints) -> bool:
+    """Whether it is another decision that says which families are read."""
+    return all(len(np.unique(read[outcomes == outcome])) <= 1 for outcome in (TRUE, FALSE, UNMET))
 
 
 def _read_singly(found: Iterations, sides: Sides, operand: _Operand) -> None:
