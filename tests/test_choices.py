@@ -181,7 +181,7 @@ def plain_numbers_by_side(theta):
 def skipped(theta):
     a, b = theta
     total = 0.0
-    for x, y in zip(X, Y, strict=True):
+    for y in Y:
         if y < a:
             continue
         total += b * (y - a) ** 2
@@ -207,7 +207,7 @@ def points(at, spread, count=8):
     return [at + spread * rng.uniform(-1, 1, at.size) for _ in range(count)]
 
 
-@pytest.mark.parametrize("f, at, spread", LOOPS)
+@pytest.mark.parametrize(("f", "at", "spread"), LOOPS)
 def test_a_flip_needs_no_new_trace(f, at, spread):
     traced = tg.trace(f, at)
     assert any(guard.is_choice for guard in traced._router.current.tapes.short.guards)

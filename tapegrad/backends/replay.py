@@ -100,7 +100,7 @@ def adjoints(tape: Tape, values: Sequence[Any]) -> dict[int, Any]:
 def holds(guard: Guard, value: Any) -> bool:
     """Whether a guarded slot has the outcome that the tape was recorded for."""
     if isinstance(guard.outcome, np.ndarray):
-        return np.array_equal(value, guard.outcome)
+        return np.array_equal(value, guard.outcome, equal_nan=guard.outcome.dtype.kind == "f")
     if guard.outcome != guard.outcome:  # NaN
         return bool(value != value)
     return bool(value == guard.outcome)
@@ -136,7 +136,7 @@ def _broken(guard: Guard, value: Array, i: int) -> Broken:
     if guard.turns is None or len(guard.turns) == 1:
         place = i if guard.turns is None else guard.turns[0]
         return Broken(place, value.item() if value.ndim == 0 else value.copy())
-    differ = np.flatnonzero(value != guard.outcome)
+    differ = np.flatnonzero((value != guard.outcome) & ((value == value) | (guard.outcome == guard.outcome)))
     first = min(differ.tolist(), key=guard.turns.__getitem__)
     return Broken(guard.turns[first], value[first].item())
 

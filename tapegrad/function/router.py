@@ -152,9 +152,7 @@ class Router:
         if outputs != self.outputs:
             return False
         values = path.executable(VALUE).run(vector, copied, check=False)
-        place = differing(
-            values, expected, lambda: sizes_of(path.tapes.short, vector, path.data.values())
-        )
+        place = differing(values, expected, lambda: sizes_of(path.tapes.short, vector, path.data.values()))
         if place is None and all(np.isfinite(value).all() for value in expected):
             assert path.seen is not None
             path.seen.confirm(taken)

@@ -1,7 +1,7 @@
 """Tape -> Tape: each pass is a function in a file of its own, and the order is these tuples.
 
-`LOOPS` shorten a tape as recorded. `PASSES` tidy a tape that is to be read, differentiated and run. `FINISHING` make it ready to run, with forms
-of which no derivative is taken any more.
+`LOOPS` shorten a tape as recorded. `PASSES` tidy a tape that is to be read, differentiated and run.
+`FINISHING` make it ready to run, with forms of which no derivative is taken any more.
 """
 
 from collections.abc import Callable, Sequence

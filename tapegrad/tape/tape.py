@@ -221,6 +221,8 @@ def attr_text(name: str, value: Any) -> str:
         return "[" + ", ".join(_index_text(item) for item in value) + "]"
     if value is False:
         return ""
+    if name == "body":
+        return f", {value}"
     return f", {name}={value[0] if isinstance(value, tuple) and len(value) == 1 else value}"
 
 

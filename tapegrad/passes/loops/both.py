@@ -67,7 +67,7 @@ class Both:
     def __init__(self, found: Iterations, sides: Sides, places: Ints) -> None:
         self._found, self._sides, self._places = found, sides, places
         self._tape = found.wiring.tape
-        self._joined = Joined(found, sides)
+        self._joined = Joined(found, sides, self._first_guard().source)
         self._inner = self._inner_choices()
         self._starts: dict[Any, int] = {}
         self._lines: dict[Any, Source] = {}
@@ -241,7 +241,9 @@ class Both:
         if key not in self._known:
             inputs = np.array(operands)
             is_known = (inputs != NONE).all(axis=0)
-            written = is_known & ~self._sides.fixed if wanted is None else is_known & ~self._sides.fixed & wanted
+            written = (
+                is_known & ~self._sides.fixed if wanted is None else is_known & ~self._sides.fixed & wanted
+            )
             self.blocks.append(Block(op, attrs, source, aval, self._start(key), inputs, written))
             self._known[key] = np.where(is_known, self._start(key) + np.arange(self._found.count), NONE)
         return self._known[key]

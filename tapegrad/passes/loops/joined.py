@@ -29,6 +29,13 @@ class Joined:
     Where both sides do the same with other operands, the choice is between the operands: so what is linear
     stays linear, and a sum stays a sum, with the bits of the side that is taken.
 
+    Parameters
+    ----------
+    found : Iterations
+    sides : Sides
+    line : Source or None
+        That of the decision.
+
     Attributes
     ----------
     steps : list of Step
@@ -36,8 +43,8 @@ class Joined:
         For each choice what gives it.
     """
 
-    def __init__(self, found: Iterations, sides: Sides) -> None:
-        self._found = found
+    def __init__(self, found: Iterations, sides: Sides, line: Source | None) -> None:
+        self._found, self._line = found, line
         self._operands = sides.operands
         self._known: dict[tuple[Op, Attrs, tuple[Pattern | None, ...]], Made] = {}
         self.steps: list[Step] = []
@@ -61,7 +68,7 @@ class Joined:
         if len(avals) != 1 or next(iter(avals)).dtype != FLOAT:
             raise Unknown
         side = then if isinstance(then, Member) else otherwise
-        source = self._entry(side).source if isinstance(side, Member) else None
+        source = self._entry(side).source if isinstance(side, Member) else self._line
         return self._made(where, (), (None, then, otherwise), source, avals.pop()), 1
 
     def _operand_pairs(self, then: Pattern, otherwise: Pattern) -> list[tuple[Pattern, Pattern]]:
@@ -71,10 +78,16 @@ class Joined:
         if (self._found.kind[then.family], self._found.kind[otherwise.family]) != (THEN, ELSE):
             return []
         a, b = self._entry(then), self._entry(otherwise)
-        if a.op is not b.op or a.attrs != b.attrs or not a.op.is_elementwise or len(a.inputs) != len(b.inputs):
+        if (
+            a.op is not b.op
+            or a.attrs != b.attrs
+            or not a.op.is_elementwise
+            or len(a.inputs) != len(b.inputs)
+        ):
             return []
         pairs = [
-            (self._operands[then.family, i], self._operands[otherwise.family, i]) for i in range(len(a.inputs))
+            (self._operands[then.family, i], self._operands[otherwise.family, i])
+            for i in range(len(a.inputs))
         ]
         shapes = [(self._aval(x), self._aval(y)) for x, y in pairs]
         return pairs if all(x is None or y is None or x == y for x, y in shapes) else []

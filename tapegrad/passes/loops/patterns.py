@@ -89,7 +89,9 @@ def pattern_of(
     if family != NONE:
         return _as_member(found, turns, slots, side)
     if (found.wiring.writer[slots] == NONE).all():
-        return _as_read(found, turns, slots, not before and side in SIDES) or _as_elements(found, turns, slots)
+        return _as_read(found, turns, slots, not before and side in SIDES) or _as_elements(
+            found, turns, slots
+        )
     return None
 
 

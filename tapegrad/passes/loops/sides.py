@@ -237,7 +237,9 @@ def _met(found: Iterations, operand: _Operand, lag: int) -> tuple[Ints, Ints]:
 
 def _enter(found: Iterations, sides: Sides, operand: _Operand, lag: int, choice: Choice) -> bool:
     """An operand reads what was chosen `lag` iterations ago; whether this says all of it."""
-    number = next((n for n, known in enumerate(sides.choices) if _is_same(n, known, choice)), len(sides.choices))
+    number = next(
+        (n for n, known in enumerate(sides.choices) if _is_same(n, known, choice)), len(sides.choices)
+    )
     if number == len(sides.choices):
         sides.choices.append(choice)
     known = sides.choices[number]
