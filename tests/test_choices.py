@@ -218,3 +218,120 @@ def test_a_flip_needs_no_new_trace(f, at, spread):
         np.testing.assert_allclose(traced.grad(theta), there.grad(theta), rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(traced.hessian(theta), there.hessian(theta), rtol=1e-9, atol=1e-9)
     assert traced.retraces == 0
+
+
+# What is known of no other iteration ------------------------------------------------------------------------
+
+
+def data_in_the_branch(theta):
+    a, b = theta
+    total = 0.0
+    for x, y in zip(X, Y, strict=True):
+        if y < a:
+            total += b * np.sqrt(x)
+        total += a * y
+    return total
+
+
+def one_iteration_of_its_own(theta):
+    a, b = theta
+    total = 0.0
+    for i, y in enumerate(Y):
+        z = y - a
+        if i == 7 or z < 0:
+            z = z * b * (3.0 if i == 7 else 1.0)
+        total += z**2
+    return total
+
+
+def equality(theta):
+    a, b = theta
+    total = 0.0
+    for i in range(N):
+        total += b if a * (i % 2) == 0.0 else a * b
+    return total
+
+
+def counted(theta):
+    """Plain numbers count the branches: what is added behind the loop depends on all of them."""
+    a, b = theta
+    total, times = 0.0, 0
+    for y in Y:
+        if y < a:
+            total += b * a
+            times += 1
+        total += (y - a) ** 2
+    return total - times * np.log(b)
+
+
+def collected(theta):
+    a, b = theta
+    low, total = [], 0.0
+    for y in Y:
+        z = y - a
+        if z < 0:
+            low.append(z)
+        total += z * b
+    return total + sum(z**2 for z in low)
+
+
+def broken_off(theta):
+    a, b = theta
+    total = 0.0
+    for k in range(12):
+        for y in Y[5 * k : 5 * k + 5]:
+            if y > a:
+                break
+            total += b * y * a
+    return total
+
+
+def runs(theta):
+    """What happens depends on two decisions, of which one is of the iteration before."""
+    a, b = theta
+    total, before = 0.0, False
+    for y in Y:
+        z = y - a
+        if z < 0:
+            total += b * z if before else z
+            before = True
+        else:
+            before = False
+    return total
+
+
+def while_inside(theta):
+    a, b = theta
+    total = 0.0
+    for k in range(12):
+        z = a + 0.1 * (k % 3)
+        while z < 2.0:
+            z = z * (1.5 + b)
+        total += z
+    return total
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        data_in_the_branch,
+        one_iteration_of_its_own,
+        equality,
+        counted,
+        collected,
+        broken_off,
+        runs,
+        while_inside,
+    ],
+)
+@pytest.mark.filterwarnings("ignore::tapegrad.BranchWarning")
+def test_what_follows_no_pattern_stays_right(f):
+    at, spread = np.array([0.3, 0.4]), np.array([0.25, 0.2])
+    traced = tg.trace(f, at)
+    rng = np.random.default_rng(5)
+    for k in range(60):
+        theta = at + spread * rng.uniform(-1, 1, 2) * (0.1 if k % 2 else 1.0)
+        assert traced(theta) == pytest.approx(f(theta), rel=1e-12, abs=1e-12)
+        if k % 10 == 0:
+            expected = tg.trace(f, theta, reroll=False).grad(theta)
+            np.testing.assert_allclose(traced.grad(theta), expected, rtol=1e-10, atol=1e-10)
