@@ -335,3 +335,233 @@ def test_what_follows_no_pattern_stays_right(f):
         if k % 10 == 0:
             expected = tg.trace(f, theta, reroll=False).grad(theta)
             np.testing.assert_allclose(traced.grad(theta), expected, rtol=1e-10, atol=1e-10)
+
+
+# Sides that are not taken -----------------------------------------------------------------------------------
+
+
+def log_of_what_is_positive(theta):
+    a, b = theta
+    total = 0.0
+    for y in Y:
+        x = y - a
+        if x > 0:
+            total += np.log(x) * b
+        else:
+            total += -1e10 * x * b
+    return total
+
+
+def root_and_quotient(theta):
+    a, b = theta
+    total = 0.0
+    for y in Y:
+        x = y - a
+        if x > 0:
+            total = total + np.sqrt(x) / x**3 * b
+        else:
+            total = total - x * b**2
+    return total
+
+
+def log_that_is_carried(theta):
+    """The untaken side is NaN or infinite in the recurrence itself."""
+    a, b = theta
+    h, total = 0.5 + 0.0 * a, 0.0
+    for y in Y:
+        if h > a:
+            h = 0.5 * h + 0.1 * np.log(h - a) * b
+        else:
+            h = b + 0.3 * h * h
+        total += h * y
+    return total
+
+
+def zero_divisor(theta):
+    a, b = theta
+    total = 0.0
+    for i in range(N):
+        x = a * (i % 3)  # 0 in every third iteration
+        if x > 0:
+            total += b / x
+        else:
+            total += b
+    return total
+
+
+@pytest.mark.parametrize(
+    "f", [log_of_what_is_positive, root_and_quotient, log_that_is_carried, zero_divisor]
+)
+def test_untaken_sides_have_no_influence(f):
+    at = np.array([0.1, 0.7])
+    traced = tg.trace(f, at)
+    for theta in points(at, np.array([0.3, 0.1])):
+        there = tg.trace(f, theta, reroll=False)
+        assert traced(theta) == pytest.approx(f(theta), rel=1e-11)
+        np.testing.assert_allclose(traced.grad(theta), there.grad(theta), rtol=1e-9)
+        scale = np.abs(there.hessian(theta)).max()
+        np.testing.assert_allclose(traced.hessian(theta), there.hessian(theta), rtol=1e-9, atol=1e-9 * scale)
+        direction = np.array([0.3, -0.2])
+        np.testing.assert_allclose(
+            traced.hvp(theta, direction), there.hvp(theta, direction), rtol=1e-9, atol=1e-9 * scale
+        )
+    assert traced.retraces == 0
+
+
+# Comparisons with plain calls -------------------------------------------------------------------------------
+
+
+class Calls:
+    """A function that counts its plain calls."""
+
+    def __init__(self, f):
+        self.f, self.count = f, 0
+
+    def __call__(self, theta):
+        self.count += isinstance(theta, np.ndarray)
+        return self.f(theta)
+
+
+GJR, AT, SPREAD = next(p.values for p in LOOPS if p.id == "gjr_garch")
+
+
+def test_each_side_is_compared_once():
+    f = Calls(GJR)
+    traced = tg.trace(f, AT)
+    thetas = points(AT, SPREAD, 2 * FIRST_WAYS)
+    f.count = 0
+    for theta in thetas:
+        traced.value_and_grad(theta)
+    assert 0 < f.count <= len(thetas)
+    f.count = 0
+    for theta in thetas:
+        traced.value_and_grad(theta)
+        traced.hessian(theta)
+        traced.hvp(theta, AT)
+        traced(theta)
+    assert f.count == 0
+    assert traced.retraces == 0
+
+
+@pytest.mark.parametrize("kind", ["value", "gradient", "hessian", "hvp"])
+def test_a_wrong_conclusion_is_found(kind):
+    """In one iteration the branch does something else, which the record has not seen."""
+    low = 0.2
+    odd = int(np.argmin(np.where(low < Y, Y, np.inf)))  # the first to flip when `low` grows
+
+    def f(theta):
+        a, b = theta
+        z, total = b * X, 0.0
+        for i in range(N):
+            if Y[i] < a:
+                total += z[i] * a if i != odd else 5.0 * b * a * a
+            total += Y[i] * b
+        return total
+
+    run = {
+        "value": lambda g, theta: g(theta),
+        "gradient": lambda g, theta: g.grad(theta),
+        "hessian": lambda g, theta: g.hessian(theta),
+        "hvp": lambda g, theta: g.hvp(theta, np.array([0.3, 0.1])),
+    }[kind]
+    traced = tg.trace(f, np.array([low, 0.7]))
+    assert any(guard.is_choice for guard in traced._router.current.tapes.short.guards)
+    for a in (low - 0.3, Y[odd] + 1e-9, low, Y[odd] + 0.5):
+        theta = np.array([a, 0.6])
+        expected = run(tg.trace(f, theta, reroll=False), theta)
+        np.testing.assert_allclose(run(traced, theta), expected, rtol=1e-11, atol=1e-11)
+    assert traced.retraces > 0
+
+
+def test_two_flips_that_cancel_prove_nothing():
+    """As many branches are taken as before, then one more: sides alone would all have been seen."""
+    y = np.linspace(-1.0, 1.0, 40)
+
+    def f(theta):
+        a, b, c = theta
+        total, times = 0.0, 0
+        for i, value in enumerate(y):
+            z = value - (a if i < 20 else b)
+            if z < 0:
+                times += 1
+            total += z * c
+        return total - times * np.log(c)
+
+    at, step = np.array([-0.51, 0.51, 0.8]), y[1] - y[0]
+    traced = tg.trace(f, at)
+    for k in range(1, 4):
+        for up, down in ((k, k), (k, 0), (0, k)):
+            theta = at + np.array([up * step, -down * step, 0.0])
+            assert traced(theta) == pytest.approx(f(theta), rel=1e-13)
+
+
+def test_other_data_are_compared_anew():
+    def f(theta, y):
+        a, b = theta
+        total = 0.0
+        for i in range(N):
+            z = y[i] - a
+            if z < 0:
+                total += z * b
+            else:
+                total += z**2
+        return total
+
+    traced = tg.trace(f, np.array([0.1, 0.5]), data=dict(y=Y))
+    other = traced.with_data(y=Y[::-1] + 0.3)
+    for theta in points(np.array([0.1, 0.5]), np.array([1.0, 0.2])):
+        assert other(theta) == pytest.approx(f(theta, Y[::-1] + 0.3), rel=1e-12)
+        assert traced(theta) == pytest.approx(f(theta, Y), rel=1e-12)
+    assert traced.retraces == other.retraces == 0
+
+
+def test_many_threads():
+    traced = tg.trace(GJR, AT)
+    thetas = points(AT, SPREAD, 24)
+    found: dict[int, float] = {}
+
+    def work(start):
+        for i in range(start, len(thetas), 4):
+            found[i] = traced.value_and_grad(thetas[i])[0]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert traced.retraces == 0
+    for i, theta in enumerate(thetas):
+        assert found[i] == pytest.approx(GJR(theta), rel=1e-12)
+
+
+def test_no_number_confirms_nothing():
+    traced = tg.trace(GJR, AT)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theta = AT + np.array([3.0, 0.0, -2.0, 0.0, 0.0])
+        assert np.isnan(GJR(theta)) and np.isnan(traced(theta))
+    theta = AT + np.array([2.5, 0.0, 0.0, 0.0, 0.0])
+    assert traced(theta) == pytest.approx(GJR(theta), rel=1e-12)
+    assert traced.retraces == 0
+
+
+def test_hard_decisions_beside_choices():
+    """A path is found by the decisions that are none of the loop's choices."""
+
+    def f(theta):
+        a, b = theta
+        total = 0.0
+        for y in Y:
+            z = y - a
+            if z < 0:
+                total += z * b
+            else:
+                total += z**2
+        if b > 0.5:
+            return total * b
+        return total - b if a > 0.2 else total + b
+
+    traced = tg.trace(f, np.array([0.1, 0.4]))
+    for theta in points(np.array([0.2, 0.5]), np.array([0.5, 0.2]), 30):
+        assert traced(theta) == pytest.approx(f(theta), rel=1e-12)
+    assert traced.retraces == 2
