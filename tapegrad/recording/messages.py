@@ -33,8 +33,8 @@ _KEEP_TRACED = (
     "np.stack them, or make a buffer of them with np.zeros_like(theta) or np.zeros(n, like=theta)"
 )
 _BUFFER = (
-    "a plain buffer cannot hold traced values; collect them in a list and np.stack them, or make the buffer "
-    "with np.zeros_like(theta) or np.zeros(n, like=theta) from an array theta"
+    "a plain buffer cannot hold traced values unless the function makes it itself, of floats, by np.zeros, "
+    "np.copy and the like; write np.copy(x) for x.copy(), and np.zeros(n) for np.zeros(n, dtype=int)"
 )
 _LIBRARIES = {
     "scipy.stats": "scipy.stats takes plain numbers only; use tapegrad.stats, or write the density in NumPy",

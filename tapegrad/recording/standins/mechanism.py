@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 from tapegrad.recording.buffers import trace_in
 from tapegrad.recording.tracer import Trace
 
+OWN = frozenset(("tapegrad",))
+# Their objects hold plain arrays, which they make of whatever they are given.
+HOLDERS = OWN | {"pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba"}
 # Their own code makes arrays for itself, which stay what they are.
-_LIBRARIES = frozenset(
-    ("numpy", "scipy", "pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba", "tapegrad")
-)
+_LIBRARIES = HOLDERS | {"numpy", "scipy"}
 
 
 class StandIn(NamedTuple):
@@ -42,12 +43,15 @@ class StandIn(NamedTuple):
     keep : callable or None
         ``keep(result, *args, **kwargs)`` gets what other calls by the user's own code made, and returns what
         they get instead.
+    silent_for : frozenset of str
+        The packages whose own calls go to the original.
     """
 
     owner: str
     name: str
     answer: Callable[..., Any] | None
     keep: Callable[..., Any] | None = None
+    silent_for: frozenset[str] = OWN
 
 
 class _Here(threading.local):
@@ -76,8 +80,9 @@ class _Place:
         if _here.trace is None:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
-        if row.answer is not None and library != "tapegrad" and trace_in((args, kwargs)) is not None:
-            answer = row.answer(self.original, *args, **kwargs)
+        is_asked = row.answer is not None and library not in row.silent_for
+        if is_asked and trace_in((args, kwargs)) is not None:
+            answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
             if answer is not NotImplemented:
                 return answer
         result = self.original(*args, **kwargs)

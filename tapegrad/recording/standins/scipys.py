@@ -98,13 +98,23 @@ def _solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_
     return np.linalg.solve(_transposed(a) if trans in (1, 2, "T", "C") else a, b)
 
 
-def _solve(a: Any, b: Any, lower: bool = False, assume_a: Any = None, transposed: bool = False) -> Any:
+def _meant(a: Any, assume_a: Any, lower: bool) -> Any:
+    """The matrix that SciPy takes `a` for, of which it may read one triangle only."""
     if assume_a in ("lower triangular", "upper triangular"):
-        return _solve_triangular(a, b, int(transposed), assume_a[0] == "l")
+        return np.tril(a) if assume_a[0] == "l" else np.triu(a)
     if assume_a in ("sym", "her", "pos", "symmetric", "hermitian", "positive definite"):
         half = np.tril(a) if lower else np.triu(a)
-        a = half + _transposed(half) - np.where(np.eye(half.shape[-1], dtype=bool), half, 0.0)
+        return half + _transposed(half) - np.where(np.eye(half.shape[-1], dtype=bool), half, 0.0)
+    return a
+
+
+def _solve(a: Any, b: Any, lower: bool = False, assume_a: Any = None, transposed: bool = False) -> Any:
+    a = _meant(a, assume_a, lower)
     return np.linalg.solve(_transposed(a) if transposed else a, b)
+
+
+def _inv(a: Any, assume_a: Any = None, lower: bool = False) -> Any:
+    return np.linalg.inv(_meant(a, assume_a, lower))
 
 
 def _block_diag(*blocks: Any) -> Any:
@@ -156,12 +166,13 @@ def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
 
 
 _LINALG: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "inv", "norm", "pinv")},
+    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "norm", "pinv")},
     "block_diag": _block_diag,
     "cho_factor": _cho_factor,
     "cho_solve": _cho_solve,
     "cholesky": _cholesky,
     "eigh": _eigh,
+    "inv": _inv,
     "solve": _solve,
     "solve_banded": _solve_banded,
     "solve_triangular": _solve_triangular,
