@@ -13,7 +13,7 @@ from math import log
 
 import numpy as np
 import pytest
-from scipy import linalg, optimize, sparse, special, stats
+from scipy import optimize, sparse, special
 
 import tapegrad as tg
 from tapegrad.recording import dispatch

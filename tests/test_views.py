@@ -13,8 +13,8 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy import asarray  # by its own name, which stand-ins do not reach
 from against_plain import MASK, arguments, check, leaves
+from numpy import asarray  # by its own name, which stand-ins do not reach
 from test_numpy_functions import ROWS
 
 import tapegrad as tg

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+
 def is_pandas(operand: Any) -> bool:
     """Whether this is a Series, a DataFrame, an Index or an array of pandas."""
     return type(operand).__module__.partition(".")[0] == "pandas" and hasattr(operand, "isna")

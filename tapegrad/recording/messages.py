@@ -104,8 +104,9 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
         advice = _MAKE_AN_ARRAY
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
+    where = location(source) + inside_of_error(error)
     return TraceError(
-        f"{type(error).__name__}{location(source)}{inside_of_error(error)}: {text}. The function runs on plain numbers, but this "
+        f"{type(error).__name__}{where}: {text}. The function runs on plain numbers, but this "
         f"step does not take traced ones: {advice}"
     )
 

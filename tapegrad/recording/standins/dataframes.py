@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.ops.linalg import matmul
-from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.buffers import unbuffered
+from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.tracer import is_traced
 
 
@@ -16,6 +16,4 @@ def _dot(original: Callable[..., Any], frame: Any, other: Any) -> Any:
     return matmul(frame, other) if is_traced(other) else NotImplemented
 
 
-TABLE = [
-    StandIn(f"pandas:{kind}", "dot", _dot) for kind in ("DataFrame", "Series")
-]
+TABLE = [StandIn(f"pandas:{kind}", "dot", _dot) for kind in ("DataFrame", "Series")]

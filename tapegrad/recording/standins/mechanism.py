@@ -13,12 +13,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import update_wrapper
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
+from tapegrad.recording.current import current_trace, running
 from tapegrad.recording.tracer import Trace
 
 OWN = frozenset(("tapegrad",))
@@ -54,10 +55,6 @@ class StandIn(NamedTuple):
     silent_for: frozenset[str] = OWN
 
 
-class _Here(threading.local):
-    trace: Trace | None = None
-
-
 class _Place:
     """A place where a stand-in can be put: what was there, and how to put either there."""
 
@@ -77,7 +74,7 @@ class _Place:
 
     def serve(self, caller: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call, by whoever made it."""
-        if _here.trace is None:
+        if current_trace() is None:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
         is_asked = row.answer is not None and library not in row.silent_for
@@ -133,7 +130,6 @@ class _Replacement:
         return repr(self._place.original)
 
 
-_here = _Here()
 _lock = threading.Lock()
 _running = 0
 _places: dict[StandIn, _Place] = {}
@@ -145,24 +141,10 @@ def in_force(trace: Trace, rows: Sequence[StandIn]) -> Iterator[None]:
     """While this lasts, the thread runs `trace`, and the stand-ins of `rows` are in force."""
     _change(1, rows)
     try:
-        with _running_here(trace):
+        with running(trace):
             yield
     finally:
         _change(-1, rows)
-
-
-def suspended() -> AbstractContextManager[None]:
-    """While this lasts, the thread traces nothing: for plain calls inside a trace."""
-    return _running_here(None)
-
-
-@contextmanager
-def _running_here(trace: Trace | None) -> Iterator[None]:
-    before, _here.trace = _here.trace, trace
-    try:
-        yield
-    finally:
-        _here.trace = before
 
 
 def _change(by: int, rows: Sequence[StandIn]) -> None:
@@ -215,7 +197,11 @@ def _written_in_python(original: Any) -> FunctionType | None:
 def _twin(function: FunctionType) -> FunctionType:
     """The same function as another object, which keeps its code."""
     twin = FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin

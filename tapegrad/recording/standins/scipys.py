@@ -90,7 +90,9 @@ def _cho_solve(c_and_lower: Any, b: Any) -> Any:
     return _solve_triangular(factor, _solve_triangular(factor, b, 2 - first, lower), first - 1, lower)
 
 
-def _solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False) -> Any:
+def _solve_triangular(
+    a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False
+) -> Any:
     a = np.tril(a) if lower else np.triu(a)
     if unit_diagonal:
         n = a.shape[-1]
@@ -115,6 +117,10 @@ def _solve(a: Any, b: Any, lower: bool = False, assume_a: Any = None, transposed
 
 def _inv(a: Any, assume_a: Any = None, lower: bool = False) -> Any:
     return np.linalg.inv(_meant(a, assume_a, lower))
+
+
+def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.linalg.norm(a, ord, axis, keepdims)
 
 
 def _block_diag(*blocks: Any) -> Any:
@@ -166,13 +172,14 @@ def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
 
 
 _LINALG: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "norm", "pinv")},
+    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "pinv")},
     "block_diag": _block_diag,
     "cho_factor": _cho_factor,
     "cho_solve": _cho_solve,
     "cholesky": _cholesky,
     "eigh": _eigh,
     "inv": _inv,
+    "norm": _norm,
     "solve": _solve,
     "solve_banded": _solve_banded,
     "solve_triangular": _solve_triangular,
