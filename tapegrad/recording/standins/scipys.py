@@ -67,7 +67,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 
 # scipy.linalg -----------------------------------------------------------------------------------------------
 
-_HOW = ("overwrite_a", "overwrite_b", "check_finite", "driver", "lapack_driver")
+_HOW = ("overwrite_a", "overwrite_b", "overwrite_ab", "check_finite", "driver", "lapack_driver")
 
 
 def _transposed(a: Any) -> Any:
@@ -140,7 +140,9 @@ def _toeplitz(c: Any, r: Any = None) -> Any:
     return values[along - down + c.shape[0] - 1]
 
 
-def _eigh(a: Any, *, lower: bool = True, eigvals_only: bool = False) -> Any:
+def _eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = False, **others: Any) -> Any:
+    if b is not None or any(value not in (None, 1) for value in others.values()):
+        return NotImplemented
     uplo: Any = "L" if lower else "U"
     return np.linalg.eigvalsh(a, uplo) if eigvals_only else tuple(np.linalg.eigh(a, uplo))
 
@@ -227,9 +229,18 @@ def _apply_where(
     return np.where(unbuffered(cond), f1(*given), fill_value if f2 is None else f2(*given))
 
 
+def _select(
+    original: Callable[..., Any], condlist: Any, choicelist: Any, arrays: Any, default: Any = 0
+) -> Any:
+    """All functions everywhere, as above."""
+    given = unbuffered(tuple(arrays))
+    return np.select(list(unbuffered(condlist)), [choice(*given) for choice in choicelist], default)
+
+
 TABLE = [
     *[StandIn("scipy.special", name, _by(function)) for name, function in _SPECIAL.items()],
     *[StandIn("scipy.linalg", name, _by(function, *_HOW)) for name, function in _LINALG.items()],
     StandIn("scipy.signal", "lfilter", _by(_lfilter)),
     StandIn("scipy._lib.array_api_extra", "apply_where", _apply_where),
+    StandIn("scipy._lib._util", "_lazyselect", _select),
 ]
