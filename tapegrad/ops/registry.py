@@ -187,7 +187,8 @@ class Op:
             if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
                 return item.apply(self, args, attrs)
             if isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
-                if (item := getattr(arg, "recorded", None)) is not None:  # values were recorded into it
+                item = getattr(arg, "recorded", None)  # what has been recorded into a buffer
+                if item is not None:
                     return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
