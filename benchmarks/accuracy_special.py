@@ -1,0 +1,200 @@
+"""The worst relative errors of functions of scipy.special with several arguments, against mpmath.
+
+Shape parameters have no range of doubles that is worth a grid: each function is asked at a list of points,
+with the extremes and the changes of method among them. It is asked for the value and for the first and second
+derivatives in every argument; mpmath takes differences at many digits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from mpmath import mp, mpf
+
+import tapegrad as tg
+from benchmarks.accuracy import Worst
+from tapegrad.ops import OPS
+
+LETTERS = "xyzw"
+FIRST, SECOND = 1e-12, 1e-9
+SMALLEST = 1e-280
+
+
+class Special(NamedTuple):
+    """What an op of few points means.
+
+    Attributes
+    ----------
+    f : callable
+        In numbers of mpmath.
+    points : tuple of tuple of float
+        The arguments at which it is asked.
+    shapes : tuple of int
+        The arguments whose derivatives may have an error of 1e-9.
+    fixed : tuple of int
+        The arguments in which there is no derivative.
+    digits : int
+        That mpmath computes with.
+    bounds : dict of int to float
+        By order, where other bounds hold.
+    why : str
+        What puts them there.
+    """
+
+    f: Callable[..., Any]
+    points: tuple[tuple[float, ...], ...]
+    shapes: tuple[int, ...] = ()
+    fixed: tuple[int, ...] = ()
+    digits: int = 100
+    bounds: dict[int, float] = {}  # noqa: RUF012
+    why: str = ""
+
+
+def grid(*columns: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
+    """All combinations."""
+    return tuple(itertools.product(*columns))
+
+
+# What the ops mean ------------------------------------------------------------------------------------------
+
+
+def _gammainc(a: Any, x: Any) -> Any:
+    return mp.gammainc(a, 0, x, regularized=True)
+
+
+def _gammaincc(a: Any, x: Any) -> Any:
+    return mp.gammainc(a, x, mp.inf, regularized=True)
+
+
+def _betainc(a: Any, b: Any, x: Any) -> Any:
+    return mp.re(mp.betainc(a, b, 0, x, regularized=True))
+
+
+SHAPES = (1e-3, 0.5, 1.0, 2.5, 40.0, 300.0)
+TAILS = (1e-8, 0.3, 1.0, 2.1, 12.0, 45.0, 280.0, 330.0)
+
+SPECIAL: Final[dict[str, Special]] = {
+    "betainc": Special(
+        _betainc,
+        grid((0.3, 1.5, 40.0), (0.7, 2.0, 60.0), (1e-4, 0.1, 0.35, 0.6, 0.97)),
+        shapes=(0, 1),
+        digits=180,
+    ),
+    "betaincc": Special(
+        lambda a, b, x: _betainc(b, a, 1 - x),
+        grid((0.3, 1.5, 40.0), (0.7, 60.0), (0.1, 0.35, 0.6)),
+        shapes=(0, 1),
+        digits=180,
+    ),
+    "gammainc": Special(_gammainc, grid(SHAPES, TAILS), shapes=(0,), digits=300),
+    "gammaincc": Special(_gammaincc, grid(SHAPES, TAILS), shapes=(0,), digits=180),
+}
+
+# Ops that derivatives of these ops write, and are tested with them.
+WITHIN_SPECIAL: Final = {
+    "beta_density": "betainc",
+    "betainc_slope": "betainc",
+    "gamma_density": "gammainc",
+    "gammainc_slope": "gammainc",
+}
+
+
+# Derivatives ------------------------------------------------------------------------------------------------
+
+
+def by_tapegrad(op: Any, at: Any, fixed: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """The value and the partial derivatives up to the second order, of as many points at once."""
+    free = [i for i in range(at.shape[1]) if i not in fixed]
+    columns = [np.ascontiguousarray(column) for column in at.T]
+    theta = {LETTERS[i]: columns[i] for i in free}
+
+    def f(**moving: Any) -> Any:
+        return op(*(moving.get(LETTERS[i], columns[i]) for i in range(len(columns))))
+
+    none = (0,) * len(columns)
+    yield none, op(*columns)
+    total = tg.trace(lambda **moving: f(**moving).sum(), theta)
+    gradient = total.grad(theta)
+    for i in free:
+        yield _orders(none, i), gradient[LETTERS[i]]
+        direction = {name: np.full(len(at), float(name == LETTERS[i])) for name in theta}
+        second = total.hvp(theta, direction)
+        for j in free:
+            if j >= i:
+                yield _orders(none, i, j), second[LETTERS[j]]
+
+
+def _orders(none: tuple[int, ...], *along: int) -> tuple[int, ...]:
+    return tuple(along.count(k) for k in range(len(none)))
+
+
+def by_mpmath(reference: Special, orders: tuple[int, ...], x: tuple[float, ...]) -> Any:
+    """A central difference, with steps that are small against all scales."""
+    with mp.workdps(reference.digits):
+        numbers = [mpf(a) for a in x]
+        steps = [mpf(10) ** -22 * min(abs(a), 1) if a else mpf(10) ** -22 for a in numbers]
+        total = mpf(0)
+        for moves in itertools.product(*(range(n + 1) for n in orders)):
+            weight = mp.fprod(
+                (-1) ** k * mp.binomial(n, k) / (2 * h) ** n
+                for n, k, h in zip(orders, moves, steps, strict=True)
+            )
+            there = [a + (n - 2 * k) * h for a, n, k, h in zip(numbers, orders, moves, steps, strict=True)]
+            total += weight * reference.f(*there)
+        return mp.re(total)
+
+
+def rows_of_special(name: str, reference: Special, share: int = 1) -> Iterator[Worst]:
+    """The worst error of an op and of each of its derivatives, at one of so many points."""
+    places = reference.points[::share]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = dict(by_tapegrad(OPS[name], np.array(places), reference.fixed))
+    for orders, numbers in found.items():
+        order = sum(orders)
+        in_shape = any(orders[i] for i in reference.shapes)
+        bound = reference.bounds.get(order, SECOND if in_shape or order == 2 else FIRST)
+        errors = (
+            (_error(reference, orders, place, float(number), bound), place)
+            for place, number in zip(places, numbers, strict=True)
+        )
+        yield Worst(
+            name, _title(orders), *max(errors), bound, reference.why if order in reference.bounds else ""
+        )
+
+
+def _error(
+    reference: Special, orders: tuple[int, ...], x: tuple[float, ...], found: float, bound: float
+) -> float:
+    """Relative to the true derivative, which the last bits of the arguments may move as far as they do."""
+    true = by_mpmath(reference, orders, x)
+    if true != 0 and abs(true) < SMALLEST:
+        return 0.0
+    if not np.isfinite(found):
+        return np.inf
+    gap, size = abs(mpf(found) - true), max(abs(true), mpf(SMALLEST))
+    if gap > bound * size:
+        moved = (
+            abs(by_mpmath(reference, orders, (*x[:i], float(np.nextafter(a, np.inf)), *x[i + 1 :])) - true)
+            for i, a in enumerate(x)
+        )
+        gap = max(gap - 4 * sum(moved), mpf(0))
+    return float(gap / size)
+
+
+def _title(orders: tuple[int, ...]) -> str:
+    total = sum(orders)
+    if total == 0:
+        return "value"
+    below = " ".join(f"d{name}{n if n > 1 else ''}" for name, n in zip(LETTERS, orders, strict=False) if n)
+    return f"d{total if total > 1 else ''}/{below}"
+
+
+def special_functions(share: int = 1) -> Iterator[Worst]:
+    """All rows."""
+    for name, reference in SPECIAL.items():
+        yield from rows_of_special(name, reference, share)
