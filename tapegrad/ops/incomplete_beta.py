@@ -7,7 +7,8 @@ the log odds of t has a long flat stretch next to 0. There, and for small x, a s
     I(a, b, x) = x**a Gamma(a + b) / (Gamma(a + 1) Gamma(b)) * sum (1 - b)_k x**k / k! * a / (a + k)
 
 whose terms are differentiated in `a` and `b` one by one. Everything is written for the lower tail; the upper
-tail is the lower one of ``1 - x``.
+tail is the lower one of ``y = 1 - x``, which is an input of its own, without a derivative, because some
+distributions know it better than by a difference.
 """
 
 from __future__ import annotations
@@ -217,33 +218,35 @@ def _slope(i: int, j: int, a: Any, b: Any, x: Any, y: Any) -> Any:
     return _beside(_stretched(a, b, x), next_to_0, others, a, b, x, y)
 
 
-def _inside(a: Any, b: Any, x: Any) -> Any:
-    return (a >= 0.0) & (b >= 0.0) & (x > 0.0) & (x < 1.0) & np.isfinite(a) & np.isfinite(b) & (a + b > 0.0)
+def _inside(a: Any, b: Any, x: Any, y: Any) -> Any:
+    return (a >= 0.0) & (b >= 0.0) & (x > 0.0) & (y > 0.0) & np.isfinite(a) & np.isfinite(b) & (a + b > 0.0)
 
 
-def _ordinary(inside: Any, a: Any, b: Any, x: Any) -> Columns:
+def _ordinary(inside: Any, a: Any, b: Any, x: Any, y: Any) -> Columns:
     a, b = np.maximum(a, LEAST), np.maximum(b, LEAST)
-    return (*(np.where(inside, z, 0.5) for z in (a, b, x, 1.0 - x)),)  # type: ignore[return-value]
+    x, y = np.where(x < 0.5, x, 1.0 - y), np.where(x < 0.5, 1.0 - x, y)  # the smaller one is known better
+    a, b, x, y = (np.where(inside, z, 0.5) for z in (a, b, x, y))
+    return a, b, x, y
 
 
-def _betainc_slope(i: int, j: int, a: Any, b: Any, x: Any, out: Any = None) -> Any:
-    def f(a: Any, b: Any, x: Any) -> Any:
+def _betainc_slope(i: int, j: int, a: Any, b: Any, x: Any, y: Any, out: Any = None) -> Any:
+    def f(a: Any, b: Any, x: Any, y: Any) -> Any:
         if i + j == 0:
             return special.betainc(a, b, x)
-        inside = _inside(a, b, x)
+        inside = _inside(a, b, x, y)
         outside = np.where((a >= 0.0) & (b >= 0.0) & (x >= 0.0) & (x <= 1.0), 0.0, np.nan)
-        return np.where(inside, _slope(i, j, *_ordinary(inside, a, b, x)), outside)
+        return np.where(inside, _slope(i, j, *_ordinary(inside, a, b, x, y)), outside)
 
-    return written(on_columns(f, a, b, x), out)
-
-
-def _beta_density(i: int, j: int, m: int, a: Any, b: Any, x: Any, out: Any = None) -> Any:
-    return written(on_columns(lambda a, b, x: _density(i, j, m, a, b, x), a, b, x), out)
+    return written(on_columns(f, a, b, x, y), out)
 
 
-def _density(i: int, j: int, m: int, a: Any, b: Any, x: Any) -> Any:
-    inside = _inside(a, b, x)
-    columns = _ordinary(inside, a, b, x)
+def _beta_density(i: int, j: int, m: int, a: Any, b: Any, x: Any, y: Any, out: Any = None) -> Any:
+    return written(on_columns(lambda *columns: _density(i, j, m, *columns), a, b, x, y), out)
+
+
+def _density(i: int, j: int, m: int, a: Any, b: Any, x: Any, y: Any) -> Any:
+    inside = _inside(a, b, x, y)
+    columns = _ordinary(inside, a, b, x, y)
     p, q, s, t = columns
     start = np.exp(_log_factor(p, q, s, t) - np.log(s) - np.log(t))
     known: dict[tuple[int, int, int], Any] = {}
@@ -283,19 +286,20 @@ def _at_ends(i: int, j: int, m: int, a: Any, b: Any, x: Any) -> Any:
     return np.where(np.isinf(a) | np.isinf(b), 0.0, level)
 
 
-A = np.array([0.4, 1.0, 2.5, 30.0])
-B = np.array([0.8, 3.0, 1.2, 25.0])
-X = np.array([0.3, 0.1, 0.8, 0.5])
-SAMPLES = ((1.5, 2.5, 0.3), (A, B, X), (A[:, None], 2.0, X[:2]))
+A = np.array([0.4, 2.5, 30.0])
+B = np.array([0.8, 3.0, 50.0])
+X = np.array([0.3, 0.1, 0.35])
+SAMPLES = ((1.5, 2.5, 0.3), (A[:, None], B, X[:2, None, None]))
 
 # The density of a beta variable; the orders are those of its derivatives in a, b and x.
 beta_density: Op = of_order(
     "beta_density",
     _beta_density,
-    lambda out, i, j, m, a, b, x: beta_density(i + 1.0, j, m, a, b, x),
-    lambda out, i, j, m, a, b, x: beta_density(i, j + 1.0, m, a, b, x),
-    lambda out, i, j, m, a, b, x: beta_density(i, j, m + 1.0, a, b, x),
-    samples=((0.0, 0.0, 0.0, 1.5, 2.5, 0.3), (1.0, 0.0, 1.0, A, B, X)),
+    lambda out, i, j, m, a, b, x, y: beta_density(i + 1.0, j, m, a, b, x, y),
+    lambda out, i, j, m, a, b, x, y: beta_density(i, j + 1.0, m, a, b, x, y),
+    lambda out, i, j, m, a, b, x, y: beta_density(i, j, m + 1.0, a, b, x, y),
+    None,
+    samples=((0.0, 0.0, 0.0, 1.5, 2.5, 0.3, 0.7), (1.0, 0.0, 1.0, A, B, X, 1.0 - X)),
     orders=3,
 )
 
@@ -303,25 +307,26 @@ beta_density: Op = of_order(
 betainc_slope: Op = of_order(
     "betainc_slope",
     _betainc_slope,
-    lambda out, i, j, a, b, x: betainc_slope(i + 1.0, j, a, b, x),
-    lambda out, i, j, a, b, x: betainc_slope(i, j + 1.0, a, b, x),
-    lambda out, i, j, a, b, x: beta_density(i, j, 0.0, a, b, x),
-    samples=((1.0, 0.0, 1.5, 2.5, 0.3), (0.0, 1.0, A, B, X)),
+    lambda out, i, j, a, b, x, y: betainc_slope(i + 1.0, j, a, b, x, y),
+    lambda out, i, j, a, b, x, y: betainc_slope(i, j + 1.0, a, b, x, y),
+    lambda out, i, j, a, b, x, y: beta_density(i, j, 0.0, a, b, x, y),
+    None,
+    samples=((1.0, 0.0, 1.5, 2.5, 0.3, 0.7), (0.0, 1.0, A, B, X, 1.0 - X)),
     orders=2,
 )
 betainc = elementwise(
     "betainc",
     special.betainc,
-    lambda out, a, b, x: betainc_slope(1.0, 0.0, a, b, x),
-    lambda out, a, b, x: betainc_slope(0.0, 1.0, a, b, x),
-    lambda out, a, b, x: beta_density(0.0, 0.0, 0.0, a, b, x),
+    lambda out, a, b, x: betainc_slope(1.0, 0.0, a, b, x, 1.0 - x),
+    lambda out, a, b, x: betainc_slope(0.0, 1.0, a, b, x, 1.0 - x),
+    lambda out, a, b, x: beta_density(0.0, 0.0, 0.0, a, b, x, 1.0 - x),
     samples=SAMPLES,
 )
 betaincc = elementwise(
     "betaincc",
     special.betaincc,
-    (-1.0, lambda out, a, b, x: betainc_slope(1.0, 0.0, a, b, x)),
-    (-1.0, lambda out, a, b, x: betainc_slope(0.0, 1.0, a, b, x)),
-    (-1.0, lambda out, a, b, x: beta_density(0.0, 0.0, 0.0, a, b, x)),
-    samples=SAMPLES,
+    (-1.0, lambda out, a, b, x: betainc_slope(1.0, 0.0, a, b, x, 1.0 - x)),
+    (-1.0, lambda out, a, b, x: betainc_slope(0.0, 1.0, a, b, x, 1.0 - x)),
+    (-1.0, lambda out, a, b, x: beta_density(0.0, 0.0, 0.0, a, b, x, 1.0 - x)),
+    samples=SAMPLES[:1],
 )

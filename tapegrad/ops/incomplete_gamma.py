@@ -2,8 +2,8 @@
 
 With ``g(a, x) = x**(a - 1) exp(-x) / Gamma(a)``, the derivative of order n in `a` is the integral of g times
 a polynomial in ``log(t) - psi(a)``. It is taken over that side of x where the first of these polynomials has
-one sign, so that nothing cancels; over all x it is 0. Where `a` is small, the density in log(t) has a long flat
-stretch. There, ``P(a, x) = P(a + 1, x) + x**a exp(-x) / Gamma(a + 1)`` takes it out.
+one sign, so that nothing cancels; over all x it is 0. Where `a` is small, the density in log(t) has a long
+flat stretch. There, ``P(a, x) = P(a + 1, x) + x**a exp(-x) / Gamma(a + 1)`` takes it out.
 """
 
 from __future__ import annotations
