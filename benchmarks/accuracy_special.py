@@ -168,12 +168,113 @@ SPECIAL: Final[dict[str, Special]] = {
     "gammaincc": Special(_gammaincc, grid(SHAPES, TAILS), shapes=(0,), digits=180),
 }
 
+# Functions of other kinds -----------------------------------------------------------------------------------
+
+
+def _box(x: Any, p: Any) -> Any:
+    return mp.expm1(p * mp.log(x)) / p if p else mp.log(x)
+
+
+def _unbox(y: Any, p: Any) -> Any:
+    return mp.exp(mp.log1p(p * y) / p) if p else mp.exp(y)
+
+
+def _tukey(x: Any, p: Any) -> Any:
+    u = mpf(float(OPS["tklmbda"].kernel(float(x), float(p))))
+    for _ in range(6):
+        u -= (_box(u, p) - _box(1 - u, p) - x) / (u ** (p - 1) + (1 - u) ** (p - 1))
+    return u
+
+
+def _voigt(x: Any, sigma: Any, gamma: Any) -> Any:
+    z = mp.mpc(x, gamma) / (sigma * mp.sqrt(2))
+    return mp.re(mp.exp(-z * z) * mp.erfc(-1j * z)) / (sigma * mp.sqrt(2 * mp.pi))
+
+
+def _owens(h: Any, a: Any) -> Any:
+    with mp.workdps(70):
+        f = lambda t: mp.exp(-h * h * (1 + t * t) / 2) / (1 + t * t)  # noqa: E731
+        return mp.quad(f, [0, a / 2, a]) / (2 * mp.pi)
+
+
+def _omega(x: Any) -> Any:
+    w = mpf(float(OPS["wrightomega"].kernel(float(x))))
+    for _ in range(7):
+        w -= (w + mp.log(w) - x) / (1 + 1 / w)
+    return w
+
+
+EXPONENTS = (-1.5, -1e-9, 1e-5, 0.5, 2.0)
+
+SPECIAL.update(
+    {
+        "binom": Special(
+            lambda n, k: mp.binomial(n, k),
+            grid((0.5, 3.0, 40.0, 1e4), (0.3, 0.9, 2.9)),
+            bounds={0: 1e-10, 1: 1e-10},
+            why="SciPy's binom, for large n",
+        ),
+        "loggamma": Special(mp.loggamma, grid((1e-5, 0.3, 1.1, 2.1, 30.0, 1e9))),
+        "poch": Special(mp.rf, grid((1e-3, 0.9, 7.0, 60.0), (0.3, 2.0, 9.5))),
+        "rgamma": Special(mp.rgamma, grid((-0.4, 0.0, 1e-9, 0.3, 1.1, 2.1, 30.0, 150.0))),
+        "zeta": Special(mp.zeta, grid((1.0001, 1.7, 5.0, 40.0), (1e-3, 0.7, 1.0, 25.0)), digits=60),
+        "zetac": Special(lambda s: mp.zeta(s) - 1, grid((1.0001, 1.7, 5.0, 40.0))),
+        "boxcox": Special(_box, grid((1e-5, 0.7, 1.2, 50.0), EXPONENTS)),
+        "boxcox1p": Special(lambda x, p: _box(1 + x, p), grid((-0.9, 1e-8, 1.2, 50.0), EXPONENTS)),
+        "cosm1": Special(lambda x: mp.cos(x) - 1, grid((-2.0, 1e-9, 0.3, 20.0))),
+        "dawsn": Special(
+            lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x),
+            grid((-0.7, 1e-9, 0.9, 2.9, 3.1, 6.0, 40.0)),
+        ),
+        "entr": Special(lambda x: -x * mp.log(x), grid((1e-300, 1e-5, 0.3, 1.0, 1e9))),
+        "erfi": Special(mp.erfi, grid((-3.0, 1e-9, 0.3, 20.0))),
+        "exp1": Special(mp.e1, grid((1e-200, 1e-5, 0.3, 1.0, 30.0, 600.0))),
+        "expi": Special(mp.ei, grid((-30.0, -1e-5, 0.3, 1.0, 30.0, 600.0))),
+        "expn": Special(lambda n, x: mp.expint(n, x), grid((0, 1, 2, 7), (1e-3, 1.0, 30.0)), fixed=(0,)),
+        "exprel": Special(
+            lambda x: mp.expm1(x) / x if x else mpf(1),
+            grid((-700.0, -21.0, -19.0, -0.1, 1e-9, 1.0, 19.0, 300.0)),
+        ),
+        "huber": Special(
+            lambda d, r: r * r / 2 if abs(r) <= d else d * (abs(r) - d / 2),
+            grid((0.5, 2.0), (-3.0, 0.2, 1.9)),
+        ),
+        "inv_boxcox": Special(_unbox, grid((-0.4, 1e-9, 0.4), EXPONENTS)),
+        "inv_boxcox1p": Special(
+            lambda y, p: mp.expm1(mp.log1p(p * y) / p), grid((-0.4, 1e-9, 0.4), EXPONENTS)
+        ),
+        "kl_div": Special(
+            lambda x, y: x * mp.log(x / y) - x + y,
+            grid((1e-9, 0.3, 2.0), (1e-5, 0.3001, 7.0)),
+            bounds={0: 1e-8},
+            why="SciPy's kl_div, next to x = y",
+        ),
+        "lambertw_0": Special(lambda z: mp.re(mp.lambertw(z)), grid((-0.36, -0.1, 1e-9, 0.4, 30.0, 1e9))),
+        "lambertw_below": Special(lambda z: mp.re(mp.lambertw(z, -1)), grid((-0.36, -0.1, -1e-9, -1e-200))),
+        "owens_t": Special(_owens, grid((-2.0, 0.1, 3.0), (-0.9, 0.05, 2.0)), digits=70),
+        "powm1": Special(lambda x, y: x**y - 1, grid((1e-5, 0.999, 1.2, 50.0), EXPONENTS)),
+        "pseudo_huber": Special(
+            lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1), grid((0.5, 2.0), (-300.0, 1e-5, 1.9))
+        ),
+        "rel_entr": Special(lambda x, y: x * mp.log(x / y), grid((1e-9, 0.3, 2.0), (1e-5, 0.4, 7.0))),
+        "spence": Special(lambda z: mp.polylog(2, 1 - z), grid((1e-9, 0.3, 1.0001, 1.7)), digits=70),
+        "tklmbda": Special(_tukey, grid((-0.9, 0.1, 0.7), (-1.2, 0.1, 0.9)), shapes=(1,), digits=70),
+        "voigt_profile": Special(_voigt, grid((-3.0, 0.1, 4.0, 300.0), (0.2, 1.0, 5.0), (0.05, 1.0, 9.0))),
+        "wrightomega": Special(_omega, grid((-300.0, -5.0, 0.1, 3.0, 1e9)), digits=70),
+    }
+)
+
 # Ops that derivatives of these ops write, and are tested with them.
 WITHIN_SPECIAL: Final = {
     "beta_density": "betainc",
     "betainc_slope": "betainc",
     "gamma_density": "gammainc",
     "gammainc_slope": "gammainc",
+    "box_slope": "boxcox",
+    "zeta_slope": "zeta",
+    "exprel_slope": "exprel",
+    "faddeeva": "voigt_profile",
+    "log1p_ratio": "inv_boxcox",
 }
 
 
