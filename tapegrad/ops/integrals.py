@@ -24,7 +24,7 @@ POSITIVES = np.array([0.3, 1.0, 4.0])
 
 def _expn(n: Any, x: Any, out: Any = None) -> Any:
     n, x = np.broadcast_arrays(np.asarray(n, dtype=float), np.asarray(x, dtype=float))
-    value = special.expn(np.floor(np.maximum(np.nan_to_num(n), 0.0)), x)
+    value = special.expn(np.floor(np.clip(np.nan_to_num(n), 0.0, 1e6)), x)
     for k in {int(k) for k in np.ravel(n).tolist() if -ORDERS < k < 0.0}:
         value = np.where(n == k, _expn_below(-k, x), value)
     return written(value, out)
