@@ -251,7 +251,7 @@ SPECIAL.update(
         ),
         "lambertw_0": Special(lambda z: mp.re(mp.lambertw(z)), grid((-0.36, -0.1, 1e-9, 0.4, 30.0, 1e9))),
         "lambertw_below": Special(lambda z: mp.re(mp.lambertw(z, -1)), grid((-0.36, -0.1, -1e-9, -1e-200))),
-        "owens_t": Special(_owens, grid((-2.0, 0.1, 3.0), (-0.9, 0.05, 2.0)), digits=70),
+        "owens_t": Special(_owens, grid((-2.0, 0.1), (-0.9, 2.0)), digits=70),
         "powm1": Special(lambda x, y: x**y - 1, grid((1e-5, 0.999, 1.2, 50.0), EXPONENTS)),
         "pseudo_huber": Special(
             lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1), grid((0.5, 2.0), (-300.0, 1e-5, 1.9))
@@ -264,6 +264,49 @@ SPECIAL.update(
     }
 )
 
+# Bessel and hypergeometric functions ------------------------------------------------------------------------
+
+ARGUMENTS = (1e-5, 0.3, 1.9, 2.1, 15.0, 80.0)
+BESSEL_ORDERS = (0.0, 0.4, 1.0, 7.5, 60.0)
+
+
+def _of_order(f: Callable[..., Any], v: int, scale: int = 0) -> Callable[..., Any]:
+    return lambda x: f(v, x) * mp.exp(scale * x)
+
+
+SPECIAL.update(
+    {
+        "hyp1f1": Special(mp.hyp1f1, grid((0.7, 3.0), (0.4, 5.0), (-4.0, 1e-5, 9.0)), fixed=(0, 1)),
+        "hyp2f1": Special(mp.hyp2f1, grid((0.7,), (2.0,), (0.4, 5.0), (-4.0, 1e-5, 0.9)), fixed=(0, 1, 2)),
+        "hyperu": Special(
+            mp.hyperu,
+            grid((0.7, 3.0), (0.4, 5.0), (0.3, 9.0)),
+            fixed=(0, 1),
+            bounds={0: 1e-9, 1: 1e-8, 2: 1e-8},
+            why="SciPy's hyperu",
+        ),
+        "iv": Special(mp.besseli, grid(BESSEL_ORDERS, ARGUMENTS), shapes=(0,), digits=150),
+        "ive": Special(
+            lambda v, x: mp.besseli(v, x) * mp.exp(-x),
+            grid(BESSEL_ORDERS, ARGUMENTS),
+            shapes=(0,),
+            digits=150,
+        ),
+        "kv": Special(mp.besselk, grid((0.4, 7.5), ARGUMENTS), shapes=(0,), digits=62),
+        "kve": Special(
+            lambda v, x: mp.besselk(v, x) * mp.exp(x), grid((0.4, 7.5), ARGUMENTS), shapes=(0,), digits=62
+        ),
+        "jv": Special(mp.besselj, grid((0.0, 0.4, 3.0), ARGUMENTS), fixed=(0,)),
+        "yv": Special(mp.bessely, grid((0.0, 0.4, 3.0), ARGUMENTS), fixed=(0,)),
+        **{f"j{v}": Special(_of_order(mp.besselj, v), grid(ARGUMENTS)) for v in (0, 1)},
+        **{f"y{v}": Special(_of_order(mp.bessely, v), grid(ARGUMENTS)) for v in (0, 1)},
+        **{f"i{v}": Special(_of_order(mp.besseli, v), grid(ARGUMENTS)) for v in (0, 1)},
+        **{f"k{v}": Special(_of_order(mp.besselk, v), grid(ARGUMENTS), digits=62) for v in (0, 1)},
+        **{f"i{v}e": Special(_of_order(mp.besseli, v, -1), grid(ARGUMENTS)) for v in (0, 1)},
+        **{f"k{v}e": Special(_of_order(mp.besselk, v, 1), grid(ARGUMENTS), digits=62) for v in (0, 1)},
+    }
+)
+
 # Ops that derivatives of these ops write, and are tested with them.
 WITHIN_SPECIAL: Final = {
     "beta_density": "betainc",
@@ -271,6 +314,8 @@ WITHIN_SPECIAL: Final = {
     "gamma_density": "gammainc",
     "gammainc_slope": "gammainc",
     "box_slope": "boxcox",
+    "ive_slope": "ive",
+    "kve_slope": "kve",
     "zeta_slope": "zeta",
     "exprel_slope": "exprel",
     "faddeeva": "voigt_profile",

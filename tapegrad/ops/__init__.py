@@ -2,6 +2,7 @@
 
 from tapegrad.ops import (
     arranging,
+    bessel,
     broadcasting,
     choices,
     decompositions,
@@ -10,6 +11,7 @@ from tapegrad.ops import (
     elementwise,
     factorials,
     gammas,
+    hypergeometric,
     incomplete_beta,
     incomplete_gamma,
     indexing,
@@ -36,6 +38,7 @@ __all__ = [
     "Op",
     "Recordable",
     "arranging",
+    "bessel",
     "broadcasting",
     "choices",
     "decompositions",
@@ -44,6 +47,7 @@ __all__ = [
     "elementwise",
     "factorials",
     "gammas",
+    "hypergeometric",
     "incomplete_beta",
     "incomplete_gamma",
     "indexing",

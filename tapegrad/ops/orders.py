@@ -7,12 +7,14 @@ an op.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.registry import Elementwise, Op, Partial, Shape, broadcast, register, written
+from tapegrad.errors import TraceError
+from tapegrad.ops.registry import Elementwise, Op, Partial, Recordable, Shape, broadcast, register, written
 
 ORDERS = 100  # more than anybody takes derivatives
 
@@ -68,3 +70,16 @@ def _by_order(kernel: Callable[..., Any], least: int, orders: int) -> Callable[.
         return written(value, out)
 
     return of_any_order
+
+
+def no_slope_in(name: str, what: str) -> Callable[..., Any]:
+    """A partial where a derivative exists but is not known: an error, or NaN for plain numbers."""
+
+    def refuse(out: Any, *inputs: Any) -> Any:
+        if not any(isinstance(x, Recordable) for x in (out, *inputs)):
+            return out * math.nan
+        raise TraceError(
+            f"tapegrad knows no derivative of {name} in {what}: this must not move with the parameters"
+        )
+
+    return refuse
