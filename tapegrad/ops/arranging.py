@@ -187,6 +187,12 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return sum_(found, axis=(len(shape_of(found)) - 1,), keepdims=False)
 
 
+@implements(np.linalg.trace)
+def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
+    """NumPy's `linalg.trace`, of the last two axes."""
+    return trace(x, offset, -2, -1)
+
+
 # Mirrors ----------------------------------------------------------------------------------------------------
 
 

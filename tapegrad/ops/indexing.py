@@ -296,7 +296,6 @@ def diag(v: Any, k: int = 0) -> Any:
     return scatter(v, rows, rows + k, index=(ARRAY, ARRAY), shape=(size, size))
 
 
-@implements(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """NumPy's `diff`."""
     before = ((None, None, None),) * normalize_axis_index(axis, len(shape_of(a))) if n else ()
@@ -409,7 +408,7 @@ def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
     return tuple(a if shape_of(a) == shape else broadcast_to(a, shape=shape) for a in args)
 
 
-@implements(np.outer)
+@implements(np.outer, np.linalg.outer)
 def outer(a: Any, b: Any) -> Any:
     """NumPy's `outer`."""
     return reshape_(a, (-1, 1)) * reshape_(b, (1, -1))
