@@ -11,11 +11,12 @@ import numpy as np
 
 from tapegrad.ops.arranging import diagonal
 from tapegrad.ops.broadcasting import sum_
+from tapegrad.ops.elementwise import mul as multiply
 from tapegrad.ops.elementwise import sqrt
-from tapegrad.ops.indexing import ARRAY, flip, getitem, scatter, take
+from tapegrad.ops.indexing import ARRAY, concatenate, flip, getitem, scatter, take
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import clip
-from tapegrad.ops.reductions import mean
+from tapegrad.ops.reductions import mean, sum
 from tapegrad.ops.registry import implements
 from tapegrad.ops.shaping import moveaxis, reshape_, shape_of, transpose_
 
@@ -122,9 +123,9 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 
 
 @implements(np.corrcoef)
-def corrcoef(x: Any, rowvar: bool = True) -> Any:
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
     """NumPy's `corrcoef` of variables in the rows, or in the columns if `rowvar` is False."""
-    c = cov(x, rowvar)
+    c = cov(x, y, rowvar)
     if not shape_of(c):
         return c / c
     deviations = sqrt(diagonal(c))
@@ -132,11 +133,38 @@ def corrcoef(x: Any, rowvar: bool = True) -> Any:
     return clip(scaled, -1.0, 1.0)
 
 
+def _variables(m: Any, rowvar: bool) -> Any:
+    return reshape_(m, (1, -1)) if len(shape_of(m)) < 2 else m if rowvar else transpose_(m)
+
+
 @implements(np.cov)
-def cov(m: Any, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+) -> Any:
     """NumPy's `cov` of variables in the rows, or in the columns if `rowvar` is False."""
-    x = reshape_(m, (1, -1)) if len(shape_of(m)) < 2 else m if rowvar else transpose_(m)
-    x = x - mean(x, axis=1, keepdims=True)
-    freedom = max(shape_of(x)[1] - (ddof if ddof is not None else 0 if bias else 1), 0)
-    found = matmul(x, transpose_(x)) / float(freedom)
+    x = _variables(m, rowvar)
+    if y is not None:
+        x = concatenate(x, _variables(y, rowvar), axis=0)
+    less = ddof if ddof is not None else 0 if bias else 1
+    if fweights is None and aweights is None:
+        x = x - mean(x, axis=1, keepdims=True)
+        found = matmul(x, transpose_(x)) / float(max(shape_of(x)[1] - less, 0))
+    else:
+        found = _weighted(x, less, fweights, aweights)
     return reshape_(found, ()) if shape_of(found) == (1, 1) else found
+
+
+def _weighted(x: Any, less: int, fweights: Any, aweights: Any) -> Any:
+    weights: Any = 1.0
+    for given in (fweights, aweights):
+        weights = weights if given is None else multiply(weights, given)
+    total = sum(weights)
+    x = x - sum(x * weights, 1, True) / total
+    lost = less if aweights is None else less * sum(multiply(weights, aweights)) / total
+    return matmul(x, transpose_(x * weights)) / (total - lost)

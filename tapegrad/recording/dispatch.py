@@ -135,13 +135,14 @@ _OF_SEQUENCES: dict[Any, int] = {
     **dict.fromkeys((np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack), 1),
     **{np.linalg.multi_dot: 1, np.select: 2},
 }
+_OF_NESTS = frozenset((np.block, np.piecewise, np.choose))  # lists that stand for more than one array
 
 
 def _with_arrays(
     recorder: Trace, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """The arguments, with arrays for lists that hold traced values, and for object arrays."""
-    if func is np.block:  # it takes lists of lists
+    if func in _OF_NESTS:
         return args, kwargs
     first = args[: _OF_SEQUENCES.get(func, 0)]
     if any(isinstance(x, (list, tuple)) and any(map(_may_hold, x)) for x in first):
