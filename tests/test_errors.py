@@ -221,17 +221,7 @@ def repeated_assignment(v):
     return v.sum()
 
 
-@step("choose with np.where first")
-def sum_where(v):
-    return np.sum(v, where=v > 0.0)  # here
-
-
-@step("leave initial out")
-def max_initial(v):
-    return np.max(v, initial=0.0)  # here
-
-
-@step("leave where out")
+@step("leaves the other elements to chance", "out=np.zeros_like(v)")
 def ufunc_where(v):
     return np.log(v, where=v > 0.0).sum()  # here
 
@@ -246,39 +236,14 @@ def single_precision(v):
     return v.astype(np.float32).sum()  # here
 
 
-@step("np.linalg.qr cannot be traced")
+@step("np.fft.rfft cannot be traced", "matrices of cosines and sines")
 def no_rule(v):
-    return np.linalg.qr(v[:, None] * v)[1].sum()  # here
-
-
-@step("np.piecewise cannot be traced", "write np.where or np.select")
-def piecewise(v):
-    return np.piecewise(v, [v < 0.0], [0.0, 1.0]).sum()  # here
-
-
-@step("this cannot be traced", "write np.reshape(x.T, ...) for column order")
-def column_order(v):
-    return np.reshape(v, (2, 1), order="F").sum()  # here
-
-
-@step("this cannot be traced", "write np.concatenate")
-def insertions(v):
-    return np.insert(v, [0, 1], 7.0).sum()  # here
+    return np.fft.rfft(v).real.sum()  # here
 
 
 @step("this cannot be traced", "np.concatenate")
 def padding_with_a_mode(v):
-    return np.pad(v, 1, mode="edge").sum()  # here
-
-
-@step("this cannot be traced", "'ij,jk->ik'")
-def einsum_with_an_ellipsis(v):
-    return np.einsum("...i,i", v, v)  # here
-
-
-@step("this cannot be traced", "write np.matmul or a sum of products")
-def dot_of_stacks(v):
-    return np.dot(np.ones((2, 3, 2)), v[:, None] * v).sum()  # here
+    return np.pad(v, 1, mode="mean").sum()  # here
 
 
 @step("np.copyto into a plain array cannot be traced")
@@ -319,9 +284,9 @@ def ufunc_without_a_rule(v):
     return special.kv(0.5, np.abs(v)).sum()  # here
 
 
-@step("add.at cannot be traced", "np.bincount")
+@step("a plain buffer", "np.zeros_like(theta)")
 def ufunc_at(v):
-    out = np.zeros_like(v)
+    out = np.zeros(2)
     np.add.at(out, [0, 0], v)  # here
     return out.sum()
 

@@ -11,8 +11,8 @@ from tapegrad.ops import (
     einsum,
     elementwise,
     emath,
-    facts,
     factors,
+    facts,
     folds,
     gammas,
     grids,
@@ -34,6 +34,7 @@ from tapegrad.ops import (
     special,
     tallies,
     trigonometric,
+    waves,
 )
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
 
@@ -53,8 +54,8 @@ __all__ = [
     "einsum",
     "elementwise",
     "emath",
-    "facts",
     "factors",
+    "facts",
     "folds",
     "gammas",
     "grids",
@@ -76,4 +77,5 @@ __all__ = [
     "special",
     "tallies",
     "trigonometric",
+    "waves",
 ]

@@ -107,10 +107,7 @@ def pad(array: Any, pad_width: Any, constant: Any = 0.0) -> Any:
     widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
     for axis, (before, after) in enumerate(widths.tolist()):
         shape = shape_of(array)
-        fill = [
-            broadcast_to(constant, shape=(*shape[:axis], n, *shape[axis + 1 :]))
-            for n in (before, after)
-        ]
+        fill = [broadcast_to(constant, shape=(*shape[:axis], n, *shape[axis + 1 :])) for n in (before, after)]
         array = concatenate(fill[0], array, fill[1], axis=axis)
     return array
 

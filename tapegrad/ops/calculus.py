@@ -61,7 +61,9 @@ def _cumulative(sums: Any, start: float) -> Any:
     def cumulative(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
         if axis is None:
             if len(shape_of(x)) != 1:
-                raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
+                raise ValueError(
+                    "For arrays which have more than one dimension ``axis`` argument is required."
+                )
             axis = 0
         found = sums(x, axis)
         if not include_initial:
@@ -127,9 +129,7 @@ def _edge(f: list[Any], near: Any, far: Any) -> Any:
     """The slope at the first of three points, by the parabola through them."""
     both = near + far
     return (
-        f[0] * -((near + both) / (near * both))
-        + f[1] * (both / (near * far))
-        + f[2] * -(near / (far * both))
+        f[0] * -((near + both) / (near * both)) + f[1] * (both / (near * far)) + f[2] * -(near / (far * both))
     )
 
 

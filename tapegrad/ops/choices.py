@@ -34,9 +34,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0.
 
 
 @implements(np.nan_to_num)
-def nan_to_num(
-    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """NumPy's `nan_to_num`, of a copy."""
     largest = np.finfo(np.float64).max
     x = where(isnan(x), nan, x)
@@ -127,7 +125,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 
 
 @implements(np.choose)
-def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
+def choose(a: Any, choices: Any, mode: Any = "raise") -> Any:
     """NumPy's `choose`; traced numbers of choices are guarded."""
     chosen = np.asarray(a.decide() if isinstance(a, Recordable) else a)
     choices = list(choices)
@@ -155,7 +153,7 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
 def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
     """NumPy's `apply_over_axes`."""
     ndim = len(shape_of(a))
-    for axis in (axes,) if isinstance(axes, (int, np.integer)) else axes:
+    for axis in np.ravel(axes).tolist():
         found = func(a, normalize_axis_index(axis, ndim))
         a = found if len(shape_of(found)) == ndim else expand_dims(found, axis)
     return a

@@ -33,6 +33,8 @@ def _square(shape: Shape) -> Shape:
 def _real(a: Any, part: int) -> Any:
     """Eigenvalues or eigenvectors; NaN for matrices some of whose eigenvalues are complex."""
     found = np.linalg.eig(a)
+    if np.isrealobj(found[part]):
+        return found[part]
     is_real = np.all(np.isreal(found.eigenvalues), axis=-1)[(..., *(None,) * (part + 1))]
     return np.where(is_real, found[part].real, np.nan)
 

@@ -291,7 +291,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     values = singular_values(a)
     rank = sum(to_float(greater(values, rcond * max(values, -1))))
     left: Any = np.empty(0)
-    if rows > columns and (rank == columns):
+    if rows > columns and bool(greater(min(values, -1), rcond * max(values, -1))):
         left = sum(square(b - matmul(a, solution)), 0)
         left = reshape(left, shape=(1,)) if len(shape_of(b)) == 1 else left
     return solution, left, to_int(rank), values

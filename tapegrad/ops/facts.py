@@ -102,7 +102,13 @@ def diag_indices_from(arr: Any) -> Any:
 
 
 @implements(np.einsum_path)
-def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: Any = False) -> Any:
     """NumPy's `einsum_path`, by the shapes."""
     stand_ins = (np.broadcast_to(0.0, shape_of(x)) if isinstance(x, Recordable) else x for x in operands)
     return np.einsum_path(*stand_ins, optimize=optimize, einsum_call=einsum_call)
+
+
+@implements(np.array2string, np.array_repr, np.array_str)
+def array_repr(arr: Any, *how: Any, **more: Any) -> str:
+    """For printing: the text tells that the array is traced."""
+    return repr(arr)

@@ -40,10 +40,14 @@ def _part(a: Any, start: int | None, stop: int | None) -> Any:
     return getitem(a, index=((start, stop, None),))
 
 
-def _reduce(ufunc: np.ufunc, rule: Rule) -> Rule:
+def _dtype_of(a: Any) -> Any:
+    return a.dtype if isinstance(a, Recordable) else np.asarray(a).dtype  # type: ignore[attr-defined]
+
+
+def _reduce(ufunc: Any, rule: Rule) -> Rule:
     def reduce(a: Any, axis: Axis = 0, keepdims: bool = False, initial: Any = None, where: Any = None) -> Any:
         axes = axes_of(a, axis)
-        stand_in = np.broadcast_to(1.0, tuple(min(n, 1) for n in shape_of(a)))
+        stand_in = np.ones(tuple(min(n, 1) for n in shape_of(a)), dtype=_dtype_of(a))
         begin = {} if initial is None else {"initial": 1.0}
         ufunc.reduce(
             stand_in, axis=axes, **begin, **({} if where is None else {"where": np.bool_(True)})

@@ -246,7 +246,7 @@ update = register(
 
 
 @implements(np.take)
-def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
+def take(a: Any, indices: Any, axis: int | None = None, mode: Any = "raise") -> Any:
     """NumPy's `take`."""
     if mode != "raise":
         size = math.prod(shape_of(a)) if axis is None else shape_of(a)[axis]

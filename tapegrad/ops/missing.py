@@ -30,17 +30,13 @@ def _filled(a: Any, value: float) -> Any:
 
 
 @implements(np.nansum)
-def nansum(
-    a: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
+def nansum(a: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None, where: Any = None) -> Any:
     """NumPy's `nansum`."""
     return partial.sum(_filled(a, 0.0), axis, keepdims, initial, where)
 
 
 @implements(np.nanprod)
-def nanprod(
-    a: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
+def nanprod(a: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None, where: Any = None) -> Any:
     """NumPy's `nanprod`."""
     return partial.prod(_filled(a, 1.0), axis, keepdims, initial, where)
 

@@ -38,7 +38,7 @@ def joined(a: Any, b: Any, move: Move) -> Any:
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """NumPy's `roll`."""
     if isinstance(shift, (int, np.integer)) and (axis is None or isinstance(axis, (int, np.integer))):
-        return roll_by_one(a, int(shift), axis)
+        return roll_by_one(a, int(shift), None if axis is None else int(axis))
     return moved(a, lambda places: np.roll(places, shift, axis))
 
 
@@ -75,7 +75,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
 
 
 @implements(np.trim_zeros)
-def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+def trim_zeros(filt: Any, trim: Any = "fb", axis: Any = None) -> Any:
     """NumPy's `trim_zeros`; which elements are 0 is guarded."""
     is_zero = filt == 0.0
     kept = np.logical_not(is_zero.decide() if isinstance(is_zero, Recordable) else is_zero)
@@ -102,9 +102,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: Any
         raise NotImplementedError(f"np.pad with mode={mode!r}: write np.concatenate")
     if not shape_of(constant_values) and not isinstance(pad_width, dict):
         return arranging.pad(array, pad_width, constant_values)
-    return joined(
-        array, constant_values, lambda places, new: np.pad(places, pad_width, constant_values=new)
-    )
+    return joined(array, constant_values, lambda places, new: np.pad(places, pad_width, constant_values=new))
 
 
 @implements(np.fft.fftshift)

@@ -94,7 +94,7 @@ reshape: Op = register(
 
 
 @implements(np.reshape)
-def reshape_(a: Any, /, shape: Any, order: str = "C") -> Any:
+def reshape_(a: Any, /, shape: Any, order: Any = "C") -> Any:
     """NumPy's `reshape`."""
     old = shape_of(a)
     # A stand-in without memory resolves -1 and raises NumPy's own error for a wrong size.

@@ -83,7 +83,7 @@ def sort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool
 
 
 @implements(np.quantile)
-def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: Any = "linear") -> Any:
     """NumPy's `quantile`, at plain `q`."""
     q = np.asarray(q, dtype=np.float64)
     in_order, missing = _in_order(a, axis)
@@ -117,7 +117,7 @@ def _at(a: Any, indices: Any) -> Any:
 
 
 @implements(np.percentile)
-def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: Any = "linear") -> Any:
     """NumPy's `percentile`, at plain `q`."""
     return quantile(a, np.true_divide(q, 100.0), axis, keepdims, method=method)
 

@@ -15,6 +15,7 @@ from tapegrad.ops.logic import where
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op
 from tapegrad.ops.shaping import CASTS, reshape_, shape_of
 from tapegrad.recording.frames import whereabouts
+from tapegrad.recording.handouts import contents
 from tapegrad.recording.messages import no_rule, plain_value_wanted
 from tapegrad.recording.sharing import share
 from tapegrad.recording.tracer import Trace, is_traced
@@ -53,6 +54,8 @@ def call_ufunc(
         method, inputs = "__call__", (reshape_(first, shape), second)
     call = getattr(ufunc, method)
     rule = NUMPY.get(ufunc) if method == "__call__" else NUMPY.get(call) or method_of(ufunc, method)
+    if rule is None and name.endswith(" (vectorized)"):  # made by np.frompyfunc: number by number
+        return _lifted(recorder, ufunc(*(contents(x) if is_traced(x) else x for x in inputs)))
     if rule is None:
         raise no_rule(ufunc if method == "__call__" else call, name, whereabouts())
     if ufunc in _BITWISE and any(_dtype_of(x) != BOOL for x in inputs):
@@ -81,6 +84,14 @@ def call_ufunc(
     if out is not None:
         return _into(out, result, chosen)
     return share(call, inputs, {}, result, lambda: rule(*operands, **named))
+
+
+def _lifted(recorder: Trace, found: Any) -> Any:
+    return (
+        tuple(recorder.lift(x, None) for x in found)
+        if isinstance(found, tuple)
+        else recorder.lift(found, None)
+    )
 
 
 def _dtype_of(x: Any) -> np.dtype[Any]:

@@ -15,6 +15,7 @@ from scipy import special
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.registry import Recordable
+from tapegrad.recording.decisions import reasons
 from tapegrad.recording.frames import Spot, is_users, library_of, location, parsed, spot_at, user_frame
 from tapegrad.tape.line import Source
 
@@ -35,16 +36,8 @@ _LIBRARIES = {
     "pandas": "a pandas object cannot hold traced values; take its values out first, with .to_numpy(), and "
     "write y = y * a for y *= a",
 }
-_NO_RULE: dict[Any, str] = {
-    np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)",
-    np.put: "write x[index] = v",
-    np.place: "write np.where(mask, v, x)",
-    np.putmask: "write np.where(mask, v, x)",
-    np.piecewise: "write np.where or np.select",
-    np.apply_along_axis: "loop over the rows and put the results together with np.stack",
-    np.unique: "find the distinct values of plain data outside the function",
-    np.add.at: "write np.bincount(index, weights=v) for the sums by index",
-}
+_WITHOUT_RULE = "tapegrad has no rule for it; write it with functions that have one"
+_NO_RULE = {np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)"}
 
 # What NumPy says of arrays of Python objects, which np.array([a, b]) makes of traced values.
 _OF_OBJECT_ARRAYS = (
@@ -73,9 +66,7 @@ def plain_value_wanted() -> TraceError:
 
 def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
     """The error for a function that cannot be recorded."""
-    advice = _NO_RULE.get(func, "tapegrad has no rule for it; write it with functions that have one")
-    if isinstance(func, np.ufunc) and name.endswith(" (vectorized)"):
-        name, advice = "np.frompyfunc", "write np.vectorize, which calls the function on traced numbers"
+    advice = _NO_RULE.get(func) or reasons().get(func) or _WITHOUT_RULE
     return TraceError(f"{name} cannot be traced{where}: {advice}")
 
 
