@@ -386,11 +386,6 @@ def scipy_linear_algebra(v):
     return linalg.solve(np.diag([1.0, 2.0]) * v[0], v).sum()  # here
 
 
-@step("write np.vectorize")
-def ufunc_of_a_python_function(v):
-    return np.frompyfunc(lambda x: x + 1.0, 1, 1)(v).sum()  # here
-
-
 @step("a plain buffer cannot hold traced values")
 def element_of_a_plain_buffer_over_several_lines(v):
     zero_idx = X > 1.0

@@ -53,6 +53,7 @@ _MAKE_AN_ARRAY = (
     "np.block([[a, 0.5], [0.5, b]]), a diagonal one with np.diag(np.stack([a, b]))"
 )
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
+_WRITES = re.compile(r"\bout\s*=|\.at\(")
 _CALLS = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 
 
@@ -132,7 +133,7 @@ def _by_spot(spot: Spot, frame: FrameType) -> str | None:
     text = spot.expression or spot.text
     if re.search(r"\.(item|tolist)\(", text):
         return "write the value itself instead of .item() or .tolist()"
-    if spot.instruction == "STORE_SUBSCR" or _assigns_to_element(text) or re.search(r"\bout\s*=", text):
+    if spot.instruction == "STORE_SUBSCR" or _assigns_to_element(text) or _WRITES.search(text):
         return _BUFFER
     for name, function in called:
         if function in (np.array, np.asarray, np.fromiter):
