@@ -284,13 +284,6 @@ def ufunc_without_a_rule(v):
     return special.kv(0.5, np.abs(v)).sum()  # here
 
 
-@step("a plain buffer", "np.zeros_like(theta)")
-def ufunc_at(v):
-    out = np.zeros(2)
-    np.add.at(out, [0, 0], v)  # here
-    return out.sum()
-
-
 @step("bitwise_and of numbers has no rule", "(x > 0) & (y > 0)")
 def bits_of_whole_numbers(v):
     return (v.astype(int) & 1).sum()  # here

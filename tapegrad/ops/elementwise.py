@@ -159,6 +159,7 @@ def _at_equal_infinities(out: Any, x: Any, y: Any, value: float) -> Any:
     # The difference of two infinities is NaN, and so is the sum of the squares then, which is quick.
     total = np.vdot(out, out)
     if total != total:
+        out = np.asarray(out)
         equal_infinities = np.isnan(out) & np.equal(x, y)
         np.copyto(out, np.where(np.greater(x, 0.0), value, 0.0), where=equal_infinities)
     return out

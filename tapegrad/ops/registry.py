@@ -149,6 +149,22 @@ class Products:
         return self.arguments is None or index in self.arguments
 
 
+@dataclass(frozen=True)
+class Together:
+    """Derivative of an op whose inputs share most of the work for it.
+
+    ``jvp(tangents, out, *inputs, **attrs)`` is given the tangents of all inputs, None for those that do not
+    move. ``vjp(wanted, ct, out, *inputs, **attrs)`` gives the cotangents of the inputs `wanted`, in order.
+    """
+
+    jvp: Rule
+    vjp: Rule
+
+    def wrt(self, index: int) -> bool:
+        """Whether there is a derivative with respect to input `index`."""
+        return True
+
+
 class Read(Enum):
     """How an op that acts along the rows of long arrays reads an operand."""
 
@@ -211,7 +227,7 @@ class Op:
         ``fits(shapes, values, **attrs)``: whether the kernel takes inputs of these shapes and, where they
         are constants, values (None elsewhere). For `verify`, where the shape rule trusts that its caller has
         asked NumPy. It may raise instead of giving False.
-    rule : Elementwise, Linear, Products or None
+    rule : Elementwise, Linear, Products, Together or None
         The derivative; None where it is zero everywhere (comparisons, rounding).
     takes : tuple of dtype or None
         What each input is converted to; None leaves it; the last one holds for all further inputs.
@@ -247,7 +263,7 @@ class Op:
     name: str
     kernel: Callable[..., Any]
     shape: Callable[..., Shape]
-    rule: Elementwise | Linear | Products | None
+    rule: Elementwise | Linear | Products | Together | None
     takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,)
     gives: np.dtype[Any] | None = FLOAT
     views: Callable[..., int | None] | None = None
@@ -270,6 +286,9 @@ class Op:
         for arg in args:
             if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
                 return item.apply(self, args, attrs)
+            if isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
+                if (item := getattr(arg, "recorded", None)) is not None:  # values were recorded into it
+                    return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
     def __repr__(self) -> str:

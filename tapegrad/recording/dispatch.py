@@ -14,6 +14,7 @@ from tapegrad.ops.folds import method_of
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op
 from tapegrad.ops.shaping import CASTS, reshape_, shape_of
+from tapegrad.recording.buffers import Buffer
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.handouts import contents
 from tapegrad.recording.messages import no_rule, plain_value_wanted
@@ -107,6 +108,9 @@ def _into(out: Any, result: Any, chosen: Any = True) -> Any:
     (target,) = targets
     if chosen is not True:
         result = where(chosen, result, target)
+    if isinstance(target, Buffer):
+        target.become_traced(result.recorder).receive(result)
+        return target
     if is_traced(target):
         return target.receive(result)
     if not (isinstance(target, np.ndarray) and target.dtype == object):
@@ -316,14 +320,17 @@ _WITH_LIKE: tuple[Any, ...] = (
     *(np.eye, np.identity, np.arange, np.tri),
 )
 _MAKERS = frozenset((*_LIKE_ANOTHER, *_WITH_LIKE))
+_OF_ARRAYS = (np.copy, np.array, np.asarray)
+_COPY = np.copy
+_FILLED: dict[Any, Any] = {np.empty: np.zeros, np.empty_like: np.zeros_like}
 
 
 def _make(recorder: Trace, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An array that the trace owns, so that it can be written to: `np.zeros_like`, `like=` and so on."""
-    if func in (np.copy, np.array, np.asarray):
+    if func in _OF_ARRAYS:
         _refuse(name_of(func), [key for key in kwargs if key not in ("dtype", "copy", "order")])
         made = recorder.lift(args[0], None)
-        dtype = args[1] if func is not np.copy and len(args) > 1 else kwargs.get("dtype")
+        dtype = args[1] if func != _COPY and len(args) > 1 else kwargs.get("dtype")
         if dtype is not None:
             made = made.astype(dtype, copy=False)
         is_shared = made is args[0] and made.shape and _gives_itself(func, made.plain(), args[1:], kwargs)
@@ -333,7 +340,7 @@ def _make(recorder: Trace, func: Callable[..., Any], args: tuple[Any, ...], kwar
     if is_traced(fill):
         blank = func(*plain_of(args), **plain_of(kwargs))
         return NUMPY[np.broadcast_to](fill, blank.shape).astype(blank.dtype)
-    maker: Any = {np.empty: np.zeros, np.empty_like: np.zeros_like}.get(func, func)
+    maker: Any = _FILLED.get(func, func)
     # A fresh tracer: the constant may be shared, what is written in place must not be.
     return recorder.lift(maker(*plain_of(args), **kwargs), None).copy("K")
 

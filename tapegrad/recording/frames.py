@@ -134,8 +134,19 @@ def here() -> Spot | None:
 
 
 def whereabouts() -> str:
-    """The same as it stands in messages."""
+    """The same as it stands in messages, with the step inside a library that the user's line has called."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_users(frame):
+        if library_of(frame.f_code) is not None:
+            return location(here()) + inside(frame.f_code, frame.f_lineno)
+        frame = frame.f_back
     return location(here())
+
+
+def inside(code: CodeType, line: int) -> str:
+    """A step of a library, as it stands in messages."""
+    module = re.split(r"[\\/](?:site|dist)-packages[\\/]", code.co_filename)[-1]
+    return f" (inside {code.co_qualname}, {module}:{line})"
 
 
 def variable_of(value: Any) -> str | None:
@@ -209,3 +220,15 @@ def place_of_error(error: BaseException) -> tuple[Spot | None, str | None]:
         else:
             library = library or library_of(step.tb_frame.f_code)
     return spot, library
+
+
+def inside_of_error(error: BaseException) -> str:
+    """The innermost step of a library that an error has come through after the user's lines, for messages."""
+    found = ""
+    for step in steps_of(error):
+        code = step.tb_frame.f_code
+        if is_users(step.tb_frame):
+            found = ""
+        elif library_of(code) is not None:
+            found = inside(code, step.tb_lineno)
+    return found

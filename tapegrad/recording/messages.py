@@ -16,7 +16,17 @@ from scipy import special
 from tapegrad.errors import TraceError
 from tapegrad.ops.registry import Recordable
 from tapegrad.recording.decisions import reasons
-from tapegrad.recording.frames import Spot, is_users, library_of, location, parsed, spot_at, user_frame
+from tapegrad.recording.frames import (
+    Spot,
+    inside_of_error,
+    is_users,
+    library_of,
+    location,
+    parsed,
+    spot_at,
+    user_frame,
+    whereabouts,
+)
 from tapegrad.tape.line import Source
 
 _KEEP_TRACED = (
@@ -62,7 +72,7 @@ def plain_value_wanted() -> TraceError:
     frame = user_frame(sys._getframe(1))
     spot = None if frame is None else spot_at(frame)
     advice = _by_library() or (spot and frame and _by_spot(spot, frame)) or _KEEP_TRACED
-    return TraceError(f"a traced value was asked for as a plain number{location(spot)}: {advice}")
+    return TraceError(f"a traced value was asked for as a plain number{whereabouts()}: {advice}")
 
 
 def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
@@ -75,7 +85,7 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
     """The error for a step of the user's that fails on traced values but not on plain ones."""
     text = str(error)
     if isinstance(error, NotImplementedError):
-        return TraceError(f"this cannot be traced{location(source)}: {text}")
+        return TraceError(f"this cannot be traced{location(source)}{inside_of_error(error)}: {text}")
     advice = _LIBRARIES.get(library or "") or _no_attribute(error)
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
@@ -87,7 +97,7 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
     return TraceError(
-        f"{type(error).__name__}{location(source)}: {text}. The function runs on plain numbers, but this "
+        f"{type(error).__name__}{location(source)}{inside_of_error(error)}: {text}. The function runs on plain numbers, but this "
         f"step does not take traced ones: {advice}"
     )
 

@@ -14,7 +14,6 @@ import numpy as np
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.indexing import getitem
 from tapegrad.ops.registry import Op
-from tapegrad.ops.shaping import reshape, transpose
 from tapegrad.recording.tracer import Tracer, is_traced, laid_out
 from tapegrad.recording.view import Picked, View, Window
 
@@ -32,11 +31,11 @@ def view_of(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> Trace
 
 def _is_view(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> bool:
     """Whether NumPy lets the result of an op share the memory of the array that it was made of."""
-    if op is getitem:
-        return made.shape != () or Ellipsis in attrs["index"]  # an element is a copy
-    if op is reshape:
-        return made.shape == () or np.may_share_memory(made.value, owner.value)
-    return op is transpose
+    if op is getitem and made.shape == () and Ellipsis not in attrs["index"]:
+        return False  # an element is a copy
+    if op.view_of(attrs, in_order=False) is not None:
+        return True
+    return np.may_share_memory(made.value, owner.value)  # the layout decides
 
 
 # Of NumPy functions -----------------------------------------------------------------------------------------

@@ -29,6 +29,13 @@ from tapegrad.recording.values import Array
 class Trace(Recording, Protocol):
     """What a tracer asks of the recorder of its trace, besides what a symbol asks."""
 
+    is_step: bool  # whether it records one step for all of a loop, so that no value is the only one
+
+    def foreign(self) -> TraceError:
+        """The error for a tracer that is used outside of its trace."""
+
+    has_buffers: bool
+
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, converted to `dtype`."""
 
@@ -121,6 +128,11 @@ class Tracer(Symbol):
     def decide(self) -> Any:
         """The value, for Python to decide on: a guard holds the tape to it."""
         return self.recorder.decide(self)
+
+    @property
+    def is_of_step(self) -> bool:
+        """Whether it is computed in one step for all of a loop."""
+        return self.recorder.is_step
 
     # What an array tells about itself -----------------------------------------------------------------------
 
@@ -228,21 +240,28 @@ class Tracer(Symbol):
         return bool((self == item).any())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._as_plain())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._as_plain())
 
-    def item(self, *args: Any) -> Any:
-        """As of an array, of whole numbers and truth values: guarded; a float would leave the tape."""
+    def _as_plain(self) -> Any:
+        """The one element as a number: of whole numbers and truth values alone, a float would leave the tape."""
         if self.dtype == FLOAT:
             raise plain_value_wanted()
+        return self.item()
+
+    def item(self, *args: Any) -> Any:
+        """As of an array: a float stays traced, whole numbers and truth values are guarded."""
+        if self.dtype == FLOAT:
+            place = np.arange(self.size).reshape(self.shape).item(*args)
+            return self.ravel()[place]
         return np.asarray(self.decide()).item(*args)
 
     def tolist(self) -> Any:
-        """As of an array, of whole numbers and truth values: guarded; floats would leave the tape."""
+        """As of an array: floats stay traced, whole numbers and truth values are guarded."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted()
+            return [x.tolist() for x in self] if self.shape else self.copy()
         return np.asarray(self.decide()).tolist()
 
     def __format__(self, spec: str) -> str:
@@ -289,7 +308,7 @@ class Tracer(Symbol):
         """As of an array."""
         fresh = self.recorder.lift(self, None)
         value = np.array(fresh.value, order=order) if self.ndim else fresh.value
-        return Tracer(self.recorder, fresh.slot, value)
+        return Tracer(fresh.recorder, fresh.slot, value)
 
     def __copy__(self) -> Tracer:
         return self.copy("K")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -47,17 +49,17 @@ class Elements:
 
     Attributes
     ----------
-    same : list of int
+    same : array of int
         For each slot the one that holds the same number: itself, or what was written into an element.
-    base, place : list of int
+    base, place : arrays of int
         For an element of an array that slot, and the element's place in it; `NONE` elsewhere.
     versions : dict of int to (Buffer, int)
         The slots that are versions of buffers.
     """
 
-    same: list[int]
-    base: list[int]
-    place: list[int]
+    same: array[int]
+    base: array[int]
+    place: array[int]
     versions: dict[int, tuple[Buffer, int]] = field(default_factory=dict)
 
     def contents(self, slot: int, size: int) -> tuple[int, Ints]:
@@ -74,16 +76,21 @@ class Elements:
 def elements_of(tape: Tape, buffers: bool = True) -> Elements:
     """Follow elements of arrays that are read, and with `buffers` written, at places that the tape names."""
     count, entries, avals = len(tape.avals), tape.entries, tape.avals
-    found = Elements(list(range(count)), [NONE] * count, [NONE] * count)
+    none = np.full(count, NONE).tobytes()
+    found = Elements(array("q", np.arange(count).tobytes()), array("q", none), array("q", none))
     first: dict[tuple[int, int], int] = {}
     ends, inputs, outputs, attrs = entries.ends(), entries.all_inputs(), entries.outputs(), entries.attrs()
-    for i, op in enumerate(entries.ops()):
-        if op is not getitem and op is not update:
-            continue
+    ops = entries.ops()
+    known: dict[tuple[Attrs, tuple[int, ...]], int | None] = {}
+    for i in compress(range(len(ops)), map({getitem, update}.__contains__, ops)):
+        op = ops[i]
         owner, output = inputs[ends[i]], outputs[i]
         if ends[i + 1] - ends[i] != (1 if op is getitem else 2):
             continue
-        place = flat_place(attrs[i], avals[owner].shape)
+        index = attrs[i], avals[owner].shape
+        if index not in known:
+            known[index] = flat_place(*index)
+        place = known[index]
         if place is None:
             continue
         if op is update:

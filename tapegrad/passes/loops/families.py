@@ -10,8 +10,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tapegrad.ops.registry import FLOAT
 from tapegrad.passes.loops.elements import NONE, Ints
-from tapegrad.passes.loops.record import Bools, Record
+from tapegrad.passes.loops.record import Bools, Record, numbered
 
 FEWEST = 8  # entries that are worth an array
 
@@ -37,27 +38,37 @@ class Nodes:
 
 def eligible_entries(record: Record) -> Bools:
     """The entries that can stand in an array: elementwise, on single numbers."""
-    entries, scalar = record.tape.entries, record.scalar
-    elementwise = np.array([op.is_elementwise for op in entries.ops()], dtype=bool)
+    scalar = record.scalar
+    elementwise = np.array([op.is_elementwise for op in record.ops], dtype=bool)[record.op]
     arrays = np.add.reduceat(~scalar[record.inputs], record.ends[:-1]) if record.count else np.zeros(0, int)
     found: Bools = elementwise & scalar[record.outputs] & (arrays == 0) & ~record.dropped
     return found
 
 
 def colours(record: Record, eligible: Bools) -> Ints:
-    """A number for each entry, the same for those that may stand in one array: of one op, at one place of the code."""
-    entries = record.tape.entries
-    ids: dict[object, int] = {}
+    """A number for each entry, the same for those that may stand in one array: of one op, on one line."""
+    entries, avals = record.tape.entries, record.tape.avals
+    attrs, sources = entries.attrs(), list(map(id, entries.sources()))
+    which = np.flatnonzero(eligible)
+    line, lines = numbered(sources)
     found = np.arange(record.count) + record.count
-    rows = zip(eligible.tolist(), entries.ops(), entries.attrs(), entries.sources(), strict=True)
-    for i, (is_eligible, op, attrs, source) in enumerate(rows):
-        if is_eligible:
-            found[i] = ids.setdefault((op, attrs, id(source)), len(ids))
+    found[which] = record.op[which] * len(lines) + line[which]
+    floats = np.array([aval.dtype == FLOAT for aval in avals], dtype=bool)
+    is_mixed = np.add.reduceat(~floats[record.inputs], record.ends[:-1]) > 0
+    special = which[(is_mixed | np.fromiter(map(bool, attrs), bool, len(attrs)))[which]]
+
+    def kind_of(i: int) -> object:
+        """What tells entries apart beyond op and line: attributes, and dtypes of inputs."""
+        return attrs[i], found[i], tuple([avals[slot].dtype.char for slot in entries[i].inputs])
+
+    kind, _ = numbered([kind_of(i) for i in special.tolist()])
+    found[special] = kind + len(record.ops) * len(lines)
+    _, found[which] = np.unique(found[which], return_inverse=True)
     return found
 
 
 def nodes_of(record: Record, colour: Ints, inner: Bools) -> Nodes:
-    """Number the colours, and say which reads which; `inner` are the entries inside sums, which no other node reads."""
+    """Number the colours, and say which reads which; no other node reads the `inner` entries of sums."""
     kept = ~record.dropped
     of_entry = np.full(record.count, NONE)
     _, of_entry[kept] = np.unique(colour[kept], return_inverse=True)

@@ -18,8 +18,9 @@ import numpy as np
 from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
 from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
-from tapegrad.ops.registry import Op
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.registry import FLOAT, Op
+from tapegrad.ops.shaping import CASTS, reshape
+from tapegrad.passes.loops.chains import REDUCTIONS, alike, reduced, reduced_together
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
     FEWEST,
@@ -154,7 +155,15 @@ class Rewritten(Copy):
         if len(runs) > MOST_RUNS:
             return self._gathered(slots, owners, places, source)
         parts = [self._run(int(slots[a]), int(owners[a]), int(places[a]), b - a, source) for a, b in runs]
-        return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        return parts[0] if len(parts) == 1 else self._joined(parts, source)
+
+    def _joined(self, parts: list[int], source: Source | None) -> int:
+        """Arrays one after the other; joins are of floats, so others come back as what they were."""
+        dtype = self.builder.avals[parts[0]].dtype
+        if dtype == FLOAT:
+            return self.emit(concatenate, tuple(parts), source, axis=0)
+        floats = tuple([self.emit(CASTS[FLOAT], (part,), source) for part in parts])
+        return self.emit(CASTS[dtype], (self.emit(concatenate, floats, source, axis=0),), source)
 
     def _run(self, slot: int, owner: int, place: int, length: int, source: Source | None) -> int:
         """Neighbours in one array, or one number, as an array."""
@@ -182,7 +191,7 @@ class Rewritten(Copy):
                 parts += [self.emit(reshape, (slot,), source, shape=(1,)) for slot in distinct.tolist()]
             starts[mine] = start + which
             start += len(distinct)
-        pool = parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        pool = parts[0] if len(parts) == 1 else self._joined(parts, source)
         if np.array_equal(starts, np.arange(start)):
             return pool
         return self.emit(getitem, (pool, self.constant(starts)), source, index=(ARRAY,))
@@ -225,8 +234,11 @@ class Rewritten(Copy):
         self.stands(outputs, self.emit(op, read, source, **dict(attrs)))
 
     def sum(self, total: Sum) -> None:
-        """A long sum: of each array that terms come from, its sum."""
+        """A long sum: of each array that terms come from, its sum. Of other chains, all terms in order."""
         source = self.record.tape.entries[total.last].source
+        if total.op in REDUCTIONS:
+            self.new[self.record.outputs[total.last]] = reduced(self, total.op, total.plus, source)
+            return
         plus = self._parts(total.plus, source)
         parts = [
             *plus,
@@ -267,6 +279,12 @@ class Rewritten(Copy):
                 self.sum(total)
             return
         source = self.record.tape.entries[totals[0].last].source
+        op = totals[0].op
+        if op in REDUCTIONS:
+            for mine in alike([total.plus for total in totals]):
+                slot = reduced_together(self, op, [totals[i].plus for i in mine], source)
+                self.stands(self.record.outputs[[totals[i].last for i in mine]], slot)
+            return
         plus = self._segments([total.plus for total in totals], source)
         whole = plus
         if any(total.minus.size for total in totals):
@@ -307,21 +325,22 @@ class Rewritten(Copy):
     def guard_all(self) -> None:
         """The guards, in order; those on one array and one line are one."""
         together: dict[Any, list[tuple[int, Guard]]] = {}
-        for turn, guard in enumerate(self.tape.guards):
+        for i, guard in enumerate(self.tape.guards):
             slot = int(self.record.same[guard.slot])
             owner = int(self.owner[slot])
-            key = ("number", turn) if owner == NONE else (owner, id(guard.source))
+            key = ("number", i) if owner == NONE else (owner, id(guard.source), guard.is_choice)
+            turn = i if guard.turns is None else guard.turns[0] if guard.turns else NONE
             together.setdefault(key, []).append((turn, guard))
         for rows in together.values():
             turns, guards = zip(*rows, strict=True)
-            slot, outcome, source, _ = guards[0]
+            slot, outcome, source, _, is_choice = guards[0]
             if len(guards) == 1:
                 new = self.number(slot, source) if self.record.scalar[slot] else self.new[slot]
             else:
                 new = self.operand(self.record.same[[guard.slot for guard in guards]], source)
                 outcome = np.array([guard.outcome for guard in guards])
                 outcome.flags.writeable = False
-            self.builder.guards.append(Guard(new, outcome, source, turns))
+            self.builder.guards.append(Guard(new, outcome, source, () if is_choice else turns, is_choice))
 
 
 # What is emitted as a whole ---------------------------------------------------------------------------------
@@ -352,13 +371,12 @@ def arranged(record: Record, eligible: Bools) -> Arrangement:
     """Which entries are written together."""
     colour = colours(record, eligible)
     totals = sums_of(record, eligible, colour)
-    of_sum = {i: total for total in totals for i in total.entries.tolist()}
+    of_sum = np.full(record.count, NONE)
     fresh = record.count * 2
-    for line in sorted({int(colour[total.last]) for total in totals}):
-        for total in totals:
-            if colour[total.last] == line:
-                colour[total.entries] = fresh
-        fresh += 1
+    _, lines = np.unique(colour[np.array([total.last for total in totals], dtype=int)], return_inverse=True)
+    for k, (total, line) in enumerate(zip(totals, lines.tolist(), strict=True)):
+        of_sum[total.entries], colour[total.entries] = k, fresh + line
+    fresh += len(totals)
     inner = np.zeros(record.count, dtype=bool)
     for total in totals:
         inner[total.entries[:-1]] = True
@@ -367,7 +385,8 @@ def arranged(record: Record, eligible: Bools) -> Arrangement:
     _, found = circles(nodes)
     for circle in found:
         members = np.flatnonzero(np.isin(nodes.of_entry, circle))
-        loop = None if any(i in of_sum for i in members.tolist()) else recurrence(record, members, colour)
+        in_sums = of_sum[members]
+        loop = recurrence(record, members, colour) if (in_sums == NONE).all() else None
         if loop is not None:
             colour[loop.early] = fresh + np.arange(len(loop.early))
             fresh += len(loop.early)
@@ -375,43 +394,56 @@ def arranged(record: Record, eligible: Bools) -> Arrangement:
             loops[fresh] = loop
             fresh += 1
             continue
-        fresh = _by_level(record, members, of_sum, colour, fresh)
+        circular = {totals[k].last: totals[k] for k in np.unique(in_sums[in_sums != NONE]).tolist()}
+        whole = members[(in_sums == NONE) | np.isin(members, list(circular))]
+        fresh = _by_level(record, whole, circular, colour, fresh)
     sums: dict[int, list[Sum]] = {}
     for total in totals:
         sums.setdefault(int(colour[total.last]), []).append(total)
     return Arrangement(colour, inner, loops, sums)
 
 
-def _by_level(record: Record, members: Ints, of_sum: dict[int, Sum], colour: Ints, fresh: int) -> int:
-    """Colour entries that depend on others of their colour anew, by how many stand before them."""
+def _by_level(record: Record, members: Ints, sums: dict[int, Sum], colour: Ints, fresh: int) -> int:
+    """Colour entries that depend on others of their colour anew, by how many stand before them.
+
+    `sums` are the sums that end with some of them.
+    """
+    level = _levels(record, members, sums)
+    _, group = np.unique(colour[members] * (level.max() + 1) + level, return_inverse=True)
+    if (group.max() + 1) * FEWEST > len(members):
+        group = np.arange(len(members))
+    colour[members] = fresh + group
+    for i, total in sums.items():
+        colour[total.entries] = colour[i]
+    return fresh + len(members)
+
+
+def _levels(record: Record, members: Ints, sums: dict[int, Sum]) -> Ints:
+    """How many of these entries stand before each of them, one after the other."""
+    lengths = record.ends[members + 1] - record.ends[members]
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    slots = record.inputs[np.arange(ends[-1]) + np.repeat(record.ends[members] - ends[:-1], lengths)]
+    slots = np.where(record.base[slots] == NONE, slots, record.base[slots])
+    reads, starts = slots.tolist(), ends.tolist()
     level: dict[int, int] = {}
-    inside = set(record.outputs[members].tolist())
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i in members.tolist():
-        total = of_sum.get(i)
-        if total is not None and i != total.last:
-            continue
-        read = (
-            record.inputs[record.ends[i] : record.ends[i + 1]].tolist()
-            if total is None
-            else [*total.plus.tolist(), *total.minus.tolist()]
-        )
-        bases = [int(record.base[slot]) if record.base[slot] != NONE else slot for slot in read]
-        found = 1 + max((level.get(slot, 0) for slot in bases if slot in inside), default=0)
-        level[int(record.outputs[i])] = found
-        groups.setdefault((int(colour[i]), found), []).append(i)
-    few = len(groups) * FEWEST > len(level)
-    for entries in groups.values():
-        for i in entries:
-            total = of_sum.get(i)
-            colour[i if total is None else total.entries] = fresh
-            fresh += few
-        fresh += 1
-    return fresh
+    for k, (i, output) in enumerate(zip(members.tolist(), record.outputs[members].tolist(), strict=True)):
+        read = reads[starts[k] : starts[k + 1]]
+        if i in sums:
+            terms = np.concatenate([sums[i].plus, sums[i].minus])
+            read = np.where(record.base[terms] == NONE, terms, record.base[terms]).tolist()
+        most = 0
+        for slot in read:
+            before = level.get(slot, 0)
+            if before > most:
+                most = before
+        level[output] = most + 1
+    return np.array(list(level.values()))
 
 
 def reroll(tape: Tape) -> Tape:
     """Write the loops of a tape as array code."""
+    if len(tape.entries) < SHORTEST:
+        return tape
     record = record_of(tape)
     eligible = eligible_entries(record)
     if eligible.sum() < SHORTEST:
