@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import warnings
 
@@ -389,9 +388,7 @@ def zero_divisor(theta):
     return total
 
 
-@pytest.mark.parametrize(
-    "f", [log_of_what_is_positive, root_and_quotient, log_that_is_carried, zero_divisor]
-)
+@pytest.mark.parametrize("f", [log_of_what_is_positive, root_and_quotient, log_that_is_carried, zero_divisor])
 def test_untaken_sides_have_no_influence(f):
     at = np.array([0.1, 0.7])
     traced = tg.trace(f, at)
