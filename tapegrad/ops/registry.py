@@ -187,7 +187,8 @@ class Op:
             if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
                 return item.apply(self, args, attrs)
             if isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
-                if (item := getattr(arg, "recorded", None)) is not None:  # values were recorded into it
+                item = getattr(arg, "recorded", None)  # what has been recorded into a buffer
+                if item is not None:
                     return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
@@ -329,13 +330,15 @@ def elementwise(
     scalar: Callable[..., Any] | None = None,
     python: str = "",
     numpy: tuple[Callable[..., Any], ...] | None = None,
+    samples: tuple[tuple[Any, ...], ...] = (),
 ) -> Op:
     """Declare an elementwise op: its kernel, and one partial per input.
 
-    `domain` is the range of the samples, one for all inputs or one each. The kernel itself is taken for the
-    NumPy function unless `numpy` says otherwise.
+    `domain` is the range of the samples, one for all inputs or one each; `samples` are few arguments instead,
+    for kernels that take long. The kernel itself is taken for the NumPy function unless `numpy` says
+    otherwise.
     """
-    ranges = domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
+    ranges = () if samples else domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
     rule = None if all(partial is None for partial in partials) else Elementwise(partials)
     op = Op(
         name,
@@ -349,5 +352,6 @@ def elementwise(
         python=python,
         numpy=(kernel,) if numpy is None else numpy,
         domain=ranges,
+        samples=tuple((arguments, {}) for arguments in samples),
     )
     return register(op)
