@@ -17,6 +17,7 @@ from tapegrad.derive import batching
 from tapegrad.derive.batching import BatchingError, batched
 from tapegrad.derive.scan import scan_
 from tapegrad.ops import OPS
+from tapegrad.ops.indexing import ARRAY, scatter
 from tapegrad.ops.linalg import dot_, gated_matmul
 from tapegrad.ops.recurrences import recurrence_
 from tapegrad.ops.registry import BOOL
@@ -95,15 +96,25 @@ MIXED: dict[str, Function] = {
     "roots": lambda x, v: np.linalg.cholesky(_positive(x * v)),
     "eigenvalues": lambda x, v: np.linalg.eigvalsh(_positive(x * v)),
     "eigenvectors": lambda x, v: np.linalg.eigh(_positive(x * v))[1],
-    "singular values": lambda x, v: np.concatenate(
-        [np.linalg.svd(x * v, full_matrices=False)[i].ravel() for i in range(3)]
-    ),
+    "singular values": _decomposed,
     "orthonormal columns": lambda x, v: np.linalg.qr((x * v).T)[0],
     "real eigenvalues": lambda x, v: np.linalg.eig(_positive(x * v))[1] @ np.linalg.eigvals(_positive(x)),
     "partitions": lambda x, v: np.partition(x, 1, axis=1)[:, 1] + np.argpartition(v, 1)[1],
     "a diagonal": lambda x, v: np.diag(v[:2]) @ x,
+    "inner loops": _with_loops,
+    "scattered": lambda x, v: (
+        scatter(v, index=((0, 3, None),), shape=(4,))
+        + scatter(x[0], np.array([3, 1, 3]), index=(ARRAY,), shape=(4,))
+    ),
+    "recurrences": lambda x, v: (
+        recurrence_(x[0], v, v[1], reverse=False)
+        + recurrence_(x[1, 0], v, 0.5, reverse=True)
+        + recurrence_(x[:, :2], x.T, v[:2], reverse=False)[:, 1]
+        + recurrence_(x.T[:, :, None] * v[:2], x.T, v[:2], reverse=True)[:, 0]
+    ),
     "loops": lambda x, v: (
-        recurrence_(0.5, v, x[0, 0], reverse=False) + scan_(v[:1], x[0, 0], v, body=INNER, count=3)[:, 0]
+        tg.scan(lambda c, e: (np.sin(c) * x[0, 0] + e * 0.7, c), v[0], v)[1]
+        + tg.scan(lambda c, e: (np.tanh(x[:, :2] @ c) + e, c[0] * c[1]), v[:2], np.arange(3.0))[1]
     ),
     "only the vector": lambda x, v: v * 2.0,
     "choices": lambda x, v: np.where(x > v, x, v) + np.maximum(x, 0.3) + np.clip(v, -0.2, 0.5),
