@@ -1,4 +1,4 @@
-"""Both sides of a decision in every iteration, and the choice between them: the entries for it, all at once."""
+"""Both sides of a decision in every iteration, and the choice between them."""
 
 from __future__ import annotations
 
