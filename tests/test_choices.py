@@ -536,9 +536,10 @@ def test_no_number_confirms_nothing():
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theta = AT + np.array([3.0, 0.0, -2.0, 0.0, 0.0])
-        assert np.isnan(GJR(theta)) and np.isnan(traced(theta))
+        assert np.isnan(GJR(theta))
+        assert np.isnan(traced(theta))
     theta = AT + np.array([2.5, 0.0, 0.0, 0.0, 0.0])
-    assert traced(theta) == pytest.approx(GJR(theta), rel=1e-12)  # noqa: SIM108 - as users write it
+    assert traced(theta) == pytest.approx(GJR(theta), rel=1e-12)
     assert traced.retraces == 0
 
 

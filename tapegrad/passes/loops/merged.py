@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,24 +71,22 @@ def merged(found: Iterations, both: Both) -> Tape:
     read = new[inputs[np.arange(ends[-1]) + np.repeat(starts[rank] - ends[:-1], lengths)]]
     if (read >= np.repeat(new[written[rank]], lengths)).any():
         raise Unknown
-    columns = Columns([], read.tolist(), array("i", ends.tolist()), [], [])
-    rows = _rows(tape, both.blocks, wanted)
-    avals = [tape.avals[slot] for slot in leaves]
-    for i in rank.tolist():
-        op, attrs, source, aval = rows[i]
-        columns.ops.append(op)
-        columns.attrs.append(attrs)
-        columns.sources.append(source)
-        avals.append(aval)
+    ops, attrs, sources, avals = (
+        [column[i] for i in rank.tolist()] for column in _columns(tape, both.blocks, wanted)
+    )
+    columns = Columns(ops, read.tolist(), array("i", ends.tolist()), attrs, sources)
     return Tape(
         tape.name,
-        tuple(avals),
+        (*(tape.avals[slot] for slot in leaves), *avals),
         tuple(new[list(tape.parameters)].tolist()),
         tuple(new[list(tape.data)].tolist()),
         tuple([constant._replace(slot=int(new[constant.slot])) for constant in tape.constants]),
         Entries.of(columns, range(len(leaves), len(leaves) + len(rank))),
         tuple(new[both.inputs[len(found.wiring.inputs) :]].tolist()),
-        tuple([guard._replace(slot=int(new[guard.slot])) for guard in both.guards]),
+        (
+            *(guard._replace(slot=int(new[guard.slot])) for guard in both.kept),
+            *(guard for taken in both.taken for guard in taken.guards(new)),
+        ),
         tuple((int(new[slot]), label) for slot, label in tape.labels),
     )
 
@@ -101,12 +100,17 @@ def _numbers(tape: Tape, written: Ints, size: int) -> tuple[Ints, list[int]]:
     return new, leaves
 
 
-def _rows(tape: Tape, blocks: Sequence[Block], wanted: Sequence[Ints]) -> list[tuple]:  # type: ignore[type-arg]
+def _columns(tape: Tape, blocks: Sequence[Block], wanted: Sequence[Ints]) -> tuple[list[Any], ...]:
+    """The ops, attributes, lines and shapes of the recorded entries, and then of those wanted of the blocks."""
     entries = tape.entries
+    ops, attrs, sources = list(entries.ops()), list(entries.attrs()), list(entries.sources())
     avals = [tape.avals[slot] for slot in entries.outputs()]
-    rows = list(zip(entries.ops(), entries.attrs(), entries.sources(), avals, strict=True))
     for block, turns in zip(blocks, wanted, strict=True):
-        for turn in turns.tolist():
-            attrs = block.attrs[0] if len(block.attrs) == 1 else block.attrs[turn]
-            rows.append((block.op, attrs, block.source, block.aval))
-    return rows
+        ops += [block.op] * len(turns)
+        one = block.attrs[0]
+        attrs += (
+            [one] * len(turns) if len(block.attrs) == 1 else [block.attrs[turn] for turn in turns.tolist()]
+        )
+        sources += [block.source] * len(turns)
+        avals += [block.aval] * len(turns)
+    return ops, attrs, sources, avals
