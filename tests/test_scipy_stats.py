@@ -1,6 +1,6 @@
 """All distributions of scipy.stats: what traces is right, and what does not trace says why.
 
-``python -m pytest -s tests/test_scipy_stats.py`` prints how many trace, and the reason for each that does not.
+``python -m pytest -s tests/test_scipy_stats.py`` prints how many trace, and why the others do not.
 """
 
 from __future__ import annotations
@@ -99,7 +99,6 @@ def test_distribution(name, which):
         traced = tg.trace(f, theta)
     except tg.TraceError as error:
         REASONS[name, which] = re.sub(r" at \S+: `.*?`", "", str(error))
-        assert "traced" in str(error) or "tape" in str(error)
         return
     REASONS[name, which] = None
     assert traced(theta) == pytest.approx(f(theta), rel=1e-11, abs=1e-13)
