@@ -27,6 +27,7 @@ LAYERS = (
     ("plan",),
     ("backends",),
     ("function",),
+    ("loops",),
     ("differences", "testing"),
     ("graph", "datasets", "forward"),
     ("mle",),

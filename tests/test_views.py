@@ -310,6 +310,15 @@ def test_ravel_in_the_order_of_memory():
 
 
 @pytest.mark.parametrize("order", ["K", "A", "F"])
-def test_ravel_by_columns_is_refused_by_name(order):
-    with pytest.raises(tg.TraceError, match=r"reshape with order='.': write np.reshape\(x.T"):
-        tg.trace(lambda m: (m.T.copy().T.ravel(order) * np.arange(6.0)).sum(), np.ones((2, 3)))
+def test_by_columns(order):
+    """What is a view in NumPy is one here: writing to it shows where it shows there."""
+
+    def f(m, q):
+        a, b = m.T.copy().T, np.asfortranarray(q.copy()) if order == "F" else q.T.copy().T
+        first, second = a.ravel(order), m.ravel(order)
+        first[0], second[1] = 5.0, 7.0
+        third = b.reshape((9,), order="A" if order == "K" else order)
+        third[2] = 9.0
+        return a, m, b, first, second, third, np.reshape(m, (3, 2), order="F") * 1.0
+
+    check(f)

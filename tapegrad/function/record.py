@@ -48,6 +48,7 @@ class Recorded(NamedTuple):
     outputs: Structure
     values: list[Any]
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
+    steps: Sequence[Callable[..., Any]] = ()  # of loops, recorded once for all iterations
     unrolled: str | None = None  # what to say of an operation that is recorded number by number
 
 
@@ -71,7 +72,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         bound[label] = Tracer(recorder, slot, value)
     failed: Exception | None = None
     try:
-        with np.errstate(all="ignore"), in_force(recorder, ALL):
+        with np.errstate(all="ignore"), in_force(recorder, ALL), recorder.running():
             result = call(f, structure.build(leaves), bound)
             outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
     except Exception as error:
@@ -87,6 +88,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         outputs,
         [tracer.value for tracer in found],
         recorder.dataframes,
+        recorder.steps,
         unrolled or None,
     )
 
