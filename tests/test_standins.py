@@ -11,7 +11,7 @@ from math import log
 import numpy as np
 import pytest
 from against_plain import DATA, check
-from scipy import linalg, signal, special
+from scipy import integrate, linalg, signal, special, stats
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.special import logsumexp, softmax
 
@@ -356,12 +356,64 @@ def filters(v):
     return [*found, signal.lfilter([a[0], a[1]], [1.0], y), signal.lfilter([1.0], [1.0, 0.5], v)]
 
 
-@pytest.mark.parametrize("f", [special_functions, decompositions, linear_algebra, filters])
+def normal_vectors(v):
+    y = np.sin(np.arange(6.0)).reshape(3, 2)
+    dist = stats.multivariate_normal
+    found = [
+        dist.logpdf(y, v[:2], _matrix(v)),
+        dist(v[:2], _matrix(v)).logpdf(y[0]),
+        dist.logpdf(y[0], v[1:]),
+    ]
+    return [
+        *found,
+        dist.pdf(v, v[0], v[2] ** 2),
+        dist(cov=_matrix(v)).pdf(y),
+        dist.logpdf(v[:2], v[1:], [1.0, 2.0]),
+    ]
+
+
+def frozen_distributions(v):
+    y, s = np.sin(np.arange(6.0)), np.exp(v[1])
+    found = [
+        stats.norm(v[0], s).logpdf(y),
+        stats.norm(loc=v[0], scale=s).logsf(y),
+        stats.poisson(s).pmf([0, 1, 9]),
+    ]
+    return [*found, stats.genlogistic(s, v[0]).cdf(y), stats.gamma.nnlf((s, 0.0, 2.0), y**2 + 0.1)]
+
+
+def outside_the_support(v):
+    y = np.array([-2.0, 0.5, 3.0])
+    return (
+        stats.triang.logpdf(y, 0.5, v[0], 1.0),
+        stats.uniform.cdf(y, v[0], 1.0),
+        stats.zipf.logpmf([-1, 2, 0.5], 3.0 + v),
+    )
+
+
+def invalid_parameters(v):
+    return stats.genlogistic.logpdf(0.5, np.array([1.0, -1.0]), v[0]), stats.gumbel_r.pdf(
+        0.5, v[0], [1.0, -2.0]
+    )
+
+
+def quadrature(v):
+    y = np.exp(v[0] * np.linspace(0.0, 1.0, 9))
+    return integrate.trapezoid(y, dx=0.1), integrate.simpson(y, dx=0.1), np.trapezoid(y, dx=0.1)
+
+
+DISTRIBUTIONS = [normal_vectors, frozen_distributions, outside_the_support, invalid_parameters, quadrature]
+
+
+@pytest.mark.parametrize("f", [special_functions, decompositions, linear_algebra, filters, *DISTRIBUTIONS])
+@pytest.mark.filterwarnings("ignore::tapegrad.NonFiniteWarning")
 def test_scipy(f):
     check(f, rtol=1e-11)
 
 
-@pytest.mark.parametrize("f", [special_functions, decompositions, linear_algebra, filters])
+@pytest.mark.parametrize(
+    "f", [special_functions, decompositions, linear_algebra, filters, normal_vectors, quadrature]
+)
 def test_gradients_in_scipy(f):
     def total(v):
         return sum([np.sum(np.cos(x)) for x in f(v)])
@@ -378,9 +430,9 @@ def test_gradients_in_scipy(f):
 
 def test_a_refusal_inside_a_library_names_its_function_and_line():
     with pytest.raises(
-        tg.TraceError, match=r"test_standins.py:\d+: `.*` \(inside brentq, scipy/optimize/.*py:\d+\): "
+        tg.TraceError, match=r"standins.py:\d+: `.*` \(inside sqrtm, scipy/linalg/.*py:\d+\): "
     ):
-        tg.trace(lambda v: __import__("scipy.optimize").optimize.brentq(lambda x: x - v[0], -10.0, 10.0), V)
+        tg.trace(lambda v: linalg.sqrtm(v[:, None] * v), V)
 
 
 def test_names_bound_before_are_not_reached():
