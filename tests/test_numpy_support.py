@@ -353,8 +353,8 @@ TWINS = np.diag([2.0, 2.0, 1.0])
         (lambda a: np.linalg.qr(a).Q[0, 1], DEPENDENT),
         (lambda a: np.linalg.svd(a, full_matrices=False).U[0, 0], TWINS),
         (lambda a: np.linalg.svdvals(a)[1], DEPENDENT),
-        (lambda a: np.linalg.eigvals(a)[0], TWINS),
-        (lambda a: np.linalg.eig(a).eigenvectors[0, 0], TWINS),
+        (lambda a: np.linalg.eigvals(a).real[0], TWINS),
+        (lambda a: np.linalg.eig(a).eigenvectors.real[0, 0], TWINS),
     ],
     ids=["pinv", "lstsq", "qr", "svd", "svdvals", "eigvals", "eig"],
 )
