@@ -177,6 +177,8 @@ ORDERED = (
     "gamma_rest_gain",
     "erfcx_integral",
     "log_ndtr_slope",
+    "sinc",
+    "i0_slope",
 )
 SPECIALS = (np.nan, np.inf, -np.inf, 0.0)
 
