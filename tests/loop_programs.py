@@ -218,7 +218,7 @@ def disagreement(made: Program, hessian: bool = True, backend: str = "replay") -
     """In what the short tape differs from the record and from plain calls, None where in nothing."""
     f = made.function()
     short, long = (tg.trace(f, made.theta(0), backend=backend, reroll=on) for on in (True, False))
-    for place in (0, 1):
+    for place in (0, 1, 2):
         theta = made.theta(place)
         plain = f(**{name: np.float64(item) if name != "v" else item.copy() for name, item in theta.items()})
         flat = np.concatenate([np.ravel(item) for item in theta.values()])

@@ -178,7 +178,6 @@ ORDERED = (
     "erfcx_integral",
     "log_ndtr_slope",
     "sinc",
-    "i0_slope",
 )
 SPECIALS = (np.nan, np.inf, -np.inf, 0.0)
 

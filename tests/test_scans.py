@@ -161,6 +161,20 @@ def test_what_is_printed_is_run(case, printed_only):
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
 
 
+def test_states_that_cannot_be_reached_do_not_stop_the_printed_loop(printed_only):
+    forbidden = np.where(np.eye(3, k=1) + np.eye(3) > 0.0, TRANSITIONS, -np.inf)
+    start, each = np.array([0.0, -np.inf, -np.inf]), np.outer(Y, [0.3, -0.2, 1.0])
+    body = body_of(hidden_markov, [np.zeros(3)], [TRANSITIONS], [np.zeros(3)])
+    printer = loops.LoopPrinter("scan0", body, T, False, {}, repr)
+    found = np.empty((T, 3))
+    loops.scanned(_function(printer), printer.printed, body, T, found, start, forbidden, each)
+    with np.errstate(all="ignore"):
+        expected = [start]
+        for row in each:
+            expected.append(np.logaddexp.reduce(expected[-1][:, None] + forbidden, axis=0) + row)
+    np.testing.assert_allclose(found, expected[1:], rtol=1e-13)
+
+
 def _function(printer: loops.LoopPrinter) -> Any:
     lines = list(map(str, printer.lines()))
     namespace = {**FUNCTIONS, **printer.namespace}

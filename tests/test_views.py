@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 from against_plain import MASK, arguments, check, leaves
+from numpy import asarray  # by its own name, which stand-ins do not reach
 from test_numpy_functions import ROWS
 
 import tapegrad as tg
@@ -267,7 +268,7 @@ def test_a_plain_array_that_nobody_holds_is_forgotten():
     seen = []
 
     def f(x):
-        np.asarray(x).sum()
+        asarray(x).sum()
         total = x.sum()
         seen.append(getattr(x, "recorder", None) and len(x.recorder.handouts._all))
         return total
@@ -283,7 +284,7 @@ def test_a_plain_array_that_is_sorted_in_place_is_left_alone_while_numpy_works_o
 
     def f(v):
         x = v.reshape(shape) * 2.0
-        y = np.asarray(x)
+        y = asarray(x)
         held = list(y.flat)
         y.sort()
         assert y.dtype != object or {id(item) for item in held} == {id(item) for item in y.flat}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.loops.plain import looped
-from tapegrad.loops.step import Loop, apart, as_float, number
+from tapegrad.loops.step import Loop, apart, as_float, data
 from tapegrad.loops.traced import in_trace, over_nothing
 from tapegrad.ops.shaping import shape_of
 from tapegrad.recording.live import running
@@ -127,7 +127,7 @@ def _run(
     def taken(value: Any, label: str) -> Any:
         if recorder is not None and isinstance(value, np.ndarray) and value.dtype.hasobject:
             return recorder.lift(value, None)  # an array of traced numbers
-        return number(value, label)
+        return data(value, label)
 
     def row(value: Any, label: str) -> Any:
         each[label] = array = taken(value, label)

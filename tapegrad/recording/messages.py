@@ -34,8 +34,8 @@ _KEEP_TRACED = (
     "np.stack them, or make a buffer of them with np.zeros_like(theta) or np.zeros(n, like=theta)"
 )
 _BUFFER = (
-    "a plain buffer cannot hold traced values; collect them in a list and np.stack them, or make the buffer "
-    "with np.zeros_like(theta) or np.zeros(n, like=theta) from an array theta"
+    "a plain buffer cannot hold traced values unless the function makes it itself, of floats, by np.zeros, "
+    "np.copy and the like; write np.copy(x) for x.copy(), and np.zeros(n) for np.zeros(n, dtype=int)"
 )
 _LIBRARIES = {
     "scipy.stats": "scipy.stats takes plain numbers only; use tapegrad.stats, or write the density in NumPy",
@@ -96,8 +96,9 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
         advice = _MAKE_AN_ARRAY
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
+    where = location(source) + inside_of_error(error)
     return TraceError(
-        f"{type(error).__name__}{location(source)}{inside_of_error(error)}: {text}. The function runs on plain numbers, but this "
+        f"{type(error).__name__}{where}: {text}. The function runs on plain numbers, but this "
         f"step does not take traced ones: {advice}"
     )
 

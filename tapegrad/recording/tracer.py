@@ -246,7 +246,7 @@ class Tracer(Symbol):
         return complex(self._as_plain())
 
     def _as_plain(self) -> Any:
-        """The one element as a number: of whole numbers and truth values alone, a float would leave the tape."""
+        """The one element, of whole numbers and truth values: a float would leave the tape."""
         if self.dtype == FLOAT:
             raise plain_value_wanted()
         return self.item()

@@ -12,18 +12,19 @@ choices, and what has not been seen in a plain call is held against one before i
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
 
 from tapegrad.ops.logic import equal, not_equal
 from tapegrad.passes.dce import dce
-from tapegrad.passes.loops.both import Both, Circular
-from tapegrad.passes.loops.elements import NONE, elements_of
-from tapegrad.passes.loops.iterations import Wiring, iterations_of, wiring_of
+from tapegrad.passes.loops.both import Both
+from tapegrad.passes.loops.elements import NONE, Ints, elements_of
+from tapegrad.passes.loops.iterations import FALSE, TRUE, UNMET, Wiring, iterations_of, wiring_of
+from tapegrad.passes.loops.merged import merged
 from tapegrad.passes.loops.sides import Unknown, sides_of
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import Guard, Tape
 
 FEWEST = 8  # iterations
 FEWEST_OF_EACH = 3
@@ -36,44 +37,70 @@ def branches(tape: Tape) -> Tape:
     known = [guard if guard.turns else guard._replace(turns=(i,)) for i, guard in enumerate(tape.guards)]
     result = replace(tape, guards=tuple(known))
     while (further := _with_one_more(result)) is not None:
-        result = further
-    return dce(result) if any(guard.is_choice for guard in result.guards) else tape
+        result = dce(further)  # what is left of the sides would look like something else
+    return result if any(guard.is_choice for guard in result.guards) else tape
 
 
 def _with_one_more(tape: Tape) -> Tape | None:
     """The tape with the decisions of one place as choices, if there is a place where this can be done."""
+    lines = Counter(id(guard.source) for guard in tape.guards if _may_be_chosen(guard))
+    if max(lines.values(), default=0) < FEWEST:
+        return None
     wiring = wiring_of(tape, elements_of(tape))
-    for places in _decisions(wiring):
-        new = _chosen(wiring, places)
-        if new is not None:
-            return new
+    decisions = _decisions(wiring)
+    for places in decisions:
+        for starts in _delimiters(wiring, places, decisions):
+            new = _chosen(wiring, places, starts)
+            if new is not None:
+                return new
     return None
 
 
+def _may_be_chosen(guard: Guard) -> bool:
+    return isinstance(guard.outcome, (bool, np.bool_)) and not guard.is_choice
+
+
 def _decisions(wiring: Wiring) -> list[list[int]]:
-    """The guards of each place of the code that may become choices, innermost last."""
+    """The guards of each place of the code that may become choices."""
     together: dict[tuple[int, int], list[int]] = defaultdict(list)
     ops = wiring.tape.entries.ops()
     for i, guard in enumerate(wiring.tape.guards):
         entry = int(wiring.writer[guard.slot])
         # Where two numbers are equal, the derivative is not that of either side.
-        if isinstance(guard.outcome, (bool, np.bool_)) and not guard.is_choice and entry != NONE:
-            if ops[entry] not in (equal, not_equal):
-                together[id(guard.source), int(wiring.colour[entry])].append(i)
+        if _may_be_chosen(guard) and entry != NONE and ops[entry] not in (equal, not_equal):
+            together[id(guard.source), int(wiring.colour[entry])].append(i)
     return [places for places in together.values() if len(places) >= FEWEST]
 
 
-def _chosen(wiring: Wiring, places: list[int]) -> Tape | None:
+def _delimiters(wiring: Wiring, places: list[int], decisions: list[list[int]]) -> list[Ints]:
+    """With what iterations may begin: with the decision itself, or with one around it."""
+    guards = wiring.tape.guards
+    mine = wiring.writer[[guards[i].slot for i in places]]
+    found = [mine]
+    for others in sorted(decisions, key=len, reverse=True):
+        starts = wiring.writer[[guards[i].slot for i in others]]
+        if len(others) > len(places) and (np.diff(starts) > 0).all():
+            turns = np.searchsorted(starts, mine, side="right") - 1
+            if turns[0] >= 0 and (np.diff(turns) > 0).all():
+                found.append(starts)
+    return found
+
+
+def _chosen(wiring: Wiring, places: list[int], starts: Ints) -> Tape | None:
+    """The tape with these decisions as choices, in iterations that begin so."""
     guards = [wiring.tape.guards[i] for i in places]
-    decided = wiring.writer[[guard.slot for guard in guards]]
-    outcomes = np.array([bool(guard.outcome) for guard in guards])
-    fewest = min(outcomes.sum(), (~outcomes).sum())
-    if fewest < FEWEST_OF_EACH or (np.diff(decided) <= 0).any():
+    entries = wiring.writer[[guard.slot for guard in guards]]
+    truths = np.array([bool(guard.outcome) for guard in guards])
+    fewest = min(truths.sum(), (~truths).sum())
+    if fewest < FEWEST_OF_EACH or (np.diff(entries) <= 0).any():
         return None
-    found = iterations_of(wiring, decided, outcomes)
-    mine = {guard.slot for guard in guards}
-    others = [g.slot for g in wiring.tape.guards if not g.is_choice and g.slot not in mine]
+    turns = np.searchsorted(starts, entries, side="right") - 1
+    decided, outcomes, mine = (np.full(len(starts), value) for value in (NONE, UNMET, NONE))
+    decided[turns], outcomes[turns], mine[turns] = entries, np.where(truths, TRUE, FALSE), places
+    slots = {guard.slot for guard in guards}
+    others = [guard for guard in wiring.tape.guards if not guard.is_choice and guard.slot not in slots]
+    found = iterations_of(wiring, starts, decided, outcomes, others)
     try:
-        return Both(found, sides_of(found, others), places).tape()
-    except (Unknown, Circular):
+        return merged(found, Both(found, sides_of(found, [guard.slot for guard in others]), mine))
+    except Unknown:
         return None

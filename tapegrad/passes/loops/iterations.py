@@ -1,8 +1,10 @@
-"""The iterations of a loop, as one decision in it delimits them: which entry is which step of which iteration."""
+"""The iterations of a loop with a decision in it: which entry is which step of which iteration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +13,15 @@ import numpy as np
 from tapegrad.ops.indexing import update
 from tapegrad.passes.loops.elements import NONE, Elements, Ints
 from tapegrad.passes.loops.record import Bools
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import Guard, Tape
 
 MOST_REPEATED = 64  # times that one place of the code is followed within an iteration
 
-# Which iterations a family has members in: all, those of one outcome, or others.
-ALL, THEN, ELSE, OTHER = range(4)
+# How a decision falls in an iteration: an `if` within another one may not be met.
+FALSE, TRUE, UNMET = range(3)
+# Which iterations a family has members in: all, those that meet the decision, those of one outcome, or others.
+ALL, MET, THEN, ELSE, OTHER = range(5)
+SIDES = (THEN, ELSE)
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class Wiring:
 
     Attributes
     ----------
-    inputs : int array
-        The inputs of all entries one after the other: each the slot that holds the same number.
+    raw, inputs : int array
+        The inputs of all entries one after the other: as recorded, and the slots that hold the same numbers.
     ends, outputs : int arrays
         Where the inputs of each entry begin, and the slots that the entries write.
     writer : int array
@@ -38,6 +43,7 @@ class Wiring:
 
     tape: Tape
     elements: Elements
+    raw: Ints
     inputs: Ints
     ends: Ints
     outputs: Ints
@@ -48,27 +54,24 @@ class Wiring:
         """Input `i` of these entries."""
         return self.inputs[self.ends[entries] + i]
 
+    def arity(self, entry: int) -> int:
+        """How many inputs an entry has."""
+        return int(self.ends[entry + 1] - self.ends[entry])
+
     def element(self, base: int, place: int) -> int:
         """The slot of an element of an array, `NONE` where nobody has read it."""
         return self._known_elements.get((base, place), NONE)
 
     @cached_property
     def _known_elements(self) -> dict[tuple[int, int], int]:
-        base, place = np.array(self.elements.base), np.array(self.elements.place)
-        known = np.flatnonzero(base != NONE)
-        return dict(
-            zip(zip(base[known].tolist(), place[known].tolist(), strict=True), known.tolist(), strict=True)
-        )
-
-    def arity(self, entry: int) -> int:
-        """How many inputs an entry has."""
-        return int(self.ends[entry + 1] - self.ends[entry])
+        base, place = self.elements.base, self.elements.place
+        return {(base[slot], place[slot]): slot for slot in range(len(base)) if base[slot] != NONE}
 
 
 def wiring_of(tape: Tape, elements: Elements) -> Wiring:
     """The columns of a tape."""
     entries = tape.entries
-    same, base = np.array(elements.same), np.array(elements.base)
+    same, base = _same_numbers(tape, elements), np.array(elements.base)
     outputs, ends = np.array(entries.outputs(), dtype=np.int64), np.array(entries.ends(), dtype=np.int64)
     raw = np.array(entries.all_inputs(), dtype=np.int64)
     read = (same[outputs] != outputs) | (base[outputs] != NONE)
@@ -84,7 +87,16 @@ def wiring_of(tape: Tape, elements: Elements) -> Wiring:
             colour[i] = ids.setdefault((update, version[0].root), len(ids))
         elif not is_read:
             colour[i] = ids.setdefault((op, attrs, id(source), inputs), len(ids))
-    return Wiring(tape, elements, same[raw], ends, outputs, writer, colour)
+    return Wiring(tape, elements, raw, same[raw], ends, outputs, writer, colour)
+
+
+def _same_numbers(tape: Tape, elements: Elements) -> Ints:
+    """For each slot the first one that holds the same number: zeros have slots of their own."""
+    same, known = np.array(elements.same), dict[str, int]()
+    for slot, value in tape.constants:
+        if type(value) is float:
+            same[slot] = known.setdefault(value.hex(), slot)
+    return same
 
 
 @dataclass(frozen=True)
@@ -94,26 +106,36 @@ class Iterations:
     Attributes
     ----------
     wiring : Wiring
-    outcomes : bool array, shape (n,)
-        How the decision fell in each iteration. An iteration begins with the entry that is decided on.
+    decided : int array, shape (n,)
+        The entry that is decided on in each iteration, `NONE` where it is not met.
+    outcomes : int array, shape (n,)
+        How the decision fell in each iteration: `TRUE`, `FALSE` or `UNMET`.
     table : int array, shape (families, n + 1)
         The member of each family in each iteration, `NONE` where there is none. The first column is what
         stands before the first iteration, as the iteration -1.
     kind : int array
-        Which iterations each family has members in: `ALL`, `THEN`, `ELSE` or `OTHER`.
+        Which iterations each family has members in: `ALL`, `MET`, `THEN`, `ELSE` or `OTHER`.
     family, turn : int arrays
         For each slot the family that writes it, `NONE` for others, and the iteration, -1 before the first.
     of_entry : int array
         The iteration of each entry.
+    others : list of int array
+        The outcomes of other decisions in each iteration, as `outcomes`.
+    early : dict of (int, int) to dict of int to int
+        What is read in the first iterations where later ones read a member of a family some iterations ago:
+        by the family and that lag, and by the iteration.
     """
 
     wiring: Wiring
-    outcomes: Bools
+    decided: Ints
+    outcomes: Ints
     table: Ints
     kind: Ints
     family: Ints
     turn: Ints
     of_entry: Ints
+    others: list[Ints]
+    early: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -123,12 +145,17 @@ class Iterations:
     @property
     def decision(self) -> int:
         """The family of what is decided on."""
-        first = int(np.searchsorted(self.of_entry, 0))
+        first = self.decided[self.decided != NONE][0]
         return int(self.family[self.wiring.outputs[first]])
 
     def kind_of(self, slots: Ints) -> Ints:
         """The kinds of the families that write these slots, `OTHER` where there is none."""
-        return np.where(self.family[slots] == NONE, OTHER, self.kind[self.family[slots]])
+        kinds: Ints = np.where(self.family[slots] == NONE, OTHER, self.kind[self.family[slots]])
+        return kinds
+
+    def of_side(self, slots: Ints) -> Bools:
+        """Whether these slots are written on one side alone."""
+        return np.isin(self.kind_of(slots), SIDES)
 
     def members(self, family: int) -> tuple[Ints, Ints]:
         """The entries of a family from the first iteration on, and their iterations."""
@@ -141,11 +168,19 @@ class Iterations:
         row = self.table[family]
         return int(row[row != NONE][0])
 
+    def at(self, family: int, lag: int) -> Ints:
+        """The member of a family `lag` iterations before each one, `NONE` where there is none."""
+        row = self.table[family]
+        early = np.full(max(lag - 1, 0), NONE)
+        return np.concatenate([early, row])[: self.count] if lag else row[1:]
 
-def iterations_of(wiring: Wiring, decided: Ints, outcomes: Bools) -> Iterations:
-    """The iterations that begin with these entries."""
-    n, count = len(decided), len(wiring.outputs)
-    of_entry = np.searchsorted(decided, np.arange(count), side="right") - 1
+
+def iterations_of(
+    wiring: Wiring, starts: Ints, decided: Ints, outcomes: Ints, others: Sequence[Guard]
+) -> Iterations:
+    """The iterations that begin with the entries `starts`; `others` are the guards of other decisions."""
+    n, count = len(starts), len(wiring.outputs)
+    of_entry = np.searchsorted(starts, np.arange(count), side="right") - 1
     known = np.flatnonzero(wiring.colour != NONE)
     cell = wiring.colour[known] * (n + 1) + of_entry[known] + 1
     order = np.argsort(cell, kind="stable")
@@ -164,7 +199,19 @@ def iterations_of(wiring: Wiring, decided: Ints, outcomes: Bools) -> Iterations:
     family, turn = np.full(len(wiring.writer), NONE), np.full(len(wiring.writer), NONE)
     family[wiring.outputs[known]] = which
     turn[wiring.outputs] = of_entry
-    return Iterations(wiring, outcomes, table, _kinds(table[:, 1:], outcomes), family, turn, of_entry)
+    kind = _kinds(table[:, 1:], outcomes)
+    falls = _falls(others, turn, n)
+    return Iterations(wiring, decided, outcomes, table, kind, family, turn, of_entry, falls)
+
+
+def _falls(guards: Sequence[Guard], turn: Ints, count: int) -> list[Ints]:
+    """How decisions fall in each iteration, for each place of the code."""
+    found: dict[int, Ints] = defaultdict(lambda: np.full(count, UNMET))
+    for guard in guards:
+        at = int(turn[guard.slot])
+        if at >= 0 and isinstance(guard.outcome, (bool, np.bool_)):
+            found[id(guard.source)][at] = TRUE if guard.outcome else FALSE
+    return list(found.values())
 
 
 def _ranks(cell: Ints, width: int) -> Ints:
@@ -182,11 +229,12 @@ def _ranks(cell: Ints, width: int) -> Ints:
     return ranks
 
 
-def _kinds(table: Ints, outcomes: Bools) -> Ints:
+def _kinds(table: Ints, outcomes: Ints) -> Ints:
     """The kinds of families. The last iteration may end early: what it lacks says nothing."""
     present = table != NONE
     kind = np.full(len(table), OTHER)
-    for found, wanted in ((ALL, np.ones_like(outcomes)), (THEN, outcomes), (ELSE, ~outcomes)):
-        fits = (present[:, :-1] == wanted[:-1]).all(axis=1) & (wanted[-1] | ~present[:, -1])
+    wanted = {ALL: outcomes >= 0, MET: outcomes != UNMET, THEN: outcomes == TRUE, ELSE: outcomes == FALSE}
+    for found, turns in reversed(wanted.items()):
+        fits = (present[:, :-1] == turns[:-1]).all(axis=1) & (turns[-1] | ~present[:, -1])
         kind[fits] = found
     return kind

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, Attrs, Aval, Op
 from tapegrad.passes.loops.iterations import ELSE, THEN, Iterations
-from tapegrad.passes.loops.patterns import Chosen, Element, Made, Member, Pattern, Read, Same
+from tapegrad.passes.loops.patterns import Chosen, Either, Element, Made, Member, Pattern, Read, Same
 from tapegrad.passes.loops.sides import Sides, Unknown
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.line import Source
@@ -29,6 +29,13 @@ class Joined:
     Where both sides do the same with other operands, the choice is between the operands: so what is linear
     stays linear, and a sum stays a sum, with the bits of the side that is taken.
 
+    Parameters
+    ----------
+    found : Iterations
+    sides : Sides
+    line : Source or None
+        That of the decision.
+
     Attributes
     ----------
     steps : list of Step
@@ -36,8 +43,8 @@ class Joined:
         For each choice what gives it.
     """
 
-    def __init__(self, found: Iterations, sides: Sides) -> None:
-        self._found = found
+    def __init__(self, found: Iterations, sides: Sides, line: Source | None) -> None:
+        self._found, self._line = found, line
         self._operands = sides.operands
         self._known: dict[tuple[Op, Attrs, tuple[Pattern | None, ...]], Made] = {}
         self.steps: list[Step] = []
@@ -61,7 +68,7 @@ class Joined:
         if len(avals) != 1 or next(iter(avals)).dtype != FLOAT:
             raise Unknown
         side = then if isinstance(then, Member) else otherwise
-        source = self._entry(side).source if isinstance(side, Member) else None
+        source = self._entry(side).source if isinstance(side, Member) else self._line
         return self._made(where, (), (None, then, otherwise), source, avals.pop()), 1
 
     def _operand_pairs(self, then: Pattern, otherwise: Pattern) -> list[tuple[Pattern, Pattern]]:
@@ -121,6 +128,8 @@ class Joined:
             case Read(family, i, _):
                 wiring = self._found.wiring
                 return avals[wiring.inputs[wiring.ends[self._found.first(family)] + i]]
+            case Either(family, i, _, _):
+                return self._aval(Read(family, i, 0))
             case Element():
                 return Aval((), FLOAT)
             case Made(step):
