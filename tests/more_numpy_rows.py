@@ -328,6 +328,7 @@ FORMS: dict[Any, list[Any]] = {
         lambda m: np.sum(m, where=m > 0.0, initial=2.0),
         lambda m: m.sum(axis=1, where=[True, False, True]),
         lambda m, s: np.sum(m, 0, initial=s),
+        lambda m: np.sum(m > 0.0, axis=1, dtype=int),
     ],
     np.prod: [lambda m: np.prod(m, initial=3.0, where=m > 0.0)],
     np.max: [
