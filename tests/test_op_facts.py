@@ -177,6 +177,7 @@ ORDERED = (
     "gamma_rest_gain",
     "erfcx_integral",
     "log_ndtr_slope",
+    "sinc",
 )
 SPECIALS = (np.nan, np.inf, -np.inf, 0.0)
 
