@@ -317,6 +317,7 @@ WITHIN_SPECIAL: Final = {
     "box_slope": "boxcox",
     "ive_slope": "ive",
     "kve_slope": "kve",
+    "t_density": "stdtr",
     "zeta_slope": "zeta",
     "exprel_slope": "exprel",
     "faddeeva": "voigt_profile",

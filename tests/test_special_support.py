@@ -84,3 +84,36 @@ def test_python_functions_of_scipy_special_have_traced_twins():
     )
     with pytest.raises(ValueError, match="real branches"):
         lambertw(0.5, 1)
+
+
+AT_INFINITY = {
+    "arctan": np.arctan,
+    "dawsn": special.dawsn,
+    "erf": special.erf,
+    "exp1": special.exp1,
+    "fdtr": lambda x: special.fdtr(3.0, 4.0, x),
+    "gammainc": lambda x: special.gammainc(2.0, x),
+    "i0e": special.i0e,
+    "k0": special.k0,
+    "logistic": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "ndtr": special.ndtr,
+    "owens_t": lambda x: special.owens_t(0.5, x),
+    "stdtr": lambda x: special.stdtr(3.0, x),
+    "voigt_profile": lambda x: special.voigt_profile(x, 1.0, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", AT_INFINITY)
+def test_at_infinity_gradient_and_hessian_are_their_limits(name):
+    f = AT_INFINITY[name]
+    traced = tg.trace(lambda x: f(x).sum(), np.array([0.5, 0.7]))
+    at = np.array([np.inf, 0.7])
+    assert traced.grad(at)[0] == 0.0
+    np.testing.assert_array_equal(traced.hessian(at)[0], 0.0)
+    assert tg.trace(f, 0.5).hessian(np.inf) == 0.0
+
+
+def test_pseudo_huber_at_infinity_is_a_line():
+    traced = tg.trace(lambda r: special.pseudo_huber(2.0, r), 0.5)
+    assert (traced.grad(np.inf), traced.grad(-np.inf)) == (2.0, -2.0)
+    assert traced.hessian(np.inf) == 0.0

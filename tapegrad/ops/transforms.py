@@ -13,10 +13,11 @@ import numpy as np
 
 from tapegrad.ops.deviances import log_ratio, one_less_ratio
 from tapegrad.ops.elementwise import absolute, exp, log, log1p, power, relu, sqrt, square
-from tapegrad.ops.logic import clip
+from tapegrad.ops.logic import clip, greater, where
 from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Op, Per, elementwise, written
+from tapegrad.ops.trigonometric import cos_arctan, sin_arctan
 
 # (exp(x) - 1) / x -------------------------------------------------------------------------------------------
 
@@ -220,10 +221,17 @@ def _pseudo_huber_in_delta(delta: Any, r: Any) -> Any:
     return delta * square(square(r / delta) / (s + 1.0)) / s
 
 
+def _pseudo_huber_in_r(delta: Any, r: Any) -> Any:
+    """``r / sqrt(1 + (r / delta)**2)``, at infinity as well."""
+    far = greater(absolute(r), delta)
+    u = r / delta
+    return where(far, delta * sin_arctan(u), where(far, 0.0, r) * cos_arctan(u))
+
+
 pseudo_huber: Op = elementwise(
     "pseudo_huber",
     special.pseudo_huber,
     lambda out, delta, r: _pseudo_huber_in_delta(delta, r),
-    (lambda out, delta, r: r, Per(lambda out, delta, r: _stretch(delta, r))),
+    lambda out, delta, r: _pseudo_huber_in_r(delta, r),
     samples=((1.2, np.array([0.5, -3.0, 2.2])),),
 )
