@@ -321,7 +321,6 @@ WITHIN_SPECIAL: Final = {
     "zeta_slope": "zeta",
     "exprel_slope": "exprel",
     "faddeeva": "voigt_profile",
-    "log1p_ratio": "inv_boxcox",
 }
 
 

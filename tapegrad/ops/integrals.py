@@ -12,9 +12,9 @@ from tapegrad.ops.elementwise import absolute, exp, log, square
 from tapegrad.ops.logic import less, where
 from tapegrad.ops.normal import SQRT_2PI, TWO_OVER_SQRT_PI, erf, normal_density
 from tapegrad.ops.orders import ORDERS, of_order
+from tapegrad.ops.quotients import log1p_over
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Op, Per, Recordable, elementwise, implements, written
-from tapegrad.ops.transforms import log1p_ratio
 from tapegrad.ops.trigonometric import cos_arctan, sin
 
 POSITIVES = np.array([0.3, 1.0, 4.0])
@@ -60,7 +60,7 @@ def _spence_slope(out: Any, z: Any) -> Any:
     gap = z - 1.0
     near = less(absolute(gap), 0.3)
     far = where(near, 2.0, z)
-    return where(near, log1p_ratio(0.0, where(near, gap, 0.0)), log(far) / (far - 1.0))
+    return where(near, log1p_over(0.0, where(near, gap, 0.0)), log(far) / (far - 1.0))
 
 
 spence = elementwise("spence", special.spence, (-1.0, _spence_slope), samples=((POSITIVES,),))
