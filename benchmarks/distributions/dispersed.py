@@ -104,6 +104,22 @@ def _tweedie(x: Any, mu: Any, phi: Any, p: Any) -> tuple[Any, ...]:
         j += 1
 
 
+def _skellam_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    mu1, mu2 = powers(rng, size, -3, 2), powers(rng, size, -3, 2)
+    return np.rint(mu1 - mu2 + 2.0 * rng.normal(size=size) * np.sqrt(mu1 + mu2)), mu1, mu2
+
+
+def _skellam(k: Any, mu1: Any, mu2: Any) -> tuple[Any, ...]:
+    n, log_product = abs(k), log(mu1) + log(mu2)
+    total: Any = 1 / mp.factorial(n)
+    for j in range(1, 2000):
+        term = exp(j * log_product) / (mp.factorial(j) * mp.factorial(j + n))
+        total = total + term
+        if term.value < total.value * mp.mpf(10) ** -30 and j > 20:
+            break
+    return n * log(mu2 if k < 0 else mu1), -mu1, -mu2, log(total)
+
+
 def _nbinoms(name: str) -> Callable[..., Any]:
     def method(k: Any, mu: Any, n: Any, loc: Any = 0) -> Any:
         mu, n = np.where(np.greater_equal(mu, 0), mu, NAN), np.where(np.greater(n, 0), n, NAN)
@@ -180,6 +196,28 @@ ROWS = (
             ),
         ),
         _by_formula("logpmf", _cmpoisson, lambda lam, nu: lam > 0 and nu > 0),
+    ),
+    Distribution(
+        "skellam",
+        {
+            "k": SHORT_KS,
+            "mu1": np.array([0.3, 2.0, 9.0, 0.0, NAN]),
+            "mu2": np.array([1.3, 7.0, -1.0]),
+            "loc": LOCS,
+        },
+        COUNTS,
+        (2.2, 0.9),
+        (
+            density(
+                "skellam",
+                stats.skellam.logpmf,
+                ("k", "mu1", "mu2"),
+                _skellam_draw,
+                _skellam,
+                data=1,
+                share=0.1,
+            ),
+        ),
     ),
     Distribution(
         "tweedie",

@@ -2,6 +2,7 @@
 
 from tapegrad.ops import (
     arranging,
+    bessel,
     broadcasting,
     choices,
     decompositions,
@@ -31,6 +32,7 @@ __all__ = [
     "Op",
     "Recordable",
     "arranging",
+    "bessel",
     "broadcasting",
     "choices",
     "decompositions",
