@@ -15,6 +15,7 @@ from tapegrad.errors import (
 )
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
+from tapegrad.loops.functions import map, scan
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape.tape import Tape, TapeError
 from tapegrad.tape.verify import verify
@@ -39,7 +40,9 @@ __all__ = [
     "compare",
     "fit",
     "load",
+    "map",
     "save",
+    "scan",
     "trace",
     "verify",
 ]

@@ -198,7 +198,7 @@ class Structure:
     def expected(self) -> str:
         """What theta has to look like, in words."""
         flat = f"(or one flat vector of length {self.size})"
-        return f"{_describe(self.root)} {flat}" if isinstance(self.root, Nest) else _describe(self.root)
+        return f"{describe(self.root)} {flat}" if isinstance(self.root, Nest) else describe(self.root)
 
 
 def _part_of(theta: Any, leaf: Leaf) -> Any:
@@ -234,15 +234,16 @@ def _build(node: Leaf | Nest, values: Iterator[Any]) -> Any:
     return node.kind(*children) if hasattr(node.kind, "_fields") else node.kind(children)  # a namedtuple
 
 
-def _describe(node: Leaf | Nest) -> str:
+def describe(node: Leaf | Nest) -> str:
+    """A structure in words."""
     if isinstance(node, Leaf):
         return "a number" if node.shape == () else f"an array of shape {node.shape}"
     if node.kind is dict:
         inside = ", ".join(
-            f"{k}: {_describe(child)}" for k, child in zip(node.keys, node.children, strict=True)
+            f"{k}: {describe(child)}" for k, child in zip(node.keys, node.children, strict=True)
         )
         return f"a dict of {inside}"
-    return f"a {node.kind.__name__} of " + ", ".join(_describe(child) for child in node.children)
+    return f"a {node.kind.__name__} of " + ", ".join(describe(child) for child in node.children)
 
 
 def _numbers(value: Any, label: str) -> np.ndarray[Any, Any]:

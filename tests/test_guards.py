@@ -445,7 +445,7 @@ def test_a_long_tape_says_what_to_expect(monkeypatch):
         return a
 
     with pytest.warns(tg.LongTapeWarning) as caught:
-        tg.trace(f, 0.5)
+        tg.trace(f, 0.5, reroll=False)
     (told,) = [str(w.message) for w in caught]
     assert told.startswith("f has 20,002 steps on single numbers, most of them at ")
     assert f"{__file__}:{f.__code__.co_firstlineno + 2}: `a = a * 0.5 + 1.0  # the line`" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.ops import OPS
 from tapegrad.ops.linalg import dot_, matmul
-from tapegrad.ops.registry import Along, Op, Read
+from tapegrad.ops.registry import Along, Op, Read, arity_of
 from tests.test_ops import SAMPLES
 
 
@@ -166,3 +167,28 @@ def test_the_way_for_numbers_takes_each_input_once(op: Op) -> None:
     if op.name != "add_n":
         with pytest.raises(TypeError):
             op.scalar(*[0.5] * (count + 1))
+
+
+# Their last inputs are orders of derivatives, which are small whole constants.
+ORDERED = (
+    "polygamma_step",
+    "polygamma_gain",
+    "gamma_rest",
+    "gamma_rest_gain",
+    "erfcx_integral",
+    "log_ndtr_slope",
+)
+SPECIALS = (np.nan, np.inf, -np.inf, 0.0)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [op for op in OPS.values() if op.is_elementwise and arity_of(op)[-1] <= 3 and op.name not in ORDERED],
+    ids=str,
+)
+def test_kernels_take_special_numbers_one_by_one(op: Op) -> None:
+    for count in arity_of(op):
+        for args in product(SPECIALS, repeat=count):
+            with np.errstate(all="ignore"):
+                one, many = op.kernel(*args), op.kernel(*map(np.array, zip(args, strict=True)))
+            np.testing.assert_array_equal(np.ravel(one), np.ravel(many))

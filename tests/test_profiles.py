@@ -287,7 +287,7 @@ def test_the_diagonal_of_a_correlation_matrix_is_fixed() -> None:
         )
 
     np.testing.assert_allclose(intervals[1], crossings(of_correlation, r, 0.0, 0.999), rtol=1e-8)
-    with pytest.raises(ValueError, match=r"R\[0,0\] does not depend on what is estimated"):
+    with pytest.raises(ValueError, match=r"R\[0,0\] does not depend on any estimated parameter"):
         fitted.profile("R[0,0]")
 
 
@@ -388,9 +388,7 @@ def test_profiles_of_ordered_and_of_fixed_parts() -> None:
 
 
 def test_functions_that_have_no_profile(result: FitResult) -> None:
-    with pytest.raises(
-        ValueError, match=r"a profile is of one number, and f returns an array of shape \(2,\)"
-    ):
+    with pytest.raises(ValueError, match=r"a profile needs one number; f returns an array of shape \(2,\)"):
         result.profile(lambda mu, log_sigma: np.stack([mu, log_sigma]))
-    with pytest.raises(ValueError, match="f does not depend on what is estimated"):
+    with pytest.raises(ValueError, match="f does not depend on any estimated parameter"):
         result.profile(lambda mu, log_sigma: 1.0)

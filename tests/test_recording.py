@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 import tapegrad as tg
-from tapegrad.ops.registry import FLOAT, OPS, Aval, arity_of, broadcast
+from tapegrad.ops.registry import FLOAT, OPS, Aval, arity_of
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.symbol import Symbol
@@ -22,7 +22,7 @@ OF_FLOATS = [
     (op, n)
     for op in OPS.values()
     for n in (1, 2)
-    if op.shape is broadcast and op.numpy and set(op.takes) == {FLOAT} and n in arity_of(op)
+    if op.is_elementwise and op.numpy and set(op.takes) == {FLOAT} and n in arity_of(op)
 ]
 
 
@@ -184,10 +184,29 @@ def test_each_entry_has_the_line_of_the_user_however_deep_the_library():
     assert [guard.source.line - lines[0] for guard in tape.tape.guards] == [10]
 
 
-def test_two_instructions_of_a_line_share_it():
-    tape = tg.trace(lambda a: a * 2.0 + a * 3.0, 1.0).tape
-    first = tape.entries[0].source
-    assert all(entry.source is first for entry in tape.entries)
+def test_instructions_of_a_line_have_it_each_and_always_the_same():
+    def f(a):
+        for _ in range(2):
+            a = a * 2.0 + a * 3.0
+        return a
+
+    tape = tg.trace(f, 1.0).tape
+    sources = [entry.source for entry in tape.entries]
+    assert len(set(sources)) == 1  # equal
+    assert [sources.index(source) for source in sources] == [0] * 6
+    assert len(set(map(id, sources))) == 3
+    assert list(map(id, sources[:3])) == list(map(id, sources[3:]))
+
+
+def test_a_piece_of_a_line_stays_one_while_the_interpreter_specialises_it():
+    def f(v):
+        total = 0.0
+        for _ in range(200):
+            total = total + v[:, None].sum()
+        return total
+
+    entries = tg.trace(f, np.ones(3), reroll=False).tape.entries
+    assert len({id(entry.source) for entry in entries if entry.op.name == "getitem"}) == 1
 
 
 # After the trace --------------------------------------------------------------------------------------------

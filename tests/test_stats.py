@@ -43,8 +43,11 @@ def ours_and_scipys(distribution: str, name: str) -> tuple[Callable[..., Any], C
     row = ROWS[distribution]
     scipys = getattr(scipy.stats, distribution) if row.scipys is None else row.scipys
     oracle = getattr(scipys, name)
-    if (distribution, name) in {
-        ("binom", "logcdf"),
+    if (distribution, name) in {("binom", "logcdf"), ("bernoulli", "logcdf")}:
+
+        def oracle(*arguments: Any, **named: Any) -> Any:  # SciPy's is 0 where a parameter is not valid
+            return np.log(scipys.cdf(*arguments, **named))
+
         ("bernoulli", "logcdf"),
     }:  # SciPy's is 0 where a parameter is not valid
         oracle = lambda *arguments, **named: np.log(scipys.cdf(*arguments, **named))  # noqa: E731

@@ -139,7 +139,7 @@ def test_what_cannot_be_stored(result: FitResult, tmp_path: Path) -> None:
         save(replace(result, params=np.ones(2, complex)), tmp_path / "fit.json")
     for item in (tg.trace(lambda mu: -(mu**2), {"mu": 1.0}), result.params):
         with pytest.raises(
-            TypeError, match=r"save takes a fit or a tape \(of what trace returns, its .tape\)"
+            TypeError, match=r"save takes a fit or a tape \(for a traced function, its .tape\)"
         ):
             save(item, tmp_path / "fit.json")  # type: ignore[arg-type]
     assert not (tmp_path / "fit.json").exists()

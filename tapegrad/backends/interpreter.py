@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.replay import Broken, first_broken
+from tapegrad.backends.replay import Broken, first_broken, taken_sides
 from tapegrad.backends.written import comment
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Aval, Op
@@ -249,6 +249,10 @@ class Workspace:
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
         return first_broken([guard for _, guard in self.guards], [view for view, _ in self.guards])
+
+    def taken(self) -> list[Any]:
+        """Where the sides of choices are taken."""
+        return taken_sides([guard for _, guard in self.guards], [view for view, _ in self.guards])
 
 
 def _needed_in_buffer(tape: Tape, is_number: Marks) -> Marks:

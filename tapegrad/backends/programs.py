@@ -33,6 +33,9 @@ class AnyWorkspace(Protocol):
     def broken(self) -> Broken | None:
         """The first guard that does not hold."""
 
+    def taken(self) -> Sequence[Any]:
+        """Where the sides of choices are taken."""
+
 
 class Program(Protocol):
     """A tape made ready by a backend, for any data."""
@@ -76,11 +79,13 @@ class Executable:
         read: Callable[[Sequence[Any]], Any],
         directions: Iterable[Array] | None = None,
         check: bool = True,
+        news: Callable[[Sequence[Any]], Any] | None = None,
     ) -> Any:
         """Replay, and `read` the outputs; with `directions`, a list of what is read for each of them.
 
         `read` has to copy what it keeps: arrays among the outputs are views of the workspace. If `check` is
-        set and one of the guards does not hold, nothing is read and the result is the `Broken` guard.
+        set and one of the guards does not hold, nothing is read and the result is the `Broken` guard. Nor if
+        `news` has something to say of the sides that choices take: then this is the result.
         """
         try:
             workspace = self._idle.pop()
@@ -90,7 +95,9 @@ class Executable:
             workspace.run(inputs)
         except IndexError as error:
             raise located(error, self._program.tape, inputs, self._data) from None
-        broken = workspace.broken() if check and self._has_guards else None
+        broken: Any = workspace.broken() if check and self._has_guards else None
+        if broken is None and news is not None:
+            broken = news(workspace.taken())
         if broken is not None:
             result: Any = broken
         elif directions is None:

@@ -100,7 +100,7 @@ def adjoints(tape: Tape, values: Sequence[Any]) -> dict[int, Any]:
 def holds(guard: Guard, value: Any) -> bool:
     """Whether a guarded slot has the outcome that the tape was recorded for."""
     if isinstance(guard.outcome, np.ndarray):
-        return np.array_equal(value, guard.outcome)
+        return np.array_equal(value, guard.outcome, equal_nan=guard.outcome.dtype.kind == "f")
     if guard.outcome != guard.outcome:  # NaN
         return bool(value != value)
     return bool(value == guard.outcome)
@@ -117,7 +117,7 @@ def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | Non
     """The first decision, in the order of the record, that falls otherwise than the guards say."""
     found: Broken | None = None
     for i, (guard, value) in enumerate(zip(guards, values, strict=True)):
-        if holds(guard, value):
+        if guard.is_choice or holds(guard, value):
             continue
         broken = _broken(guard, np.asarray(value), i)
         if guard.turns is None:
@@ -127,11 +127,16 @@ def first_broken(guards: Iterable[Guard], values: Iterable[Any]) -> Broken | Non
     return found
 
 
+def taken_sides(guards: Iterable[Guard], values: Iterable[Any]) -> list[Any]:
+    """Where the sides of choices are taken."""
+    return [value for guard, value in zip(guards, values, strict=True) if guard.is_choice]
+
+
 def _broken(guard: Guard, value: Array, i: int) -> Broken:
     if guard.turns is None or len(guard.turns) == 1:
         place = i if guard.turns is None else guard.turns[0]
         return Broken(place, value.item() if value.ndim == 0 else value.copy())
-    differ = np.flatnonzero(value != guard.outcome)
+    differ = np.flatnonzero((value != guard.outcome) & ((value == value) | (guard.outcome == guard.outcome)))
     first = min(differ.tolist(), key=guard.turns.__getitem__)
     return Broken(guard.turns[first], value[first].item())
 

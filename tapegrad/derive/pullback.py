@@ -15,6 +15,7 @@ from tapegrad.derive.gates import Gates
 from tapegrad.derive.limits import Limits
 from tapegrad.derive.rules import vjp
 from tapegrad.ops.linalg import through_zeros
+from tapegrad.ops.registry import Together
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.line import Source
 from tapegrad.tape.slots import Marks, active_slots
@@ -86,10 +87,11 @@ class _State:
         op, gates = entry.op, self.gates
         is_gated, is_rough = entry.output in self.gated, entry.output in self.rough
         out, inputs = self.value(entry.output), tuple(map(self.value, entry.inputs))
+        shared = self._shared(entry, out, inputs) if isinstance(op.rule, Together) else {}
         for i, slot in enumerate(entry.inputs):
             if not self.active[slot] or not op.differentiable(i):
                 continue
-            contribution = self._contribution(entry, i, out, inputs)
+            contribution = shared[i] if shared else self._contribution(entry, i, out, inputs)
             self.limits.carry_back(entry, i)
             known = self.cotangents.get(slot)
             self.cotangents[slot] = contribution if known is None else known + contribution
@@ -99,6 +101,14 @@ class _State:
                 self.quenched.add(slot)
             if gates.spreads(entry, i) or (is_rough and gates.arrives_in_elements(entry, i)):
                 self.rough.add(slot)
+
+    def _shared(self, entry: Entry, out: Any, inputs: tuple[Any, ...]) -> dict[int, Any]:
+        """What the cotangent contributes to all inputs, of an op whose rule gives that at once."""
+        assert isinstance(entry.op.rule, Together)
+        wanted = tuple(i for i, slot in enumerate(entry.inputs) if self.active[slot])
+        ct = self.cotangents[entry.output]
+        found = entry.op.rule.vjp(wanted, ct, out, *inputs, **dict(entry.attrs))
+        return dict(zip(wanted, found, strict=True))
 
     def _contribution(self, entry: Entry, i: int, out: Any, inputs: tuple[Any, ...]) -> Any:
         ct, slot = self.cotangents[entry.output], entry.output

@@ -7,7 +7,18 @@ from typing import Any
 
 from tapegrad.ops.broadcasting import broadcast_to, gated_mul, unbroadcast
 from tapegrad.ops.elementwise import power, reciprocal
-from tapegrad.ops.registry import Elementwise, Factor, Gate, Linear, Op, Per, Products, Raised, Shape
+from tapegrad.ops.registry import (
+    Elementwise,
+    Factor,
+    Gate,
+    Linear,
+    Op,
+    Per,
+    Products,
+    Raised,
+    Shape,
+    Together,
+)
 from tapegrad.ops.scaled import gated_div, gated_times_power, times_power
 from tapegrad.ops.shaping import shape_of
 
@@ -32,6 +43,9 @@ def vjp(
     if isinstance(rule, Linear):
         transpose = rule.gated if gated and rule.gated is not None else rule.transpose
         return transpose(i, ct, *inputs, **attrs)
+    if isinstance(rule, Together):
+        (found,) = rule.vjp((i,), ct, out, *inputs, **attrs)
+        return found
     assert isinstance(rule, Products)
     back = rule.gated if gated and rule.gated is not None else rule.vjp
     return back(i, ct, out, *inputs, **attrs)
@@ -55,6 +69,8 @@ def jvp(
     if not live:
         return None
     rule = op.rule
+    if isinstance(rule, Together):
+        return rule.jvp(tangents, out, *inputs, **attrs)
     if isinstance(rule, Linear) and rule.jointly:
         moving = [i for i in range(len(inputs)) if rule.wrt(i)]
         mixed = list(inputs)

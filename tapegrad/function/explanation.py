@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.backends.replay import evaluate
 from tapegrad.derive.pullback import steps_back
+from tapegrad.derive.scan import scan_
 from tapegrad.function.inspection import number_text, operands_of, step_text
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT
@@ -135,6 +137,8 @@ def _explained_value(tape: Tape, values: Sequence[Any], result: int) -> Explanat
     if entry is not None and entry.output == slot:
         operands = operands_of(tape, values, entry)
         text += _numbers_at(operands, values[slot])
+        if entry.op is scan_:
+            text += _in_step(values, entry)
     else:
         entry = None
     if np.isnan(values[result]).any():
@@ -143,6 +147,22 @@ def _explained_value(tape: Tape, values: Sequence[Any], result: int) -> Explanat
             text += f"\nit becomes NaN in {step_text(tape, turned)}"
             text += _numbers_at(operands_of(tape, values, turned), values[nan])
     return Explanation("value", entry, operands, text)
+
+
+def _in_step(values: Sequence[Any], entry: Entry) -> str:
+    """The first step of a loop that gives a bad number, and where that arises in it."""
+    attrs = dict(entry.attrs)
+    body, count, states = attrs["body"], attrs["count"], values[entry.output]
+    t = int(np.argmax(_nonfinite(states).any(axis=1)))
+    start, *others = [values[slot] for slot in entry.inputs]
+    fixed, each = others[: body.fixed], others[body.fixed :]
+    given = [start if t == 0 else states[t - 1], *fixed, *(column[t] for column in each)]
+    inside = evaluate(body.tape, np.concatenate([np.ravel(x) for x in given]), {})
+    for slot in body.tape.outputs:
+        if _nonfinite(inside[slot]).any():
+            found = _arises(body.tape, inside, *_origin(body.tape, inside, slot, _nonfinite))
+            return f"\nin step {t + 1:,} of {count:,}, {found}"
+    return ""  # an ulp decides whether it does
 
 
 def _numbers_at(operands: Sequence[tuple[str, Any]], result: Any) -> str:

@@ -52,6 +52,11 @@ class FlatFunction:
         return self._router.current.tape
 
     @property
+    def short_tape(self) -> Tape:
+        """The tape of the current path with its loops as array code; derivatives are made of it."""
+        return self._router.current.tapes.short
+
+    @property
     def grad_tape(self) -> Tape:
         """The tape of value and gradient on the current path, after the passes."""
         self.require_scalar("the gradient")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from bisect import bisect_left
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from tapegrad.backends.programs import Executable
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.running import Programs
+from tapegrad.function.seen import Seen
 from tapegrad.tape.tape import Guard, Tape
 
 
@@ -32,6 +34,10 @@ class Path:
     data : mapping of int to array
     thin : Guard or None
         A guard that holds at single points of the path only, until somebody has been told.
+    seen : Seen or None
+        The sides of choices that plain calls have confirmed; None where there are no choices.
+    outcomes : tuple of hashable
+        How the decisions fall that make it this path, in order. Choices are none of them.
     """
 
     def __init__(self, programs: Programs, data: Mapping[int, Any], thin: Guard | None = None) -> None:
@@ -39,13 +45,25 @@ class Path:
         self.tapes: Tapes = programs.tapes
         self.data = data
         self.thin = thin
-        self.outcomes = tuple(outcome_key(guard.outcome) for guard in self.tape.guards)
+        made_anew = [guard for guard in self.tapes.short.guards if guard.is_choice]
+        self.seen = Seen(made_anew) if made_anew else None
+        self._places = self._deciding() if made_anew else range(len(self.tape.guards))
+        self.outcomes = tuple([outcome_key(self.tape.guards[i].outcome) for i in self._places])
         self._executables: dict[Derived, Executable] = {}
 
     @property
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
+
+    def outcomes_until(self, place: int) -> tuple[Hashable, ...]:
+        """How the decisions fall that stand before one of the recorded ones."""
+        return self.outcomes[: bisect_left(self._places, place)]
+
+    def _deciding(self) -> Sequence[int]:
+        """Which of the recorded decisions make it this path."""
+        kept = (guard.turns or () for guard in self.tapes.short.guards if not guard.is_choice)
+        return sorted(turn for turns in kept for turn in turns)
 
     def executable(self, kind: Derived) -> Executable:
         """What runs the tape of one kind on the data."""
@@ -68,6 +86,13 @@ class PathTree:
         for outcome in path.outcomes:
             tree = tree.branches.setdefault(outcome, PathTree())
         tree.path = path
+
+    def paths(self) -> Iterator[Path]:
+        """All paths."""
+        if self.path is not None:
+            yield self.path
+        for tree in self.branches.values():
+            yield from tree.paths()
 
     def find(self, outcomes: tuple[Hashable, ...]) -> Path | None:
         """Some path that begins with these outcomes, or None."""

@@ -12,10 +12,12 @@ import numpy as np
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.nest import Structure, Vector, call, scan
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
-from tapegrad.recording.dataframes import products_defer
+from tapegrad.recording.current import running
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.messages import foreign_step
+from tapegrad.recording.standins.mechanism import in_force
+from tapegrad.recording.standins.tables import ALL
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.values import frozen, tidy_value
 from tapegrad.tape.builder import Builder
@@ -46,6 +48,7 @@ class Recorded(NamedTuple):
     outputs: Structure
     values: list[Any]
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
+    steps: Sequence[Callable[..., Any]] = ()  # of loops, recorded once for all iterations
     unrolled: str | None = None  # what to say of an operation that is recorded number by number
 
 
@@ -69,7 +72,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         bound[label] = Tracer(recorder, slot, value)
     failed: Exception | None = None
     try:
-        with np.errstate(all="ignore"), products_defer():
+        with np.errstate(all="ignore"), in_force(recorder, ALL), recorder.running():
             result = call(f, structure.build(leaves), bound)
             outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
     except Exception as error:
@@ -85,6 +88,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         outputs,
         [tracer.value for tracer in found],
         recorder.dataframes,
+        recorder.steps,
         unrolled or None,
     )
 
@@ -113,7 +117,7 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
     """Call `f` as its author would, on NumPy scalars and fresh arrays."""
     leaves = [vector[leaf.place].reshape(leaf.shape).copy()[()] for leaf in structure.leaves]
     arrays = {label: np.array(data_array(label, value))[()] for label, value in data.items()}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), running(None):
         try:
             return call(f, structure.build(leaves), arrays)
         except TypeError as error:

@@ -7,18 +7,23 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
+from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import VALUE, Derived, Tapes
 from tapegrad.function.paths import Path, PathTree, outcome_key
-from tapegrad.function.record import data_value
+from tapegrad.function.record import data_value, plain_call
 from tapegrad.function.running import Programs, Running
-from tapegrad.function.trials import Trial
+from tapegrad.function.seen import Taken
+from tapegrad.function.trials import Trial, copied
 from tapegrad.function.witness import witnessed
-from tapegrad.nest import Structure, Vector
-from tapegrad.passes import tidy
+from tapegrad.nest import Structure, Vector, scan
+from tapegrad.passes import Pass, branches, tidy
 from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Guard, Tape
 
@@ -93,7 +98,7 @@ class Router:
 
         `inputs` begin with the parameters, which decide on the path.
         """
-        path, is_new = self.current, False
+        path, is_new, is_compared = self.current, False, False
         guard: Guard | None = None  # because of which there is a new path
         tried: set[int] = set()
         while True:
@@ -102,27 +107,66 @@ class Router:
             if is_new:
                 self._spend(clock() - start, guard)
             # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
-            result = executable.run(inputs, read, directions, check=not is_new)
+            news = None if path.seen is None or is_compared else path.seen.news
+            result = executable.run(inputs, read, directions, check=not is_new, news=news)
+            if isinstance(result, Taken):
+                path, is_new = self._compared(path, inputs[: self._structure.size].copy(), result)
+                is_compared = not is_new
+                continue
             if not isinstance(result, Broken):
                 self.current = path
                 if path.thin is not None and kind is not VALUE:
                     _warn_of(path)
                 return result, path
-            outcomes = (*path.outcomes[: result.place], outcome_key(result.value))
+            outcomes = (*path.outcomes_until(result.place), outcome_key(result.value))
             known = self._tree.find(outcomes)
-            if known is None:
+            # Two paths may see one guard at a tie differently: the second time round it is taken as is. But
+            # paths with choices are found by some of their decisions only, and may be wrong ones.
+            is_lost = known is not None and id(known) in tried and (known.seen or path.seen) is not None
+            if known is None or is_lost:
                 vector = inputs[: self._structure.size]
                 guard = path.tape.guards[result.place]
-                path, is_new = self._retrace(vector, outcomes, guard)
+                path, is_new = self._retrace(vector, None if is_lost else outcomes, guard)
             else:
-                # Two paths may see one guard at a tie differently: the second time round it is taken as is.
                 path, is_new = known, id(known) in tried
             tried.add(id(path))
 
-    def _retrace(self, vector: Vector, outcomes: tuple[Hashable, ...], guard: Guard) -> tuple[Path, bool]:
-        """A path for these outcomes, and whether it was traced here or by another thread just now."""
+    def _compared(self, path: Path, vector: Vector, taken: Taken) -> tuple[Path, bool]:
+        """The path with sides that no plain call has confirmed, if this one does; else a new path without."""
+        assert path.seen is not None
         with self._lock:
-            known = self._tree.find(outcomes)
+            if not path.seen.is_void and self._agrees(path, vector, taken):
+                return path, False
+            for other in self._tree.paths():
+                if other.seen is not None:
+                    other.seen.is_void = True
+            path.seen.is_void = True
+            self._running = replace(self._running, loops=_without_choices(self._running.loops))
+            self._tree = PathTree()
+            return self._retrace(vector, None, path.tape.guards[0])
+
+    def _agrees(self, path: Path, vector: Vector, taken: Taken) -> bool:
+        """Whether a path gives what a plain call gives; what is no number confirms nothing."""
+        plain = plain_call(self._f, self._structure, vector, self.data)
+        outputs, expected = scan(plain, "output", lambda node, label: np.asarray(node, dtype=np.float64))
+        if outputs != self.outputs:
+            return False
+        values = path.executable(VALUE).run(vector, copied, check=False)
+        place = differing(values, expected, lambda: sizes_of(path.tapes.short, vector, path.data.values()))
+        if place is None and all(np.isfinite(value).all() for value in expected):
+            assert path.seen is not None
+            path.seen.confirm(taken)
+        return place is None
+
+    def _retrace(
+        self, vector: Vector, outcomes: tuple[Hashable, ...] | None, guard: Guard
+    ) -> tuple[Path, bool]:
+        """A path for these outcomes, or for what `vector` decides; and whether it was traced here.
+
+        Another thread may have traced it just now.
+        """
+        with self._lock:
+            known = None if outcomes is None else self._tree.find(outcomes)
             if known is not None:
                 return known, False
             self.retraces += 1
@@ -155,11 +199,16 @@ class Router:
         start = clock()
         witness = witnessed(self._f, self._structure, vector, self.data)
         tape, data, outputs, *_ = witness.recorded
-        short = tidy(tape, self._running.loops)
+        loops = self._running.loops
+        short = tidy(tape, loops if witness.thin is None else _without_choices(loops))
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks))
         return Path(Programs(tapes, self._running), data, witness.thin), outputs
+
+
+def _without_choices(loops: Sequence[Pass]) -> tuple[Pass, ...]:
+    return tuple(step for step in loops if step is not branches)
 
 
 def _warn_of(path: Path) -> None:

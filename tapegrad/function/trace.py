@@ -90,7 +90,7 @@ def trace(
         sufficient_statistics=sufficient_statistics,
         reroll=reroll,
     )
-    unused = _unused_parameters(traced.tape)
+    unused = _unused_parameters(traced.short_tape)
     if unused and not traced.tape.guards:
         labels = ", ".join(traced.structure.leaves[i].label for i in unused)
         warnings.warn(

@@ -186,6 +186,12 @@ class _Witness:
             )
         if recorded.dataframes:
             raise ReplayError(f"{told}: {meaning(recorded.dataframes)}")
+        if recorded.steps:
+            steps = ", ".join(dict.fromkeys(map(definition, recorded.steps)))
+            raise ReplayError(
+                f"{told}: does the step {steps} change something outside of it, such as a list or a counter? "
+                "It is recorded once for all iterations: hand such a state on as part of the carry"
+            )
         raise ReplayError(
             f"{told}: does {definition(self.f)} test the type of its arguments, or catch the error of a "
             "traced step? Let traced values and arrays take the same way"

@@ -169,7 +169,7 @@ def _log_poch_far(x: Any, a: Any) -> Any:
 
 
 def _log_poch(x: Any, a: Any, out: Any = None) -> Any:
-    if isinstance(x, float) and isinstance(a, float) and x < FAR and out is None:
+    if isinstance(x, float) and isinstance(a, float) and 0.0 < x < FAR and out is None:
         return special.gammaln(x + a) - special.gammaln(x)
     if np.ndim(x) == 0 and float(x) < FAR:  # the way without delay
         return _difference(special.gammaln, x, a, out)

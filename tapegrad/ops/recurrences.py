@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.signal import lfilter
 
 from tapegrad.ops.attributes import is_flag
+from tapegrad.ops.filters import recurred
 from tapegrad.ops.indexing import concatenate, getitem
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.reductions import sum as sum_of
@@ -23,35 +23,15 @@ _VECTORS = np.linspace(-1.0, 1.3, 8).reshape(4, 2)
 _MATRICES = np.linspace(-0.9, 0.8, 16).reshape(4, 2, 2)
 
 
-def _of_numbers(a: Any, b: Any, start: float) -> Any:
-    if np.ndim(a) == 0:
-        a = float(a)
-        if a == 1.0:
-            return np.cumsum(np.concatenate([[start], b]))[1:]
-        return lfilter([1.0], [1.0, -a], b, zi=[a * start])[0]
-    states, s = [], float(start)
-    for factor, term in zip(a.tolist(), b.tolist(), strict=True):
-        s = factor * s + term
-        states.append(s)
-    return states
-
-
-def _of_vectors(a: Any, b: Any, start: Any) -> Any:
-    states, s = np.empty(b.shape), start
-    for t in range(len(b)):
-        s = np.dot(a if a.ndim == 2 else a[t], s, out=states[t])
-        s += b[t]
-    return states
-
-
 def _recurrence(a: Any, b: Any, start: Any, reverse: bool, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.shape(b))
+    b = np.asarray(b)
     if reverse:
-        a = a[::-1] if np.ndim(a) > 2 * np.ndim(start) else a
-        out[::-1] = (_of_numbers if np.ndim(start) == 0 else _of_vectors)(a, b[::-1], start)
+        varies = np.ndim(a) > 2 * np.ndim(start)
+        recurred(a[::-1] if varies else a, b[::-1], start, out[::-1])
     else:
-        out[...] = (_of_numbers if np.ndim(start) == 0 else _of_vectors)(a, b, start)
+        recurred(a, b, start, out)
     return out
 
 

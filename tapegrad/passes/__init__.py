@@ -1,13 +1,14 @@
 """Tape -> Tape: each pass is a function in a file of its own, and the order is these tuples.
 
-`LOOPS` shorten a tape as recorded. `PASSES` tidy a tape that is to be read, differentiated and run. `FINISHING` make it ready to run, with forms
-of which no derivative is taken any more.
+`LOOPS` shorten a tape as recorded. `PASSES` tidy a tape that is to be read, differentiated and run.
+`FINISHING` make it ready to run, with forms of which no derivative is taken any more.
 """
 
 from collections.abc import Callable, Sequence
 
 from tapegrad.passes.dce import dce
 from tapegrad.passes.exponentials import exponentials
+from tapegrad.passes.loops.branches import branches
 from tapegrad.passes.loops.reroll import reroll
 from tapegrad.passes.once import once
 from tapegrad.passes.simplify import simplify
@@ -16,7 +17,7 @@ from tapegrad.passes.strength import strength
 from tapegrad.passes.sums import sums
 from tapegrad.tape.tape import Tape
 
-LOOPS = (reroll,)
+LOOPS = (branches, reroll)
 PASSES = (simplify, statistics, dce, sums)
 FINISHING = (exponentials, strength, dce)
 
@@ -35,6 +36,7 @@ __all__ = [
     "FINISHING",
     "LOOPS",
     "PASSES",
+    "branches",
     "dce",
     "exponentials",
     "once",

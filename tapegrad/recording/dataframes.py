@@ -1,57 +1,15 @@
 """pandas objects that meet traced values: they are arrays from there on.
 
 In arithmetic pandas leaves the result to an operand of higher `__pandas_priority__`, which traced values
-have. Only `@` and `dot` do not look: they ask for a plain array, of one object per number. So these two are
-replaced while a function is traced.
+have. Only `@` and `dot` do not look: they have stand-ins.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-
-from tapegrad.ops.linalg import matmul
-from tapegrad.recording.tracer import Tracer
-
-_lock = threading.Lock()
-_tracing = 0
-_originals: dict[Any, Callable[..., Any]] = {}
-
-
-@contextmanager
-def products_defer() -> Iterator[None]:
-    """While this lasts, ``frame @ traced`` and ``frame.dot(traced)`` are what they are for an array."""
-    global _tracing
-    with _lock:
-        _tracing += 1
-        pandas = sys.modules.get("pandas")
-        for kind in (getattr(pandas, "DataFrame", None), getattr(pandas, "Series", None)):
-            if kind is not None and kind not in _originals:
-                _originals[kind] = kind.dot
-                kind.dot = _looking_first(kind.dot)
-    try:
-        yield
-    finally:
-        with _lock:
-            _tracing -= 1
-            if not _tracing:
-                for kind, original in _originals.items():
-                    kind.dot = original
-                _originals.clear()
-
-
-def _looking_first(dot: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(dot)
-    def looking_first(self: Any, other: Any) -> Any:
-        return matmul(self, other) if isinstance(other, Tracer) else dot(self, other)
-
-    return looking_first
 
 
 def is_pandas(operand: Any) -> bool:

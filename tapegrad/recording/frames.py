@@ -134,8 +134,19 @@ def here() -> Spot | None:
 
 
 def whereabouts() -> str:
-    """The same as it stands in messages."""
+    """The same as it stands in messages, with the step inside a library that the user's line has called."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_users(frame):
+        if library_of(frame.f_code) is not None:
+            return location(here()) + inside(frame.f_code, frame.f_lineno)
+        frame = frame.f_back
     return location(here())
+
+
+def inside(code: CodeType, line: int) -> str:
+    """A step of a library, as it stands in messages."""
+    module = re.split(r"[\\/](?:site|dist)-packages[\\/]", code.co_filename)[-1]
+    return f" (inside {code.co_qualname}, {module}:{line})"
 
 
 def variable_of(value: Any) -> str | None:
@@ -150,16 +161,22 @@ def variable_of(value: Any) -> str | None:
     return None
 
 
+# First and last line, first and last column, each None where Python was told not to keep them.
+Piece = tuple[int | None, int | None, int | None, int | None]
+
+
 class Lines:
     """The user's line that is running, for who asks at every step: what a code object told is kept.
 
-    Each instruction has a line object of its own: so two places in one line can be told apart, see
-    `tapegrad.passes.loops`.
+    Each piece of a line, such as ``a * b``, has a line object of its own: so two places in one line can be
+    told apart, see `tapegrad.passes.loops`.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, dict[int, Source] | None] = {}  # by code, and by instruction; None: not theirs
         self._codes: list[CodeType] = []
+        self._pieces: dict[int, list[Piece]] = {}  # of a code object, by the place of the instruction
+        self._sources: dict[tuple[int, Piece], Source] = {}
 
     def current(self) -> Source | None:
         """The user's innermost line that is running; whoever asks is not the user."""
@@ -178,8 +195,14 @@ class Lines:
         return None
 
     def _noted(self, frame: FrameType, lines: dict[int, Source]) -> Source:
-        line = Source(frame.f_code.co_filename, frame.f_lineno)
-        lines[frame.f_lasti] = line
+        code, last = frame.f_code, frame.f_lasti
+        # A running program specialises its instructions, and then stands at other offsets within them: what
+        # stays is the piece of the source line.
+        if id(code) not in self._pieces:
+            self._pieces[id(code)] = list(code.co_positions())
+        key = (id(code), self._pieces[id(code)][last // 2])
+        line = self._sources.setdefault(key, Source(code.co_filename, frame.f_lineno))
+        lines[last] = line
         return line
 
 
@@ -209,3 +232,15 @@ def place_of_error(error: BaseException) -> tuple[Spot | None, str | None]:
         else:
             library = library or library_of(step.tb_frame.f_code)
     return spot, library
+
+
+def inside_of_error(error: BaseException) -> str:
+    """The innermost step of a library that an error has come through after the user's lines, for messages."""
+    found = ""
+    for step in steps_of(error):
+        code = step.tb_frame.f_code
+        if is_users(step.tb_frame):
+            found = ""
+        elif library_of(code) is not None:
+            found = inside(code, step.tb_lineno)
+    return found

@@ -58,7 +58,7 @@ def _encode_item(item: Any) -> Any:
 def _encode_traced(item: Any) -> Any:
     if item.dtype == BOOL:  # how many elements are taken shapes the tape, so the value is guarded
         return list(np.nonzero(item.decide()))
-    if item.ndim == 0:
+    if item.ndim == 0 and not (item.dtype == INT and getattr(item, "is_of_step", False)):
         return operator.index(item)
     if item.dtype != INT:
         raise TraceError(f"a traced float array is no index{whereabouts()}: write .astype(int)")

@@ -5,7 +5,9 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from numbers import Real
 from typing import Any
@@ -17,6 +19,7 @@ from tapegrad.ops.indexing import join
 from tapegrad.ops.registry import BOOL, FLOAT, Attrs, Aval, Op
 from tapegrad.ops.shaping import reshape, shape_of
 from tapegrad.recording import dispatch
+from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
@@ -28,6 +31,7 @@ from tapegrad.recording.unrolling import Watch
 from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
 from tapegrad.recording.view import View
 from tapegrad.tape.builder import Builder
+from tapegrad.tape.line import Source
 from tapegrad.tape.tape import SCALAR, Guard, aval_of
 
 _FLOATS = frozenset((float, np.float64, int))
@@ -43,18 +47,30 @@ class LiveRecorder(Recorder):
         Whether the function has returned. Whoever still holds a tracer of the trace then cannot use it.
     dataframes : list of (pandas object, str or None)
         Those that have met traced values, under the names of their variables.
+    steps : list of callable
+        Steps of loops, which have been recorded once for all iterations.
     watch : Watch or None
         Looks for operations recorded number by number, once there is a plain array of traced numbers.
     handouts : Handouts or None
         The plain arrays in the memory of traced ones, once there is one.
+    inner : LiveRecorder or None
+        Records a step of a loop while it runs, see `tapegrad.recording.nested`: what is done with traced
+        values then belongs to the step.
+    has_buffers : bool
+        Whether traced values have been written into plain arrays.
     """
+
+    is_step = False
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
         self.is_over = False
         self.dataframes: list[tuple[Any, str | None]] = []
+        self.steps: list[Callable[..., Any]] = []
         self.watch: Watch | None = None
         self.handouts: Handouts | None = None
+        self.inner: LiveRecorder | None = None
+        self.has_buffers = False
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
@@ -63,6 +79,15 @@ class LiveRecorder(Recorder):
     def close(self) -> None:
         """The trace is over: whoever still holds a tracer of it shall hear so."""
         self.is_over = True
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the user's code runs in this trace."""
+        token = _RUNNING.set(self)
+        try:
+            yield
+        finally:
+            _RUNNING.reset(token)
 
     def symbol(self, slot: int, value: Any = None) -> Tracer:
         """A tracer for a slot that exists already."""
@@ -75,16 +100,46 @@ class LiveRecorder(Recorder):
     # Operands -----------------------------------------------------------------------------------------------
 
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
+        """The operand as a tracer of this trace, or of the step being recorded, converted to `dtype`."""
+        return self.own(operand, dtype) if self.inner is None else self.inner.lift(operand, dtype)
+
+    def own(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, as it is now, converted to `dtype`."""
         if self.is_over:
             raise self.foreign()
-        if isinstance(operand, Tracer) and operand.recorder is self:
+        if self.has_buffers and isinstance(operand, np.ndarray):
+            operand = _current(operand)
+        if isinstance(operand, Tracer):
+            if operand.recorder is not self:
+                operand = self.from_around(operand)
+            elif self.handouts is not None or isinstance(operand, View):
+                self._brought_up_to_date(operand)
+        lifted: Tracer = super().lift(operand, dtype)
+        return lifted
+
+    def innermost(self) -> LiveRecorder:
+        """The recorder of the innermost step that is being recorded, or this one."""
+        return self if self.inner is None else self.inner.innermost()
+
+    def from_around(self, operand: Tracer) -> Tracer:
+        """A tracer of another recorder as one of this trace, if it can be one."""
+        raise operand.recorder.foreign()
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """While what is done with traced values belongs here, and not to a step that is being recorded."""
+        inner, self.inner = self.inner, None
+        try:
+            yield
+        finally:
+            self.inner = inner
+
+    def _brought_up_to_date(self, operand: Tracer) -> None:
+        with self.by_itself():
             if self.handouts is not None:
                 self.handouts.pull()
             if isinstance(operand, View):
                 operand.refresh()
-        lifted: Tracer = super().lift(operand, dtype)
-        return lifted
 
     def lift_plain(self, operand: Any, dtype: np.dtype[Any] | None) -> Any:
         """What the user's code brings: numbers and arrays, lists and object arrays of traced values."""
@@ -130,14 +185,25 @@ class LiveRecorder(Recorder):
 
     def apply(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Tracer:
         """Record one op; what NumPy gives as a view of an array becomes one here."""
-        operands = [self.lift(arg, op.takes_at(i)) for i, arg in enumerate(args)]
+        if self.inner is not None:
+            return self.inner.apply(op, args, attrs)
+        operands = [self.own(arg, op.takes_at(i)) for i, arg in enumerate(args)]
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         inputs = tuple([operand.slot for operand in operands])
         result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)
         of = op.view_of(attrs)
-        return (
-            result if of is None or not isinstance(args[of], Tracer) else view_of(args[of], result, op, attrs)
-        )
+        if of is None or not isinstance(args[of], Tracer):
+            return result
+        return view_of(args[of], result, op, attrs)
+
+    @contextmanager
+    def at_line(self, source: Source | None) -> Iterator[None]:
+        """While what is recorded belongs to the line `source`, wherever the user's code stands."""
+        self.at = source
+        try:
+            yield
+        finally:
+            self.at = None
 
     # Two short ways for floats, which are what looped code is made of: there are no shapes to compute, and no
     # whole numbers or truth values to mind, as `settled` does.
@@ -188,13 +254,14 @@ class LiveRecorder(Recorder):
             raise self.foreign()
         if self.watch is not None and op.is_elementwise and not aval.shape:
             self.watch.see()
-        return Tracer(self, self.builder.emit(op, inputs, attrs, self._lines.current(), aval), value)
+        source = self.at or self._lines.current()
+        return Tracer(self, self.builder.emit(op, inputs, attrs, source, aval), value)
 
     # What tracers ask ---------------------------------------------------------------------------------------
 
     def decide(self, tracer: Tracer) -> Any:
         """The value of a tracer that Python decides on: a guard holds the tape to it."""
-        tracer = self.lift(tracer, None)
+        tracer = self.own(tracer, None)
         if tracer.slot not in self._guarded:
             self._guarded.add(tracer.slot)
             self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.value), self._lines.current()))
@@ -204,11 +271,15 @@ class LiveRecorder(Recorder):
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
     ) -> Any:
         """A ufunc, or one of its methods, of operands some of which are traced."""
-        return dispatch.call_ufunc(self, ufunc, method, inputs, out, kwargs)
+        if self.has_buffers:
+            inputs, kwargs = unbuffered(inputs), unbuffered(kwargs)
+        return dispatch.call_ufunc(self.innermost(), ufunc, method, inputs, out, kwargs)
 
     def call_function(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """A NumPy function of operands some of which are traced."""
-        return dispatch.call_function(self, func, args, kwargs)
+        if self.has_buffers:
+            args, kwargs = unbuffered(args), unbuffered(kwargs)
+        return dispatch.call_function(self.innermost(), func, args, kwargs)
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
         """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
@@ -226,8 +297,27 @@ class LiveRecorder(Recorder):
 
     def written(self) -> None:
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
+        if self.inner is not None:
+            raise TraceError(
+                f"a step of {self.inner.builder.name} writes to an array from around it{whereabouts()}: hand "
+                "the array on as part of the carry, or return what is written as the step's result"
+            )
         if self.handouts is not None:
             self.handouts.push()
+
+
+_RUNNING: ContextVar[LiveRecorder | None] = ContextVar("running", default=None)
+
+
+def running() -> LiveRecorder | None:
+    """The recorder of the trace, or of the step of a loop, that the user's code runs in."""
+    return _RUNNING.get()
+
+
+def _current(array: Array) -> Any:
+    """An array, or the traced array that stands in its memory by now."""
+    found = array.recorded if type(array) is Buffer else traced_memory(array)
+    return array if found is None else found
 
 
 @cache

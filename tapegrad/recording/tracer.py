@@ -18,6 +18,7 @@ from tapegrad.ops import logic
 from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
 from tapegrad.ops.shaping import CASTS, shape_of, transpose_
+from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
 from tapegrad.recording.messages import plain_value_wanted
@@ -27,6 +28,13 @@ from tapegrad.recording.values import Array
 
 class Trace(Recording, Protocol):
     """What a tracer asks of the recorder of its trace, besides what a symbol asks."""
+
+    is_step: bool  # whether it records one step for all of a loop, so that no value is the only one
+
+    def foreign(self) -> TraceError:
+        """The error for a tracer that is used outside of its trace."""
+
+    has_buffers: bool
 
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, converted to `dtype`."""
@@ -121,6 +129,11 @@ class Tracer(Symbol):
         """The value, for Python to decide on: a guard holds the tape to it."""
         return self.recorder.decide(self)
 
+    @property
+    def is_of_step(self) -> bool:
+        """Whether it is computed in one step for all of a loop."""
+        return self.recorder.is_step
+
     # What an array tells about itself -----------------------------------------------------------------------
 
     @property
@@ -132,6 +145,26 @@ class Tracer(Symbol):
     def real(self) -> Any:
         """As of an array."""
         return self.recorder.call_function(np.real, (self,), {})
+
+    @property
+    def imag(self) -> Any:
+        """As of an array: 0."""
+        return np.zeros(self.shape)[()]
+
+    @property
+    def flat(self) -> Flat:
+        """The elements one after another."""
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        self.flat[:] = value
+
+    itemsize = property(lambda self: self.dtype.itemsize)
+    nbytes = property(lambda self: self.size * self.dtype.itemsize)
+    strides = property(lambda self: np.asarray(self.value).strides)
+    flags = property(lambda self: np.asarray(self.value).flags)
+    device = property(lambda self: "cpu")
 
     def __len__(self) -> int:
         if not self.shape:
@@ -207,21 +240,28 @@ class Tracer(Symbol):
         return bool((self == item).any())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._as_plain())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._as_plain())
 
-    def item(self, *args: Any) -> Any:
-        """As of an array, of whole numbers and truth values: guarded; a float would leave the tape."""
+    def _as_plain(self) -> Any:
+        """The one element, of whole numbers and truth values: a float would leave the tape."""
         if self.dtype == FLOAT:
             raise plain_value_wanted()
+        return self.item()
+
+    def item(self, *args: Any) -> Any:
+        """As of an array: a float stays traced, whole numbers and truth values are guarded."""
+        if self.dtype == FLOAT:
+            place = np.arange(self.size).reshape(self.shape).item(*args)
+            return self.ravel()[place]
         return np.asarray(self.decide()).item(*args)
 
     def tolist(self) -> Any:
-        """As of an array, of whole numbers and truth values: guarded; floats would leave the tape."""
+        """As of an array: floats stay traced, whole numbers and truth values are guarded."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted()
+            return [x.tolist() for x in self] if self.shape else self.copy()
         return np.asarray(self.decide()).tolist()
 
     def __format__(self, spec: str) -> str:
@@ -268,7 +308,7 @@ class Tracer(Symbol):
         """As of an array."""
         fresh = self.recorder.lift(self, None)
         value = np.array(fresh.value, order=order) if self.ndim else fresh.value
-        return Tracer(self.recorder, fresh.slot, value)
+        return Tracer(fresh.recorder, fresh.slot, value)
 
     def __copy__(self) -> Tracer:
         return self.copy("K")
@@ -313,7 +353,9 @@ class Tracer(Symbol):
     ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
     repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
     clip, round = _function(np.clip), _function(np.round)
-    dot, trace = _function(np.dot), _function(np.trace)
+    dot, trace, choose = _function(np.dot), _function(np.trace), _function(np.choose)
+    argpartition, searchsorted = _function(np.argpartition), _function(np.searchsorted)
+    put = _function(np.put)
 
     def flatten(self, order: str = "C") -> Any:
         """As of an array."""
@@ -322,6 +364,23 @@ class Tracer(Symbol):
     def sort(self, axis: int = -1) -> None:
         """As of an array: in place."""
         self._overwrite(self.recorder.call_function(np.sort, (self, axis), {}))
+
+    def partition(self, kth: Any, axis: int = -1) -> None:
+        """As of an array: in place."""
+        self._overwrite(self.recorder.call_function(np.partition, (self, kth, axis), {}))
+
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+        """As of an array."""
+        return self.recorder.call_function(np.compress, (condition, self, axis), {"out": out})
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tracer:
+        """As of an array: to the only device that there is."""
+        np.empty(0).to_device(device, stream=stream)  # NumPy's own errors
+        return self
+
+    def is_integer(self) -> bool:
+        """As of a NumPy number."""
+        return bool(self == self.recorder.apply(ew.floor, (self,), {}))
 
     def fill(self, value: Any) -> None:
         """As of an array: in place."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.bessel import log_i0e
+from tapegrad.ops.circular import log_i0e
 from tapegrad.stats.common import Continuous, Operand, choose, log_of_part, quiet, replace, standardize, valid
 
 _LOG_2PI = np.log(2.0 * np.pi)

@@ -1,21 +1,24 @@
-"""The body of a loop: a tape of single numbers that is run step after step on what it carries."""
+"""The body of a loop: a tape that is run step after step on what it carries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.registry import FLOAT, Aval, Op
-from tapegrad.tape.builder import Builder
-from tapegrad.tape.entries import entry_of
-from tapegrad.tape.tape import Tape
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.slots import deciding_slots
+from tapegrad.tape.tape import Tape, TapeError, size_of
+from tapegrad.tape.verify import verify
 
 # One step on cells: the function, the cells it reads, the cell it writes, and the same by NumPy's arithmetic.
 Step = tuple[Callable[..., Any], tuple[int, ...], int, Callable[..., Any]]
+
+NUMBERS: dict[np.dtype[Any], type] = {FLOAT: float, BOOL: bool, INT: int}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,8 @@ class Body:
     Attributes
     ----------
     tape : Tape
-        Its parameters are the numbers that are carried, then those that stay the same for all steps, then
-        those that each step has of its own. Its outputs are the numbers that are carried on. It is all of
-        scalars, and has no guards.
+        Its parameters are what is carried, then what stays the same for all steps, then what each step has of
+        its own: numbers or arrays. Its outputs are what is carried on. It has no data and no guards.
     carried, fixed : int
         How many parameters are carried, and how many stay the same.
     """
@@ -36,65 +38,140 @@ class Body:
     carried: int
     fixed: int
 
-    def run(
-        self, start: Sequence[float], fixed: Sequence[float], each: Sequence[Sequence[float]], count: int
-    ) -> Any:
-        """What is carried after each step, shape (count, carried)."""
-        steps, cells = self._prepared
-        cells = list(cells)
+    def __str__(self) -> str:
+        count = len(self.tape.entries)
+        return f"a step of {count:,} op{'s' * (count != 1)}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is prepared for runs: kernels do not pickle, but ops do, by their names.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int, Aval], ...]:
+        """Where each part of what is carried stands in the flat state, and its aval."""
+        found, start = [], 0
+        for slot in self.tape.parameters[: self.carried]:
+            aval = self.tape.avals[slot]
+            found.append((start, start + size_of(aval.shape), aval))
+            start = found[-1][1]
+        return tuple(found)
+
+    @property
+    def width(self) -> int:
+        """How many numbers are carried."""
+        return self.spans[-1][1] if self.spans else 0
+
+    @cached_property
+    def decides(self) -> bool:
+        """Whether the last bit of a number can decide on something in a step."""
+        return any(deciding_slots(self.tape))
+
+    def avals(self, parameters: slice) -> list[Aval]:
+        """The avals of some of the parameters."""
+        return [self.tape.avals[slot] for slot in self.tape.parameters[parameters]]
+
+    def fixed_avals(self) -> list[Aval]:
+        """The avals of what stays the same."""
+        return self.avals(slice(self.carried, self.carried + self.fixed))
+
+    def own_avals(self) -> list[Aval]:
+        """The avals of what each step has of its own."""
+        return self.avals(slice(self.carried + self.fixed, None))
+
+    # One step after the other -------------------------------------------------------------------------------
+
+    def parts(self, state: Any) -> list[Any]:
+        """The parts of a flat state: floats and arrays."""
+        return [
+            float(state[a]) if aval.shape == () else np.reshape(state[a:b], aval.shape)
+            for a, b, aval in self.spans
+        ]
+
+    def gather(self, columns: Sequence[Sequence[Any]], out: Any) -> None:
+        """Write the flat states, given what each part was after each step."""
+        for (a, b, aval), column in zip(self.spans, columns, strict=True):
+            if aval.shape == ():
+                out[:, a] = column
+            else:
+                out[:, a:b] = np.reshape(column, (len(out), b - a))
+
+    def run(self, start: Any, fixed: Sequence[Any], each: Sequence[Any], count: int) -> Any:
+        """What is carried after each step, shape (count, width)."""
+        steps, prepared = self._prepared
+        cells = list(prepared)
         parameters, outputs = self.tape.parameters, self.tape.outputs
-        for slot, value in zip(parameters, (*start, *fixed), strict=False):
-            cells[slot] = value
-        own, into = parameters[self.carried + self.fixed :], parameters[: self.carried]
-        rows = zip(*each, strict=True) if each else iter([()] * count)
-        found = []
+        into, own = parameters[: self.carried], parameters[self.carried + self.fixed :]
+        for slot, value in zip(parameters, (*self.parts(np.asarray(start)), *fixed), strict=False):
+            cells[slot] = float(value) if self.tape.avals[slot].shape == () else value
+        columns: list[list[Any]] = [[] for _ in into]
         with np.errstate(all="ignore"):
-            for row in rows:
+            for row in zip(*map(turns, each), strict=True) if each else [()] * count:
                 for slot, value in zip(own, row, strict=True):
                     cells[slot] = value
-                for f, read, output, safe in steps:
-                    try:
-                        cells[output] = f(*[cells[slot] for slot in read])
-                    except (ArithmeticError, ValueError):  # Python raises where IEEE arithmetic goes on
-                        cells[output] = safe(*[cells[slot] for slot in read])
+                _take(steps, cells)
                 state = [cells[slot] for slot in outputs]
-                for slot, value in zip(into, state, strict=True):
+                for slot, value, column in zip(into, state, columns, strict=True):
                     cells[slot] = value
-                found.append(state)
-        return np.array(found, dtype=float).reshape(count, self.carried)
+                    column.append(value)
+        found = np.empty((count, self.width))
+        self.gather(columns, found)
+        return found
 
     @cached_property
     def _prepared(self) -> tuple[list[Step], list[Any]]:
         cells: list[Any] = [None] * len(self.tape.avals)
         for slot, value in self.tape.constants:
             cells[slot] = value
-        return [_step(op, inputs, output) for op, inputs, output, _, _ in self.tape.entries.rows()], cells
-
-    def batched(self, count: int) -> Tape:
-        """The same for all steps at once: each parameter is an array of `count` numbers, except what is fixed."""
-        builder = Builder(self.tape.name)
-        new: dict[int, int] = {}
-        fixed = range(self.carried, self.carried + self.fixed)
-        for i, slot in enumerate(self.tape.parameters):
-            new[slot] = builder.parameter(Aval(() if i in fixed else (count,), FLOAT))
-        for slot, value in self.tape.constants:
-            new[slot] = builder.constant(value)
-        for op, inputs, output, attrs, source in map(entry_of, self.tape.entries.rows()):
-            read = tuple([new[slot] for slot in inputs])
-            aval = op.aval([builder.avals[slot] for slot in read], dict(attrs))
-            new[output] = builder.emit(op, read, attrs, source, aval)
-        return builder.finish(new[slot] for slot in self.tape.outputs)
+        return [_step(self.tape, entry) for entry in map(entry_of, self.tape.entries.rows())], cells
 
 
-def _step(op: Op, inputs: tuple[int, ...], output: int) -> Step:
-    gives = float if op.gives is FLOAT or op.gives is None else bool
+def turns(column: Any) -> Any:
+    """What each step has of its own: floats, or arrays."""
+    return column.tolist() if np.ndim(column) == 1 else column
+
+
+def _take(steps: Iterable[Step], cells: list[Any]) -> None:
+    """Take one step."""
+    for f, read, output, safe in steps:
+        try:
+            cells[output] = f(*[cells[slot] for slot in read])
+        except (ArithmeticError, ValueError):  # Python raises where IEEE arithmetic goes on
+            cells[output] = safe(*[cells[slot] for slot in read])
+
+
+def _step(tape: Tape, entry: Entry) -> Step:
+    op, aval = entry.op, tape.avals[entry.output]
+    kernel = partial(op.kernel, **dict(entry.attrs))
+    if aval.shape != ():
+        return kernel, entry.inputs, entry.output, kernel
+    kind = NUMBERS[aval.dtype]
 
     def safe(*operands: Any) -> Any:
-        return gives(op.kernel(*operands))
+        return kind(kernel(*operands))
 
-    return (op.scalar or safe, inputs, output, safe)
+    is_of_numbers = all(tape.avals[slot].shape == () for slot in entry.inputs)
+    return (op.scalar if op.scalar and is_of_numbers else safe, entry.inputs, entry.output, safe)
+
+
+# What a tape may hold ---------------------------------------------------------------------------------------
 
 
 def is_body(value: Any, shape: tuple[int, ...]) -> bool:
-    """The body of a loop."""
-    return type(value) is Body
+    """The body of a loop, whose tape keeps all invariants."""
+    if type(value) is not Body:
+        return False
+    verify(value.tape)
+    counts = (value.carried, value.fixed)
+    if not all(type(n) is int for n in counts) or value.carried < 1 or value.fixed < 0:
+        raise TapeError(f"a loop carries {value.carried} parts, and {value.fixed} stay the same")
+    tape, parts = value.tape, value.tape.parameters[: value.carried]
+    if sum(counts) > len(tape.parameters) or tape.data or tape.guards:
+        raise TapeError("the body of a loop has too few parameters, or data or guards")
+    if [tape.avals[slot] for slot in tape.outputs] != [tape.avals[slot] for slot in parts]:
+        raise TapeError("the body of a loop carries on other shapes than it was given")
+    if value.width == 0:
+        raise TapeError("the body of a loop carries no numbers")
+    return True

@@ -46,7 +46,7 @@ class Entries(Sequence[Entry]):
     Iterate over it, index it, or take a slice, which is a tuple of entries.
     """
 
-    __slots__ = (*_COLUMNS, "_places")
+    __slots__ = (*_COLUMNS, "_places", "_short")
 
     def __init__(self, entries: Iterable[Row] = ()) -> None:
         rows = list(entries)
@@ -71,6 +71,7 @@ class Entries(Sequence[Entry]):
         self._attrs = tuple(columns.attrs)
         self._sources = tuple(columns.sources)
         self._places: Any = None
+        self._short: list[Row] | None = None
 
     def writer_of(self, slot: int) -> Entry | None:
         """The entry that writes a slot, None where none does."""
@@ -137,13 +138,27 @@ class Entries(Sequence[Entry]):
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """The entries from `start` to before `stop` as plain tuples, which takes half the time."""
-        end = len(self) if stop is None else stop
-        for first in range(start, end, _CHUNK):
-            yield from self._between(first, min(first + _CHUNK, end))
+        count = len(self._ops)
+        if count <= _CHUNK:
+            return iter(self._few()[start:stop])
+        return self._many(start, count if stop is None else stop)
 
     def rows_back(self) -> Iterator[Row]:
         """The same from the last one to the first."""
-        for stop in range(len(self), 0, -_CHUNK):
+        return reversed(self._few()) if len(self._ops) <= _CHUNK else self._many_back()
+
+    def _few(self) -> list[Row]:
+        """All rows of a short tape, which are made once: passes walk over them some thirty times."""
+        if self._short is None:
+            self._short = self._between(0, len(self._ops))
+        return self._short
+
+    def _many(self, start: int, stop: int) -> Iterator[Row]:
+        for first in range(start, stop, _CHUNK):
+            yield from self._between(first, min(first + _CHUNK, stop))
+
+    def _many_back(self) -> Iterator[Row]:
+        for stop in range(len(self._ops), 0, -_CHUNK):
             yield from reversed(self._between(max(stop - _CHUNK, 0), stop))
 
     def outputs(self) -> Sequence[int]:

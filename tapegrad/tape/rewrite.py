@@ -11,6 +11,7 @@ from tapegrad.tape.entries import Entry, entry_of
 from tapegrad.tape.slots import Marks
 from tapegrad.tape.tape import Constant, Tape
 
+SHORT = 256  # entries; with fewer a loop in Python is quicker than a dozen calls of NumPy
 DROPPED = -1  # stands for the new slot of what is not copied
 
 
@@ -75,6 +76,8 @@ def rewrite(tape: Tape, rule: Rule, constants: Marks | None = None) -> Tape:
 
 def selected(tape: Tape, marks: Marks) -> Tape:
     """A tape without the entries and constants that are not marked: `rewrite`, for rules that only drop."""
+    if len(tape.entries) < SHORT:
+        return rewrite(tape, lambda copy, e: copy.keep(e) if marks[e.output] else DROPPED, marks)
     kept = np.frombuffer(marks, dtype=np.bool_)
     constants = [constant for constant in tape.constants if kept[constant.slot]]
     outputs = np.array(tape.entries.outputs(), dtype=np.int64)

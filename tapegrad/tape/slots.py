@@ -49,8 +49,9 @@ def deciding_slots(tape: Tape) -> Marks:
     """
     ends = [guard.slot for guard in tape.guards]
     insensitive = {slot for slot, value in tape.constants if np.ndim(value) == 0 and value in _LANDMARKS}
-    for op, inputs, _, _, _ in tape.entries.rows():
-        if op.rule is None and not (op.name == "equal" and insensitive.intersection(inputs)):
+    for op, inputs, _, attrs, _ in tape.entries.rows():
+        decides = op.rule is None and not (op.name == "equal" and insensitive.intersection(inputs))
+        if decides or (op.name == "scan" and dict(attrs)["body"].decides):
             ends += inputs
     return needed_for(tape, ends) if ends else bytearray(len(tape.avals))
 

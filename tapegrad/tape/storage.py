@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from tapegrad.ops.registry import OPS, Aval
+from tapegrad.tape.body import Body
 from tapegrad.tape.entries import Entries, Entry
 from tapegrad.tape.line import Source
 from tapegrad.tape.tape import Constant, Guard, Tape, TapeError
@@ -37,6 +38,7 @@ _ELEMENTS: Final = 2**27
 _AXES: Final = 64  # NumPy's own limit
 _TAPE: Final = tuple(field.name for field in fields(Tape))
 _ENTRY: Final = Entry._fields
+_BODY: Final = tuple(field.name for field in fields(Body))
 
 
 class StorageError(ValueError):
@@ -104,6 +106,8 @@ def encode(value: Any) -> Any:
         return value if math.isfinite(value) else {":float": repr(value)}
     if isinstance(value, Tape):
         return {":tape": tape_to_json(value)}
+    if isinstance(value, Body):
+        return {":body": {"tape": tape_to_json(value.tape), "carried": value.carried, "fixed": value.fixed}}
     if value is Ellipsis:
         return {":ellipsis": True}
     if isinstance(value, tuple):
@@ -132,6 +136,10 @@ def decode(value: Any, depth: int = 0) -> Any:
         return _SPECIAL[content]
     if tag == ":tape":
         return tape_from_json(content, depth + 1)
+    if tag == ":body":
+        _only(content, _BODY)
+        carried, fixed = (checked_count(content[name]) for name in ("carried", "fixed"))
+        return Body(tape_from_json(content["tape"], depth + 1), carried, fixed)
     if tag == ":ellipsis":
         return Ellipsis
     if tag == ":tuple":

@@ -26,12 +26,17 @@ class Guard(NamedTuple):
 
     Where a loop has been written as array code, one guard stands for a decision of many iterations. `turns`
     then says which of the decisions as recorded each element is, and where there is one, which it is.
+
+    A choice decides on no path: the tape computes both sides and takes one. Its slot says where one side is
+    taken, and its outcome where it was taken in the record. Whoever runs the tape holds what is taken for
+    the first time against a plain call.
     """
 
     slot: int
     outcome: Any
     source: Source | None
     turns: tuple[int, ...] | None = None
+    is_choice: bool = False
 
 
 class Constant(NamedTuple):
@@ -216,6 +221,8 @@ def attr_text(name: str, value: Any) -> str:
         return "[" + ", ".join(_index_text(item) for item in value) + "]"
     if value is False:
         return ""
+    if name == "body":
+        return f", {value}"
     return f", {name}={value[0] if isinstance(value, tuple) and len(value) == 1 else value}"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tapegrad.backends.interpreter import Room, Steps, Workspace, bind
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.backends.numpy.printer import Printed, print_plan
-from tapegrad.backends.replay import Broken, first_broken
+from tapegrad.backends.replay import Broken, first_broken, taken_sides
 from tapegrad.backends.written import one_line
 from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
@@ -234,6 +234,10 @@ class NumpyWorkspace:
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
         return first_broken(self.guards, self._values)
+
+    def taken(self) -> list[Any]:
+        """Where the sides of choices are taken."""
+        return taken_sides(self.guards, self._values)
 
 
 def _quietly(loop: Callable[..., Any], *args: Any) -> Any:

@@ -10,13 +10,13 @@ everything, `late` what depends on the late leaves.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.numpy.loops import LoopPrinter, scanned
 from tapegrad.backends.numpy.statements import (
     Expression,
     Statement,
@@ -29,18 +29,18 @@ from tapegrad.backends.numpy.statements import (
     note,
     read_in,
 )
+from tapegrad.backends.numpy.twins import FUNCTIONS
 from tapegrad.backends.written import Name, comment, written
+from tapegrad.derive.scan import scan_
 from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.registry import BOOL, FLOAT, INT
-from tapegrad.plan.stages import Interpreted, Layout, Plan, RowLoop, Stage
+from tapegrad.plan.stages import LONGEST_PRINTED, Interpreted, Layout, Plan, RowLoop, Stage
 from tapegrad.tape.body import Body
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.slots import Marks, ends_of, marked
 from tapegrad.tape.tape import size_of
 
 _CASTS = {FLOAT: "float", BOOL: "bool", INT: "int"}
-# What an op may write in its `python`: operators, and everything in the math module.
-_MATH = {name: value for name, value in vars(math).items() if not name.startswith("_")}
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def print_plan(plan: Plan, exact: Marks) -> Printed:
 class _Printer:
     def __init__(self, plan: Plan, layout: Layout, exact: Marks) -> None:
         self.plan, self.layout, self.tape = plan, layout, plan.tape
-        self.namespace: dict[str, Any] = dict(_MATH)
-        self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts)
+        self.namespace: dict[str, Any] = dict(FUNCTIONS)
+        self.namespace.update(add_reduce=np.add.reduce, add_parts=add_parts, scanned=scanned)
         self.constants = {slot: np.asarray(c).item() for slot, c in self.tape.constants if np.ndim(c) == 0}
         self.blocks: frozenset[int] = frozenset()
         self.blocks_read: list[tuple[int, ...]] = []
@@ -128,9 +128,10 @@ class _Printer:
         """An attribute as it is written: as a literal, or the name of a loop's body."""
         if not isinstance(value, Body):
             return written(value)
-        name = Name(f"body{sum(isinstance(known, Body) for known in self.namespace.values())}")
+        bodies = {id(known): name for name, known in self.namespace.items() if isinstance(known, Body)}
+        name = bodies.get(id(value)) or written(Name(f"body{len(bodies)}"))
         self.namespace[name] = value
-        return written(name)
+        return name
 
     def total(self, entry: Entry) -> Expression:
         """A sum, in the short form where everything is summed."""
@@ -147,8 +148,25 @@ class _Printer:
             return [assign("v", slot, self.scalar(entry)), *([box(slot)] if is_boxed else [])]
         if slot in self.layout.aliases:
             return []
+        if entry.op is scan_ and (scan := self.scan(entry)) is not None:
+            return [scan]
         call = self.call(entry, self.array(slot))
         return [Statement(call.text, call.inputs)]
+
+    def scan(self, entry: Entry) -> Statement | None:
+        """The call of a loop, which is printed as a function; None where it is too long for that."""
+        attrs = dict(entry.attrs)
+        body, count = attrs["body"], attrs["count"]
+        if len(body.tape.entries) > LONGEST_PRINTED:
+            return None
+        name = f"scan{entry.output}"
+        exact = bool(self.exact[entry.output])
+        loop = LoopPrinter(name, body, count, exact, self.namespace, self.attribute)
+        self.loops += loop.lines()
+        operands = [self.array(entry.output), *map(self.result, entry.inputs)]
+        bodies = [self.attribute(loop.printed), self.attribute(body)]
+        texts = [name, *bodies, written(count), *(operand.text for operand in operands)]
+        return Statement(f"scanned({', '.join(texts)})", inputs_of(operands))
 
     def scalar(self, entry: Entry) -> Expression:
         op, inputs = entry.op, entry.inputs

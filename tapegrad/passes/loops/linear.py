@@ -43,13 +43,19 @@ def is_linear(loop: Recurrence, ops: Sequence[Op]) -> bool:
     for op, operands in zip(ops, loop.operands, strict=True):
         moving = [o.lag is not None and (o.lag > 0 or moves[o.position]) for o in operands]
         moves.append(any(moving))
-        if any(moving) and not (
-            op in (add, sub, neg)
-            or (op is mul and sum(moving) == 1)
-            or (op is div and moving == [True, False])
-        ):
+        if not keeps_linear(op, moving):
             return False
     return True
+
+
+def keeps_linear(op: Op, moving: list[bool]) -> bool:
+    """Whether the result is linear in those operands that move with what is carried."""
+    return (
+        not any(moving)
+        or op in (add, sub, neg)
+        or (op is mul and sum(moving) == 1)
+        or (op is div and moving == [True, False])
+    )
 
 
 def steps_of(new: Writing, loop: Recurrence, sources: list[Source | None], ops: list[Op]) -> list[Affine]:
@@ -63,11 +69,12 @@ def steps_of(new: Writing, loop: Recurrence, sources: list[Source | None], ops: 
                 parts.append(Affine({}, new.operand(o.slots, source)))
             else:
                 parts.append(Affine({carried[o.position, o.lag]: None}) if o.lag else done[o.position])
-        done.append(_apply(new, op, parts, source))
+        done.append(applied(new, op, parts, source))
     return done
 
 
-def _apply(new: Writing, op: Op, parts: list[Affine], source: Source | None) -> Affine:
+def applied(new: Writing, op: Op, parts: list[Affine], source: Source | None) -> Affine:
+    """What an op that keeps them linear makes of linear functions."""
     if not any(part.factors for part in parts):
         return Affine({}, new.emit(op, tuple(_number(new, part.term) for part in parts), source))
     if op in (add, sub):
@@ -122,18 +129,25 @@ def states(
 
     `first` are the old slots that hold what is carried into the first iteration.
     """
-    count = len(loop.entries)
     rows = [
         steps[step] if lag == 1 else Affine({loop.carried.index((step, lag - 1)): None})
         for step, lag in loop.carried
     ]
+    columns = solved(new, rows, len(loop.entries), new.operand(first, source), source)
+    return {step: slot for (step, lag), slot in zip(loop.carried, columns, strict=True) if lag == 1}
+
+
+def solved(new: Writing, rows: Sequence[Affine], count: int, start: int, source: Source | None) -> list[int]:
+    """The recurrence with these rows: for each the array of what it gives.
+
+    `start` holds a number for each row, or one for all.
+    """
     if len(rows) == 1:
         (row,) = rows
         factor = row.factors.get(0, None)
         a = new.constant(1.0 if row.factors else 0.0) if factor is None else factor
         b = _stretched(new, row.term, (count,), source)
-        slot = new.emit(recurrence_, (a, b, new.operand(first, source)), source, reverse=False)
-        return {loop.carried[0][0]: slot}
+        return [new.emit(recurrence_, (a, b, start), source, reverse=False)]
     m = len(rows)
     cells = [_factor(new, row, c) for row in rows for c in range(m)]
     varies = any(new.shape(slot) for slot in cells)
@@ -153,15 +167,10 @@ def states(
         for row in rows
     ]
     b = new.emit(concatenate, tuple(terms), source, axis=1)
-    start = new.operand(first, source)
     if not new.shape(start):
         start = new.emit(broadcast_to, (start,), source, shape=(m,))
     table = new.emit(recurrence_, (a, b, start), source, reverse=False)
-    return {
-        step: new.emit(getitem, (table,), source, index=((None, None, None), c))
-        for c, (step, lag) in enumerate(loop.carried)
-        if lag == 1
-    }
+    return [new.emit(getitem, (table,), source, index=((None, None, None), c)) for c in range(m)]
 
 
 def _factor(new: Writing, row: Affine, c: int) -> int:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tapegrad.ops.elementwise import add, sub
+from tapegrad.ops.elementwise import add, logaddexp, mul, sub
+from tapegrad.ops.registry import Op
 from tapegrad.passes.loops.elements import NONE, Elements, elements_of
 from tapegrad.tape.tape import Tape, size_of
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Item = TypeVar("Item")
 
 MOST_COPIED = 4  # elements of arrays that are put together, for each entry of the record
 
@@ -23,6 +26,10 @@ class Record:
 
     Attributes
     ----------
+    op : int array
+        The op of each entry, as its place in `ops`.
+    ops : list of Op
+        The ops that occur.
     inputs, ends : int arrays
         The inputs of all entries one after the other, and where those of each end, after a 0.
     outputs : int array
@@ -46,6 +53,8 @@ class Record:
     """
 
     tape: Tape
+    op: Ints
+    ops: list[Op]
     inputs: Ints
     ends: Ints
     outputs: Ints
@@ -66,6 +75,13 @@ class Record:
     def inputs_of(self, entries: Ints, i: int) -> Ints:
         """Input `i` of these entries."""
         return self.inputs[self.ends[entries] + i]
+
+
+def numbered(items: Sequence[Item]) -> tuple[Ints, list[Item]]:
+    """Each item as its place among the distinct ones, and those; no Python code runs for each item."""
+    distinct = list(dict.fromkeys(items))
+    places = {item: place for place, item in enumerate(distinct)}
+    return np.fromiter(map(places.__getitem__, items), np.int64, len(items)), distinct
 
 
 def record_of(tape: Tape) -> Record:
@@ -95,9 +111,13 @@ def _columns(tape: Tape, found: Elements) -> Record:
     inputs, ends = _with_contents(inputs, ends, whole)
     reads = np.bincount(inputs[np.repeat(~dropped, np.diff(ends))], minlength=slots)
     reads += np.bincount(asked, minlength=slots)
-    scalar = np.array([aval.shape == () for aval in tape.avals], dtype=bool)
+    kind, kinds = numbered(tape.avals)
+    scalar = np.array([aval.shape == () for aval in kinds], dtype=bool)[kind]
     place = np.array(found.place)
-    return Record(tape, inputs, ends, outputs, writer, reads, scalar, base, place, same, whole, dropped)
+    op, ops = numbered(entries.ops())
+    return Record(
+        tape, op, ops, inputs, ends, outputs, writer, reads, scalar, base, place, same, whole, dropped
+    )
 
 
 def _with_contents(inputs: Ints, ends: Ints, whole: dict[int, tuple[int, Ints]]) -> tuple[Ints, Ints]:
@@ -118,16 +138,19 @@ def _with_contents(inputs: Ints, ends: Ints, whole: dict[int, tuple[int, Ints]])
 
 @dataclass(frozen=True)
 class Sum:
-    """A chain of additions and subtractions whose partial sums nobody else reads.
+    """A chain of additions and subtractions, or of another op, whose partial sums nobody else reads.
 
     Attributes
     ----------
+    op : Op
+        What puts the terms together.
     entries : int array
         The entries, in order; the last one gives the whole.
     plus, minus : int arrays
         The slots that are added up, and those that are subtracted.
     """
 
+    op: Op
     entries: Ints
     plus: Ints
     minus: Ints
@@ -138,24 +161,29 @@ class Sum:
         return int(self.entries[-1])
 
 
+# The chain that an op goes on with, by what puts that chain's terms together.
+CHAINS: dict[Op, Op] = {add: add, sub: add, mul: mul, logaddexp: logaddexp}
 SHORTEST = 8  # terms; the sums in a recurrence, and of a few columns, are shorter
 
 
 def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
-    """The long sums among these entries. A right operand is continued if it is of the same colour."""
-    ops = record.tape.entries.ops()
-    is_add = np.array([op is add for op in ops], dtype=bool) & eligible
-    is_sum = is_add | (np.array([op is sub for op in ops], dtype=bool) & eligible)
-    chosen = np.flatnonzero(is_sum)
+    """The long chains among these entries. A right operand is continued if it is of the same colour."""
+    chains = [CHAINS.get(op) for op in record.ops]
+    kind = np.array([NONE if chain is None else chains.index(chain) for chain in chains])[record.op]
+    kind[~eligible] = NONE
+    chosen = np.flatnonzero(kind != NONE)
+    if not chosen.size:
+        return []
     left, right = record.inputs_of(chosen, 0), record.inputs_of(chosen, 1)
+    subtracted = np.array([op is sub for op in record.ops])[record.op[chosen]]
 
     def continues(slots: Ints) -> Bools:
         """Whether these slots are partial sums that nobody else reads."""
         writers = record.writer[slots]
-        found: Bools = (writers != NONE) & is_sum[writers] & (record.reads[slots] == 1)
+        found: Bools = (writers != NONE) & (kind[writers] == kind[chosen]) & (record.reads[slots] == 1)
         return found
 
-    by_left, by_right = continues(left), continues(right) & is_add[chosen]
+    by_left, by_right = continues(left), continues(right) & ~subtracted
     swapped = by_right & (colour[record.writer[right]] == colour[chosen])
     swapped &= ~(by_left & (colour[record.writer[left]] == colour[chosen]))
     before, term = np.where(swapped, right, left), np.where(swapped, left, right)
@@ -173,7 +201,8 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
     for a, b in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
         if b - a >= SHORTEST - 1:
             mine = order[a:b]
-            added = is_add[chosen[mine]]
-            plus = np.concatenate([before[mine[:1]], term[mine[added]]])
-            found.append(Sum(chosen[mine], plus, term[mine[~added]]))
+            minus = subtracted[mine]
+            plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
+            op = CHAINS[record.ops[record.op[chosen[mine[0]]]]]
+            found.append(Sum(op, chosen[mine], plus, term[mine[minus]]))
     return found

@@ -15,24 +15,29 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.derive.batching import BatchingError, Operand, applied
 from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
 from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
-from tapegrad.ops.registry import Op
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.registry import FLOAT, Aval, Op
+from tapegrad.ops.shaping import CASTS, reshape
+from tapegrad.passes.loops.chains import REDUCTIONS, alike, reduced, reduced_together
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
     FEWEST,
+    MOST_SMALL,
     circles,
     colours,
     eligible_entries,
     in_order,
     nodes_of,
+    of_numbers,
 )
 from tapegrad.passes.loops.linear import is_linear, states, steps_of
-from tapegrad.passes.loops.nonlinear import scanned
+from tapegrad.passes.loops.nonlinear import can_be_body, scanned
 from tapegrad.passes.loops.record import Bools, Record, Sum, record_of, sums_of
 from tapegrad.passes.loops.recurrences import Recurrence, recurrence
+from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
 from tapegrad.tape.slots import marked
@@ -59,9 +64,13 @@ class Rewritten(Copy):
         self.owner, self.place = np.full(slots, NONE), np.full(slots, NONE)
         self.value = np.full(slots, np.nan)
         self.is_constant = np.zeros(slots, dtype=bool)
+        self.arrays: dict[int, Any] = {}
+        self.recorder = Recorder(self.builder)
         for slot, value in record.tape.constants:
             if type(value) is float:
                 self.is_constant[slot], self.value[slot] = True, value
+            elif np.ndim(value) and value.dtype == FLOAT and value.size <= MOST_SMALL:
+                self.arrays[slot] = value
         self.seen: dict[Any, int] = {}
         self.numbers: dict[int, float] = {}
 
@@ -92,6 +101,10 @@ class Rewritten(Copy):
         """The shape of a new slot."""
         return self.builder.avals[slot].shape
 
+    def old_aval(self, slot: int) -> Aval:
+        """Shape and dtype of an old slot."""
+        return self.tape.avals[slot]
+
     def size(self, slot: int) -> int:
         """The number of elements of a new slot."""
         return size_of(self.shape(slot))
@@ -107,7 +120,7 @@ class Rewritten(Copy):
         self.owner[slots], self.place[slots] = array, np.arange(len(slots))
 
     def number(self, slot: int, source: Source | None = None) -> int:
-        """An old slot of a single number as a new slot."""
+        """An old slot, of a number or an array, as a new slot."""
         slot = int(self.record.same[slot])
         if self.new[slot] < 0 and self.is_constant[slot]:
             self.new[slot] = self.constant(float(self.value[slot]))
@@ -119,11 +132,15 @@ class Rewritten(Copy):
         return self.new[slot]
 
     def _find_elements(self, slots: Ints) -> None:
-        """Elements of arrays, which nobody has asked for before, stand in those arrays laid out flat."""
+        """Elements of arrays, which nobody has asked for before, stand in those laid out flat; rows in them."""
         elements = slots[(self.owner[slots] == NONE) & (self.record.base[slots] != NONE)]
         for base in np.unique(self.record.base[elements]).tolist():
             mine = elements[self.record.base[elements] == base]
-            self.owner[mine], self.place[mine] = self._flat(base), self.record.place[mine]
+            flat = self.record.scalar[mine]
+            self.owner[mine[~flat]] = self.new[base]
+            if flat.any():
+                self.owner[mine[flat]] = self._flat(base)
+            self.place[mine] = self.record.place[mine]
 
     def _flat(self, base: int) -> int:
         """An array of the old tape, laid out flat."""
@@ -135,6 +152,8 @@ class Rewritten(Copy):
         """A new slot that holds these old ones, one for each: an array, or a number that stands for all."""
         if (slots == slots[0]).all():
             return self.number(int(slots[0]), source)
+        if not self.record.scalar[slots[0]] and all(slot in self.arrays for slot in slots.tolist()):
+            return self.constant(np.array([self.arrays[slot] for slot in slots.tolist()]))
         if self.is_constant[slots].all():
             values = self.value[slots]
             same = (values.view(np.int64) == values.view(np.int64)[0]).all()
@@ -154,15 +173,27 @@ class Rewritten(Copy):
         if len(runs) > MOST_RUNS:
             return self._gathered(slots, owners, places, source)
         parts = [self._run(int(slots[a]), int(owners[a]), int(places[a]), b - a, source) for a, b in runs]
-        return parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        return parts[0] if len(parts) == 1 else self._joined(parts, source)
+
+    def _joined(self, parts: list[int], source: Source | None) -> int:
+        """Arrays one after the other; joins are of floats, so others come back as what they were."""
+        dtype = self.builder.avals[parts[0]].dtype
+        if dtype == FLOAT:
+            return self.emit(concatenate, tuple(parts), source, axis=0)
+        floats = tuple([self.emit(CASTS[FLOAT], (part,), source) for part in parts])
+        return self.emit(CASTS[dtype], (self.emit(concatenate, floats, source, axis=0),), source)
 
     def _run(self, slot: int, owner: int, place: int, length: int, source: Source | None) -> int:
         """Neighbours in one array, or one number, as an array."""
         if owner == NONE:
-            return self.emit(reshape, (self.number(slot, source),), source, shape=(1,))
-        if length == self.size(owner):
+            return self._row(self.number(slot, source), source)
+        if length == self.shape(owner)[0]:
             return owner
         return self.emit(getitem, (owner,), source, index=((place, place + length, None),))
+
+    def _row(self, slot: int, source: Source | None) -> int:
+        """A number or an array as the only row of one."""
+        return self.emit(reshape, (slot,), source, shape=(1, *self.shape(slot)))
 
     def _gathered(self, slots: Ints, owners: Ints, places: Ints, source: Source | None) -> int:
         parts, starts, start = [], np.zeros(len(slots), dtype=np.int64), 0
@@ -171,7 +202,7 @@ class Rewritten(Copy):
             if owner != NONE:
                 parts.append(owner)
                 starts[mine] = start + places[mine]
-                start += self.size(owner)
+                start += self.shape(owner)[0]
                 continue
             if self.is_constant[slots[mine]].all():
                 distinct, which = np.unique(self.value[slots[mine]], return_inverse=True)
@@ -179,10 +210,10 @@ class Rewritten(Copy):
             else:
                 new = np.array([self.number(slot, source) for slot in slots[mine].tolist()])
                 distinct, which = np.unique(new, return_inverse=True)
-                parts += [self.emit(reshape, (slot,), source, shape=(1,)) for slot in distinct.tolist()]
+                parts += [self._row(slot, source) for slot in distinct.tolist()]
             starts[mine] = start + which
             start += len(distinct)
-        pool = parts[0] if len(parts) == 1 else self.emit(concatenate, tuple(parts), source, axis=0)
+        pool = parts[0] if len(parts) == 1 else self._joined(parts, source)
         if np.array_equal(starts, np.arange(start)):
             return pool
         return self.emit(getitem, (pool, self.constant(starts)), source, index=(ARRAY,))
@@ -192,9 +223,7 @@ class Rewritten(Copy):
     def single(self, i: int) -> None:
         """An entry as it stands."""
         op, inputs, output, attrs, source = self.record.tape.entries[i]
-        read = tuple(
-            [self.number(slot, source) if self.record.scalar[slot] else self.new[slot] for slot in inputs]
-        )
+        read = tuple([self.number(slot, source) for slot in inputs])
         self.new[output] = self.builder.emit(op, read, attrs, source, self.tape.avals[output])
 
     def filled(self, i: int) -> None:
@@ -217,6 +246,9 @@ class Rewritten(Copy):
         op, inputs, _, attrs, source = self.record.tape.entries[int(entries[0])]
         read = tuple([self.operand(self.record.inputs_of(entries, i), source) for i in range(len(inputs))])
         outputs = self.record.outputs[entries]
+        if not self.record.scalar[outputs[0]] or not self.record.scalar[list(inputs)].all():
+            self._of_arrays(entries, read)
+            return
         if all(self.builder.avals[slot].shape == () for slot in read):
             slot = self.emit(op, read, source, **dict(attrs))
             for output in outputs.tolist():
@@ -224,9 +256,33 @@ class Rewritten(Copy):
             return
         self.stands(outputs, self.emit(op, read, source, **dict(attrs)))
 
+    def _of_arrays(self, entries: Ints, read: tuple[int, ...]) -> None:
+        """The same where small arrays are read or made: the iterations are the first axis of larger ones."""
+        entry = self.record.tape.entries[int(entries[0])]
+        operands = [
+            Operand(self.recorder.symbol(new), len(self.shape(new)) > len(self.old_aval(old).shape))
+            for new, old in zip(read, entry.inputs, strict=True)
+        ]
+        self.recorder.at = entry.source
+        try:
+            found = applied(entry, operands, len(entries))
+        except BatchingError:
+            for i in entries.tolist():
+                self.single(i)
+            return
+        slot, outputs = found.value.slot, self.record.outputs[entries]
+        if found.varies:
+            self.stands(outputs, slot)
+            return
+        for output in outputs.tolist():
+            self.new[output] = slot
+
     def sum(self, total: Sum) -> None:
-        """A long sum: of each array that terms come from, its sum."""
+        """A long sum: of each array that terms come from, its sum. Of other chains, all terms in order."""
         source = self.record.tape.entries[total.last].source
+        if total.op in REDUCTIONS:
+            self.new[self.record.outputs[total.last]] = reduced(self, total.op, total.plus, source)
+            return
         plus = self._parts(total.plus, source)
         parts = [
             *plus,
@@ -267,6 +323,12 @@ class Rewritten(Copy):
                 self.sum(total)
             return
         source = self.record.tape.entries[totals[0].last].source
+        op = totals[0].op
+        if op in REDUCTIONS:
+            for mine in alike([total.plus for total in totals]):
+                slot = reduced_together(self, op, [totals[i].plus for i in mine], source)
+                self.stands(self.record.outputs[[totals[i].last for i in mine]], slot)
+            return
         plus = self._segments([total.plus for total in totals], source)
         whole = plus
         if any(total.minus.size for total in totals):
@@ -291,7 +353,14 @@ class Rewritten(Copy):
         sources = [row.source for row in rows]
         lagged = [found.first[len(found.first) - lag, step] for step, lag in found.carried]
         first, source = self.record.outputs[np.array(lagged)], sources[found.carried[0][0]]
-        if is_linear(found, [row.op for row in rows]):
+        if not can_be_body(self, found, rows):
+            for i in np.sort(found.entries, axis=None).tolist():
+                self.single(i)
+            return
+        if (
+            is_linear(found, [row.op for row in rows])
+            and self.record.scalar[self.record.outputs[found.entries[0]]].all()
+        ):
             steps = steps_of(self, found, sources, [row.op for row in rows])
             arrays = states(self, found, steps, first, source)
         else:
@@ -307,21 +376,22 @@ class Rewritten(Copy):
     def guard_all(self) -> None:
         """The guards, in order; those on one array and one line are one."""
         together: dict[Any, list[tuple[int, Guard]]] = {}
-        for turn, guard in enumerate(self.tape.guards):
+        for i, guard in enumerate(self.tape.guards):
             slot = int(self.record.same[guard.slot])
             owner = int(self.owner[slot])
-            key = ("number", turn) if owner == NONE else (owner, id(guard.source))
+            key = ("number", i) if owner == NONE else (owner, id(guard.source), guard.is_choice)
+            turn = i if guard.turns is None else guard.turns[0] if guard.turns else NONE
             together.setdefault(key, []).append((turn, guard))
         for rows in together.values():
             turns, guards = zip(*rows, strict=True)
-            slot, outcome, source, _ = guards[0]
+            slot, outcome, source, _, is_choice = guards[0]
             if len(guards) == 1:
-                new = self.number(slot, source) if self.record.scalar[slot] else self.new[slot]
+                new = self.number(slot, source)
             else:
                 new = self.operand(self.record.same[[guard.slot for guard in guards]], source)
                 outcome = np.array([guard.outcome for guard in guards])
                 outcome.flags.writeable = False
-            self.builder.guards.append(Guard(new, outcome, source, turns))
+            self.builder.guards.append(Guard(new, outcome, source, () if is_choice else turns, is_choice))
 
 
 # What is emitted as a whole ---------------------------------------------------------------------------------
@@ -351,14 +421,13 @@ class Arrangement:
 def arranged(record: Record, eligible: Bools) -> Arrangement:
     """Which entries are written together."""
     colour = colours(record, eligible)
-    totals = sums_of(record, eligible, colour)
-    of_sum = {i: total for total in totals for i in total.entries.tolist()}
+    totals = sums_of(record, of_numbers(record, eligible), colour)
+    of_sum = np.full(record.count, NONE)
     fresh = record.count * 2
-    for line in sorted({int(colour[total.last]) for total in totals}):
-        for total in totals:
-            if colour[total.last] == line:
-                colour[total.entries] = fresh
-        fresh += 1
+    _, lines = np.unique(colour[np.array([total.last for total in totals], dtype=int)], return_inverse=True)
+    for k, (total, line) in enumerate(zip(totals, lines.tolist(), strict=True)):
+        of_sum[total.entries], colour[total.entries] = k, fresh + line
+    fresh += len(totals)
     inner = np.zeros(record.count, dtype=bool)
     for total in totals:
         inner[total.entries[:-1]] = True
@@ -367,7 +436,8 @@ def arranged(record: Record, eligible: Bools) -> Arrangement:
     _, found = circles(nodes)
     for circle in found:
         members = np.flatnonzero(np.isin(nodes.of_entry, circle))
-        loop = None if any(i in of_sum for i in members.tolist()) else recurrence(record, members, colour)
+        in_sums = of_sum[members]
+        loop = recurrence(record, members, colour) if (in_sums == NONE).all() else None
         if loop is not None:
             colour[loop.early] = fresh + np.arange(len(loop.early))
             fresh += len(loop.early)
@@ -375,43 +445,56 @@ def arranged(record: Record, eligible: Bools) -> Arrangement:
             loops[fresh] = loop
             fresh += 1
             continue
-        fresh = _by_level(record, members, of_sum, colour, fresh)
+        circular = {totals[k].last: totals[k] for k in np.unique(in_sums[in_sums != NONE]).tolist()}
+        whole = members[(in_sums == NONE) | np.isin(members, list(circular))]
+        fresh = _by_level(record, whole, circular, colour, fresh)
     sums: dict[int, list[Sum]] = {}
     for total in totals:
         sums.setdefault(int(colour[total.last]), []).append(total)
     return Arrangement(colour, inner, loops, sums)
 
 
-def _by_level(record: Record, members: Ints, of_sum: dict[int, Sum], colour: Ints, fresh: int) -> int:
-    """Colour entries that depend on others of their colour anew, by how many stand before them."""
+def _by_level(record: Record, members: Ints, sums: dict[int, Sum], colour: Ints, fresh: int) -> int:
+    """Colour entries that depend on others of their colour anew, by how many stand before them.
+
+    `sums` are the sums that end with some of them.
+    """
+    level = _levels(record, members, sums)
+    _, group = np.unique(colour[members] * (level.max() + 1) + level, return_inverse=True)
+    if (group.max() + 1) * FEWEST > len(members):
+        group = np.arange(len(members))
+    colour[members] = fresh + group
+    for i, total in sums.items():
+        colour[total.entries] = colour[i]
+    return fresh + len(members)
+
+
+def _levels(record: Record, members: Ints, sums: dict[int, Sum]) -> Ints:
+    """How many of these entries stand before each of them, one after the other."""
+    lengths = record.ends[members + 1] - record.ends[members]
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    slots = record.inputs[np.arange(ends[-1]) + np.repeat(record.ends[members] - ends[:-1], lengths)]
+    slots = np.where(record.base[slots] == NONE, slots, record.base[slots])
+    reads, starts = slots.tolist(), ends.tolist()
     level: dict[int, int] = {}
-    inside = set(record.outputs[members].tolist())
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i in members.tolist():
-        total = of_sum.get(i)
-        if total is not None and i != total.last:
-            continue
-        read = (
-            record.inputs[record.ends[i] : record.ends[i + 1]].tolist()
-            if total is None
-            else [*total.plus.tolist(), *total.minus.tolist()]
-        )
-        bases = [int(record.base[slot]) if record.base[slot] != NONE else slot for slot in read]
-        found = 1 + max((level.get(slot, 0) for slot in bases if slot in inside), default=0)
-        level[int(record.outputs[i])] = found
-        groups.setdefault((int(colour[i]), found), []).append(i)
-    few = len(groups) * FEWEST > len(level)
-    for entries in groups.values():
-        for i in entries:
-            total = of_sum.get(i)
-            colour[i if total is None else total.entries] = fresh
-            fresh += few
-        fresh += 1
-    return fresh
+    for k, (i, output) in enumerate(zip(members.tolist(), record.outputs[members].tolist(), strict=True)):
+        read = reads[starts[k] : starts[k + 1]]
+        if i in sums:
+            terms = np.concatenate([sums[i].plus, sums[i].minus])
+            read = np.where(record.base[terms] == NONE, terms, record.base[terms]).tolist()
+        most = 0
+        for slot in read:
+            before = level.get(slot, 0)
+            if before > most:
+                most = before
+        level[output] = most + 1
+    return np.array(list(level.values()))
 
 
 def reroll(tape: Tape) -> Tape:
     """Write the loops of a tape as array code."""
+    if len(tape.entries) < SHORTEST:
+        return tape
     record = record_of(tape)
     eligible = eligible_entries(record)
     if eligible.sum() < SHORTEST:
@@ -431,9 +514,7 @@ def reroll(tape: Tape) -> Tape:
         for node in in_order(nodes.count, nodes.before, nodes.after, first):
             _write(new, plan, members[node], eligible)
     new.guard_all()
-    return new.builder.finish(
-        [new.number(slot) if record.scalar[slot] else new.new[slot] for slot in tape.outputs]
-    )
+    return new.builder.finish([new.number(slot) for slot in tape.outputs])
 
 
 def _write(new: Rewritten, plan: Arrangement, members: Ints, eligible: Bools) -> None:

@@ -1,0 +1,1 @@
+"""Loops that the user states outright, `tapegrad.scan` and `tapegrad.map`."""

@@ -1,0 +1,141 @@
+"""scipy.stats: the methods of its distributions.
+
+Where tapegrad.stats has a distribution, that serves. Otherwise the formulas of SciPy's own distribution run
+on all traced values: those outside the support are masked afterwards.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad import stats
+from tapegrad.errors import TraceError
+from tapegrad.recording.frames import whereabouts
+from tapegrad.recording.standins.mechanism import StandIn
+from tapegrad.recording.standins.numpys import TABLE as OF_NUMPY
+from tapegrad.recording.standins.numpys import traced_array
+
+_INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def answer(original: Callable[..., Any], dist: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        own = getattr(_own(dist), name, None)
+        x, args = traced_array(x), tuple([traced_array(arg) for arg in args])
+        if own is not None:
+            return own(x, *args, **kwargs)
+        if "_parse_args" not in vars(dist):
+            return NotImplemented
+        shapes, loc, scale = dist._parse_args(*args, **kwargs)
+        return _Standard(dist, x, shapes, loc, scale).result(name)
+
+    return answer
+
+
+def _own(dist: Any) -> Any:
+    """The distribution of tapegrad.stats that is the one of SciPy, or None."""
+    name = str(dist.name)
+    theirs = getattr(sys.modules.get("scipy.stats"), name, None)
+    return getattr(stats, name, None) if type(theirs) is type(dist) else None
+
+
+class _Standard:
+    """The standard form of a distribution, at the standardised point."""
+
+    def __init__(self, dist: Any, x: Any, shapes: Any, loc: Any, scale: Any) -> None:
+        self.dist = dist
+        self.is_discrete = hasattr(dist, "pmf")
+        self.scale = scale
+        z = x - loc if self.is_discrete else (x - loc) / scale
+        shape = np.broadcast_shapes(np.shape(z), *(np.shape(value) for value in shapes))
+        self.is_number = shape == ()
+        if np.shape(z) != (shape or (1,)):
+            z = np.broadcast_to(z, shape or (1,))
+        self.z = z * 1.0 if np.asarray(0).dtype == getattr(z, "dtype", None) else z
+        self.shapes = shapes
+        with np.errstate(all="ignore"):
+            self.is_valid = np.logical_and(dist._argcheck(*shapes), np.greater(scale, 0))
+            self.low, self.high = dist._get_support(*shapes)
+
+    def result(self, name: str) -> Any:
+        """One of the methods."""
+        with np.errstate(all="ignore"):
+            value = self._inside() if name[-3:] in ("pdf", "pmf") else self._cumulative(name)
+            if name in ("pdf", "pmf"):
+                value = np.exp(value)
+            value = np.where(np.logical_and(self.is_valid, np.logical_not(np.isnan(self.z))), value, np.nan)
+        return value[0] if self.is_number else value
+
+    def _inside(self) -> Any:
+        """The logarithm of the density or mass."""
+        z, kind = self.z, "pmf" if self.is_discrete else "pdf"
+        found = np.logical_and(np.less_equal(self.low, z), np.less_equal(z, self.high))
+        if self.is_discrete:
+            found = np.logical_and(found, self.dist._nonzero(z, *self.shapes))
+        if self._states(f"_log{kind}"):
+            value = getattr(self.dist, f"_log{kind}")(z, *self.shapes)
+        elif self._states(f"_{kind}"):
+            value = np.log(getattr(self.dist, f"_{kind}")(z, *self.shapes))
+        else:
+            raise self._refused(kind)
+        return np.where(found, value if self.is_discrete else value - np.log(self.scale), -np.inf)
+
+    def _cumulative(self, name: str) -> Any:
+        z, of_tail = self.z, name.endswith("sf")
+        value = self._probability(name)
+        above, below = (0.0, 1.0) if of_tail else (1.0, 0.0)
+        if name.startswith("log"):
+            above, below = (-np.inf, 0.0) if of_tail else (0.0, -np.inf)
+        value = np.where(np.greater_equal(z, self.high), above, value)
+        is_below = np.less(z, self.low) if self.is_discrete else np.less_equal(z, self.low)
+        return np.where(is_below, below, value)
+
+    def _probability(self, name: str) -> Any:
+        if name.startswith("log"):
+            if self._states(f"_{name}"):
+                return getattr(self.dist, f"_{name}")(self.z, *self.shapes)
+            p = self._probability(name[3:])
+            q = self._probability("sf" if name == "logcdf" else "cdf")
+            return np.where(np.less(p, 0.5), np.log(p), np.log1p(-q))
+        other = "cdf" if name == "sf" else "sf"
+        if not self._states(f"_{name}"):
+            if not self._states(f"_{other}"):
+                raise self._refused(name)
+            return 1.0 - getattr(self.dist, f"_{other}")(self.z, *self.shapes)
+        return getattr(self.dist, f"_{name}")(self.z, *self.shapes)
+
+    def _states(self, name: str) -> bool:
+        """Whether the distribution has a formula of its own, not the general one by integrals."""
+        general = sys.modules[_INFRASTRUCTURE]
+        base = general.rv_discrete if self.is_discrete else general.rv_continuous
+        return getattr(type(self.dist), name, None) is not getattr(base, name, None)
+
+    def _refused(self, name: str) -> TraceError:
+        return TraceError(
+            f"scipy.stats.{self.dist.name} has no formula for {name}, and computes it by integrals or "
+            f"differences, which cannot be traced{whereabouts()}: write the formula, or take one of "
+            "tapegrad.stats"
+        )
+
+
+_METHODS = {
+    "rv_continuous": ("pdf", "logpdf", "cdf", "logcdf", "sf", "logsf"),
+    "rv_discrete": ("pmf", "logpmf", "cdf", "logcdf", "sf", "logsf"),
+}
+TABLE = [
+    *[
+        StandIn(f"{_INFRASTRUCTURE}:{kind}", name, _method(name))
+        for kind, names in _METHODS.items()
+        for name in names
+    ],
+    *[  # names that SciPy has taken out of NumPy
+        row._replace(owner=f"scipy.stats.{module}")
+        for module in ("_distn_infrastructure", "_continuous_distns", "_discrete_distns")
+        for row in OF_NUMPY
+        if row.name == "asarray"
+    ],
+]

@@ -1,0 +1,246 @@
+"""SciPy, without its statistics: special functions written in Python, linear algebra, filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from scipy import special as raw
+
+from tapegrad import special
+from tapegrad.ops.recurrences import recurrence_
+from tapegrad.recording.buffers import unbuffered
+from tapegrad.recording.standins.mechanism import StandIn
+from tapegrad.recording.standins.numpys import traced_array
+
+
+def _by(function: Callable[..., Any], *ignored: str) -> Callable[..., Any]:
+    """An answer by a function with the same arguments, but for those that say how SciPy goes about it."""
+
+    def answer(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if ignored:
+            given = signature(original).bind(*args, **kwargs)
+            kwargs = {key: value for key, value in given.arguments.items() if key not in ignored}
+            args = kwargs.pop("arrs", ())
+        return function(*map(_array, args), **{key: _array(value) for key, value in kwargs.items()})
+
+    return answer
+
+
+def _array(arg: Any) -> Any:
+    return arg if isinstance(arg, tuple) else traced_array(arg)
+
+
+# scipy.special ----------------------------------------------------------------------------------------------
+
+
+def _zeta(x: Any, q: Any = None, out: Any = None) -> Any:
+    return raw._ufuncs._zeta(x, 1.0 if q is None else q)
+
+
+def _comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> Any:
+    if repetition:
+        return _comb(N + k - 1, k)
+    return np.where((np.asarray(k) >= 0) & (k <= N) & (N >= 0), raw.binom(N, k), 0.0)
+
+
+def _perm(N: Any, k: Any, exact: bool = False) -> Any:
+    return np.where((k >= 0) & (k <= N) & (N >= 0), raw.poch(N - k + 1, k), 0.0)
+
+
+def _factorial(n: Any, exact: bool = False, extend: str = "zero") -> Any:
+    return np.where(n < 0, 0.0, raw.gamma(n + 1.0))
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    **{
+        name: getattr(special, name)
+        for name in ("log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax")
+    },
+    "comb": _comb,
+    "factorial": _factorial,
+    "perm": _perm,
+    "zeta": _zeta,
+}
+
+# scipy.linalg -----------------------------------------------------------------------------------------------
+
+_HOW = ("overwrite_a", "overwrite_b", "overwrite_ab", "check_finite", "driver", "lapack_driver")
+
+
+def _transposed(a: Any) -> Any:
+    return np.swapaxes(a, -1, -2)
+
+
+def _cholesky(a: Any, lower: bool = False) -> Any:
+    """SciPy reads the triangle that it gives, NumPy the lower one."""
+    return np.linalg.cholesky(a) if lower else _transposed(np.linalg.cholesky(_transposed(a)))
+
+
+def _cho_factor(a: Any, lower: bool = False) -> Any:
+    return _cholesky(a, lower), lower
+
+
+def _cho_solve(c_and_lower: Any, b: Any) -> Any:
+    factor, lower = c_and_lower
+    factor = traced_array(factor)
+    first = 2 if lower else 1
+    return _solve_triangular(factor, _solve_triangular(factor, b, 2 - first, lower), first - 1, lower)
+
+
+def _solve_triangular(
+    a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False
+) -> Any:
+    a = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        n = a.shape[-1]
+        a = np.where(np.eye(n, dtype=bool), 1.0, a)
+    return np.linalg.solve(_transposed(a) if trans in (1, 2, "T", "C") else a, b)
+
+
+def _meant(a: Any, assume_a: Any, lower: bool) -> Any:
+    """The matrix that SciPy takes `a` for, of which it may read one triangle only."""
+    if assume_a in ("lower triangular", "upper triangular"):
+        return np.tril(a) if assume_a[0] == "l" else np.triu(a)
+    if assume_a in ("sym", "her", "pos", "symmetric", "hermitian", "positive definite"):
+        half = np.tril(a) if lower else np.triu(a)
+        return half + _transposed(half) - np.where(np.eye(half.shape[-1], dtype=bool), half, 0.0)
+    return a
+
+
+def _solve(a: Any, b: Any, lower: bool = False, assume_a: Any = None, transposed: bool = False) -> Any:
+    a = _meant(a, assume_a, lower)
+    return np.linalg.solve(_transposed(a) if transposed else a, b)
+
+
+def _inv(a: Any, assume_a: Any = None, lower: bool = False) -> Any:
+    return np.linalg.inv(_meant(a, assume_a, lower))
+
+
+def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.linalg.norm(a, ord, axis, keepdims)
+
+
+def _block_diag(*blocks: Any) -> Any:
+    matrices = [np.atleast_2d(block) for block in blocks]
+    rows = [
+        [block if i == j else np.zeros((block.shape[0], other.shape[1])) for j, other in enumerate(matrices)]
+        for i, block in enumerate(matrices)
+    ]
+    return np.block(rows)
+
+
+def _toeplitz(c: Any, r: Any = None) -> Any:
+    c = np.ravel(c)
+    r = c if r is None else np.ravel(r)
+    down, along = np.arange(c.shape[0])[:, None], np.arange(r.shape[0])
+    values = np.concatenate([c[::-1], r[1:]])
+    return values[along - down + c.shape[0] - 1]
+
+
+def _eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = False, **others: Any) -> Any:
+    if b is not None or any(value not in (None, 1) for value in others.values()):
+        return NotImplemented
+    uplo: Any = "L" if lower else "U"
+    return np.linalg.eigvalsh(a, uplo) if eigvals_only else tuple(np.linalg.eigh(a, uplo))
+
+
+def _solveh_banded(ab: Any, b: Any, lower: bool = False) -> Any:
+    """By the matrix itself."""
+    return np.linalg.solve(_from_bands(ab, lower), b)
+
+
+def _from_bands(ab: Any, lower: bool) -> Any:
+    count, n = ab.shape
+    total: Any = 0.0
+    for k in range(count):
+        band = ab[k, : n - k] if lower else ab[count - 1 - k, k:]
+        if n > k:
+            side = np.diag(band, k)
+            total = total + (side if k == 0 else side + side.T)
+    return total
+
+
+def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
+    below, above = l_and_u
+    n = ab.shape[1]
+    total: Any = 0.0
+    for k in range(-below, above + 1):
+        row = ab[above - k]
+        total = total + np.diag(row[k:] if k >= 0 else row[: n + k], k)
+    return np.linalg.solve(total, b)
+
+
+_LINALG: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "pinv")},
+    "block_diag": _block_diag,
+    "cho_factor": _cho_factor,
+    "cho_solve": _cho_solve,
+    "cholesky": _cholesky,
+    "eigh": _eigh,
+    "inv": _inv,
+    "norm": _norm,
+    "solve": _solve,
+    "solve_banded": _solve_banded,
+    "solve_triangular": _solve_triangular,
+    "solveh_banded": _solveh_banded,
+    "toeplitz": _toeplitz,
+}
+
+# scipy.signal -----------------------------------------------------------------------------------------------
+
+
+def _lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
+    """A moving average of the past, and then a linear recurrence."""
+    b, a, x = (np.atleast_1d(v) for v in (b, a, x))
+    if zi is not None or x.ndim != 1:
+        return NotImplemented
+    b, a = b / a[0], a / a[0]
+    n, order = x.shape[0], a.shape[0] - 1
+    moved = [np.concatenate([np.zeros(min(k, n)), x[: max(n - k, 0)]]) for k in range(b.shape[0])]
+    total = sum(b[k] * moved[k] for k in range(b.shape[0]))
+    if not order or not n:
+        return total
+    if order == 1:
+        return recurrence_(-a[1], total, 0.0, reverse=False)
+    # The last values as a vector: the first row of the matrix has the coefficients, the others pass on.
+    matrix = np.concatenate([-a[None, 1:], np.eye(order)[:-1]])
+    steps = np.concatenate([total[:, None], np.zeros((n, order - 1))], axis=1)
+    return recurrence_(matrix, steps, np.zeros(order), reverse=False)[:, 0]
+
+
+# What SciPy's own code uses within --------------------------------------------------------------------------
+
+
+def _apply_where(
+    original: Callable[..., Any],
+    cond: Any,
+    args: Any,
+    f1: Callable[..., Any],
+    f2: Callable[..., Any] | None = None,
+    *,
+    fill_value: Any = None,
+    xp: Any = None,
+) -> Any:
+    """Both functions everywhere: what is not chosen has no influence."""
+    given = unbuffered(args if isinstance(args, tuple) else (args,))
+    return np.where(unbuffered(cond), f1(*given), fill_value if f2 is None else f2(*given))
+
+
+def _select(
+    original: Callable[..., Any], condlist: Any, choicelist: Any, arrays: Any, default: Any = 0
+) -> Any:
+    """All functions everywhere, as above."""
+    given = unbuffered(tuple(arrays))
+    return np.select(list(unbuffered(condlist)), [choice(*given) for choice in choicelist], default)
+
+
+TABLE = [
+    *[StandIn("scipy.special", name, _by(function)) for name, function in _SPECIAL.items()],
+    *[StandIn("scipy.linalg", name, _by(function, *_HOW)) for name, function in _LINALG.items()],
+    StandIn("scipy.signal", "lfilter", _by(_lfilter)),
+    StandIn("scipy._lib.array_api_extra", "apply_where", _apply_where),
+    StandIn("scipy._lib._util", "_lazyselect", _select),
+]

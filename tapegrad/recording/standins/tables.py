@@ -1,0 +1,14 @@
+"""All tables."""
+
+from __future__ import annotations
+
+from tapegrad.recording.standins import dataframes, densities, maths, numpys, scipys
+from tapegrad.recording.standins.mechanism import StandIn
+
+ALL: tuple[StandIn, ...] = (
+    *numpys.TABLE,
+    *maths.TABLE,
+    *scipys.TABLE,
+    *densities.TABLE,
+    *dataframes.TABLE,
+)

@@ -1,0 +1,106 @@
+"""Loops as array code give the numbers of the record itself and of plain calls, in few entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from benchmarks.loops import LOOPS, Loop, numbers
+from tapegrad import passes
+
+N = 40
+# Entries of the short tape, whatever the number of observations. What is not here does not become short yet.
+AT_MOST = {
+    "normal": 14,
+    "weibull": 17,
+    "logistic": 14,
+    "panel": 36,
+    "cox": 24,
+    "mixture": 18,
+    "recapture": 90,
+    "ordered_probit": 24,
+    "states": 26,
+    "garch": 22,
+    "garch_student": 40,
+    "gjr": 45,
+    "garch_array": 24,
+    "ar3": 52,
+    "arma": 45,
+    "local_level": 45,
+    "var2": 65,
+    "hmm_scaled": 70,
+    "ricker": 20,
+    "theta_logistic": 20,
+    "hawkes": 40,
+    "pruning": 65,
+    "lists": 16,
+    "zipped": 20,
+    "enumerated": 18,
+    "comprehension": 16,
+    "reduced": 30,
+    "accumulated": 15,
+    "helper": 20,
+    "stateful": 22,
+}
+
+
+def flat(nest: Any) -> np.ndarray:
+    """All numbers of a nest of dicts, one after the other."""
+    if isinstance(nest, dict):
+        return np.concatenate([flat(part) for part in nest.values()])
+    return np.ravel(np.asarray(nest, dtype=float))
+
+
+def places(start: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The start, and a place beside it."""
+    yield start
+    yield {name: np.asarray(value) * 1.07 + 0.01 for name, value in start.items()}
+
+
+def assert_equal(found: Any, expected: Any) -> None:
+    """Equal to 1e-12 of the largest."""
+    found, expected = flat(found), flat(expected)
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-12 * np.abs(expected).max())
+
+
+def shortened(record: tg.Tape) -> tg.Tape:
+    """A record with its loops as array code."""
+    return passes.tidy(passes.tidy(record, passes.LOOPS))
+
+
+def check(loop: Loop) -> tg.Tape:
+    """Hold the loop against its record and against plain calls, and return the short tape."""
+    short, long = (tg.trace(loop.loglik, loop.start, reroll=on) for on in (True, False))
+    for theta in places(loop.start):
+        assert_equal(short(theta), long(theta))
+        assert_equal(short(theta), loop.plain(theta))
+        assert_equal(short.grad(theta), long.grad(theta))
+        assert_equal(short.hessian(theta), long.hessian(theta))
+    tape = shortened(long.tape)
+    tg.verify(tape)
+    return tape
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_gives_the_numbers_of_its_record_and_of_plain_calls(name: str) -> None:
+    tape = check(LOOPS[name].data(N))
+    assert len(tape.entries) <= AT_MOST.get(name, np.inf)
+
+
+@pytest.mark.parametrize("name", AT_MOST)
+def test_the_short_tape_does_not_grow_with_the_data(name: str) -> None:
+    loop = LOOPS[name].data(3 * N)
+    record = tg.trace(loop.loglik, loop.start).tape
+    assert len(shortened(record).entries) <= AT_MOST[name]
+
+
+@pytest.mark.parametrize("name", [name for name in LOOPS if LOOPS[name].data(N).array is not None])
+def test_the_array_code_of_the_benchmark_is_the_loop(name: str) -> None:
+    loop = LOOPS[name].data(N)
+    assert loop.array is not None
+    for theta in places(loop.start):
+        assert_equal(loop.array(**numbers(theta)), loop.plain(theta))
