@@ -177,6 +177,8 @@ ORDERED = (
     "gamma_rest_gain",
     "erfcx_integral",
     "log_ndtr_slope",
+    "log1p_over",
+    "log_i0e_slope",
 )
 SPECIALS = (np.nan, np.inf, -np.inf, 0.0)
 
