@@ -16,7 +16,9 @@ from tapegrad.backends.replay import evaluate
 from tapegrad.derive import batching
 from tapegrad.derive.batching import BatchingError, batched
 from tapegrad.ops import OPS
+from tapegrad.ops.indexing import ARRAY, scatter
 from tapegrad.ops.linalg import dot_, gated_matmul
+from tapegrad.ops.recurrences import recurrence_
 from tapegrad.ops.registry import BOOL
 from tapegrad.passes import unfold
 from tapegrad.passes.unfold import unfolded
@@ -82,6 +84,20 @@ MIXED: dict[str, Function] = {
     "roots": lambda x, v: np.linalg.cholesky(_positive(x * v)),
     "eigenvalues": lambda x, v: np.linalg.eigvalsh(_positive(x * v)),
     "eigenvectors": lambda x, v: np.linalg.eigh(_positive(x * v))[1],
+    "scattered": lambda x, v: (
+        scatter(v, index=((0, 3, None),), shape=(4,))
+        + scatter(x[0], np.array([3, 1, 3]), index=(ARRAY,), shape=(4,))
+    ),
+    "recurrences": lambda x, v: (
+        recurrence_(x[0], v, v[1], reverse=False)
+        + recurrence_(x[1, 0], v, 0.5, reverse=True)
+        + recurrence_(x[:, :2], x.T, v[:2], reverse=False)[:, 1]
+        + recurrence_(x.T[:, :, None] * v[:2], x.T, v[:2], reverse=True)[:, 0]
+    ),
+    "loops": lambda x, v: (
+        tg.scan(lambda c, e: (np.sin(c) * x[0, 0] + e * 0.7, c), v[0], v)[1]
+        + tg.scan(lambda c, e: (np.tanh(x[:, :2] @ c) + e, c[0] * c[1]), v[:2], np.arange(3.0))[1]
+    ),
     "only the vector": lambda x, v: v * 2.0,
     "choices": lambda x, v: np.where(x > v, x, v) + np.maximum(x, 0.3) + np.clip(v, -0.2, 0.5),
 }

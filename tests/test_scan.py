@@ -11,6 +11,8 @@ from scipy.special import logsumexp
 
 import tapegrad as tg
 from tapegrad import special, stats
+from tapegrad.forward import Dual
+from tapegrad.graph import Value
 
 RNG = np.random.default_rng(7)
 E = RNG.normal(size=40)
@@ -623,6 +625,9 @@ def test_xs_of_unequal_length():
     refused(ValueError, r"xs\[0\] is a number: .* write np.array", step, xs=[1.0, 2.0])
     refused(TypeError, "xs must be a real number", step, xs=E + 1j)
     refused(TypeError, "init must be a real number", step, init="one")
+    refused(TypeError, "xs is a MaskedArray", step, xs=np.ma.masked_greater(E, 1.0))
+    refused(ValueError, "length must be at least 0, not -2", step, xs=None, length=-2)
+    refused(TypeError, "cannot be interpreted as an integer", step, xs=None, length=2.5)
 
 
 def test_no_step():
@@ -798,11 +803,18 @@ def test_nothing_traced_stays_plain():
 
 
 def test_dual_numbers():
-    from tapegrad.forward import Dual
-
     last, ys = tg.scan(lambda c, x: (c * 0.5 + x, c**2), Dual(1.0, 1.0), E[:3])
     close(last.tangent, 0.125)
     close(ys.tangent, 2 * np.array([1.0, 0.5 * (0.5 + E[0]), 0.25 * (0.25 + 0.5 * E[0] + E[1])]))
+
+
+def test_nodes_of_graph():
+    a = Value(0.6)
+    last, ys = tg.scan(lambda c, x: (c * a + x, c**2), 1.0, E[:3])
+    (last + ys.sum()).backward()
+    f = tg.trace(lambda a: np.sum(tg.scan(lambda c, x: (c * a + x, c**2), 1.0, E[:3])[1]), 0.6)
+    g = tg.trace(lambda a: tg.scan(lambda c, x: (c * a + x, c**2), 1.0, E[:3])[0], 0.6)
+    close(a.grad, f.grad(0.6) + g.grad(0.6))
 
 
 def test_the_result_can_be_written_to():

@@ -309,6 +309,17 @@ def test_verify_looks_into_bodies(message):
         tape_from_json(json.loads(json.dumps(tape_to_json(bad))))
 
 
+def test_verify_compares_the_shapes_of_the_inputs_with_the_body():
+    f, start = program(scanned, "hidden Markov")
+    tape = tg.trace(f, start).tape
+    (scan,) = [entry for entry in tape.entries if entry.op is scan_]
+    first, second, third = scan.inputs
+    for inputs in ((first, second), (first, third, second), (second, second, third)):
+        entries = [e._replace(inputs=inputs) if e.op is scan_ else e for e in tape.entries]
+        with pytest.raises(TapeError, match="the op does not take shapes"):
+            tg.verify(replace(tape, entries=Entries(entries)))
+
+
 def test_a_body_is_no_attribute_of_other_kinds():
     f, start = program(scanned, "no own inputs")
     content = json.dumps(tape_to_json(tg.trace(f, start).tape))

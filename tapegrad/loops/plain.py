@@ -51,5 +51,5 @@ def mixed(dtype: np.dtype[Any]) -> TypeError:
 def stacked(rows: Sequence[Any]) -> Any:
     """Numbers or arrays of one shape, along a new first axis."""
     if not any(isinstance(row, Recordable) for row in rows):
-        return np.stack(rows)
+        return np.array(rows)
     return join([reshape(row, shape=(1, *shape_of(row))) for row in rows], 0)

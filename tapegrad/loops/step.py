@@ -121,6 +121,10 @@ def data(value: Any, label: str) -> Any:
     """The same, and the array itself if it is one of these already."""
     if isinstance(value, Recordable):
         return value
+    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(
+            f"{label} is a {type(value).__name__}: write .compressed(), .filled() or np.asarray of it"
+        )
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind not in "fiub":
         what = "None" if value is None else f"{value!r:.60}"

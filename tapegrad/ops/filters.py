@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy  # which loads scipy.signal when it is first asked for: that takes half as long as all else
 from scipy.linalg.blas import dtbsv
-from scipy.signal import lfilter
 
 # Steps that are solved at once; the room for the matrix of their equations is used again by the next ones.
 _AT_ONCE = 1024
@@ -30,7 +30,7 @@ def _with_one_factor(a: float, b: Any, start: float, out: Any) -> None:
     if a == 1.0:
         out[...] = np.cumsum(np.concatenate([[start], b]))[1:]
     else:
-        out[...] = lfilter([1.0], [1.0, -a], b, zi=[a * start])[0]
+        out[...] = scipy.signal.lfilter([1.0], [1.0, -a], b, zi=[a * start])[0]
 
 
 def _solved(a: Any, b: Any, start: Any, out: Any) -> None:
@@ -77,7 +77,7 @@ def _by_filter(a: Any, b: Any, start: Any, out: Any) -> bool:
     if np.array_equal(a[1:], shift):
         phi = a[0]
         delayed = [phi[i:] @ start[: m - i] for i in range(m)]
-        first = lfilter([1.0], [1.0, *-phi], b[:, 0], zi=delayed)[0]
+        first = scipy.signal.lfilter([1.0], [1.0, *-phi], b[:, 0], zi=delayed)[0]
         values = np.concatenate([start[::-1], first])
         for k in range(m):
             out[:, k] = values[m - k : m - k + len(b)]
@@ -85,7 +85,7 @@ def _by_filter(a: Any, b: Any, start: Any, out: Any) -> bool:
     if np.array_equal(a.T[1:], shift):
         phi = a[:, 0]
         delayed = [phi[i] * start[0] + sum(start[i + 1 : i + 2]) for i in range(m)]
-        out[:, 0] = lfilter([1.0], [1.0, *-phi], b[:, 0], zi=delayed)[0]
+        out[:, 0] = scipy.signal.lfilter([1.0], [1.0, *-phi], b[:, 0], zi=delayed)[0]
         before = np.concatenate([start[:1], out[:-1, 0]])
         for k in range(m - 1, 0, -1):
             np.multiply(before, phi[k], out=out[:, k])
