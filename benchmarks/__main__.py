@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 from benchmarks import costs, report
 from benchmarks.contestants import PEERS, installed_peers
+from benchmarks.loops import LOOPS
 from benchmarks.measure import TRACE_OPS, Mismatch, trace_cost
 from benchmarks.models import MODELS
 from benchmarks.sections import SECTIONS, TIMES, print_section, print_times
@@ -43,6 +44,10 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.accuracy import print_accuracy  # needs mpmath
 
         return print_accuracy()
+    elif options.loops is not None:
+        from benchmarks.loops.compare import print_loops
+
+        print_loops(options.loops or list(LOOPS), options.before)
     elif options.costs:
         costs.print_costs(options.json)
     else:
@@ -99,6 +104,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--accuracy", action="store_true", help="only print the worst error of each op and density"
+    )
+    parser.add_argument(
+        "--loops",
+        nargs="*",
+        metavar="NAME",
+        choices=LOOPS,
+        help=f"only Python loops, all or some: {', '.join(LOOPS)}",
+    )
+    parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="with --loops: an earlier tapegrad in DIR, to compare with"
     )
     parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)

@@ -27,6 +27,8 @@ def _computed(density: Density, points: tuple[Array, ...]) -> dict[What, Array]:
     """The value and all derivatives at all points, as tapegrad has them."""
     fixed, free = points[: density.data], points[density.data :]
     names = density.names[density.data :]
+    if not names:
+        return {(): np.asarray(density.function(*points))}
     tape = tg.trace(lambda theta: density.function(*fixed, *theta).sum(), free)
     found: dict[What, Array] = {(): np.asarray(density.function(*points))}
     for name, column in zip(names, tape.grad(free), strict=True):

@@ -52,6 +52,15 @@ CHAINS = (
     "late = late * 0.5 + total",
     "late = late + 0.1 * product",
 )
+VECTORS = (
+    "u = np.tanh(0.5 * u + {e})",
+    "u = np.maximum(0.3 * u, v * {e})",
+    "u = np.stack([u[1], np.tanh({e}), u[0]])",
+    "u = m @ u * 0.3 + {e} * v",
+    "total += np.sum(u * v) * {e}",
+    "total += u[0] * u[i % 3]",
+    "logs = np.logaddexp(logs, u[1])",
+)
 DATA_TESTS = ("d[i]", "x[i] > 0.5", "g[i] == 1", "i % 3 == 0", "not d[i]", "i in (0, n - 1)", "x[i] == 1.0")
 ENDS = (
     "continue",
@@ -61,7 +70,7 @@ ENDS = (
 )
 HEAD = """\
 def program(a, b, v):
-    c, o = a, 0.5
+    c, o, u = a, 0.5, v
     total = 0.0
     product = 1.0
     logs = -1.0
@@ -74,7 +83,7 @@ def program(a, b, v):
 TAIL = """\
     for item in kept[2:]:
         total -= np.sin(item) * 0.3
-    rest = c + o + product + logs + most - least + late + filled.sum()
+    rest = c + o + product + logs + most - least + late + filled.sum() + u[2]
     return total + 0.1 * rest + 0.01 * (a + b + v.sum())
 """
 NAMES = ("a", "b", "v[0]", "v[2]", "v[g[i]]", "v[i % 3]", "x[i]", "x[i - 1]", "w[i]", "c", "o")
@@ -91,13 +100,26 @@ NAMES += (
 )
 
 
+# What kinds of statements there are, and how often they occur in programs of different characters.
+KINDS = ("local", "carry", "chain", "keep", "fill", "if", "if traced", "loop", "end", "vector")
+WEIGHTS = (
+    (4, 3, 5, 1, 1, 2, 1, 1, 0.7, 0.0),
+    (2, 2, 2, 0, 0, 1, 5, 1, 0.3, 0.0),  # branches on parameters
+    (1, 6, 1, 1, 1, 1, 1, 0, 0.2, 0.0),  # recurrences
+    (2, 1, 2, 0, 0, 1, 0.5, 1, 0.2, 4),  # small arrays
+    (2, 0, 3, 0, 1, 1, 0, 6, 0.5, 0.0),  # loops inside loops
+)
+
+
 @dataclass
 class Writer:
-    """Writes a program; `depth` is that of loops inside loops, `locals` what the body has computed before."""
+    """Writes a program; `depth` is that of loops, `nested` of branches, `locals` counts names."""
 
     random: Random
+    weights: tuple[float, ...]
     depth: int = 0
     locals: int = 0
+    nested: int = 0
 
     def expression(self, size: int) -> str:
         """Of about so many operations."""
@@ -125,10 +147,7 @@ class Writer:
     def statement(self) -> Lines:
         """One statement, in lines."""
         random = self.random
-        kind = random.choices(
-            ("local", "carry", "chain", "keep", "fill", "if", "if traced", "loop", "end"),
-            (4, 3, 5, 1, 1, 2, 1, 1, 0.7),
-        )[0]
+        kind = random.choices(KINDS, self.weights)[0]
         e = self.expression(random.randint(0, 3))
         if kind == "local":
             self.locals += 1
@@ -142,6 +161,8 @@ class Writer:
             return [random.choice(("kept.append({})", "kept.append(np.tanh({}))")).format(e)]
         if kind == "fill":
             return [random.choice(("filled[i] = np.tanh({})", "filled[i] += np.sin({})")).format(e)]
+        if kind == "vector":
+            return [random.choice(VECTORS).format(e=f"np.tanh({e})")]
         if kind == "loop":
             return self.inner()
         test = random.choice(DATA_TESTS) if kind != "if traced" else f"{e} > {random.choice(NUMBERS)}"
@@ -150,10 +171,14 @@ class Writer:
                 return [f"if {test}:", "    " + random.choice(ENDS[:2])]
             late = " and i > 9" if random.random() < 0.7 else ""
             return [f"if ({test}){late}:", "    " + random.choice(ENDS)]
+        if self.nested == 2:
+            return [f"total += {e} if {test} else b"]
+        self.nested += 1
         lines = [f"if {test}:", *indented(self.body(random.randint(1, 2)))]
-        return (
-            [*lines, "else:", *indented(self.body(random.randint(1, 2)))] if random.random() < 0.5 else lines
-        )
+        if random.random() < 0.5:
+            lines += ["else:", *indented(self.body(random.randint(1, 2)))]
+        self.nested -= 1
+        return lines
 
     def inner(self) -> Lines:
         """A loop in the loop, with an accumulation of its own."""
@@ -193,6 +218,7 @@ class Program:
             d=rng.random(n) < 0.6,
             g=rng.integers(0, 3, n),
             k=rng.integers(0, 4, n),
+            m=rng.normal(size=(3, 3)),
             half=lambda left, right: 0.5 * left + 0.5 * right,
         )
         name = f"<loop {hash(self.source) & 0xFFFFFFFF:x}>"
@@ -208,7 +234,7 @@ class Program:
 
 def program(random: Random) -> Program:
     """A random program."""
-    body = Writer(random).body(random.randint(1, 5))
+    body = Writer(random, random.choice(WEIGHTS)).body(random.randint(1, 5))
     n = random.choice((0, 1, 2, 9, 13, 17, 20, 24, 30, 40))
     lines = "".join(f"        {line}\n" for line in body)
     return Program(HEAD + lines + TAIL, n, random.randint(0, 999))
@@ -218,7 +244,7 @@ def disagreement(made: Program, hessian: bool = True, backend: str = "replay") -
     """In what the short tape differs from the record and from plain calls, None where in nothing."""
     f = made.function()
     short, long = (tg.trace(f, made.theta(0), backend=backend, reroll=on) for on in (True, False))
-    for place in (0, 1):
+    for place in (0, 1, 2):
         theta = made.theta(place)
         plain = f(**{name: np.float64(item) if name != "v" else item.copy() for name, item in theta.items()})
         flat = np.concatenate([np.ravel(item) for item in theta.values()])

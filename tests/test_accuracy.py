@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.accuracy_ops import BINARY, UNARY, WITHIN, rows_of
+from benchmarks.accuracy_special import SPECIAL, WITHIN_SPECIAL, rows_of_special
 from tapegrad.ops import OPS
 from tapegrad.ops.registry import Elementwise
 
 
 def test_every_differentiable_elementwise_op_has_a_reference():
     ops = {op.name for op in OPS.values() if op.is_elementwise and (op.domain or op.rule)}
-    missing = {name for name in ops if OPS[name].rule is not None} - {*UNARY, *BINARY, *WITHIN}
+    missing = {name for name in ops if OPS[name].rule is not None} - {
+        *UNARY,
+        *BINARY,
+        *WITHIN,
+        *SPECIAL,
+        *WITHIN_SPECIAL,
+    }
     assert missing <= {"add_n", "where"}  # linear
 
 
 def test_no_reference_is_left_over():
-    assert {*UNARY, *BINARY, *WITHIN} <= OPS.keys()
+    assert {*UNARY, *BINARY, *WITHIN, *SPECIAL, *WITHIN_SPECIAL} <= OPS.keys()
     assert all(isinstance(OPS[name].rule, Elementwise) for name in UNARY if name != "relu")
 
 
@@ -24,4 +31,11 @@ def test_no_reference_is_left_over():
 def test_derivatives_of_an_op_over_the_range_of_doubles(name):
     share = 6 if name in UNARY else 24
     broken = [row for row in rows_of(name, {**UNARY, **BINARY}[name], share) if not row.error <= row.bound]
+    assert not broken
+
+
+@pytest.mark.parametrize("name", list(SPECIAL))
+def test_derivatives_of_a_function_of_several_arguments(name):
+    share = len(SPECIAL[name].points) // 5 + 1
+    broken = [row for row in rows_of_special(name, SPECIAL[name], share) if not row.error <= row.bound]
     assert not broken

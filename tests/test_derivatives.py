@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import betaln, psi
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
@@ -427,3 +428,9 @@ def test_a_loop_around_a_gradient():
     found = outer.grad([3.0, 0.2])
     assert found["c"] == pytest.approx(1.0 - 0.8**5)
     assert found["s"] == pytest.approx(3.0 * 5.0 * 0.8**4)
+
+
+def test_the_slope_of_betaln_below_0_is_that_of_its_gamma_functions():
+    a, b = np.array([-1.4, -0.3]), np.array([2.9, -0.2])
+    found = tg.trace(lambda a: betaln(a, b).sum(), a).grad(a)
+    np.testing.assert_allclose(found, psi(a) - psi(a + b), rtol=1e-13)

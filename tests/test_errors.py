@@ -13,7 +13,7 @@ from math import log
 
 import numpy as np
 import pytest
-from scipy import linalg, optimize, sparse, special, stats
+from scipy import optimize, sparse, special
 
 import tapegrad as tg
 from tapegrad.recording import dispatch
@@ -56,76 +56,9 @@ def float_of_a_traced_value(v):
     return float(total)  # here
 
 
-@step("write np.log instead of math.log")
-def math_log(v):
-    return X.sum() * math.log(v[0] + 5.0)  # here
-
-
 @step("write np.log instead of log")
 def math_log_by_its_own_name(v):
     return log(v[0] + 5.0)  # here
-
-
-@step("write np.exp instead of math.exp")
-def math_in_a_comprehension(v):
-    return sum(
-        math.exp(x)  # here
-        for x in v
-    )
-
-
-@step("write scipy.special.gammaln instead of math.lgamma")
-def math_lgamma(v):
-    return math.lgamma(v[0] + 5.0)  # here
-
-
-@step("write scipy.special.erf instead of math.erf")
-def math_erf(v):
-    return math.erf(v[0])  # here
-
-
-@step("write np.sum instead of math.fsum")
-def math_fsum(v):
-    return math.fsum(v)  # here
-
-
-@step("write np.isfinite instead of math.isfinite")
-def math_isfinite(v):
-    if math.isfinite(v[0]):  # here
-        return v[0]
-    return 0.0
-
-
-@step("instead of .item() or .tolist()")
-def item(v):
-    return v[0].item()  # here
-
-
-@step("instead of .item() or .tolist()")
-def tolist(v):
-    return sum(v.tolist())  # here
-
-
-@step("a plain buffer cannot hold traced values", "np.stack", "np.zeros_like(theta)")
-def element_of_a_plain_buffer(v):
-    buffer = np.zeros(3)
-    buffer[0] = v[0]  # here
-    return buffer.sum()
-
-
-@step("a plain buffer cannot hold traced values")
-def slice_of_a_plain_buffer(v):
-    buffer = np.zeros((3, 3))
-    buffer[0, :2] = v  # here
-    return buffer.sum()
-
-
-@step("a plain buffer cannot hold traced values")
-def plain_buffer_in_place(v):
-    total = np.zeros(3)
-    for x in X:
-        total += x * v[0]  # here
-    return total.sum()
 
 
 @step("a plain buffer cannot hold traced values")
@@ -135,34 +68,9 @@ def captured_data_in_place(v):
     return x.sum()
 
 
-@step("np.full(shape, v, like=v)")
-def full_like_a_plain_array(v):
-    return np.full_like(X, v[0]).sum()  # here
-
-
-@step("leave out the dtype", "np.stack")
-def array_with_a_dtype(v):
-    return np.array([v[0], 1.0], dtype=float).sum()  # here
-
-
-@step("leave out the dtype")
-def asarray_with_a_dtype(v):
-    return np.asarray(v, float).sum()  # here
-
-
 @step("leave out the dtype")
 def fromiter(v):
     return np.fromiter((2.0 * x for x in v), dtype=float).sum()  # here
-
-
-@step("np.stack([...])")
-def object_array_in_linear_algebra(v):
-    return np.linalg.det(np.array([[v[0], 0.0], [v[1], 1.0]]))  # here
-
-
-@step("np.stack([...])")
-def object_array_in_a_special_function(v):
-    return special.gammaln(np.array([v[0], v[1]])).sum()  # here
 
 
 @step("NumPy computes this in float16", "write .astype(float) first")
@@ -173,21 +81,6 @@ def exponential_of_truth_values(v):
 @step("write np.arange(int(n))")
 def arange_of_a_traced_count(v):
     return np.arange((v > 0.0).sum()).sum() * v[0]  # here
-
-
-@step("give np.mean one traced array, made with np.stack([...])")
-def mean_of_a_list(v):
-    return np.mean([v[0], v[1]])  # here
-
-
-@step("one traced array, made with np.stack([...])")
-def var_of_a_list(v):
-    return np.var([v[0], v[1]])  # here
-
-
-@step("np.stack([...]) or np.array([...], like=theta)")
-def mixed_object_array(v):
-    return np.exp(np.array([v[0], 1.0])).sum()  # here
 
 
 @step("draw random numbers outside the function")
@@ -221,17 +114,7 @@ def repeated_assignment(v):
     return v.sum()
 
 
-@step("choose with np.where first")
-def sum_where(v):
-    return np.sum(v, where=v > 0.0)  # here
-
-
-@step("leave initial out")
-def max_initial(v):
-    return np.max(v, initial=0.0)  # here
-
-
-@step("leave where out")
+@step("leaves the other elements to chance", "out=np.zeros_like(v)")
 def ufunc_where(v):
     return np.log(v, where=v > 0.0).sum()  # here
 
@@ -246,60 +129,14 @@ def single_precision(v):
     return v.astype(np.float32).sum()  # here
 
 
-@step("np.linalg.qr cannot be traced")
+@step("np.fft.rfft cannot be traced", "matrices of cosines and sines")
 def no_rule(v):
-    return np.linalg.qr(v[:, None] * v)[1].sum()  # here
-
-
-@step("np.piecewise cannot be traced", "write np.where or np.select")
-def piecewise(v):
-    return np.piecewise(v, [v < 0.0], [0.0, 1.0]).sum()  # here
-
-
-@step("this cannot be traced", "write np.reshape(x.T, ...) for column order")
-def column_order(v):
-    return np.reshape(v, (2, 1), order="F").sum()  # here
-
-
-@step("this cannot be traced", "write np.concatenate")
-def insertions(v):
-    return np.insert(v, [0, 1], 7.0).sum()  # here
+    return np.fft.rfft(v).real.sum()  # here
 
 
 @step("this cannot be traced", "np.concatenate")
 def padding_with_a_mode(v):
-    return np.pad(v, 1, mode="edge").sum()  # here
-
-
-@step("this cannot be traced", "'ij,jk->ik'")
-def einsum_with_an_ellipsis(v):
-    return np.einsum("...i,i", v, v)  # here
-
-
-@step("this cannot be traced", "write np.matmul or a sum of products")
-def dot_of_stacks(v):
-    return np.dot(np.ones((2, 3, 2)), v[:, None] * v).sum()  # here
-
-
-@step("np.copyto into a plain array cannot be traced")
-def copied_into_a_plain_array(v):
-    buffer = np.zeros(2)
-    np.copyto(buffer, v)  # here
-    return buffer.sum()
-
-
-@step("a plain buffer", "np.zeros_like(theta)")
-def added_into_a_plain_array(v):
-    buffer = np.zeros(2)
-    np.add(v, 1.0, out=buffer)  # here
-    return buffer.sum()
-
-
-@step("a traced value was asked for as a plain number")
-def diagonal_of_a_plain_matrix(v):
-    matrix = np.zeros((2, 2))
-    np.fill_diagonal(matrix, v)  # here
-    return matrix.sum()
+    return np.pad(v, 1, mode="mean").sum()  # here
 
 
 @step("an object array of arrays cannot stand on a tape")
@@ -319,13 +156,6 @@ def ufunc_without_a_rule(v):
     return special.kv(0.5, np.abs(v)).sum()  # here
 
 
-@step("add.at cannot be traced", "np.bincount")
-def ufunc_at(v):
-    out = np.zeros_like(v)
-    np.add.at(out, [0, 0], v)  # here
-    return out.sum()
-
-
 @step("bitwise_and of numbers has no rule", "(x > 0) & (y > 0)")
 def bits_of_whole_numbers(v):
     return (v.astype(int) & 1).sum()  # here
@@ -339,26 +169,6 @@ def hat_for_a_power(v):
 @step("invert of numbers has no rule")
 def bits_of_a_count(v):
     return ~(v > 0.0).sum()  # here
-
-
-@step("use tapegrad.stats")
-def scipy_density(v):
-    return stats.norm.logpdf(X, v[0], 1.0).sum()  # here
-
-
-@step("tapegrad.special has logsumexp")
-def scipy_logsumexp(v):
-    return special.logsumexp(v)  # here
-
-
-@step("tapegrad.special has logsumexp, softmax, polygamma")
-def scipy_polygamma(v):
-    return special.polygamma(1, v[0] + 5.0)  # here
-
-
-@step("tapegrad.special")
-def scipy_multigammaln(v):
-    return special.multigammaln(v[0] + 5.0, 2)  # here
 
 
 @step("scipy.optimize takes plain numbers only")
@@ -401,45 +211,20 @@ def traced_key(v):
     return {v[0]: 1.0}[v[0]] * v[1]  # here
 
 
-@step("np.block([[a, 0.5], [0.5, b]])")
-def determinant_of_nested_lists(v):
-    return np.linalg.det(np.array([[v[0], 0.5], [0.5, v[1]]]))  # here
-
-
-@step("np.block([[a, 0.5], [0.5, b]])")
-def determinant_of_stacked_lists(v):
-    return np.linalg.det(np.stack([[v[0], 0.5], [0.5, v[1]]]))  # here
-
-
-@step("np.diag(np.stack([a, b]))")
-def determinant_of_a_diagonal_list(v):
-    return np.linalg.det(np.diag([v[0], v[1]]))  # here
-
-
-@step("np.linalg has solve, inv")
-def scipy_linear_algebra(v):
-    return linalg.solve(np.diag([1.0, 2.0]) * v[0], v).sum()  # here
-
-
-@step("write np.vectorize")
-def ufunc_of_a_python_function(v):
-    return np.frompyfunc(lambda x: x + 1.0, 1, 1)(v).sum()  # here
-
-
 @step("a plain buffer cannot hold traced values")
 def element_of_a_plain_buffer_over_several_lines(v):
     zero_idx = X > 1.0
-    llf = np.zeros(3)
+    llf = X.copy()
     llf[zero_idx] = np.log(  # here
         v[0] + X[zero_idx]
     )
     return llf.sum()
 
 
-@step("write np.log instead of math.log")
+@step("write np.log instead of log")
 def math_log_on_a_line_of_its_own(v):
     return (
-        np.exp(v[1]) + math.log(v[0])  # here
+        np.exp(v[1]) + log(v[0])  # here
     )
 
 
@@ -448,9 +233,9 @@ def float_among_other_calls(v):
     return np.log(v[0]) + np.sum([X[0], math.exp(X[1]), float(v[1])])  # here
 
 
-@step("instead of math.log")
+@step("instead of log")
 def math_log_over_several_lines(v):
-    return X.sum() + math.log(  # here
+    return X.sum() + log(  # here
         v[0] + v[1]
     )
 
@@ -467,32 +252,32 @@ def test_a_step_that_cannot_be_recorded(f, advice):
 def test_an_expression_over_several_lines_is_quoted_as_one():
     # fmt: off
     def f(v):
-        return math.log(
+        return log(
             v[0]
             + 1.0
         )
     # fmt: on
 
-    assert ": `math.log( v[0] + 1.0 )`: write np.log" in error_of(f, dict(v=np.ones(2)))
+    assert ": `log( v[0] + 1.0 )`: write np.log" in error_of(f, dict(v=np.ones(2)))
 
 
 def test_a_long_line_is_cut():
     def f(v):
-        return X.sum() + X.prod() + X.max() + X.min() + X.mean() + X.std() + X.var() + math.log(v[0])  # here
+        return X.sum() + X.prod() + X.max() + X.min() + X.mean() + X.std() + X.var() + 1.0 + log(v[0])  # here
 
     told = error_of(f, dict(v=np.ones(2)))
-    assert f"{__file__}:{line_of(f)}: `math.log(v[0])`: write np.log" in told
+    assert f"{__file__}:{line_of(f)}: `log(v[0])`: write np.log" in told
 
 
 def test_a_long_expression_is_cut():
     def f(v):
-        return math.log(
+        return log(
             v[0] + 10.0 + 11.0 + 12.0 + 13.0 + 14.0 + 15.0 + 16.0 + 17.0 + 18.0 + 19.0 + 20.0 + 21.0 + 22.0
         )
 
     told = error_of(f, dict(v=np.ones(2)))
     (quoted,) = re.findall(r"`([^`]*)`: write np\.log", told)
-    assert quoted.startswith("math.log( v[0] + 10.0 + 11.0")
+    assert quoted.startswith("log( v[0] + 10.0 + 11.0")
     assert quoted.endswith(" ...")
     assert len(quoted) == 100
 
@@ -562,12 +347,12 @@ def test_scipy_for_arrays_of_any_library():
 
 def test_the_line_is_that_of_a_helper_where_it_stands_there():
     def helper(x):
-        return math.log(x)  # here
+        return log(x)  # here
 
     def f(v):
         return helper(v[0])
 
-    assert f"{__file__}:{line_of(helper)}: `return math.log(x)  # here`" in error_of(f, dict(v=np.ones(2)))
+    assert f"{__file__}:{line_of(helper)}: `return log(x)  # here`" in error_of(f, dict(v=np.ones(2)))
 
 
 def test_the_line_in_a_pandas_step_is_the_users():
@@ -584,15 +369,15 @@ def test_the_line_in_a_pandas_step_is_the_users():
 
 
 def test_code_without_a_file_still_has_a_line():
-    scope = {"math": math}
-    exec(compile("def f(a):\n    return math.log(a)\n", "<typed in>", "exec"), scope)
+    scope = {"log": log}
+    exec(compile("def f(a):\n    return log(a)\n", "<typed in>", "exec"), scope)
     assert "at <typed in>:2: " in error_of(scope["f"], dict(a=1.0))
 
 
 def test_errors_of_a_later_trace_come_with_the_call_that_met_them():
     def f(a):
         if a > 1.0:
-            return math.log(a)  # here
+            return log(a)  # here
         return a
 
     tape = tg.trace(f, dict(a=0.5))

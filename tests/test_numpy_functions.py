@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from against_plain import DATA, MASK, arguments, check, leaves
+from more_numpy_rows import FORMS, MORE
 from scipy import special
 
 import tapegrad as tg
@@ -404,6 +405,10 @@ ROWS: dict[Any, list[Any]] = {
     np.logical_or.reduce: [lambda m: np.logical_or.reduce(m > 2.0, axis=1)],
     np.logaddexp.reduce: [lambda m: np.logaddexp.reduce(m), lambda m: np.logaddexp.reduce(m, axis=None)],
 }
+
+ROWS.update(MORE)
+for _key, _cases in FORMS.items():
+    ROWS[_key] = [*ROWS[_key], *_cases]
 
 # What NumPy's protocols do not reach: tapegrad.special has it, and SciPy's own functions are the oracle.
 BY_NAME: dict[Any, list[Any]] = {

@@ -198,6 +198,17 @@ def test_instructions_of_a_line_have_it_each_and_always_the_same():
     assert list(map(id, sources[:3])) == list(map(id, sources[3:]))
 
 
+def test_a_piece_of_a_line_stays_one_while_the_interpreter_specialises_it():
+    def f(v):
+        total = 0.0
+        for _ in range(200):
+            total = total + v[:, None].sum()
+        return total
+
+    entries = tg.trace(f, np.ones(3), reroll=False).tape.entries
+    assert len({id(entry.source) for entry in entries if entry.op.name == "getitem"}) == 1
+
+
 # After the trace --------------------------------------------------------------------------------------------
 
 

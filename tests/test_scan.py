@@ -11,6 +11,8 @@ from scipy.special import logsumexp
 
 import tapegrad as tg
 from tapegrad import special, stats
+from tapegrad.forward import Dual
+from tapegrad.graph import Value
 
 RNG = np.random.default_rng(7)
 E = RNG.normal(size=40)
@@ -457,6 +459,70 @@ def test_a_scan_inside_map():
         close(found, expected)
 
 
+# Loops in loops ---------------------------------------------------------------------------------------------
+
+PANEL = RNG.normal(size=(7, 9))
+
+
+def panel_garch(w, b, y):
+    """A linear recursion for each series, each with a factor of its own."""
+
+    def one(row):
+        step = lambda h, e: (w[0] + 0.1 * e**2 + row["b"] * h, h)  # noqa: E731
+        last, h = tg.scan(step, w[1] * row["b"], row["y"])
+        return last - 0.5 * np.sum(np.log(h) + row["y"] ** 2 / h)
+
+    return tg.map(one, dict(y=y, b=b)).sum()
+
+
+def panel_vectors(w, b, y):
+    """A recursion of vectors that is not linear, with a matrix of its own for each series."""
+
+    def one(row):
+        turn = np.stack([np.stack([row["b"], w[0]]), np.stack([w[1], row["b"] * w[0]])])
+        step = lambda c, e: (np.tanh(turn @ c) + e, c[0] * c[1])  # noqa: E731
+        last, ys = tg.scan(step, np.stack([w[0], row["b"]]), row["y"])
+        return last[0] * last[1] + ys.sum()
+
+    return tg.map(one, dict(y=y, b=b)).sum()
+
+
+def panel_var(w, b, y):
+    """A recursion of two numbers that is linear, and the same factors for all series."""
+
+    def one(row):
+        step = lambda c, e: ((w[0] * c[0] + w[1] * c[1] + e, c[0] - 0.3 * c[1]), c[1] ** 2)  # noqa: E731
+        last, ys = tg.scan(step, (row["b"], w[0]), row["y"])
+        return last[0] * last[1] + ys.sum()
+
+    return tg.map(one, dict(y=y, b=b)).sum()
+
+
+def panel_scores(w, b, y):
+    """The derivative of a recursion, in the step of another."""
+    inner = tg.trace(lambda a: tg.scan(lambda c, e: (a * c + e, np.sin(c)), 0.3, E[:5])[1].sum(), 0.2)
+
+    def step(c, row):
+        return c * w[0] + inner.grad(row["b"] * c) * w[1], row["y"].sum() * c
+
+    return tg.scan(step, w[1], dict(y=y, b=b))[1].sum()
+
+
+@pytest.mark.parametrize("length", [1, 2, 9])
+@pytest.mark.parametrize("model", [panel_garch, panel_vectors, panel_var, panel_scores])
+def test_loops_in_loops(model, length, monkeypatch):
+    params = dict(w=np.array([0.4, 0.6]), b=np.linspace(0.2, 0.8, 7))
+    theta, y = moved(params), PANEL[:, :length]
+    ours = tg.trace(lambda w, b: model(w, b, y), params)
+    assert len(ours.tape.entries) < 60
+    found = flat(ours, theta)
+    monkeypatch.setattr(tg, "scan", by_hand)
+    monkeypatch.setattr(tg, "map", lambda f, xs: by_hand(lambda c, x: (c, f(x)), 0.0, xs)[1])
+    theirs = tg.trace(lambda w, b: model(w, b, y), params, reroll=False)
+    for one, expected in zip(found, flat(theirs, theta), strict=True):
+        close(one, expected)
+
+
 # What else is asked of a tape -------------------------------------------------------------------------------
 
 
@@ -559,6 +625,9 @@ def test_xs_of_unequal_length():
     refused(ValueError, r"xs\[0\] is a number: .* write np.array", step, xs=[1.0, 2.0])
     refused(TypeError, "xs must be a real number", step, xs=E + 1j)
     refused(TypeError, "init must be a real number", step, init="one")
+    refused(TypeError, "xs is a MaskedArray", step, xs=np.ma.masked_greater(E, 1.0))
+    refused(ValueError, "length must be at least 0, not -2", step, xs=None, length=-2)
+    refused(TypeError, "cannot be interpreted as an integer", step, xs=None, length=2.5)
 
 
 def test_no_step():
@@ -734,11 +803,18 @@ def test_nothing_traced_stays_plain():
 
 
 def test_dual_numbers():
-    from tapegrad.forward import Dual
-
     last, ys = tg.scan(lambda c, x: (c * 0.5 + x, c**2), Dual(1.0, 1.0), E[:3])
     close(last.tangent, 0.125)
     close(ys.tangent, 2 * np.array([1.0, 0.5 * (0.5 + E[0]), 0.25 * (0.25 + 0.5 * E[0] + E[1])]))
+
+
+def test_nodes_of_graph():
+    a = Value(0.6)
+    last, ys = tg.scan(lambda c, x: (c * a + x, c**2), 1.0, E[:3])
+    (last + ys.sum()).backward()
+    f = tg.trace(lambda a: np.sum(tg.scan(lambda c, x: (c * a + x, c**2), 1.0, E[:3])[1]), 0.6)
+    g = tg.trace(lambda a: tg.scan(lambda c, x: (c * a + x, c**2), 1.0, E[:3])[0], 0.6)
+    close(a.grad, f.grad(0.6) + g.grad(0.6))
 
 
 def test_the_result_can_be_written_to():

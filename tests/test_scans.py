@@ -161,6 +161,20 @@ def test_what_is_printed_is_run(case, printed_only):
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
 
 
+def test_states_that_cannot_be_reached_do_not_stop_the_printed_loop(printed_only):
+    forbidden = np.where(np.eye(3, k=1) + np.eye(3) > 0.0, TRANSITIONS, -np.inf)
+    start, each = np.array([0.0, -np.inf, -np.inf]), np.outer(Y, [0.3, -0.2, 1.0])
+    body = body_of(hidden_markov, [np.zeros(3)], [TRANSITIONS], [np.zeros(3)])
+    printer = loops.LoopPrinter("scan0", body, T, False, {}, repr)
+    found = np.empty((T, 3))
+    loops.scanned(_function(printer), printer.printed, body, T, found, start, forbidden, each)
+    with np.errstate(all="ignore"):
+        expected = [start]
+        for row in each:
+            expected.append(np.logaddexp.reduce(expected[-1][:, None] + forbidden, axis=0) + row)
+    np.testing.assert_allclose(found, expected[1:], rtol=1e-13)
+
+
 def _function(printer: loops.LoopPrinter) -> Any:
     lines = list(map(str, printer.lines()))
     namespace = {**FUNCTIONS, **printer.namespace}
@@ -293,6 +307,17 @@ def test_verify_looks_into_bodies(message):
         tg.verify(bad)
     with pytest.raises(StorageError, match=message):
         tape_from_json(json.loads(json.dumps(tape_to_json(bad))))
+
+
+def test_verify_compares_the_shapes_of_the_inputs_with_the_body():
+    f, start = program(scanned, "hidden Markov")
+    tape = tg.trace(f, start).tape
+    (scan,) = [entry for entry in tape.entries if entry.op is scan_]
+    first, second, third = scan.inputs
+    for inputs in ((first, second), (first, third, second), (second, second, third)):
+        entries = [e._replace(inputs=inputs) if e.op is scan_ else e for e in tape.entries]
+        with pytest.raises(TapeError, match="the op does not take shapes"):
+            tg.verify(replace(tape, entries=Entries(entries)))
 
 
 def test_a_body_is_no_attribute_of_other_kinds():

@@ -1,8 +1,30 @@
 """The table of distributions, by family: the tests and the benchmark take all that they know from it."""
 
-from benchmarks.distributions import counts, gammas, normals
+from benchmarks.distributions import (
+    betas,
+    binomials,
+    bounded,
+    counts,
+    exponentials,
+    extremes,
+    gammas,
+    normals,
+    skewed,
+    symmetric,
+)
 from benchmarks.distributions.row import Density, Distribution
 
 __all__ = ["DISTRIBUTIONS", "Density", "Distribution"]
 
-DISTRIBUTIONS: tuple[Distribution, ...] = (*normals.ROWS, *gammas.ROWS, *counts.ROWS)
+DISTRIBUTIONS: tuple[Distribution, ...] = (
+    *normals.ROWS,
+    *skewed.ROWS,
+    *symmetric.ROWS,
+    *extremes.ROWS,
+    *exponentials.ROWS,
+    *gammas.ROWS,
+    *betas.ROWS,
+    *bounded.ROWS,
+    *counts.ROWS,
+    *binomials.ROWS,
+)

@@ -104,7 +104,7 @@ ROWS = (
             Density(
                 "poisson",
                 stats.poisson.logpmf,
-                True,
+                1,
                 ("k", "mu"),
                 lambda rng, size: _poisson(rng, small(rng, size, POISSON_LIMIT)),
                 _poisson_terms,
@@ -113,7 +113,7 @@ ROWS = (
             Density(
                 "poisson, large",
                 stats.poisson.logpmf,
-                True,
+                1,
                 ("k", "mu"),
                 lambda rng, size: _poisson(rng, large(rng, size, POISSON_LIMIT)),
                 _poisson_terms,
@@ -137,7 +137,7 @@ ROWS = (
             Density(
                 "nbinom",
                 stats.nbinom.logpmf,
-                True,
+                1,
                 ("k", "n", "p"),
                 lambda rng, size: _nbinom(rng, small(rng, size, NBINOM_LIMIT)),
                 _nbinom_terms,
@@ -146,7 +146,7 @@ ROWS = (
             Density(
                 "nbinom, large",
                 stats.nbinom.logpmf,
-                True,
+                1,
                 ("k", "n", "p"),
                 lambda rng, size: _nbinom(rng, large(rng, size, NBINOM_LIMIT)),
                 _nbinom_terms,
@@ -161,6 +161,6 @@ ROWS = (
         {"k": KS, "p": PROBABILITIES, "loc": LOCS},
         OUTCOMES,
         (0.3,),
-        (Density("bernoulli", stats.bernoulli.logpmf, True, ("k", "p"), _bernoulli, _bernoulli_terms, {}),),
+        (Density("bernoulli", stats.bernoulli.logpmf, 1, ("k", "p"), _bernoulli, _bernoulli_terms, {}),),
     ),
 )

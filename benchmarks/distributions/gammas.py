@@ -1,154 +1,150 @@
-"""The gamma distribution and its kin."""
+"""The gamma distribution, under its names."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-import mpmath as mp
 import numpy as np
+import scipy.stats
 
-from benchmarks.distributions.draws import SMALLEST, above_location, powers
-from benchmarks.distributions.row import (
-    AROUND_SCALE,
-    CONTINUOUS,
-    DATA,
-    TERMS,
-    Array,
-    Density,
-    Distribution,
-    Terms,
-    What,
-)
+from benchmarks.distributions.draws import powers, scales
+from benchmarks.distributions.jets import absolute, density, half_log_2pi, lgamma, log
+from benchmarks.distributions.row import AROUND, DATA, NAN, SHORT_LOCS, SHORT_XS, Array, Distribution
 from tapegrad import stats
 
-CHAIN = "the two terms of the chain rule cancel for small x / scale"
+SHAPES = np.array([0.5, 1.0, 2.5, 40.0, 0.0, -1.0, NAN])
 
 
-def _tail(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
-    scale = powers(rng, size, SMALLEST, -SMALLEST)
-    return scale * powers(rng, size, -7, 2.7), scale
+def near_mean(rng: np.random.Generator, a: Array) -> Array:
+    """What a gamma variable may be: next to its mean, or anywhere."""
+    z = a * np.exp(rng.normal(size=a.size) * 3.0 / np.sqrt(a + 1.0))
+    return np.where(rng.random(a.size) < 0.3, powers(rng, a.size, -20, 3), z)
 
 
-def _expon_terms(x: Any, loc: Any, s: Any) -> dict[What, Terms]:
-    z = (x - loc) / s
-    return {
-        (): (-z, -mp.log(s)),
-        ("x",): (-1 / s,),
-        ("loc",): (1 / s,),
-        ("scale",): (z / s, -1 / s),
-        ("x", "scale"): (1 / s**2,),
-        ("loc", "scale"): (-1 / s**2,),
-        ("scale", "scale"): (-2 * z / s**2, 1 / s**2),
+def _draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    a, scale = powers(rng, size, -3, 8), scales(rng, size)
+    scale = np.clip(scale, 1e-280, 1e280)
+    return near_mean(rng, a) * scale, a, scale
+
+
+def saddle(a: Any, z: Any) -> tuple[Any, ...]:
+    """The log-density of ``log(z)``, as terms none of which is large without need."""
+    rest = lgamma(a) - (a * log(a) - a) - half_log_2pi()
+    return -(a * log(a / z) + z - a), -rest, -half_log_2pi()
+
+
+def _gamma(x: Any, a: Any, scale: Any) -> tuple[Any, ...]:
+    return (*saddle(a, x / scale), -log(x))
+
+
+def _gamma_mean(x: Any, mu: Any, a: Any) -> tuple[Any, ...]:
+    return _gamma(x, a, mu / a)
+
+
+def _gamma_mean_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    a, mu = powers(rng, size, -3, 8), np.clip(scales(rng, size), 1e-280, 1e280)
+    return near_mean(rng, a) / a * mu, mu, a
+
+
+def _chi2(x: Any, df: Any, scale: Any) -> tuple[Any, ...]:
+    return _gamma(x, df / 2, scale * 2)
+
+
+def _invgamma(x: Any, a: Any, scale: Any) -> tuple[Any, ...]:
+    return (*saddle(a, scale / x), -log(x))
+
+
+def _invgamma_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    a, scale = powers(rng, size, -3, 8), np.clip(scales(rng, size), 1e-270, 1e270)
+    return scale / near_mean(rng, a), a, scale
+
+
+def _gengamma(x: Any, a: Any, c: Any, scale: Any) -> tuple[Any, ...]:
+    return (*saddle(a, (x / scale) ** c), log(absolute(c)), -log(x))
+
+
+def _gengamma_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    a, c, scale = powers(rng, size, -2, 3), powers(rng, size, -1, 1), powers(rng, size, -30, 30)
+    c = c * rng.choice([-1.0, 1.0], size)
+    return scale * near_mean(rng, a) ** (1.0 / c), a, c, scale
+
+
+GAMMA_MEAN = SimpleNamespace(
+    **{
+        name: lambda x, mu, a, loc=0, name=name: getattr(scipy.stats.gamma, name)(
+            x, a, loc, np.where(np.greater(a, 0), np.divide(mu, a), np.nan)
+        )
+        for name in ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")
     }
-
-
-def _logcdf_terms(x: Any, s: Any) -> dict[What, Terms]:
-    z = x / s
-    first = 1 / mp.expm1(z)
-    second = -first * (1 + first)
-    return {
-        (): (mp.log1p(-mp.exp(-z)) if z > 1 else mp.log(-mp.expm1(-z)),),
-        ("x",): (first / s,),
-        ("scale",): (-first * z / s,),
-        ("x", "x"): (second / s**2,),
-        ("x", "scale"): (-second * z / s**2, -first / s**2),
-        ("scale", "scale"): (second * z * z / s**2, 2 * first * z / s**2),
-    }
-
-
-def _rayleigh_tail(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
-    """Up to where the probability of more is a double, as in `_tail`."""
-    scale = powers(rng, size, SMALLEST, -SMALLEST)
-    return scale * powers(rng, size, -14, 1.5), scale
-
-
-def _beyond_location(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
-    x, loc, scale = above_location(rng, size)
-    return np.maximum(x, np.nextafter(loc, np.inf)), loc, scale
-
-
-def _rayleigh_terms(x: Any, loc: Any, s: Any) -> dict[What, Terms]:
-    r = x - loc
-    z = r / s
-    return {
-        (): (mp.log(r), -2 * mp.log(s), -z * z / 2),
-        ("x",): (1 / r, -z / s),
-        ("loc",): (-1 / r, z / s),
-        ("scale",): (-2 / s, z * z / s),
-        ("x", "x"): (-1 / r**2, -1 / s**2),
-        ("x", "loc"): (1 / r**2, 1 / s**2),
-        ("x", "scale"): (2 * z / s**2,),
-        ("loc", "loc"): (-1 / r**2, -1 / s**2),
-        ("loc", "scale"): (-2 * z / s**2,),
-        ("scale", "scale"): (2 / s**2, -3 * z * z / s**2),
-    }
-
-
-def _rayleigh_logcdf_terms(x: Any, s: Any) -> dict[What, Terms]:
-    w = (x / s) ** 2 / 2
-    first = 1 / mp.expm1(w)
-    second = -first * (1 + first)
-    by_x, by_s = x / s**2, -(x**2) / s**3
-    return {
-        (): (mp.log1p(-mp.exp(-w)) if w > 1 else mp.log(-mp.expm1(-w)),),
-        ("x",): (first * by_x,),
-        ("scale",): (first * by_s,),
-        ("x", "x"): (second * by_x**2, first / s**2),
-        ("x", "scale"): (second * by_x * by_s, -2 * first * x / s**3),
-        ("scale", "scale"): (second * by_s**2, 3 * first * x**2 / s**4),
-    }
-
+)
 
 ROWS = (
     Distribution(
-        "expon",
-        CONTINUOUS,
+        "gamma",
+        {"x": SHORT_XS, "a": SHAPES, **AROUND},
         DATA,
-        (0.1, 2.3),
+        (2.3, 1.7),
         (
-            Density(
-                "expon",
-                stats.expon.logpdf,
-                False,
-                ("x", "loc", "scale"),
-                above_location,
-                _expon_terms,
-                AROUND_SCALE,
-            ),
-            Density(
-                "expon.logcdf",
-                lambda x, scale: stats.expon.logcdf(x, 0, scale),
-                False,
-                ("x", "scale"),
-                _tail,
-                _logcdf_terms,
-                {("x", "scale"): CHAIN, ("scale", "scale"): CHAIN},
+            density(
+                "gamma",
+                lambda x, a, scale: stats.gamma.logpdf(x, a, 0, scale),
+                ("x", "a", "scale"),
+                _draw,
+                _gamma,
             ),
         ),
     ),
     Distribution(
-        "rayleigh",
-        CONTINUOUS,
+        "gamma_mean",
+        {"x": SHORT_XS, "mu": np.array([1.0, 0.3, 7.0, -1.0, NAN]), "a": SHAPES, "loc": SHORT_LOCS},
         DATA,
-        (0.1, 2.3),
+        (2.3, 1.7),
+        (density("gamma_mean", stats.gamma_mean.logpdf, ("x", "mu", "a"), _gamma_mean_draw, _gamma_mean),),
+        GAMMA_MEAN,
+    ),
+    Distribution(
+        "chi2",
+        {"x": SHORT_XS, "df": SHAPES, **AROUND},
+        DATA,
+        (2.3, 1.7),
         (
-            Density(
-                "rayleigh",
-                stats.rayleigh.logpdf,
-                False,
-                ("x", "loc", "scale"),
-                _beyond_location,
-                _rayleigh_terms,
-                {**AROUND_SCALE, ("x",): TERMS, ("loc",): TERMS},
+            density(
+                "chi2",
+                lambda x, df, scale: stats.chi2.logpdf(x, df, 0, scale),
+                ("x", "df", "scale"),
+                _draw,
+                _chi2,
             ),
-            Density(
-                "rayleigh.logcdf",
-                lambda x, scale: stats.rayleigh.logcdf(x, 0, scale),
-                False,
-                ("x", "scale"),
-                _rayleigh_tail,
-                _rayleigh_logcdf_terms,
-                {("x", "x"): CHAIN, ("x", "scale"): CHAIN, ("scale", "scale"): CHAIN},
+        ),
+    ),
+    Distribution(
+        "invgamma",
+        {"x": SHORT_XS, "a": SHAPES, **AROUND},
+        DATA,
+        (2.3, 1.7),
+        (
+            density(
+                "invgamma",
+                lambda x, a, scale: stats.invgamma.logpdf(x, a, 0, scale),
+                ("x", "a", "scale"),
+                _invgamma_draw,
+                _invgamma,
+            ),
+        ),
+    ),
+    Distribution(
+        "gengamma",
+        {"x": SHORT_XS, "a": SHAPES[1:], "c": np.array([0.5, 1.0, 2.0, -1.0, 0.0]), **AROUND},
+        DATA,
+        (2.3, 1.2, 1.7),
+        (
+            density(
+                "gengamma",
+                lambda x, a, c, scale: stats.gengamma.logpdf(x, a, c, 0, scale),
+                ("x", "a", "c", "scale"),
+                _gengamma_draw,
+                _gengamma,
             ),
         ),
     ),

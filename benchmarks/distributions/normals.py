@@ -37,7 +37,7 @@ ROWS = (
             Density(
                 "norm",
                 stats.norm.logpdf,
-                False,
+                0,
                 ("x", "loc", "scale"),
                 location_scale,
                 _norm_terms,

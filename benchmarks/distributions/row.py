@@ -23,6 +23,13 @@ KS = np.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 17.0, 150.0, NAN])
 PROBABILITIES = np.array([0.0, 1e-12, 0.2, 0.5, 0.9, 1.0 - 1e-12, 1.0, -0.1, 1.1, NAN])
 CONTINUOUS = {"x": XS, "loc": LOCS, "scale": SCALES}
 
+# For distributions with shapes, shorter.
+SHORT_XS = np.array([-3.0, -0.3, 0.0, 0.2, 1.0, 3.7, 30.0, INF, -INF, NAN])
+SHORT_LOCS = np.array([0.0, 1.0, NAN])
+SHORT_SCALES = np.array([1.0, 3.0, 0.25, -1.0, 0.0, NAN])
+NEAR_XS = np.array([-1.0, -0.3, 0.0, 0.2, 1.0, 3.7, 12.0, INF, -INF, NAN])  # SciPy's logarithms fail beyond
+AROUND = {"loc": SHORT_LOCS, "scale": SHORT_SCALES}
+
 # Data for the comparison of scores.
 DATA = np.array([0.4, 1.7, 2.2, 5.1])
 COUNTS = np.array([0.0, 3.0, 1.0, 11.0])
@@ -37,8 +44,8 @@ class Density(NamedTuple):
     name : str
     function : callable
         Of the data and the parameters, as arrays.
-    data : bool
-        Whether the first argument is a count, in which there is no derivative.
+    data : int
+        How many of the first arguments are counts, in which there is no derivative.
     names : tuple of str
         Of the arguments.
     draw : callable
@@ -56,7 +63,7 @@ class Density(NamedTuple):
 
     name: str
     function: Callable[..., Any]
-    data: bool
+    data: int
     names: tuple[str, ...]
     draw: Callable[[np.random.Generator, int], tuple[Array, ...]]
     terms: Callable[..., dict[What, Terms]]
@@ -81,6 +88,8 @@ class Distribution(NamedTuple):
         Valid parameters for this comparison, in the order of the arguments.
     densities : tuple of Density
         What is compared with mpmath over the whole range of doubles. The first is the log-density.
+    scipys : object, optional
+        With the same methods, in terms of `scipy.stats`, if that has no distribution of this name.
     """
 
     name: str
@@ -88,3 +97,4 @@ class Distribution(NamedTuple):
     data: Array
     at: tuple[float, ...]
     densities: tuple[Density, ...]
+    scipys: Any = None

@@ -22,7 +22,7 @@ from tapegrad.ops.decompositions import (
     signdet,
     solve_,
 )
-from tapegrad.ops.indexing import ARRAY, concatenate, getitem, indexed_shape, update
+from tapegrad.ops.indexing import ARRAY, concatenate, getitem, indexed_shape, scatter, update
 from tapegrad.ops.linalg import dot_, gated_matmul, matmul
 from tapegrad.ops.reductions import (
     all_,
@@ -88,7 +88,7 @@ def batched(body: Body, count: int) -> Tape:
     for entry in map(entry_of, tape.entries.rows()):
         recorder.at = entry.source
         operands[entry.output] = applied(entry, [operands[slot] for slot in entry.inputs], count)
-    return builder.finish([_led(operands[slot], count).slot for slot in tape.outputs])
+    return builder.finish([led(operands[slot], count).slot for slot in tape.outputs])
 
 
 def check(body: Body) -> None:
@@ -108,7 +108,7 @@ def applied(entry: Entry, operands: list[Operand], count: int) -> Operand:
     return Operand(rule(count, op, attrs, operands), True)
 
 
-def _led(operand: Operand, count: int) -> Any:
+def led(operand: Operand, count: int) -> Any:
     """The value with the steps as its first axis."""
     if operand.varies:
         return operand.value
@@ -138,7 +138,7 @@ def _reduction(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Ope
 
 
 def _along(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
-    return op(*[_led(operand, count) for operand in operands], **{**attrs, "axis": attrs["axis"] + 1})
+    return op(*[led(operand, count) for operand in operands], **{**attrs, "axis": attrs["axis"] + 1})
 
 
 def _reshape(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
@@ -193,12 +193,18 @@ def _looked_up(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Ope
 
 def _update(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
     x, value, *arrays = operands
-    index, base = _index(attrs, arrays), _led(x, count)
+    index, base = _index(attrs, arrays), led(x, count)
     held = [array.value for array in arrays]
     rank = len(indexed_shape(shape_of(base), index, [shape_of(array) for array in held])) - 1
     if len(value.shape) > rank:  # leading axes of length one, which an assignment takes off
         value = _reshaped(value, value.shape[len(value.shape) - rank :])
     return op(base, _of_rank(value, rank), *held, index=index)
+
+
+def _scatter(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    x, *arrays = operands
+    held = [array.value for array in arrays]
+    return op(x.value, *held, index=_index(attrs, arrays), shape=(count, *attrs["shape"]))
 
 
 def _matmul(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operand]) -> Any:
@@ -207,7 +213,7 @@ def _matmul(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operan
     if op is not matmul:
         op = gated_matmul if op is gated_matmul else matmul
     if len(left) == len(right) == 1 and op is matmul:
-        return sum_(_led(a, count) * _led(b, count), axis=(1,), keepdims=False)
+        return sum_(led(a, count) * led(b, count), axis=(1,), keepdims=False)
     if len(left) == 1 and len(right) == 2 and not b.varies:
         return op(a.value, b.value)
     if len(left) == 2 and len(right) == 1 and not a.varies and op is matmul:
@@ -241,4 +247,5 @@ RULES: dict[Op, Rule] = {
     transpose: _transpose,
     getitem: _getitem,
     update: _update,
+    scatter: _scatter,
 }

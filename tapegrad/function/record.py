@@ -12,10 +12,11 @@ import numpy as np
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.nest import Structure, Vector, call, scan
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.recording.current import running
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.messages import foreign_step
-from tapegrad.recording.standins.mechanism import in_force, suspended
+from tapegrad.recording.standins.mechanism import in_force
 from tapegrad.recording.standins.tables import ALL
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.values import frozen, tidy_value
@@ -116,7 +117,7 @@ def plain_call(f: Callable[..., Any], structure: Structure, vector: Vector, data
     """Call `f` as its author would, on NumPy scalars and fresh arrays."""
     leaves = [vector[leaf.place].reshape(leaf.shape).copy()[()] for leaf in structure.leaves]
     arrays = {label: np.array(data_array(label, value))[()] for label, value in data.items()}
-    with np.errstate(all="ignore"), suspended():
+    with np.errstate(all="ignore"), running(None):
         try:
             return call(f, structure.build(leaves), arrays)
         except TypeError as error:

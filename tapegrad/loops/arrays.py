@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tapegrad.derive import restarts  # noqa: F401 - the rules for loops in steps
 from tapegrad.derive.batching import BatchingError, Operand, applied, check
 from tapegrad.derive.scan import scan_
 from tapegrad.loops.linear import recurrence_of

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from tapegrad.loops.plain import looped
-from tapegrad.loops.step import Loop, apart, as_float, number
+from tapegrad.loops.step import Loop, apart, as_float, data
 from tapegrad.loops.traced import in_trace, over_nothing
 from tapegrad.ops.shaping import shape_of
 from tapegrad.recording.live import running
@@ -127,7 +128,7 @@ def _run(
     def taken(value: Any, label: str) -> Any:
         if recorder is not None and isinstance(value, np.ndarray) and value.dtype.hasobject:
             return recorder.lift(value, None)  # an array of traced numbers
-        return number(value, label)
+        return data(value, label)
 
     def row(value: Any, label: str) -> Any:
         each[label] = array = taken(value, label)
@@ -141,7 +142,7 @@ def _run(
     carried, start = apart(init, "init", lambda value, label: as_float(taken(value, label), label))
     one, _ = apart(xs, "xs", row)
     lengths = {label: shape_of(array)[0] for label, array in each.items()}
-    count = _count(lengths if length is None else {"length": int(length), **lengths})
+    count = _count(lengths if length is None else {"length": index(length), **lengths})
     loop = Loop(name, step, blamed, carried, start, one, list(each.values()), count)
     if not count:
         return over_nothing(loop, recorder)
@@ -155,4 +156,7 @@ def _count(lengths: Mapping[str, int]) -> int:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{label} has {n}" for label, n in lengths.items())
         raise ValueError(f"how many steps there are is not clear, since {told}: xs need one length")
-    return next(iter(lengths.values()))
+    count = next(iter(lengths.values()))
+    if count < 0:
+        raise ValueError(f"length must be at least 0, not {count}")
+    return count

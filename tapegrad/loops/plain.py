@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tapegrad.loops.step import Loop, apart, as_float, built
-from tapegrad.nest import Structure
 from tapegrad.ops.indexing import join
 from tapegrad.ops.registry import FLOAT, Recordable
 from tapegrad.ops.shaping import reshape, shape_of
@@ -16,18 +15,20 @@ from tapegrad.ops.shaping import reshape, shape_of
 
 def looped(loop: Loop) -> tuple[Any, Any]:
     """What is carried at last, and all that the steps give, stacked."""
-    carry, rows = loop.start, []
-    structure: Structure | None = None
-    for x in zip(*loop.each, strict=True) if loop.each else [()] * loop.count:
+    carry, structure = loop.start, None
+    columns: list[list[Any]] = []
+    each = [leaf if isinstance(leaf, Recordable) or leaf.ndim == 1 else leaf.copy() for leaf in loop.each]
+    for x in zip(*each, strict=True) if each else [()] * loop.count:
         found, y = loop.called(carry, x)
         carry = [_like(value, old) for value, old in zip(found, carry, strict=True)]
         if structure is None:
             structure, row = apart(y, "y", as_float)
-        else:
-            row = [as_float(leaf, "y") for leaf in loop.leaves(structure, y, "y")]
-        rows.append(row)
+            columns = [[value] for value in row]
+            continue
+        for column, leaf in zip(columns, loop.leaves(structure, y, "y"), strict=True):
+            column.append(as_float(leaf, "y"))
     assert structure is not None
-    return built(loop.init, carry), built(structure, [stacked(column) for column in zip(*rows, strict=True)])
+    return built(loop.init, carry), built(structure, [stacked(column) for column in columns])
 
 
 def _like(value: Any, old: Any) -> Any:
@@ -50,5 +51,5 @@ def mixed(dtype: np.dtype[Any]) -> TypeError:
 def stacked(rows: Sequence[Any]) -> Any:
     """Numbers or arrays of one shape, along a new first axis."""
     if not any(isinstance(row, Recordable) for row in rows):
-        return np.stack(rows)
+        return np.array(rows)
     return join([reshape(row, shape=(1, *shape_of(row))) for row in rows], 0)

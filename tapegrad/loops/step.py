@@ -113,13 +113,24 @@ def apart(nest: Any, label: str, convert: Callable[[Any, str], Any]) -> tuple[St
 
 def number(value: Any, label: str) -> Any:
     """A number or an array of float64, bool or int64, a copy; what is recordable stays."""
+    found = data(value, label)
+    return found.copy() if isinstance(found, np.ndarray) else found
+
+
+def data(value: Any, label: str) -> Any:
+    """The same, and the array itself if it is one of these already."""
     if isinstance(value, Recordable):
         return value
+    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(
+            f"{label} is a {type(value).__name__}: write .compressed(), .filled() or np.asarray of it"
+        )
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind not in "fiub":
         what = "None" if value is None else f"{value!r:.60}"
         raise TypeError(f"{label} must be a real number or an array of them, not {what}")
-    return np.array(array, dtype={"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT))[()]
+    array = np.asarray(array, dtype={"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT))
+    return array if array.ndim else array[()]
 
 
 def as_float(value: Any, label: str) -> Any:

@@ -92,31 +92,6 @@ def dsplit(ary: Any, indices_or_sections: Any) -> Any:
 # Insertions and removals ------------------------------------------------------------------------------------
 
 
-@implements(np.insert)
-def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
-    """NumPy's `insert`, at one plain index."""
-    if axis is None:
-        arr, axis = ravel(arr), 0
-    axis = normalize_axis_index(axis, len(shape_of(arr)))
-    shape = shape_of(arr)
-    if not isinstance(obj, (int, np.integer)):
-        raise NotImplementedError("np.insert at several indices: write np.concatenate")
-    n = shape[axis]
-    if not -n <= obj <= n:
-        raise IndexError(f"index {obj} is out of bounds for axis {axis} with size {n}")
-    index = int(obj) % n if obj < 0 else int(obj)
-    if len(shape_of(values)) == len(shape):
-        if axis:
-            raise NotImplementedError("np.insert of several columns: write np.concatenate")
-        slab = values
-    else:
-        slab = broadcast_to(values, shape=shape[:axis] + shape[axis + 1 :])
-        slab = reshape_(slab, (*shape[:axis], 1, *shape[axis + 1 :]))
-    before = ((None, None, None),) * axis
-    parts = [getitem(arr, index=(*before, (None, index, None))), slab]
-    return concatenate_([*parts, getitem(arr, index=(*before, (index, None, None)))], axis)
-
-
 @implements(np.delete)
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """NumPy's `delete`, at plain indices."""
@@ -126,19 +101,13 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     return take(arr, np.delete(np.arange(shape_of(arr)[axis]), obj), axis)
 
 
-@implements(np.pad)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: Any = 0.0) -> Any:
+def pad(array: Any, pad_width: Any, constant: Any = 0.0) -> Any:
     """NumPy's `pad` with one constant."""
-    if mode != "constant" or shape_of(constant_values):
-        raise NotImplementedError("np.pad with a mode, or several constants: write np.concatenate")
     ndim = len(shape_of(array))
     widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
     for axis, (before, after) in enumerate(widths.tolist()):
         shape = shape_of(array)
-        fill = [
-            broadcast_to(constant_values, shape=(*shape[:axis], n, *shape[axis + 1 :]))
-            for n in (before, after)
-        ]
+        fill = [broadcast_to(constant, shape=(*shape[:axis], n, *shape[axis + 1 :])) for n in (before, after)]
         array = concatenate(fill[0], array, fill[1], axis=axis)
     return array
 
@@ -185,6 +154,12 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """NumPy's `trace`."""
     found = diagonal(a, offset, axis1, axis2)
     return sum_(found, axis=(len(shape_of(found)) - 1,), keepdims=False)
+
+
+@implements(np.linalg.trace)
+def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
+    """NumPy's `linalg.trace`, of the last two axes."""
+    return trace(x, offset, -2, -1)
 
 
 # Mirrors ----------------------------------------------------------------------------------------------------

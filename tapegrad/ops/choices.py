@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tapegrad.ops.broadcasting import Axis, axes_of, broadcast_to
-from tapegrad.ops.elementwise import absolute, power, sqrt, square
+from tapegrad.ops.elementwise import absolute
+from tapegrad.ops.indexing import getitem, stack
 from tapegrad.ops.logic import equal, isfinite, isnan, less_equal, logical_and, logical_not, logical_or, where
 from tapegrad.ops.reductions import all as all_along
-from tapegrad.ops.reductions import max, min, prod, sum
-from tapegrad.ops.registry import implements
-from tapegrad.ops.shaping import reshape_, shape_of, to_bool, to_float
+from tapegrad.ops.reductions import any as any_along
+from tapegrad.ops.reductions import sum
+from tapegrad.ops.registry import Recordable, implements
+from tapegrad.ops.shaping import expand_dims, moveaxis, reshape_, shape_of, to_bool, to_float
 
 # Choices ----------------------------------------------------------------------------------------------------
 
@@ -30,66 +34,12 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0.
 
 
 @implements(np.nan_to_num)
-def nan_to_num(x: Any, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """NumPy's `nan_to_num`, of a copy."""
     largest = np.finfo(np.float64).max
     x = where(isnan(x), nan, x)
     x = where(equal(x, np.inf), largest if posinf is None else posinf, x)
     return where(equal(x, -np.inf), -largest if neginf is None else neginf, x)
-
-
-# Missing values ---------------------------------------------------------------------------------------------
-
-
-@implements(np.nansum)
-def nansum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `nansum`."""
-    return sum(where(isnan(a), 0.0, a), axis, keepdims)
-
-
-@implements(np.nanprod)
-def nanprod(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `nanprod`."""
-    return prod(where(isnan(a), 1.0, a), axis, keepdims)
-
-
-@implements(np.nanmean)
-def nanmean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `nanmean`."""
-    return nansum(a, axis, keepdims) / sum(to_float(logical_not(isnan(a))), axis, keepdims)
-
-
-@implements(np.nanvar)
-def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """NumPy's `nanvar`."""
-    missing = isnan(a)
-    squares = where(missing, 0.0, square(a - nanmean(a, axis, keepdims=True)))
-    freedom = sum(to_float(logical_not(missing)), axis, keepdims) - ddof
-    return sum(squares, axis, keepdims) / where(less_equal(freedom, 0.0), np.nan, freedom)
-
-
-@implements(np.nanstd)
-def nanstd(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """NumPy's `nanstd`."""
-    return sqrt(nanvar(a, axis, ddof=ddof, keepdims=keepdims))
-
-
-def _nan_extreme(extreme: Any, fill: float, a: Any, axis: Axis, keepdims: bool) -> Any:
-    missing = isnan(a)
-    found = extreme(where(missing, fill, a), axis, keepdims)
-    return where(all_along(missing, axis, keepdims), np.nan, found)
-
-
-@implements(np.nanmax)
-def nanmax(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `nanmax`."""
-    return _nan_extreme(max, -np.inf, a, axis, keepdims)
-
-
-@implements(np.nanmin)
-def nanmin(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `nanmin`."""
-    return _nan_extreme(min, np.inf, a, axis, keepdims)
 
 
 # Tests ------------------------------------------------------------------------------------------------------
@@ -99,12 +49,6 @@ def nanmin(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """NumPy's `count_nonzero`."""
     return sum(to_float(to_bool(a)), axes_of(a, axis), keepdims)
-
-
-@implements(np.iscomplexobj)
-def iscomplexobj(x: Any) -> bool:
-    """NumPy's `iscomplexobj`: False, for tapegrad computes with real numbers."""
-    return False
 
 
 @implements(np.isclose)
@@ -122,40 +66,94 @@ def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bo
 
 
 @implements(np.array_equal)
-def array_equal(a1: Any, a2: Any) -> Any:
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """NumPy's `array_equal`: a truth value, guarded where it is decided on."""
-    return all_along(equal(a1, a2)) if shape_of(a1) == shape_of(a2) else False
+    if shape_of(a1) != shape_of(a2):
+        return False
+    same = equal(a1, a2)
+    return all_along(logical_or(same, logical_and(isnan(a1), isnan(a2))) if equal_nan else same)
 
 
-# Grids ------------------------------------------------------------------------------------------------------
+@implements(np.array_equiv)
+def array_equiv(a1: Any, a2: Any) -> Any:
+    """NumPy's `array_equiv`: a truth value, guarded where it is decided on."""
+    try:
+        np.broadcast_shapes(shape_of(a1), shape_of(a2))
+    except ValueError:
+        return False
+    return all_along(equal(a1, a2))
 
 
-@implements(np.linspace)
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any:
-    """NumPy's `linspace` between scalars."""
-    if shape_of(start) or shape_of(stop):
-        raise NotImplementedError("np.linspace between arrays: write start + (stop - start) * t")
-    steps = num - 1 if endpoint else num
-    if steps <= 0:
-        return broadcast_to(start + 0.0 * (stop - start), shape=(num,))
-    points = start + np.arange(num) * ((stop - start) / float(steps))
-    return where(np.arange(num) == num - 1, stop, points) if endpoint else points
+@implements(np.isneginf)
+def isneginf(x: Any, out: Any = None) -> Any:
+    """NumPy's `isneginf`."""
+    return equal(x, -np.inf)
 
 
-@implements(np.logspace)
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0) -> Any:
-    """NumPy's `logspace` between scalars."""
-    return power(base, linspace(start, stop, num, endpoint))
+@implements(np.isposinf)
+def isposinf(x: Any, out: Any = None) -> Any:
+    """NumPy's `isposinf`."""
+    return equal(x, np.inf)
 
 
-@implements(np.meshgrid)
-def meshgrid(*xi: Any, indexing: str = "xy", copy: bool = True) -> Any:
-    """NumPy's `meshgrid` of vectors."""
-    order = list(range(len(xi)))
-    if indexing == "xy" and len(xi) > 1:
-        order[:2] = 1, 0
-    grids = []
-    for i, x in zip(order, xi, strict=True):
-        grids.append(reshape_(x, tuple(-1 if j == i else 1 for j in range(len(xi)))))
-    shape = np.broadcast_shapes(*(shape_of(grid) for grid in grids))
-    return tuple(broadcast_to(grid, shape=shape) for grid in grids)
+@implements(np.isin)
+def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False) -> Any:
+    """NumPy's `isin`."""
+    each = reshape_(element, (*shape_of(element), 1))
+    found = any_along(equal(each, reshape_(test_elements, (-1,))), len(shape_of(element)))
+    return logical_not(found) if invert else found
+
+
+# Functions on parts -----------------------------------------------------------------------------------------
+
+
+@implements(np.piecewise)
+def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
+    """NumPy's `piecewise`: each function is applied to all elements, and where it counts is chosen then."""
+    is_single = not isinstance(condlist, (list, tuple)) and len(shape_of(condlist)) <= 1
+    conditions = [condlist] if is_single and shape_of(condlist) == shape_of(x) else list(condlist)
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(logical_not(functools.reduce(logical_or, conditions)))
+    elif len(funclist) != len(conditions):
+        n = len(conditions)
+        raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected")
+    result: Any = np.zeros(shape_of(x))
+    for condition, function in zip(conditions, funclist, strict=True):
+        value = function(x, *args, **kw) if callable(function) else function
+        result = where(condition, value, result)
+    return result
+
+
+@implements(np.choose)
+def choose(a: Any, choices: Any, mode: Any = "raise") -> Any:
+    """NumPy's `choose`; traced numbers of choices are guarded."""
+    chosen = np.asarray(a.decide() if isinstance(a, Recordable) else a)
+    choices = list(choices)
+    shape = np.broadcast_shapes(chosen.shape, *map(shape_of, choices))
+    order = np.choose(chosen, np.arange(len(choices)), mode=mode)
+    result = broadcast_to(choices[0], shape=shape)
+    for i, choice in enumerate(choices[1:], 1):
+        result = where(np.broadcast_to(order == i, shape), choice, result)
+    return result
+
+
+@implements(np.apply_along_axis)
+def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    """NumPy's `apply_along_axis`: one call for each row."""
+    rows = moveaxis(arr, axis, -1)
+    rest = shape_of(rows)[:-1]
+    found = [func1d(getitem(rows, index=i), *args, **kwargs) for i in np.ndindex(rest)]
+    results = reshape_(stack(found), rest + shape_of(found[0]))
+    first = normalize_axis_index(axis, len(shape_of(arr)))
+    ndim, added = len(shape_of(results)), len(shape_of(found[0]))
+    return moveaxis(results, range(ndim - added, ndim), range(first, first + added))
+
+
+@implements(np.apply_over_axes)
+def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+    """NumPy's `apply_over_axes`."""
+    ndim = len(shape_of(a))
+    for axis in np.ravel(axes).tolist():
+        found = func(a, normalize_axis_index(axis, ndim))
+        a = found if len(shape_of(found)) == ndim else expand_dims(found, axis)
+    return a

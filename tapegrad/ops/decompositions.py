@@ -41,7 +41,7 @@ _SYMMETRIC: _Samples = (
 )
 
 
-def _kernel(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callable[..., Any]:
+def nan_where_singular(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callable[..., Any]:
     """`function` with `out`, and NaN where it finds no result."""
 
     def kernel(*arrays: Any, out: Any = None, **attrs: Any) -> Any:
@@ -58,7 +58,7 @@ def _kernel(function: Callable[..., Any], shape: Callable[..., Shape]) -> Callab
     return kernel
 
 
-def _by_matrix(vjp: Callable[..., Any]) -> Callable[..., Any]:
+def _gated_by_matrix(vjp: Callable[..., Any]) -> Callable[..., Any]:
     """The same, and 0 for those matrices of a stack whose cotangents are 0, even if they hold NaN."""
 
     def gated(i: int, ct: Any, out: Any, *inputs: Any, **attrs: Any) -> Any:
@@ -72,8 +72,11 @@ def _by_matrix(vjp: Callable[..., Any]) -> Callable[..., Any]:
     return gated
 
 
-def _products(jvp: Callable[..., Any], vjp: Callable[..., Any]) -> Products:
-    return Products(jvp, vjp, _by_matrix(vjp))
+def by_matrix(
+    jvp: Callable[..., Any], vjp: Callable[..., Any], arguments: tuple[int, ...] | None = None
+) -> Products:
+    """The derivative of an op that works matrix by matrix."""
+    return Products(jvp, vjp, _gated_by_matrix(vjp), arguments)
 
 
 def _matrix(shape: Shape, **attrs: Any) -> Shape:
@@ -90,16 +93,17 @@ def _vector(shape: Shape, uplo: str) -> Shape:
     return _matrix(shape)[:-1]
 
 
-def _transposed(x: Any) -> Any:
+def transposed(x: Any) -> Any:
+    """The matrices transposed."""
     return swapaxes(x, -1, -2)
 
 
-def _over_matrix(x: Any) -> Any:
+def over_matrix(x: Any) -> Any:
     """One number per matrix, with the matrices' axes."""
     return reshape(x, shape=(*shape_of(x), 1, 1))
 
 
-def _over_columns(x: Any) -> Any:
+def over_columns(x: Any) -> Any:
     """One number per column of each matrix."""
     return reshape(x, shape=(*shape_of(x)[:-1], 1, shape_of(x)[-1]))
 
@@ -124,18 +128,18 @@ def _solve_jvp(i: int, t: Any, out: Any, a: Any, b: Any) -> Any:
 
 
 def _solve_vjp(i: int, ct: Any, out: Any, a: Any, b: Any) -> Any:
-    back = solve_(_transposed(a), ct)
+    back = solve_(transposed(a), ct)
     if i == 1:
         return unbroadcast(back, shape_of(b))
-    return unbroadcast(-matmul(back, _transposed(out)), shape_of(a))
+    return unbroadcast(-matmul(back, transposed(out)), shape_of(a))
 
 
 solve_: Op = register(
     Op(
         "solve",
-        _kernel(np.linalg.solve, _solve_shape),
+        nan_where_singular(np.linalg.solve, _solve_shape),
         _solve_shape,
-        _products(_solve_jvp, _solve_vjp),
+        by_matrix(_solve_jvp, _solve_vjp),
         takes=(FLOAT, FLOAT),
         samples=(
             ((_GENERAL, np.array([[0.5, 1.0], [-1.0, 0.2], [2.0, 0.7]])), {}),
@@ -160,11 +164,11 @@ def solve(a: Any, b: Any) -> Any:
 inv: Op = register(
     Op(
         "inv",
-        _kernel(np.linalg.inv, _matrix),
+        nan_where_singular(np.linalg.inv, _matrix),
         _matrix,
-        _products(
+        by_matrix(
             jvp=lambda i, t, out, a: -matmul(matmul(out, t), out),
-            vjp=lambda i, ct, out, a: -matmul(matmul(_transposed(out), ct), _transposed(out)),
+            vjp=lambda i, ct, out, a: -matmul(matmul(transposed(out), ct), transposed(out)),
         ),
         numpy=(np.linalg.inv,),
         samples=_SQUARE,
@@ -177,11 +181,11 @@ inv: Op = register(
 det: Op = register(
     Op(
         "det",
-        _kernel(np.linalg.det, _number),
+        nan_where_singular(np.linalg.det, _number),
         _number,
-        _products(
-            jvp=lambda i, t, out, a: out * _inner(t, _transposed(inv(a))),
-            vjp=lambda i, ct, out, a: _over_matrix(ct * out) * _transposed(inv(a)),
+        by_matrix(
+            jvp=lambda i, t, out, a: out * _inner(t, transposed(inv(a))),
+            vjp=lambda i, ct, out, a: over_matrix(ct * out) * transposed(inv(a)),
         ),
         numpy=(np.linalg.det,),
         samples=_SQUARE,
@@ -190,17 +194,23 @@ det: Op = register(
 logabsdet: Op = register(
     Op(
         "logabsdet",
-        _kernel(lambda a: np.linalg.slogdet(a)[1], _number),
+        nan_where_singular(lambda a: np.linalg.slogdet(a)[1], _number),
         _number,
-        _products(
-            jvp=lambda i, t, out, a: _inner(t, _transposed(inv(a))),
-            vjp=lambda i, ct, out, a: _over_matrix(ct) * _transposed(inv(a)),
+        by_matrix(
+            jvp=lambda i, t, out, a: _inner(t, transposed(inv(a))),
+            vjp=lambda i, ct, out, a: over_matrix(ct) * transposed(inv(a)),
         ),
         samples=_SQUARE,
     )
 )
 signdet: Op = register(
-    Op("signdet", _kernel(lambda a: np.linalg.slogdet(a)[0], _number), _number, None, samples=_SQUARE)
+    Op(
+        "signdet",
+        nan_where_singular(lambda a: np.linalg.slogdet(a)[0], _number),
+        _number,
+        None,
+        samples=_SQUARE,
+    )
 )
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 
@@ -222,32 +232,32 @@ def _low(x: Any) -> Any:
 
 def _symmetric(t: Any, uplo: str) -> Any:
     """The tangent of the whole matrix, from that of the triangle."""
-    low = _low(t if uplo == "L" else _transposed(t))
-    return low + _transposed(low)
+    low = _low(t if uplo == "L" else transposed(t))
+    return low + transposed(low)
 
 
 def _to_triangle(ct: Any, uplo: str) -> Any:
     """The cotangent of the triangle, from that of the whole matrix: the transpose of `_symmetric`."""
-    low = _low(ct + _transposed(ct))
-    return low if uplo == "L" else _transposed(low)
+    low = _low(ct + transposed(ct))
+    return low if uplo == "L" else transposed(low)
 
 
 def _cholesky_jvp(i: int, t: Any, out: Any, a: Any) -> Any:
     back = inv(out)
-    return matmul(out, _low(matmul(matmul(back, _symmetric(t, "L")), _transposed(back))))
+    return matmul(out, _low(matmul(matmul(back, _symmetric(t, "L")), transposed(back))))
 
 
 def _cholesky_vjp(i: int, ct: Any, out: Any, a: Any) -> Any:
     back = inv(out)
-    return _to_triangle(matmul(matmul(_transposed(back), _low(matmul(_transposed(out), ct))), back), "L")
+    return _to_triangle(matmul(matmul(transposed(back), _low(matmul(transposed(out), ct))), back), "L")
 
 
 cholesky_ = register(
     Op(
         "cholesky",
-        _kernel(np.linalg.cholesky, _matrix),
+        nan_where_singular(np.linalg.cholesky, _matrix),
         _matrix,
-        _products(_cholesky_jvp, _cholesky_vjp),
+        by_matrix(_cholesky_jvp, _cholesky_vjp),
         samples=_SYMMETRIC,
     )
 )
@@ -256,7 +266,7 @@ cholesky_ = register(
 @implements(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """NumPy's `cholesky`."""
-    return _transposed(cholesky_(_transposed(a))) if upper else cholesky_(a)
+    return transposed(cholesky_(transposed(a))) if upper else cholesky_(a)
 
 
 def _eigenvalues_jvp(i: int, t: Any, out: Any, a: Any, uplo: str) -> Any:
@@ -267,7 +277,7 @@ def _eigenvalues_jvp(i: int, t: Any, out: Any, a: Any, uplo: str) -> Any:
 
 def _eigenvalues_vjp(i: int, ct: Any, out: Any, a: Any, uplo: str) -> Any:
     vectors = eigenvectors(a, uplo=uplo)
-    return _to_triangle(matmul(vectors * _over_columns(ct), _transposed(vectors)), uplo)
+    return _to_triangle(matmul(vectors * over_columns(ct), transposed(vectors)), uplo)
 
 
 _TRIANGLE: dict[str, Kind] = {"uplo": one_of("L", "U")}
@@ -275,14 +285,14 @@ _EIGEN: _Samples = tuple((args, {"uplo": uplo}) for args, _ in _SYMMETRIC for up
 eigenvalues = register(
     Op(
         "eigenvalues",
-        _kernel(np.linalg.eigvalsh, _vector),
+        nan_where_singular(np.linalg.eigvalsh, _vector),
         _vector,
-        _products(_eigenvalues_jvp, _eigenvalues_vjp),
+        by_matrix(_eigenvalues_jvp, _eigenvalues_vjp),
         attrs=_TRIANGLE,
         samples=_EIGEN,
     )
 )
-_ROUNDING = 10.0 * np.finfo(np.float64).eps  # times the size of a matrix and its largest eigenvalue
+ROUNDING = 10.0 * np.finfo(np.float64).eps  # times the size of a matrix and its largest eigenvalue
 
 
 def _turned(x: Any, a: Any, uplo: str) -> Any:
@@ -291,28 +301,28 @@ def _turned(x: Any, a: Any, uplo: str) -> Any:
     Between eigenvalues that are equal to rounding it is NaN: what stands there is noise over noise.
     """
     values, n = eigenvalues(a, uplo=uplo), shape_of(a)[-1]
-    gap = _over_columns(values) - reshape(values, shape=(*shape_of(values), 1))
+    gap = over_columns(values) - reshape(values, shape=(*shape_of(values), 1))
     largest = max(absolute(values), -1, keepdims=True)
-    near = less_equal(absolute(gap), reshape(_ROUNDING * n * largest, shape=(*shape_of(values)[:-1], 1, 1)))
+    near = less_equal(absolute(gap), reshape(ROUNDING * n * largest, shape=(*shape_of(values)[:-1], 1, 1)))
     return x * where(np.eye(n, dtype=bool), 0.0, reciprocal(where(near, np.nan, gap)))
 
 
 def _eigenvectors_jvp(i: int, t: Any, out: Any, a: Any, uplo: str) -> Any:
-    inside = matmul(matmul(_transposed(out), _symmetric(t, uplo)), out)
+    inside = matmul(matmul(transposed(out), _symmetric(t, uplo)), out)
     return matmul(out, _turned(inside, a, uplo))
 
 
 def _eigenvectors_vjp(i: int, ct: Any, out: Any, a: Any, uplo: str) -> Any:
-    inside = _turned(matmul(_transposed(out), ct), a, uplo)
-    return _to_triangle(matmul(matmul(out, inside), _transposed(out)), uplo)
+    inside = _turned(matmul(transposed(out), ct), a, uplo)
+    return _to_triangle(matmul(matmul(out, inside), transposed(out)), uplo)
 
 
 eigenvectors: Op = register(
     Op(
         "eigenvectors",
-        _kernel(lambda a, uplo: np.linalg.eigh(a, uplo)[1], _matrix),
+        nan_where_singular(lambda a, uplo: np.linalg.eigh(a, uplo)[1], _matrix),
         _matrix,
-        _products(_eigenvectors_jvp, _eigenvectors_vjp),
+        by_matrix(_eigenvectors_jvp, _eigenvectors_vjp),
         attrs=_TRIANGLE,
         samples=_EIGEN,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.broadcasting import gated_mul
-from tapegrad.ops.elementwise import POSITIVE, log, log1p, reciprocal, square
+from tapegrad.ops.elementwise import POSITIVE, log1p, reciprocal, square
 from tapegrad.ops.gammas import _given
 from tapegrad.ops.registry import Elementwise, Op, broadcast, elementwise, register
 
@@ -215,7 +215,7 @@ nb_deviance: Op = register(
         Elementwise(
             (
                 lambda out, n, k, p: nb_log_ratio(n, k, p),
-                lambda out, n, k, p: log(k / (n + k)) - log1p(-p),
+                lambda out, n, k, p: -(log1p(n / k) + log1p(-p)),
                 lambda out, n, k, p: nb_slope(n, k, p),
             )
         ),

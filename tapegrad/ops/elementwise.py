@@ -100,7 +100,7 @@ absolute = elementwise("abs", np.absolute, lambda out, x: sign(x), masks=True, n
 sign: Op = elementwise("sign", np.sign, None)
 floor = elementwise("floor", np.floor, None)
 ceil = elementwise("ceil", np.ceil, None)
-trunc: Op = elementwise("trunc", np.trunc, None, numpy=(np.trunc,))
+trunc: Op = elementwise("trunc", np.trunc, None, numpy=(np.trunc, np.fix))
 rint: Op = elementwise("rint", np.rint, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None)
 
@@ -350,3 +350,16 @@ def round(a: Any, decimals: int = 0) -> Any:
 def divmod_(x: Any, y: Any) -> Any:
     """Quotient and remainder."""
     return floor_divide(x, y), remainder(x, y)
+
+
+@implements(np.modf)
+def modf(x: Any) -> Any:
+    """NumPy's `modf`: what stands behind the point, which is 0 of an infinity, and the whole number."""
+    whole = trunc(x)
+    return where(equal(x, whole), copysign(0.0, x), x - whole), whole
+
+
+@implements(np.ldexp)
+def ldexp(x1: Any, x2: Any) -> Any:
+    """NumPy's `ldexp`."""
+    return x1 * exp2(x2)

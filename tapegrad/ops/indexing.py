@@ -246,8 +246,12 @@ update = register(
 
 
 @implements(np.take)
-def take(a: Any, indices: Any, axis: int | None = None) -> Any:
+def take(a: Any, indices: Any, axis: int | None = None, mode: Any = "raise") -> Any:
     """NumPy's `take`."""
+    if mode != "raise":
+        size = math.prod(shape_of(a)) if axis is None else shape_of(a)[axis]
+        plain = indices.decide() if isinstance(indices, Recordable) else indices
+        indices = np.take(np.arange(size), plain, mode=mode)
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis_index(axis, len(shape_of(a)))
@@ -263,7 +267,6 @@ def flip(m: Any, axis: Any = None) -> Any:
     return getitem(m, index=tuple((None, None, -1 if i in chosen else None) for i in range(ndim)))
 
 
-@implements(np.roll)
 def roll(a: Any, shift: int, axis: int | None = None) -> Any:
     """NumPy's `roll` by one shift."""
     shape = shape_of(a)
@@ -296,7 +299,6 @@ def diag(v: Any, k: int = 0) -> Any:
     return scatter(v, rows, rows + k, index=(ARRAY, ARRAY), shape=(size, size))
 
 
-@implements(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """NumPy's `diff`."""
     before = ((None, None, None),) * normalize_axis_index(axis, len(shape_of(a))) if n else ()
@@ -409,7 +411,7 @@ def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
     return tuple(a if shape_of(a) == shape else broadcast_to(a, shape=shape) for a in args)
 
 
-@implements(np.outer)
+@implements(np.outer, np.linalg.outer)
 def outer(a: Any, b: Any) -> Any:
     """NumPy's `outer`."""
     return reshape_(a, (-1, 1)) * reshape_(b, (1, -1))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from tapegrad.ops.broadcasting import Axis, axes_of, gated_mul, sum_, unbroadcast
-from tapegrad.ops.elementwise import absolute, root, square
+from tapegrad.ops.broadcasting import gated_mul, unbroadcast
 from tapegrad.ops.registry import FLOAT, Along, Linear, Op, Read, Shape, implements, register
 from tapegrad.ops.shaping import ravel, reshape, shape_of, swapaxes, transpose_
 
@@ -117,7 +117,7 @@ matmul = register(
         takes=(FLOAT, FLOAT),
         links=_matmul_links,
         rows=_matmul_rows,
-        numpy=(np.matmul,),
+        numpy=(np.matmul, np.linalg.matmul),
         samples=_SAMPLES,
     )
 )
@@ -206,15 +206,27 @@ gated_matmul: Op = register(
 
 @implements(np.dot)
 def dot(a: Any, b: Any) -> Any:
-    """NumPy's `dot` of scalars, vectors and matrices."""
+    """NumPy's `dot`, of arrays of any two shapes."""
     left, right = shape_of(a), shape_of(b)
     if not left or not right:
         return a * b
     if len(right) > 2 or (len(left) > 2 and len(right) == 2):
-        raise NotImplementedError(
-            f"np.dot of shapes {left} and {right}: write np.matmul or a sum of products"
-        )
+        return along(a, b, len(left) - 1, len(right) - 2)
     return matmul(a, b)
+
+
+def along(a: Any, b: Any, i: int, j: int) -> Any:
+    """The sums of products along axis `i` of one array and axis `j` of another, for all of the rest."""
+    left, right = shape_of(a), shape_of(b)
+    if left[i] != right[j]:
+        raise ValueError(f"shapes {left} and {right} not aligned: {left[i]} and {right[j]} elements")
+    rows, columns = left[:i] + left[i + 1 :], right[:j] + right[j + 1 :]
+    first = transpose_(a, [*(k for k in range(len(left)) if k != i), i])
+    second = transpose_(b, [j, *(k for k in range(len(right)) if k != j)])
+    flat = matmul(
+        reshape(first, shape=(math.prod(rows), left[i])), reshape(second, shape=(left[i], math.prod(columns)))
+    )
+    return reshape(flat, shape=rows + columns)
 
 
 @implements(np.vdot)
@@ -228,17 +240,7 @@ def inner(a: Any, b: Any) -> Any:
     """NumPy's `inner`."""
     if not shape_of(a) or not shape_of(b):
         return a * b
-    return dot(a, b if len(shape_of(b)) < 2 else transpose_(b))
-
-
-@implements(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `norm`: Euclidean (Frobenius), or of order 1 along one axis; its slope at the origin is 0."""
-    axes = axes_of(x, axis)
-    if ord == 1 and len(axes) == 1:
-        return sum_(absolute(x), axis=axes, keepdims=keepdims)
-    if ord not in (None, "fro") and not (ord == 2 and len(axes) == 1):
-        raise NotImplementedError(
-            f"np.linalg.norm with ord={ord!r} on {len(axes)} axes has no derivative rule"
-        )
-    return root(sum_(square(x), axis=axes, keepdims=keepdims))
+    left, right = len(shape_of(a)), len(shape_of(b))
+    if max(left, right) > 2:
+        return along(a, b, left - 1, right - 1)
+    return dot(a, b if right < 2 else transpose_(b))

@@ -1,39 +1,48 @@
-"""Ops of an order: elementwise ops whose first input says which derivative of a family is meant.
+"""Ops of an order: elementwise ops whose first inputs say which derivative of a family is meant.
 
-The order is a whole number that stands on the tape as a constant, a float like the other inputs, so that a
-rule can raise it. Users have no name for such an op.
+An order is a whole number that stands on the tape as a constant, a float like the other inputs, so that a
+rule can raise it. Most families have one order, some have one for each argument. Users have no name for such
+an op.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.registry import Elementwise, Op, Partial, Shape, broadcast, register, written
+from tapegrad.errors import TraceError
+from tapegrad.ops.registry import Elementwise, Op, Partial, Recordable, Shape, broadcast, register, written
 
 ORDERS = 100  # more than anybody takes derivatives
 
 
-def of_order(name: str, kernel: Callable[..., Any], *partials: Partial, samples: Any, least: int = 0) -> Op:
-    """Declare an op of an order, its kernel ``kernel(order, *operands, out)`` with the order as an int.
+def of_order(
+    name: str, kernel: Callable[..., Any], *partials: Partial, samples: Any, least: int = 0, orders: int = 1
+) -> Op:
+    """Declare an op of so many `orders`, its kernel ``kernel(*orders, *operands, out)`` with orders as ints.
 
-    `partials` has those of the operands, `samples` the arguments for the test table, with the order in front,
-    and `least` is the lowest order that the kernel knows.
+    `partials` has those of the operands, and `samples` the arguments for the test table, with the orders in
+    front. `least` is the lowest order that the kernel knows.
     """
 
     def fits(shapes: list[Shape], values: list[Any]) -> bool:
-        return values[0] is not None and all(is_order(n, least) for n in np.ravel(values[0]).tolist())
+        return all(
+            value is not None and all(is_order(n, least) for n in np.ravel(value).tolist())
+            for value in values[:orders]
+        )
 
     return register(
         Op(
             name,
-            _by_order(kernel, least),
+            _by_order(kernel, least, orders),
             broadcast,
-            Elementwise((None, *partials)),
+            Elementwise((*(None,) * orders, *partials)),
             fits=fits,
             samples=tuple((arguments, {}) for arguments in samples),
+            arity=range(orders + len(partials), orders + len(partials) + 1),
         )
     )
 
@@ -43,16 +52,34 @@ def is_order(n: float, least: int = 0) -> bool:
     return least <= n < ORDERS and float(n).is_integer()
 
 
-def _by_order(kernel: Callable[..., Any], least: int) -> Callable[..., Any]:
-    """The kernel for an order that is one number, as almost always, or an array of them."""
+def _by_order(kernel: Callable[..., Any], least: int, orders: int) -> Callable[..., Any]:
+    """The kernel for orders that are one number each, as almost always, or arrays of them."""
 
-    def of_any_order(order: Any, *operands: Any, out: Any = None) -> Any:
-        if np.ndim(order) == 0:
-            return kernel(int(order), *operands, out)
-        value: Any = np.full(np.shape(order), np.nan)
-        for n in set(np.ravel(order).tolist()):
-            if is_order(n, least):
-                value = np.where(np.equal(order, n), kernel(int(n), *operands, None), value)
+    def of_any_order(*arguments: Any, out: Any = None) -> Any:
+        first, operands = arguments[:orders], arguments[orders:]
+        if all(np.ndim(order) == 0 for order in first):
+            return kernel(*map(int, first), *operands, out)
+        first = np.broadcast_arrays(*first)
+        value: Any = np.full(first[0].shape, np.nan)
+        for found in set(zip(*(np.ravel(order).tolist() for order in first), strict=True)):
+            if all(is_order(n, least) for n in found):
+                here = np.logical_and.reduce(
+                    [np.equal(order, n) for order, n in zip(first, found, strict=True)]
+                )
+                value = np.where(here, kernel(*map(int, found), *operands, None), value)
         return written(value, out)
 
     return of_any_order
+
+
+def no_slope_in(name: str, what: str) -> Callable[..., Any]:
+    """A partial where a derivative exists but is not known: an error, or NaN for plain numbers."""
+
+    def refuse(out: Any, *inputs: Any) -> Any:
+        if not any(isinstance(x, Recordable) for x in (out, *inputs)):
+            return out * math.nan
+        raise TraceError(
+            f"tapegrad knows no derivative of {name} in {what}: this must not move with the parameters"
+        )
+
+    return refuse

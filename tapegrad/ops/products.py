@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,53 +11,17 @@ import numpy as np
 
 from tapegrad.ops.arranging import diagonal
 from tapegrad.ops.broadcasting import sum_
+from tapegrad.ops.elementwise import mul as multiply
 from tapegrad.ops.elementwise import sqrt
-from tapegrad.ops.indexing import ARRAY, getitem, scatter
+from tapegrad.ops.indexing import ARRAY, concatenate, flip, getitem, scatter, take
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import clip
-from tapegrad.ops.reductions import mean
+from tapegrad.ops.reductions import mean, sum
 from tapegrad.ops.registry import implements
 from tapegrad.ops.shaping import moveaxis, reshape_, shape_of, transpose_
 
 
-@implements(np.einsum)
-def einsum(*operands: Any) -> Any:
-    """NumPy's `einsum` by subscripts without an ellipsis: the broadcast product of all, summed."""
-    subscripts, *arrays = operands
-    if not isinstance(subscripts, str) or "." in subscripts:
-        raise NotImplementedError(
-            "np.einsum takes subscripts like 'ij,jk->ik' on traced values, without '...'"
-        )
-    left, arrow, right = subscripts.replace(" ", "").partition("->")
-    terms = left.split(",")
-    np.einsum(subscripts, *(np.broadcast_to(0.0, shape_of(a)) for a in arrays))  # NumPy's own errors
-    letters = sorted(set(left) - {","})
-    kept = right if arrow else "".join(i for i in letters if left.count(i) == 1)
-    order = [*kept, *(i for i in letters if i not in kept)]
-    spread = [_spread(array, term, order) for term, array in zip(terms, arrays, strict=True)]
-    product = functools.reduce(operator.mul, spread)
-    summed = tuple(range(len(kept), len(order)))
-    return sum_(product, axis=summed, keepdims=False) if summed else product
-
-
-def _spread(array: Any, term: str, order: Sequence[str]) -> Any:
-    """The array with one axis per letter, of length one where it has none; repeated ones mean diagonals."""
-    for letter in set(term):
-        while term.count(letter) > 1:
-            first = term.index(letter)
-            second = term.index(letter, first + 1)
-            rest = [i for i in range(len(term)) if i not in (first, second)]
-            array = transpose_(array, [first, second, *rest])
-            along = np.arange(shape_of(array)[0])
-            array = getitem(array, along, along, index=(ARRAY, ARRAY))
-            term = letter + "".join(term[i] for i in rest)
-    present = [i for i in order if i in term]
-    array = transpose_(array, [term.index(i) for i in present])
-    sizes = dict(zip(present, shape_of(array), strict=True))
-    return reshape_(array, tuple(sizes.get(i, 1) for i in order))
-
-
-@implements(np.tensordot)
+@implements(np.tensordot, np.linalg.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """NumPy's `tensordot`."""
     left, right = shape_of(a), shape_of(b)
@@ -80,11 +43,45 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshape_(flat, (*rows, *columns))
 
 
-@implements(np.vecdot)
-def vecdot(x1: Any, x2: Any) -> Any:
-    """NumPy's `vecdot` along the last axis."""
-    product = x1 * x2
+def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
+    """NumPy's `vecdot` along one axis."""
+    product = moveaxis(x1, axis, -1) * moveaxis(x2, axis, -1)
     return sum_(product, axis=(len(shape_of(product)) - 1,), keepdims=False)
+
+
+implements(np.vecdot, np.linalg.vecdot)(vecdot)
+
+
+@implements(np.matvec)
+def matvec(x1: Any, x2: Any) -> Any:
+    """NumPy's `matvec`: matrices times vectors, stack by stack."""
+    found = matmul(x1, reshape_(x2, (*shape_of(x2), 1)))
+    return reshape_(found, shape_of(found)[:-1])
+
+
+@implements(np.vecmat)
+def vecmat(x1: Any, x2: Any) -> Any:
+    """NumPy's `vecmat`: vectors times matrices, stack by stack."""
+    found = matmul(reshape_(x1, (*shape_of(x1)[:-1], 1, shape_of(x1)[-1])), x2)
+    return reshape_(found, (*shape_of(found)[:-2], shape_of(found)[-1]))
+
+
+@implements(np.cross)
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """NumPy's `cross` of vectors with three elements."""
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    left, right = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    if shape_of(left)[-1] != 3 or shape_of(right)[-1] != 3:
+        raise NotImplementedError("np.cross of vectors with two elements: write a[0] * b[1] - a[1] * b[0]")
+    first, second = (take(left, order, -1) for order in ([1, 2, 0], [2, 0, 1]))
+    found = first * take(right, [2, 0, 1], -1) - second * take(right, [1, 2, 0], -1)
+    return moveaxis(found, -1, axisc)
+
+
+@implements(np.linalg.cross)
+def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """NumPy's `linalg.cross`."""
+    return cross(x1, x2, axis=axis)
 
 
 @implements(np.linalg.multi_dot)
@@ -117,32 +114,18 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return getitem(full, index=((start, start + length, None),))
 
 
-@implements(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
-    """NumPy's `polyval`, by Horner's rule."""
-    value: Any = np.zeros(shape_of(x))[()]
-    for i in range(shape_of(p)[0]):
-        value = value * x + getitem(p, index=(i,))
-    return value
-
-
-@implements(np.trapezoid)
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    """NumPy's `trapezoid` along one axis, at points `x` of one dimension."""
-    y = moveaxis(y, axis, -1)
-    if x is not None:
-        if len(shape_of(x)) != 1:
-            raise NotImplementedError("np.trapezoid at points of more than one dimension: write the sum out")
-        dx = getitem(x, index=((1, None, None),)) - getitem(x, index=((None, -1, None),))
-    pairs = getitem(y, index=(..., (1, None, None))) + getitem(y, index=(..., (None, -1, None)))
-    areas = dx * pairs / 2.0
-    return sum_(areas, axis=(len(shape_of(areas)) - 1,), keepdims=False)
+@implements(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """NumPy's `correlate` of real vectors."""
+    if shape_of(v)[0] > shape_of(a)[0]:
+        return flip(correlate(v, a, mode))
+    return convolve(a, flip(v), mode)
 
 
 @implements(np.corrcoef)
-def corrcoef(x: Any, rowvar: bool = True) -> Any:
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
     """NumPy's `corrcoef` of variables in the rows, or in the columns if `rowvar` is False."""
-    c = cov(x, rowvar)
+    c = cov(x, y, rowvar)
     if not shape_of(c):
         return c / c
     deviations = sqrt(diagonal(c))
@@ -150,11 +133,38 @@ def corrcoef(x: Any, rowvar: bool = True) -> Any:
     return clip(scaled, -1.0, 1.0)
 
 
+def _variables(m: Any, rowvar: bool) -> Any:
+    return reshape_(m, (1, -1)) if len(shape_of(m)) < 2 else m if rowvar else transpose_(m)
+
+
 @implements(np.cov)
-def cov(m: Any, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+) -> Any:
     """NumPy's `cov` of variables in the rows, or in the columns if `rowvar` is False."""
-    x = reshape_(m, (1, -1)) if len(shape_of(m)) < 2 else m if rowvar else transpose_(m)
-    x = x - mean(x, axis=1, keepdims=True)
-    freedom = max(shape_of(x)[1] - (ddof if ddof is not None else 0 if bias else 1), 0)
-    found = matmul(x, transpose_(x)) / float(freedom)
+    x = _variables(m, rowvar)
+    if y is not None:
+        x = concatenate(x, _variables(y, rowvar), axis=0)
+    less = ddof if ddof is not None else 0 if bias else 1
+    if fweights is None and aweights is None:
+        x = x - mean(x, axis=1, keepdims=True)
+        found = matmul(x, transpose_(x)) / float(max(shape_of(x)[1] - less, 0))
+    else:
+        found = _weighted(x, less, fweights, aweights)
     return reshape_(found, ()) if shape_of(found) == (1, 1) else found
+
+
+def _weighted(x: Any, less: int, fweights: Any, aweights: Any) -> Any:
+    weights: Any = 1.0
+    for given in (fweights, aweights):
+        weights = weights if given is None else multiply(weights, given)
+    total = sum(weights)
+    x = x - sum(x * weights, 1, True) / total
+    lost = less if aweights is None else less * sum(multiply(weights, aweights)) / total
+    return matmul(x, transpose_(x * weights)) / (total - lost)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dtbsv
-from scipy.signal import lfilter
 
 from tapegrad.ops.attributes import is_flag
+from tapegrad.ops.filters import recurred
 from tapegrad.ops.indexing import concatenate, getitem
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.reductions import sum as sum_of
@@ -24,78 +23,15 @@ _VECTORS = np.linspace(-1.0, 1.3, 8).reshape(4, 2)
 _MATRICES = np.linspace(-0.9, 0.8, 16).reshape(4, 2, 2)
 
 
-# Steps that are solved at once; the room for the matrix of their equations is used again by the next ones.
-_AT_ONCE = 1024
-# With more numbers to a state, products of matrices are quicker than the matrix with 2 m diagonals.
-_MOST_SOLVED = 12
-
-
-def _stepwise(a: Any, b: Any, start: Any, out: Any) -> None:
-    """The definition, step by step; all others must agree with it."""
-    s, varies = start, np.ndim(a) > 2 * np.ndim(start)
-    for t in range(len(b)):
-        factor = a[t] if varies else a
-        if np.ndim(start):
-            s = np.dot(factor, s, out=out[t])
-            s += b[t]
-        else:
-            s = out[t] = factor * s + b[t]
-
-
-def _with_one_factor(a: float, b: Any, start: float, out: Any) -> None:
-    if a == 1.0:
-        out[...] = np.cumsum(np.concatenate([[start], b]))[1:]
-    else:
-        out[...] = lfilter([1.0], [1.0, -a], b, zi=[a * start])[0]
-
-
-def _solved(a: Any, b: Any, start: Any, out: Any) -> None:
-    """The equations ``s[t] - a[t] s[t - 1] = b[t]``: a triangular matrix with few diagonals.
-
-    Solving it does what the definition does, sum by sum, without a call for each step.
-    """
-    count, m = len(b), out[0].size
-    varies = np.ndim(a) > 2 * np.ndim(start)
-    a = a.reshape(-1, m, m)
-    # Row by row the columns of the matrix from the diagonal, which is 1 and not read, downwards.
-    diagonals = np.zeros((min(count, _AT_ONCE), m, 2 * m))
-    s = np.reshape(start, m)
-    for first in range(0, count, _AT_ONCE):
-        stop = min(first + _AT_ONCE, count)
-        n = stop - first
-        for c in range(m):
-            following = a[first + 1 : stop, :, c] if varies else a[0, :, c]
-            np.negative(following, out=diagonals[: n - 1, c, m - c : 2 * m - c])
-        x = b[first:stop].reshape(n, m).copy()
-        x[0] += a[first if varies else 0] @ s
-        if n > 1:
-            matrix = diagonals[:n].reshape(n * m, 2 * m).T
-            x = dtbsv(2 * m - 1, matrix, x.ravel(), lower=1, diag=1, overwrite_x=1)
-        out[first:stop] = x.reshape(out[first:stop].shape)
-        s = x.reshape(n, m)[-1]
-
-
-def _forward(a: Any, b: Any, start: Any, out: Any) -> None:
-    if np.ndim(a) == 0:
-        _with_one_factor(float(a), b, float(start), out)
-    elif out[0].size > _MOST_SOLVED:
-        _stepwise(a, b, start, out)
-    else:
-        _solved(a, b, start, out)
-        # In the matrix, zeros stand where the definition multiplies nothing, and zeros times infinity are NaN.
-        if not (np.isfinite(out).all() and np.isfinite(a).all()):
-            _stepwise(a, b, start, out)
-
-
 def _recurrence(a: Any, b: Any, start: Any, reverse: bool, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.shape(b))
     b = np.asarray(b)
     if reverse:
         varies = np.ndim(a) > 2 * np.ndim(start)
-        _forward(a[::-1] if varies else a, b[::-1], start, out[::-1])
+        recurred(a[::-1] if varies else a, b[::-1], start, out[::-1])
     else:
-        _forward(a, b, start, out)
+        recurred(a, b, start, out)
     return out
 
 

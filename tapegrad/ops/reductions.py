@@ -37,13 +37,11 @@ _ALONG: dict[str, Kind] = {"axis": is_axis}
 # Sums and means ---------------------------------------------------------------------------------------------
 
 
-@implements(np.sum, np.add.reduce)
 def sum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `sum`."""
     return sum_(a, axis=axes_of(a, axis), keepdims=keepdims)
 
 
-@implements(np.mean)
 def mean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `mean`."""
     shape = shape_of(a)
@@ -51,7 +49,6 @@ def mean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return sum(a, axis, keepdims) / float(count)
 
 
-@implements(np.var)
 def var(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """NumPy's `var`: the mean squared distance from the mean, divided by ``N - ddof``."""
     squares = square(a - mean(a, axis, keepdims=True))
@@ -60,7 +57,6 @@ def var(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -
     return sum(squares, axis, keepdims) / float(builtins.max(count - ddof, 0))
 
 
-@implements(np.std)
 def std(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """NumPy's `std`."""
     return sqrt(var(a, axis, ddof=ddof, keepdims=keepdims))
@@ -166,7 +162,6 @@ prod_ = register(
 )
 
 
-@implements(np.prod, np.multiply.reduce)
 def prod(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `prod`."""
     axes = axes_of(a, axis)
@@ -292,13 +287,11 @@ min_ = register(
 )
 
 
-@implements(np.max, np.amax, np.maximum.reduce)
 def max(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `max`; ties share the derivative equally."""
     return max_(a, axis=axes_of(a, axis), keepdims=keepdims)
 
 
-@implements(np.min, np.amin, np.minimum.reduce)
 def min(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `min`; ties share the derivative equally."""
     return min_(a, axis=axes_of(a, axis), keepdims=keepdims)
@@ -372,13 +365,11 @@ any_ = register(
 )
 
 
-@implements(np.all, np.logical_and.reduce)
 def all(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `all`."""
     return all_(a, axis=axes_of(a, axis), keepdims=keepdims)
 
 
-@implements(np.any, np.logical_or.reduce)
 def any(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """NumPy's `any`."""
     return any_(a, axis=axes_of(a, axis), keepdims=keepdims)
@@ -424,7 +415,7 @@ logsumexp_ = register(
 )
 
 
-@implements(special.logsumexp, np.logaddexp.reduce)
+@implements(special.logsumexp)
 def logsumexp(
     a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
 ) -> Any:

@@ -19,6 +19,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.ops.attributes import Kind
+from tapegrad.ops.declarations import Elementwise as Elementwise
+from tapegrad.ops.declarations import Factor as Factor
+from tapegrad.ops.declarations import Gate as Gate
+from tapegrad.ops.declarations import Linear as Linear
+from tapegrad.ops.declarations import Partial as Partial
+from tapegrad.ops.declarations import Per as Per
+from tapegrad.ops.declarations import Products as Products
+from tapegrad.ops.declarations import Raised as Raised
+from tapegrad.ops.declarations import Rule as Rule
+from tapegrad.ops.declarations import Together as Together
 
 ANY_NUMBER = range(1, sys.maxsize)  # of inputs
 
@@ -28,7 +38,6 @@ INT: np.dtype[Any] = np.dtype(np.int64)
 
 Shape = tuple[int, ...]
 Attrs = tuple[tuple[str, Any], ...]
-Rule = Callable[..., Any]
 
 
 class Aval(NamedTuple):
@@ -54,115 +63,6 @@ class Recordable:
     def decide(self) -> Any:
         """The same for Python to decide on, which whoever records has to remember."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Per:
-    """A factor that divides by what `rule` gives; `of_nothing` says that 0 / 0 is 0."""
-
-    rule: Rule
-    of_nothing: bool = False
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A factor that wins where it is 0, whatever it meets."""
-
-    rule: Rule
-
-
-@dataclass(frozen=True)
-class Raised:
-    """A factor `times` a power, which can leave the range of doubles where the product does not.
-
-    Where `times` is 0, it wins.
-    """
-
-    times: Rule
-    base: Rule
-    exponent: Rule
-
-
-Factor = Rule | float | Per | Gate | Raised
-Partial = Factor | tuple[Factor, ...] | None
-
-
-@dataclass(frozen=True)
-class Elementwise:
-    """Derivative of an elementwise op: one partial per input.
-
-    A partial is a factor or a tuple of factors, which the (co)tangent meets one after another; None where
-    there is no derivative. ``(lambda out, x: -out, lambda out, x: out)`` is ``(ct * -out) * out``, which
-    stays in range where the square of `out` does not. A factor is a function ``(out, *inputs) -> value``, a
-    constant, or a `Per`, `Gate` or `Raised`.
-    """
-
-    partials: tuple[Partial, ...]
-
-    def factors(self, index: int) -> tuple[Factor, ...]:
-        """The partial with respect to input `index`, which has one, as factors."""
-        partial = self.partials[index]
-        assert partial is not None
-        return partial if isinstance(partial, tuple) else (partial,)
-
-    def wrt(self, index: int) -> bool:
-        """Whether there is a derivative with respect to input `index`."""
-        return self.partials[index] is not None
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Derivative of an op that is linear in its `arguments`.
-
-    ``transpose(i, ct, *inputs, **attrs)`` maps the output's cotangent to that of input `i`. An op that is
-    linear in all of them together (concatenate) is its own jvp; one that is linear in each of them alone
-    (matmul) sets `jointly` to False, and its jvp is the sum over its arguments. `arguments` None means every
-    input. `gated` is the transpose for cotangents whose zeros stand for what was not chosen, and which no
-    other operand may revive; an op that only moves its elements needs none.
-    """
-
-    transpose: Rule
-    arguments: tuple[int, ...] | None = None
-    jointly: bool = True
-    gated: Rule | None = None
-
-    def wrt(self, index: int) -> bool:
-        """Whether there is a derivative with respect to input `index`."""
-        return self.arguments is None or index in self.arguments
-
-
-@dataclass(frozen=True)
-class Products:
-    """Derivative of any other op: ``jvp(i, t, out, *inputs, **attrs)`` and ``vjp(i, ct, out, ...)``.
-
-    Both are stated per input `i`; the whole jvp is the sum over the inputs, or those in `arguments`. `gated`
-    is the vjp for cotangents whose zeros stand for what was not chosen, as in `Linear`.
-    """
-
-    jvp: Rule
-    vjp: Rule
-    gated: Rule | None = None
-    arguments: tuple[int, ...] | None = None
-
-    def wrt(self, index: int) -> bool:
-        """Whether there is a derivative with respect to input `index`."""
-        return self.arguments is None or index in self.arguments
-
-
-@dataclass(frozen=True)
-class Together:
-    """Derivative of an op whose inputs share most of the work for it.
-
-    ``jvp(tangents, out, *inputs, **attrs)`` is given the tangents of all inputs, None for those that do not
-    move. ``vjp(wanted, ct, out, *inputs, **attrs)`` gives the cotangents of the inputs `wanted`, in order.
-    """
-
-    jvp: Rule
-    vjp: Rule
-
-    def wrt(self, index: int) -> bool:
-        """Whether there is a derivative with respect to input `index`."""
-        return True
 
 
 class Read(Enum):
@@ -287,7 +187,8 @@ class Op:
             if isinstance(arg, (list, tuple)) and (item := _recordable_in(arg)) is not None:
                 return item.apply(self, args, attrs)
             if isinstance(arg, np.ndarray) and type(arg) is not np.ndarray:
-                if (item := getattr(arg, "recorded", None)) is not None:  # values were recorded into it
+                item = getattr(arg, "recorded", None)  # what has been recorded into a buffer
+                if item is not None:
                     return item.apply(self, args, attrs)
         return self.kernel(*args, **attrs)
 
@@ -429,13 +330,15 @@ def elementwise(
     scalar: Callable[..., Any] | None = None,
     python: str = "",
     numpy: tuple[Callable[..., Any], ...] | None = None,
+    samples: tuple[tuple[Any, ...], ...] = (),
 ) -> Op:
     """Declare an elementwise op: its kernel, and one partial per input.
 
-    `domain` is the range of the samples, one for all inputs or one each. The kernel itself is taken for the
-    NumPy function unless `numpy` says otherwise.
+    `domain` is the range of the samples, one for all inputs or one each; `samples` are few arguments instead,
+    for kernels that take long. The kernel itself is taken for the NumPy function unless `numpy` says
+    otherwise.
     """
-    ranges = domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
+    ranges = () if samples else domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
     rule = None if all(partial is None for partial in partials) else Elementwise(partials)
     op = Op(
         name,
@@ -449,5 +352,6 @@ def elementwise(
         python=python,
         numpy=(kernel,) if numpy is None else numpy,
         domain=ranges,
+        samples=tuple((arguments, {}) for arguments in samples),
     )
     return register(op)

@@ -94,15 +94,13 @@ reshape: Op = register(
 
 
 @implements(np.reshape)
-def reshape_(a: Any, /, shape: Any, order: str = "C") -> Any:
+def reshape_(a: Any, /, shape: Any, order: Any = "C") -> Any:
     """NumPy's `reshape`."""
-    if order != "C":
-        raise NotImplementedError(
-            f"reshape with order={order!r}: write np.reshape(x.T, ...) for column order"
-        )
     old = shape_of(a)
     # A stand-in without memory resolves -1 and raises NumPy's own error for a wrong size.
-    new = np.broadcast_to(np.float64(0.0), old).reshape(shape).shape
+    new = np.broadcast_to(np.float64(0.0), old).reshape(shape, order=order).shape
+    if order == "F" or (order == "A" and _is_column_by_column(a)):
+        return transpose_(reshape_(transpose_(a), new[::-1]))
     return a if new == old else reshape(a, shape=new)
 
 
@@ -115,14 +113,19 @@ def real(val: Any) -> Any:
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
     """NumPy's `ravel`."""
-    return reshape_(a, (-1,), "C" if order in ("A", "K") and _is_row_by_row(a) else order)
+    if order == "K":  # as the elements stand in memory, whichever way along each axis
+        steps = np.abs(_value(a).strides)
+        a, order = transpose_(a, np.argsort(-steps, kind="stable").tolist()), "C"
+    return reshape_(a, (-1,), order)
 
 
-def _is_row_by_row(a: Any) -> bool:
-    """Whether rows stand one after another in memory, so that its order is that of the elements."""
-    value = np.asarray(a.plain() if isinstance(a, Recordable) else a)
-    steps = [step for step, n in zip(value.strides, value.shape, strict=True) if n > 1]
-    return all(step > 0 for step in steps) and steps == sorted(steps, reverse=True)
+def _value(a: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(a.plain() if isinstance(a, Recordable) else a)
+
+
+def _is_column_by_column(a: Any) -> bool:
+    flags = _value(a).flags
+    return flags.f_contiguous and not flags.c_contiguous
 
 
 @implements(np.expand_dims)

@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tapegrad.ops.attributes import is_axis, one_of
 from tapegrad.ops.broadcasting import Axis, axes_of, reduced
+from tapegrad.ops.elementwise import remainder
 from tapegrad.ops.indexing import ARRAY, getitem
 from tapegrad.ops.logic import (
     clip,
@@ -82,12 +83,13 @@ def sort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool
 
 
 @implements(np.quantile)
-def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `quantile` by linear interpolation, at plain `q`."""
+def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: Any = "linear") -> Any:
+    """NumPy's `quantile`, at plain `q`."""
     q = np.asarray(q, dtype=np.float64)
     in_order, missing = _in_order(a, axis)
     last = shape_of(in_order)[0] - 1
-    position = q * last
+    # Every method takes a place between two neighbours, which the quantile of 0, 1, 2, ... is.
+    position = q * last if method == "linear" else np.quantile(np.arange(last + 1.0), q, method=method)
     below = np.floor(position).astype(np.int64)
     low, high = _at(in_order, below), _at(in_order, np.minimum(below + 1, last))
     share = (position - below).reshape(q.shape + (1,) * (len(shape_of(in_order)) - 1))
@@ -96,12 +98,17 @@ def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return reshape_(found, q.shape + reduced(shape_of(a), axes_of(a, axis), True)) if keepdims else found
 
 
-def _in_order(a: Any, axis: Axis) -> tuple[Any, Any]:
-    """The elements in ascending order along a new first axis, and whether one of them is NaN."""
+def rows_along(a: Any, axis: Axis) -> Any:
+    """The elements along some axes as one last axis."""
     axes, ndim = axes_of(a, axis), len(shape_of(a))
     rest = reduced(shape_of(a), axes, False)
     count = math.prod(shape_of(a)[i] for i in axes)
-    rows = reshape_(moveaxis(a, axes, range(len(rest), ndim)), (*rest, count))
+    return reshape_(moveaxis(a, axes, range(len(rest), ndim)), (*rest, count))
+
+
+def _in_order(a: Any, axis: Axis) -> tuple[Any, Any]:
+    """The elements in ascending order along a new first axis, and whether one of them is NaN."""
+    rows = rows_along(a, axis)
     return moveaxis(sort(rows), -1, 0), any_along(isnan(rows), -1)
 
 
@@ -110,9 +117,9 @@ def _at(a: Any, indices: Any) -> Any:
 
 
 @implements(np.percentile)
-def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """NumPy's `percentile` by linear interpolation, at plain `q`."""
-    return quantile(a, np.true_divide(q, 100.0), axis, keepdims)
+def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: Any = "linear") -> Any:
+    """NumPy's `percentile`, at plain `q`."""
+    return quantile(a, np.true_divide(q, 100.0), axis, keepdims, method=method)
 
 
 @implements(np.median)
@@ -153,14 +160,18 @@ searchsorted_ = register(
 
 
 @implements(np.searchsorted)
-def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """NumPy's `searchsorted`: integers, decided anew on every replay."""
+    if sorter is not None:
+        a = _at(a, sorter)
     return searchsorted_(a, v, side=side)
 
 
 @implements(np.interp)
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """NumPy's `interp`: straight lines between points, level outside."""
+    if period is not None:
+        return _periodic(x, xp, fp, abs(period))
     (n,) = shape_of(xp)
     low = to_int(clip(searchsorted_(xp, x, side="right") - 1, 0, max(n - 2, 0)))
     high = to_int(clip(low + 1, 0, n - 1))
@@ -173,6 +184,16 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     line = where(greater_equal(x, last), getitem(fp, index=(-1,)), line)
     line = where(less(x, first), getitem(fp, index=(0,)) if left is None else left, line)
     return line if right is None else where(greater(x, last), right, line)
+
+
+def _periodic(x: Any, xp: Any, fp: Any, period: Any) -> Any:
+    x, xp = remainder(x, period), remainder(xp, period)
+    order = argsort(xp)
+    xp, fp = _at(xp, order), _at(fp, order)
+    (n,) = shape_of(xp)
+    around = np.arange(-1, n + 1) % n
+    turns = np.r_[-1.0, np.zeros(n), 1.0] * period
+    return interp(x, _at(xp, around) + turns, _at(fp, around))
 
 
 @implements(np.take_along_axis)

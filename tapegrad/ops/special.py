@@ -71,9 +71,9 @@ def _step_far(n: int, x: Any, h: Any) -> Any:
 
 
 def _polygamma_step(order: int, x: Any, h: Any, out: Any = None) -> Any:
-    start = np.asarray(x, dtype=float)
-    ordinary = (start > 0.0) & (np.asarray(h) >= 0.0) & np.isfinite(h)
-    x, h = np.where(ordinary, start, 1.0), np.where(ordinary, h, 1.0)
+    start, way = np.asarray(x, dtype=float), h
+    ordinary = (start > 0.0) & (np.asarray(way) >= 0.0) & np.isfinite(way)
+    x, h = np.where(ordinary, start, 1.0), np.where(ordinary, way, 1.0)
     total: Any = 0.0
     sign = (-1.0) ** (order + 1) * math.factorial(order)
     for _ in range(int(FAR)):  # psi(x + 1) = psi(x) + 1 / x
@@ -84,7 +84,7 @@ def _polygamma_step(order: int, x: Any, h: Any, out: Any = None) -> Any:
         x = np.where(near, x + 1.0, x)
     total = total + _step_far(order, x, h)
     if not np.all(ordinary):
-        plain = special.polygamma(order, start + h) - special.polygamma(order, start)
+        plain = special.polygamma(order, start + way) - special.polygamma(order, start)
         total = np.where(ordinary, total, plain)
     return written(total, out)
 

@@ -39,6 +39,17 @@ def _sech(x: Any, out: Any = None) -> Any:
 sech: Op = elementwise("sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), numpy=())
 tanh: Op = elementwise("tanh", np.tanh, (lambda out, x: sech(x), lambda out, x: sech(x)), python="tanh({0})")
 
+
+def _log_cosh(x: Any, out: Any = None) -> Any:
+    size = np.abs(x)
+    near = np.minimum(size, 1.0)
+    far = size + np.log1p(np.exp(-2.0 * size)) - math.log(2.0)
+    return written(np.where(size < 1.0, 0.5 * np.log1p(np.square(np.sinh(near))), far), out)
+
+
+# The logarithm of cosh, which does not overflow.
+log_cosh: Op = elementwise("log_cosh", _log_cosh, lambda out, x: tanh(x), numpy=())
+
 # Inverse ----------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -151,8 +150,8 @@ def _accumulated(op: Op) -> Rule:
     def rule(new: _Unfolding, entry: Entry, inputs: list[Slots]) -> Slots | None:
         found, axis = np.array(inputs[0]), dict(entry.attrs)["axis"]
         lines = np.moveaxis(found, axis, 0)
-        for before, line in pairwise(lines):
-            line[...] = _of_pairs(new, op, before, line)
+        for i in range(1, len(lines)):
+            lines[i] = _of_pairs(new, op, lines[i - 1], lines[i])
         return found
 
     return rule

@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.ops.indexing import ARRAY, getitem
 from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import reshape
+from tapegrad.recording.current import current_trace
 from tapegrad.recording.tracer import Trace, Tracer
 from tapegrad.recording.values import Array
 from tapegrad.recording.view import Picked
@@ -260,7 +261,12 @@ def unbuffered(arg: Any) -> Any:
 
 
 def rebuffered(result: Any) -> Any:
-    """The result of plain arguments: what lives in a buffer's memory is a view of it, all else a buffer."""
+    """The result of plain arguments: what lives in a buffer's memory is a view of it, all else a buffer.
+
+    Where no trace runs, it is left as it is.
+    """
+    if current_trace() is None:
+        return result
     if type(result) is np.ndarray:
         return result.view(Buffer) if root_of(result) is not None else as_buffer(result)
     if type(result) in (list, tuple):

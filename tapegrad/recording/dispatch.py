@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import TraceError
+from tapegrad.ops.folds import method_of
+from tapegrad.ops.logic import where
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op
 from tapegrad.ops.shaping import CASTS, reshape_, shape_of
 from tapegrad.recording.buffers import Buffer
 from tapegrad.recording.frames import whereabouts
+from tapegrad.recording.handouts import contents
 from tapegrad.recording.messages import no_rule, plain_value_wanted
 from tapegrad.recording.sharing import share
 from tapegrad.recording.tracer import Trace, is_traced
+from tapegrad.recording.writers import WRITERS, write_at
 
 _BITWISE = frozenset((np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert))
 _SAYS_NOTHING: dict[str, tuple[Any, ...]] = {
@@ -42,17 +46,29 @@ def call_ufunc(
 ) -> Any:
     """A ufunc, or one of its methods, of operands some of which are traced."""
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    if method == "at":
+        target, indices, *values = (_one_array(recorder, x) for x in inputs)
+        return write_at(ufunc, name, target, indices, tuple(values))
     if method == "outer":
-        first, second = inputs
+        first, second = (_one_array(recorder, x) for x in inputs)
         shape = (*shape_of(first), *(1,) * len(shape_of(second)))
         method, inputs = "__call__", (reshape_(first, shape), second)
-    rule = NUMPY.get(ufunc if method == "__call__" else getattr(ufunc, method))
+    call = getattr(ufunc, method)
+    rule = NUMPY.get(ufunc) if method == "__call__" else NUMPY.get(call) or method_of(ufunc, method)
+    if rule is None and name.endswith(" (vectorized)"):  # made by np.frompyfunc: number by number
+        return _lifted(recorder, ufunc(*(contents(x) if is_traced(x) else x for x in inputs)))
     if rule is None:
-        raise no_rule(ufunc if method == "__call__" else getattr(ufunc, method), name, whereabouts())
+        raise no_rule(ufunc if method == "__call__" else call, name, whereabouts())
     if ufunc in _BITWISE and any(_dtype_of(x) != BOOL for x in inputs):
         raise TraceError(
             f"{name} of numbers has no rule{whereabouts()}: on booleans it is a logical, on "
             "integers it works on bits; compare first, as in (x > 0) & (y > 0)"
+        )
+    chosen = kwargs.pop("where", True) if method == "__call__" else True
+    if chosen is not True and out is None:
+        raise TraceError(
+            f"{name}(where=...) leaves the other elements to chance{whereabouts()}: choose with np.where, or "
+            "say what they are with out=, as in out=np.zeros_like(v)"
         )
     if method in ("reduce", "accumulate"):
         kwargs.setdefault("axis", 0)  # unlike np.sum and its like
@@ -65,20 +81,33 @@ def call_ufunc(
     }
     _check_taken(name, rule, named)
     operands = [_one_array(recorder, x) for x in inputs]
-    call = getattr(ufunc, method)
     result = settled(call, (*operands,), rule(*operands, **named), named)
     if out is not None:
-        return _into(out, result)
+        return _into(out, result, chosen)
     return share(call, inputs, {}, result, lambda: rule(*operands, **named))
+
+
+def _lifted(recorder: Trace, found: Any) -> Any:
+    return (
+        tuple(recorder.lift(x, None) for x in found)
+        if isinstance(found, tuple)
+        else recorder.lift(found, None)
+    )
 
 
 def _dtype_of(x: Any) -> np.dtype[Any]:
     return x.dtype if is_traced(x) else np.asarray(x).dtype
 
 
-def _into(out: Any, result: Any) -> Any:
-    """Write the result into the array that `out=` gives."""
-    (target,) = out if isinstance(out, tuple) else (out,)
+def _into(out: Any, result: Any, chosen: Any = True) -> Any:
+    """Write the result into the array that `out=` gives, or the arrays, where it is chosen."""
+    targets = out if isinstance(out, tuple) else (out,)
+    if len(targets) > 1:
+        pairs = zip(targets, result, strict=True)
+        return tuple(x if target is None else _into(target, x, chosen) for target, x in pairs)
+    (target,) = targets
+    if chosen is not True:
+        result = where(chosen, result, target)
     if isinstance(target, Buffer):
         target.become_traced(result.recorder).receive(result)
         return target
@@ -100,8 +129,8 @@ def call_function(recorder: Trace, func: Callable[..., Any], args: Any, kwargs: 
         return _make(recorder, func, args, kwargs)
     if func in _FINDERS and len(args) == 1:
         return func(recorder.decide(recorder.lift(args[0], BOOL)))
-    if func in _WRITERS and len(args) == 2 and not kwargs:
-        return _WRITERS[func](*args)
+    if func in WRITERS:
+        return WRITERS[func](*_with_arrays(recorder, func, args, kwargs)[0], **kwargs)
     rule = NUMPY.get(func)
     name = name_of(func)
     if rule is None:
@@ -121,13 +150,14 @@ _OF_SEQUENCES: dict[Any, int] = {
     **dict.fromkeys((np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack), 1),
     **{np.linalg.multi_dot: 1, np.select: 2},
 }
+_OF_NESTS = frozenset((np.block, np.piecewise, np.choose))  # lists that stand for more than one array
 
 
 def _with_arrays(
     recorder: Trace, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """The arguments, with arrays for lists that hold traced values, and for object arrays."""
-    if func is np.block:  # it takes lists of lists
+    if func in _OF_NESTS:
         return args, kwargs
     first = args[: _OF_SEQUENCES.get(func, 0)]
     if any(isinstance(x, (list, tuple)) and any(map(_may_hold, x)) for x in first):
@@ -159,22 +189,6 @@ def holds_traced(x: Any) -> bool:
 def array_of(nest: Any) -> Any:
     """One array of a nest of lists."""
     return NUMPY[np.stack]([array_of(x) if isinstance(x, (list, tuple)) else x for x in nest])
-
-
-def _copy_to(target: Any, value: Any) -> None:
-    if not is_traced(target):
-        raise no_rule(np.copyto, "np.copyto into a plain array", whereabouts())
-    target[...] = value
-
-
-def _fill_diagonal(target: Any, value: Any) -> None:
-    if not is_traced(target):
-        raise plain_value_wanted()
-    along = np.arange(min(target.shape))
-    target[(along,) * target.ndim] = value
-
-
-_WRITERS: dict[Any, Callable[..., None]] = {np.copyto: _copy_to, np.fill_diagonal: _fill_diagonal}
 
 
 def name_of(func: Callable[..., Any]) -> str:

@@ -161,16 +161,22 @@ def variable_of(value: Any) -> str | None:
     return None
 
 
+# First and last line, first and last column, each None where Python was told not to keep them.
+Piece = tuple[int | None, int | None, int | None, int | None]
+
+
 class Lines:
     """The user's line that is running, for who asks at every step: what a code object told is kept.
 
-    Each instruction has a line object of its own: so two places in one line can be told apart, see
-    `tapegrad.passes.loops`.
+    Each piece of a line, such as ``a * b``, has a line object of its own: so two places in one line can be
+    told apart, see `tapegrad.passes.loops`.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, dict[int, Source] | None] = {}  # by code, and by instruction; None: not theirs
         self._codes: list[CodeType] = []
+        self._pieces: dict[int, list[Piece]] = {}  # of a code object, by the place of the instruction
+        self._sources: dict[tuple[int, Piece], Source] = {}
 
     def current(self) -> Source | None:
         """The user's innermost line that is running; whoever asks is not the user."""
@@ -189,18 +195,15 @@ class Lines:
         return None
 
     def _noted(self, frame: FrameType, lines: dict[int, Source]) -> Source:
-        at = _whole_call(frame.f_code.co_code, frame.f_lasti)
-        line = lines.get(at) or Source(frame.f_code.co_filename, frame.f_lineno)
-        lines[at] = lines[frame.f_lasti] = line
+        code, last = frame.f_code, frame.f_lasti
+        # A running program specialises its instructions, and then stands at other offsets within them: what
+        # stays is the piece of the source line.
+        if id(code) not in self._pieces:
+            self._pieces[id(code)] = list(code.co_positions())
+        key = (id(code), self._pieces[id(code)][last // 2])
+        line = self._sources.setdefault(key, Source(code.co_filename, frame.f_lineno))
+        lines[last] = line
         return line
-
-
-def _whole_call(code: bytes, at: int) -> int:
-    """The call that an instruction belongs to: Python 3.11 calls by two, of which either may be running."""
-    if dis.opname[code[at]] != "PRECALL":
-        return at
-    following = range(at + 2, len(code), 2)
-    return next((i for i in following if dis.opname[code[i]] != "CACHE"), at)
 
 
 # Errors -----------------------------------------------------------------------------------------------------

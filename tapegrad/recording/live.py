@@ -187,7 +187,7 @@ class LiveRecorder(Recorder):
         """Record one op; what NumPy gives as a view of an array becomes one here."""
         if self.inner is not None:
             return self.inner.apply(op, args, attrs)
-        operands = [self.lift(arg, op.takes_at(i)) for i, arg in enumerate(args)]
+        operands = [self.own(arg, op.takes_at(i)) for i, arg in enumerate(args)]
         value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
         inputs = tuple([operand.slot for operand in operands])
         result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)

@@ -15,6 +15,7 @@ from scipy import special
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.registry import Recordable
+from tapegrad.recording.decisions import reasons
 from tapegrad.recording.frames import (
     Spot,
     inside_of_error,
@@ -33,8 +34,8 @@ _KEEP_TRACED = (
     "np.stack them, or make a buffer of them with np.zeros_like(theta) or np.zeros(n, like=theta)"
 )
 _BUFFER = (
-    "a plain buffer cannot hold traced values; collect them in a list and np.stack them, or make the buffer "
-    "with np.zeros_like(theta) or np.zeros(n, like=theta) from an array theta"
+    "a plain buffer cannot hold traced values unless the function makes it itself, of floats, by np.zeros, "
+    "np.copy and the like; write np.copy(x) for x.copy(), and np.zeros(n) for np.zeros(n, dtype=int)"
 )
 _LIBRARIES = {
     "scipy.stats": "scipy.stats takes plain numbers only; use tapegrad.stats, or write the density in NumPy",
@@ -45,16 +46,8 @@ _LIBRARIES = {
     "pandas": "a pandas object cannot hold traced values; take its values out first, with .to_numpy(), and "
     "write y = y * a for y *= a",
 }
-_NO_RULE: dict[Any, str] = {
-    np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)",
-    np.put: "write x[index] = v",
-    np.place: "write np.where(mask, v, x)",
-    np.putmask: "write np.where(mask, v, x)",
-    np.piecewise: "write np.where or np.select",
-    np.apply_along_axis: "loop over the rows and put the results together with np.stack",
-    np.unique: "find the distinct values of plain data outside the function",
-    np.add.at: "write np.bincount(index, weights=v) for the sums by index",
-}
+_WITHOUT_RULE = "tapegrad has no rule for it; write it with functions that have one"
+_NO_RULE = {np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)"}
 
 # What NumPy says of arrays of Python objects, which np.array([a, b]) makes of traced values.
 _OF_OBJECT_ARRAYS = (
@@ -70,6 +63,7 @@ _MAKE_AN_ARRAY = (
     "np.block([[a, 0.5], [0.5, b]]), a diagonal one with np.diag(np.stack([a, b]))"
 )
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
+_WRITES = re.compile(r"\bout\s*=|\.at\(")
 _CALLS = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 
 
@@ -83,9 +77,7 @@ def plain_value_wanted() -> TraceError:
 
 def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
     """The error for a function that cannot be recorded."""
-    advice = _NO_RULE.get(func, "tapegrad has no rule for it; write it with functions that have one")
-    if isinstance(func, np.ufunc) and name.endswith(" (vectorized)"):
-        name, advice = "np.frompyfunc", "write np.vectorize, which calls the function on traced numbers"
+    advice = _NO_RULE.get(func) or reasons().get(func) or _WITHOUT_RULE
     return TraceError(f"{name} cannot be traced{where}: {advice}")
 
 
@@ -104,8 +96,9 @@ def foreign_step(error: Exception, source: Source | Spot | None, library: str | 
         advice = _MAKE_AN_ARRAY
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
+    where = location(source) + inside_of_error(error)
     return TraceError(
-        f"{type(error).__name__}{location(source)}{inside_of_error(error)}: {text}. The function runs on plain numbers, but this "
+        f"{type(error).__name__}{where}: {text}. The function runs on plain numbers, but this "
         f"step does not take traced ones: {advice}"
     )
 
@@ -151,7 +144,7 @@ def _by_spot(spot: Spot, frame: FrameType) -> str | None:
     text = spot.expression or spot.text
     if re.search(r"\.(item|tolist)\(", text):
         return "write the value itself instead of .item() or .tolist()"
-    if spot.instruction == "STORE_SUBSCR" or _assigns_to_element(text) or re.search(r"\bout\s*=", text):
+    if spot.instruction == "STORE_SUBSCR" or _assigns_to_element(text) or _WRITES.search(text):
         return _BUFFER
     for name, function in called:
         if function in (np.array, np.asarray, np.fromiter):

@@ -39,6 +39,7 @@ class StepRecorder(LiveRecorder):
     def __init__(self, outer: LiveRecorder, name: str, in_all_steps: InAllSteps) -> None:
         super().__init__(Builder(name))
         self.outer = outer
+        self.dataframes, self.steps = outer.dataframes, outer.steps
         self._in_all_steps = in_all_steps
         self.fixed: dict[int, Any] = {}
         self._slots: dict[int, int] = {}  # of this recording, by those of the outer one

@@ -46,7 +46,7 @@ BY_VIEWS: frozenset[Any] = frozenset(
         *(np.reshape, np.squeeze, np.expand_dims, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.real),
         *(np.transpose, np.permute_dims, np.matrix_transpose, np.linalg.matrix_transpose),
         *(np.swapaxes, np.moveaxis, np.flip, np.fliplr, np.flipud, np.rot90, np.broadcast_to),
-        *(np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit),
+        *(np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.rollaxis, np.unstack),
     )
 )
 # Of these NumPy is asked. All others give memory of their own.
@@ -57,10 +57,16 @@ ASKED: frozenset[Any] = frozenset(
 # The layout decides which later reshapes are views. These give rows one after another; the ops that compute
 # them may not.
 ROW_BY_ROW: frozenset[Any] = frozenset(
-    (np.take, np.repeat, np.roll, np.delete, np.compress, np.linalg.cholesky)
+    (
+        *(np.take, np.repeat, np.roll, np.delete, np.compress, np.linalg.cholesky),
+        np.gradient,
+    )
 )
 
-_MINDED = BY_VIEWS | ASKED | ROW_BY_ROW
+# The layout of these depends on their arguments: NumPy is asked.
+LAID_OUT: frozenset[Any] = frozenset((np.cross, np.linalg.cross))
+
+_MINDED = LAID_OUT | BY_VIEWS | ASKED | ROW_BY_ROW
 
 
 def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Callable[[], Any]) -> Any:
@@ -73,10 +79,14 @@ def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Call
             return result
     if func in BY_VIEWS:
         return result
-    if func in ROW_BY_ROW and is_traced(result) and result.ndim > 1:
-        return result.copy("C")
+    if func in ROW_BY_ROW or (func is np.einsum and len(args) > 2):
+        return _each(result, lambda i, made: made.copy("C") if is_traced(made) and made.ndim > 1 else made)
+    if func in LAID_OUT and is_traced(result) and result.ndim > 1:
+        fresh = result.copy("K")
+        fresh.value = laid_out(fresh.value, func(*_replaced(args, {}), **_replaced(kwargs, {})))
+        return fresh
     owners = [x for x in _traced((args, kwargs)) if x.shape or x.is_view]
-    if func not in ASKED or (func is np.einsum and len(args) > 2):
+    if func not in ASKED:
         return _each(result, lambda i, made: _own(made, owners))
     return _as_numpy_gives(func, args, kwargs, result, again, owners)
 

@@ -18,6 +18,7 @@ from tapegrad.ops import logic
 from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
 from tapegrad.ops.shaping import CASTS, shape_of, transpose_
+from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
 from tapegrad.recording.messages import plain_value_wanted
@@ -145,6 +146,26 @@ class Tracer(Symbol):
         """As of an array."""
         return self.recorder.call_function(np.real, (self,), {})
 
+    @property
+    def imag(self) -> Any:
+        """As of an array: 0."""
+        return np.zeros(self.shape)[()]
+
+    @property
+    def flat(self) -> Flat:
+        """The elements one after another."""
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        self.flat[:] = value
+
+    itemsize = property(lambda self: self.dtype.itemsize)
+    nbytes = property(lambda self: self.size * self.dtype.itemsize)
+    strides = property(lambda self: np.asarray(self.value).strides)
+    flags = property(lambda self: np.asarray(self.value).flags)
+    device = property(lambda self: "cpu")
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an unsized object")
@@ -225,7 +246,7 @@ class Tracer(Symbol):
         return complex(self._as_plain())
 
     def _as_plain(self) -> Any:
-        """The one element as a number: of whole numbers and truth values alone, a float would leave the tape."""
+        """The one element, of whole numbers and truth values: a float would leave the tape."""
         if self.dtype == FLOAT:
             raise plain_value_wanted()
         return self.item()
@@ -332,7 +353,9 @@ class Tracer(Symbol):
     ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
     repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
     clip, round = _function(np.clip), _function(np.round)
-    dot, trace = _function(np.dot), _function(np.trace)
+    dot, trace, choose = _function(np.dot), _function(np.trace), _function(np.choose)
+    argpartition, searchsorted = _function(np.argpartition), _function(np.searchsorted)
+    put = _function(np.put)
 
     def flatten(self, order: str = "C") -> Any:
         """As of an array."""
@@ -341,6 +364,23 @@ class Tracer(Symbol):
     def sort(self, axis: int = -1) -> None:
         """As of an array: in place."""
         self._overwrite(self.recorder.call_function(np.sort, (self, axis), {}))
+
+    def partition(self, kth: Any, axis: int = -1) -> None:
+        """As of an array: in place."""
+        self._overwrite(self.recorder.call_function(np.partition, (self, kth, axis), {}))
+
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+        """As of an array."""
+        return self.recorder.call_function(np.compress, (condition, self, axis), {"out": out})
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tracer:
+        """As of an array: to the only device that there is."""
+        np.empty(0).to_device(device, stream=stream)  # NumPy's own errors
+        return self
+
+    def is_integer(self) -> bool:
+        """As of a NumPy number."""
+        return bool(self == self.recorder.apply(ew.floor, (self,), {}))
 
     def fill(self, value: Any) -> None:
         """As of an array: in place."""

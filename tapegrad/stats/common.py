@@ -1,11 +1,15 @@
 """Helpers of all distributions: they convert arguments, check parameters and mark impossible points."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 
 # A number, an array, a sequence of numbers, or a traced value: what NumPy's functions take.
 Operand: TypeAlias = Any
+
+_LOG_2 = np.log(2.0)
+_LOG_TINY = -40.0  # below, the exponential of a number is nothing next to 1
 
 quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
@@ -51,6 +55,49 @@ def replace(value: Any, outside: Any, by: float, *parameters: Any) -> Any:
     return choose(outside, by, value)
 
 
+def at_edge(value: Any, edge: Any, exponent: Any, otherwise: Any, *parameters: Any) -> Any:
+    """`value`, and at the `edge`, where the density is a power of the distance, what its exponent says."""
+    if _is_plain(edge) and not np.any(edge):
+        return value
+    for parameter in parameters:
+        edge = np.logical_and(edge, np.logical_not(np.isnan(parameter)))
+    there = choose(np.equal(exponent, 0), otherwise, np.nan)
+    there = choose(np.greater(exponent, 0), -np.inf, choose(np.less(exponent, 0), np.inf, there))
+    return choose(edge, there, value)
+
+
+def standardize(x: Operand, loc: Operand, scale: Operand) -> tuple[Any, Any]:
+    """``(x - loc) / scale`` and the scale, which is ``nan`` where it is not valid."""
+    scale = positive(scale)
+    x = shift(x, loc)
+    return x if isinstance(scale, int | float) and scale == 1 else x / scale, scale
+
+
+def outside_or_infinite(x: Any, outside: Any) -> Any:
+    """Where a density is 0: outside the support, and at infinity, where a formula may have inf - inf."""
+    return np.logical_or(outside, np.isinf(x))
+
+
+def log1mexp(z: Any) -> Any:
+    """``log(1 - exp(-z))`` for z >= 0, accurate at both ends.
+
+    The two forms and the point between them are those of M. Maechler, "Accurately computing
+    log(1 - exp(-|a|))" (2012), equation 7.
+    """
+    return choose(np.less(z, _LOG_2), np.log(-np.expm1(-z)), np.log1p(-np.exp(-z)))
+
+
+def log1mexp_of_exp(log_z: Any) -> Any:
+    """``log(1 - exp(-z))`` of a number z whose logarithm is given, also where z underflows."""
+    tiny = np.less(log_z, _LOG_TINY)
+    return choose(tiny, log_z, log1mexp(np.exp(choose(tiny, 0.0, log_z))))
+
+
+def log_of_part(part: Any, rest: Any) -> Any:
+    """The logarithm of a probability that is given with that of the contrary."""
+    return choose(np.less(part, 0.5), np.log(part), np.log1p(-rest))
+
+
 def choose(condition: Any, a: Any, b: Any) -> Any:
     """`np.where`, with a number for numbers."""
     chosen = np.where(condition, a, b)
@@ -60,3 +107,55 @@ def choose(condition: Any, a: Any, b: Any) -> Any:
 
 def _is_plain(mask: Any) -> bool:
     return isinstance(mask, np.ndarray | np.generic)
+
+
+class Continuous:
+    """What the logarithms give: density, distribution function and survival function."""
+
+    logpdf: Callable[..., Any]
+    logcdf: Callable[..., Any]
+    logsf: Callable[..., Any]
+
+    @classmethod
+    @quiet
+    def pdf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Density, the exponential of `logpdf`, with the same arguments."""
+        return np.exp(cls.logpdf(*arguments, **named))
+
+    @classmethod
+    @quiet
+    def cdf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a value up to `x`, with the arguments of `logpdf`."""
+        return np.exp(cls.logcdf(*arguments, **named))
+
+    @classmethod
+    @quiet
+    def sf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a value above `x`, with the arguments of `logpdf`."""
+        return np.exp(cls.logsf(*arguments, **named))
+
+
+class Discrete:
+    """What the logarithms give: mass, distribution function and survival function."""
+
+    logpmf: Callable[..., Any]
+    logcdf: Callable[..., Any]
+    logsf: Callable[..., Any]
+
+    @classmethod
+    @quiet
+    def pmf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of `k`, the exponential of `logpmf`, with the same arguments."""
+        return np.exp(cls.logpmf(*arguments, **named))
+
+    @classmethod
+    @quiet
+    def cdf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a count up to `k`, with the arguments of `logpmf`."""
+        return np.exp(cls.logcdf(*arguments, **named))
+
+    @classmethod
+    @quiet
+    def sf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a count above `k`, with the arguments of `logpmf`."""
+        return np.exp(cls.logsf(*arguments, **named))

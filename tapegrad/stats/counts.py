@@ -14,7 +14,7 @@ _POISSON_COUNTS = 1000
 _NBINOM_COUNTS = 500
 
 
-def _log_factorial_rest(k: Any) -> Any:
+def log_factorial_rest(k: Any) -> Any:
     """``log(k!) - k log(k) + k``, which grows as slowly as log(k)."""
     positive = np.greater(k, 0)
     k = choose(positive, k, 1.0)
@@ -55,7 +55,7 @@ class poisson:  # SciPy's name
         """
         k, mu = shift(k, loc), valid(mu, np.greater_equal(mu, 0))
         if np.greater(k, _POISSON_COUNTS).any():
-            value = -(bd0(k, mu) + _log_factorial_rest(k))
+            value = -(bd0(k, mu) + log_factorial_rest(k))
         else:
             value = xlogy(k, mu) - (gammaln(k + 1) + mu)
         return replace(value, not_a_count(k), -np.inf, mu)
@@ -101,7 +101,7 @@ class nbinom:  # SciPy's name
         n = valid(n, np.greater(n, 0))
         p = valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
         if np.greater(k, _NBINOM_COUNTS).any():
-            value = gamma_rest_gain(0.0, n, k) - (nb_deviance(n, k, p) + _log_factorial_rest(k))
+            value = gamma_rest_gain(0.0, n, k) - (nb_deviance(n, k, p) + log_factorial_rest(k))
         else:
             value = log_poch(n, k) - gammaln(k + 1) + n * np.log(p) + xlog1py(k, -p)
         return replace(value, not_a_count(k), -np.inf, n, p)

@@ -1,152 +1,294 @@
-"""The gamma distribution and its kin: the exponential and the Rayleigh distribution."""
+"""The gamma distribution under its names: by shape, by mean, as chi-squared, of a power, of the inverse."""
 
 from typing import Any
 
 import numpy as np
+from scipy.special import gammainc, gammaincc, gammaln
 
-from tapegrad.stats.common import Operand, choose, positive, quiet, replace, shift
+from tapegrad.ops.deviances import bd0
+from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest
+from tapegrad.stats.common import (
+    Continuous,
+    Operand,
+    at_edge,
+    choose,
+    log_of_part,
+    operand,
+    outside_or_infinite,
+    positive,
+    quiet,
+    replace,
+    shift,
+    valid,
+)
 
-_LOG_2 = np.log(2.0)
-_TINY = 1e-9  # below, the square of a number is nothing next to 1
 
+def log_density(x: Any, z: Any, a: Any) -> Any:
+    """Of ``x = scale * z``, where z has the gamma distribution of shape `a`.
 
-def _log_of_rest(z: Any) -> Any:
-    """``log(1 - exp(-z))``, accurate at both ends.
-
-    The two forms and the point between them are those of M. Maechler, "Accurately computing
-    log(1 - exp(-|a|))" (2012), equation 7.
+    It is in the form of C. Loader, "Fast and accurate computation of binomial probabilities" (2000), in which
+    nothing large cancels.
     """
-    return choose(np.less(z, _LOG_2), np.log(-np.expm1(-z)), np.log1p(-np.exp(-z)))
+    return -(bd0(a, z) + np.log(x)) - (gamma_rest(0.0, a) + HALF_LOG_2PI)
 
 
-class expon:  # SciPy's name
-    """The exponential distribution on ``x >= loc``: `scale` > 0 is the mean above `loc`, 1 / rate.
+class gamma(Continuous):  # SciPy's name
+    """The gamma distribution on ``x >= loc``: shape `a` > 0, `scale` > 0 (1 / rate).
 
     Examples
     --------
-    >>> from tapegrad.stats import expon
-    >>> float(round(expon.logpdf(1.0, scale=2.0), 6))
-    -1.193147
+    >>> from tapegrad.stats import gamma
+    >>> float(round(gamma.logpdf(1.0, a=2.0, scale=3.0), 6))
+    -2.530558
     """
 
     @staticmethod
     @quiet
-    def logpdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of the density, ``-(x - loc) / scale - log(scale)``; ``-inf`` for ``x < loc``.
+    def logpdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density, with all its digits at large shapes too.
 
         Parameters
         ----------
         x : array_like
             Where to evaluate it.
+        a : array_like
+            Shape.
         loc, scale : array_like
-            Lower end of the support, and mean distance from it, in the units of `x`.
+            Lower end of the support, and scale, in the units of `x`.
 
         Returns
         -------
         float or ndarray
             One log-density for each element of the broadcast arguments.
         """
-        x, scale = shift(x, loc), positive(scale)
-        return replace(-(x / scale) - np.log(scale), np.less(x, 0), -np.inf, scale)
-
-    @staticmethod
-    def pdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Density, the exponential of `logpdf`."""
-        return np.exp(expon.logpdf(x, loc, scale))
+        x, a, scale = shift(x, loc), positive(a), positive(scale)
+        value = at_edge(log_density(x, x / scale, a), np.equal(x, 0), a - 1.0, -np.log(scale), a, scale)
+        return replace(value, outside_or_infinite(x, np.less(x, 0)), -np.inf, a, scale)
 
     @staticmethod
     @quiet
-    def cdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+    def cdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Probability of a value up to `x`."""
-        x, scale = shift(x, loc), positive(scale)
-        return replace(-np.expm1(-(x / scale)), np.less(x, 0), 0.0, scale)
+        x, a, scale = shift(x, loc), positive(a), positive(scale)
+        return replace(gammainc(a, x / scale), np.less(x, 0), 0.0, a, scale)
 
     @staticmethod
     @quiet
-    def logcdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`, accurate at both ends."""
-        x, scale = shift(x, loc), positive(scale)
-        return replace(_log_of_rest(x / scale), np.less(x, 0), -np.inf, scale)
-
-    @staticmethod
-    def sf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Probability of a value above `x` (the survival function)."""
-        return np.exp(expon.logsf(x, loc, scale))
+    def sf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value above `x`."""
+        x, a, scale = shift(x, loc), positive(a), positive(scale)
+        return replace(gammaincc(a, x / scale), np.less(x, 0), 1.0, a, scale)
 
     @staticmethod
     @quiet
-    def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`, ``-(x - loc) / scale``; 0 for ``x < loc``."""
-        x, scale = shift(x, loc), positive(scale)
-        return replace(-(x / scale), np.less(x, 0), 0.0, scale)
+    def logcdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        arguments = x, a, loc, scale
+        return log_of_part(gamma.cdf(*arguments), gamma.sf(*arguments))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        arguments = x, a, loc, scale
+        return log_of_part(gamma.sf(*arguments), gamma.cdf(*arguments))
 
 
-class rayleigh:  # SciPy's name
-    """The Rayleigh distribution on ``x >= loc``: the length of two normal numbers of deviation `scale` > 0.
+class gamma_mean(Continuous):
+    """The gamma distribution by its mean `mu` > 0 and shape `a` > 0: the scale is ``mu / a``.
+
+    The variance is ``mu**2 / a``, as in a gamma regression.
 
     Examples
     --------
-    >>> from tapegrad.stats import rayleigh
-    >>> float(round(rayleigh.logpdf(1.0, scale=2.0), 6))
-    -1.511294
+    >>> from tapegrad.stats import gamma_mean
+    >>> float(round(gamma_mean.logpdf(1.0, mu=6.0, a=2.0), 6))
+    -2.530558
     """
 
     @staticmethod
     @quiet
-    def logpdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of the density, ``log(x - loc) - 2 log(scale) - ((x - loc) / scale)**2 / 2``.
-
-        It is ``-inf`` for ``x <= loc``.
-
-        Parameters
-        ----------
-        x : array_like
-            Where to evaluate it.
-        loc, scale : array_like
-            Lower end of the support, and the most likely distance from it, in the units of `x`.
-
-        Returns
-        -------
-        float or ndarray
-            One log-density for each element of the broadcast arguments.
-        """
-        x, scale = shift(x, loc), positive(scale)
-        z = x / scale
-        value = np.log(x) - 0.5 * (z * z) - 2.0 * np.log(scale)
-        # Infinity is there to come out as -inf, and not as the difference of two infinities.
-        return replace(value, np.logical_or(np.less(x, 0), np.isinf(x)), -np.inf, scale)
-
-    @staticmethod
-    def pdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Density, the exponential of `logpdf`."""
-        return np.exp(rayleigh.logpdf(x, loc, scale))
+    def logpdf(x: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
+        """Log of the density."""
+        x, mu, a = shift(x, loc), positive(mu), positive(a)
+        value = -a * bd0(1.0, x / mu) - (np.log(x) + (gamma_rest(0.0, a) + HALF_LOG_2PI))
+        value = at_edge(value, np.equal(x, 0), a - 1.0, -np.log(mu), mu, a)
+        return replace(value, outside_or_infinite(x, np.less(x, 0)), -np.inf, mu, a)
 
     @staticmethod
     @quiet
-    def cdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+    def cdf(x: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
         """Probability of a value up to `x`."""
-        x, scale = shift(x, loc), positive(scale)
-        z = x / scale
-        return replace(-np.expm1(-0.5 * (z * z)), np.less(x, 0), 0.0, scale)
+        mu, a = positive(mu), positive(a)
+        return gamma.cdf(x, a, loc, mu / a)
 
     @staticmethod
     @quiet
-    def logcdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`, accurate at both ends."""
-        x, scale = shift(x, loc), positive(scale)
-        z = x / scale
-        value = choose(np.less(z, _TINY), 2.0 * np.log(z) - _LOG_2, _log_of_rest(0.5 * (z * z)))
-        return replace(value, np.less(x, 0), -np.inf, scale)
-
-    @staticmethod
-    def sf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Probability of a value above `x` (the survival function)."""
-        return np.exp(rayleigh.logsf(x, loc, scale))
+    def sf(x: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
+        """Probability of a value above `x`."""
+        mu, a = positive(mu), positive(a)
+        return gamma.sf(x, a, loc, mu / a)
 
     @staticmethod
     @quiet
-    def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`, ``-((x - loc) / scale)**2 / 2``; 0 for ``x < loc``."""
-        x, scale = shift(x, loc), positive(scale)
-        z = x / scale
-        return replace(-0.5 * (z * z), np.less(x, 0), 0.0, scale)
+    def logcdf(x: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`."""
+        mu, a = positive(mu), positive(a)
+        return gamma.logcdf(x, a, loc, mu / a)
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`."""
+        mu, a = positive(mu), positive(a)
+        return gamma.logsf(x, a, loc, mu / a)
+
+
+class chi2(Continuous):  # SciPy's name
+    """The chi-squared distribution on ``x >= loc``: `df` > 0 degrees of freedom.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import chi2
+    >>> float(round(chi2.logpdf(1.0, df=3.0), 6))
+    -1.418939
+    """
+
+    @staticmethod
+    @quiet
+    def logpdf(x: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density: that of a gamma distribution of shape ``df / 2`` and scale ``2 * scale``."""
+        return gamma.logpdf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
+    @staticmethod
+    @quiet
+    def cdf(x: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value up to `x`."""
+        return gamma.cdf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value above `x`."""
+        return gamma.sf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        return gamma.logcdf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        return gamma.logsf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
+
+class invgamma(Continuous):  # SciPy's name
+    """The inverse gamma distribution on ``x > loc``: ``scale / (x - loc)`` is gamma, of shape `a`.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import invgamma
+    >>> float(round(invgamma.logpdf(1.0, a=2.0, scale=3.0), 6))
+    -0.802775
+    """
+
+    @staticmethod
+    @quiet
+    def logpdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density; ``-inf`` for ``x <= loc``."""
+        x, a, scale = shift(x, loc), positive(a), positive(scale)
+        return replace(
+            log_density(x, scale / x, a), outside_or_infinite(x, np.less_equal(x, 0)), -np.inf, a, scale
+        )
+
+    @staticmethod
+    @quiet
+    def cdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value up to `x`."""
+        x, a, scale = shift(x, loc), positive(a), positive(scale)
+        return replace(gammaincc(a, scale / x), np.less_equal(x, 0), 0.0, a, scale)
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value above `x`."""
+        x, a, scale = shift(x, loc), positive(a), positive(scale)
+        return replace(gammainc(a, scale / x), np.less_equal(x, 0), 1.0, a, scale)
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        arguments = x, a, loc, scale
+        return log_of_part(invgamma.cdf(*arguments), invgamma.sf(*arguments))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        arguments = x, a, loc, scale
+        return log_of_part(invgamma.sf(*arguments), invgamma.cdf(*arguments))
+
+
+def _power(x: Any, scale: Any, c: Any) -> Any:
+    return np.exp(c * np.log(x / scale))
+
+
+class gengamma(Continuous):  # SciPy's name
+    """The generalised gamma distribution on ``x >= loc``: the power `c` of it is gamma, of shape `a`.
+
+    `c` may be negative, and is not 0.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import gengamma
+    >>> float(round(gengamma.logpdf(1.0, a=2.0, c=1.5, scale=3.0), 6))
+    -3.082821
+    """
+
+    @staticmethod
+    @quiet
+    def logpdf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density."""
+        x, a, scale, c = shift(x, loc), positive(a), positive(scale), valid(c, np.not_equal(c, 0))
+        value = np.log(np.abs(c)) + log_density(x, _power(x, scale, c), a)
+        flat = np.log(np.abs(c)) - gammaln(a) - np.log(scale)
+        value = at_edge(value, np.equal(x, 0), choose(np.less(c, 0), 1.0, a * c - 1.0), flat, a, c, scale)
+        return replace(value, outside_or_infinite(x, np.less(x, 0)), -np.inf, a, c, scale)
+
+    @staticmethod
+    @quiet
+    def cdf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value up to `x`."""
+        x, a, scale, c = shift(x, loc), positive(a), positive(scale), valid(c, np.not_equal(c, 0))
+        z = _power(x, scale, c)
+        return replace(
+            choose(np.greater(c, 0), gammainc(a, z), gammaincc(a, z)), np.less_equal(x, 0), 0.0, a, c, scale
+        )
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value above `x`."""
+        x, a, scale, c = shift(x, loc), positive(a), positive(scale), valid(c, np.not_equal(c, 0))
+        z = _power(x, scale, c)
+        return replace(
+            choose(np.greater(c, 0), gammaincc(a, z), gammainc(a, z)), np.less_equal(x, 0), 1.0, a, c, scale
+        )
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        arguments = x, a, c, loc, scale
+        return log_of_part(gengamma.cdf(*arguments), gengamma.sf(*arguments))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        arguments = x, a, c, loc, scale
+        return log_of_part(gengamma.sf(*arguments), gengamma.cdf(*arguments))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
@@ -15,6 +16,7 @@ from tapegrad.ops.registry import Attrs
 from tapegrad.tape.tape import Tape
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+OFTEN = 16  # reads of single elements or rows
 NONE = -1  # no slot, entry, array or node
 
 
@@ -52,7 +54,8 @@ class Elements:
     same : array of int
         For each slot the one that holds the same number: itself, or what was written into an element.
     base, place : arrays of int
-        For an element of an array that slot, and the element's place in it; `NONE` elsewhere.
+        For an element of an array that slot, and the element's place in it; for a row of an array that slot,
+        and its place along the first axis; `NONE` elsewhere.
     versions : dict of int to (Buffer, int)
         The slots that are versions of buffers.
     """
@@ -78,19 +81,29 @@ def elements_of(tape: Tape, buffers: bool = True) -> Elements:
     count, entries, avals = len(tape.avals), tape.entries, tape.avals
     none = np.full(count, NONE).tobytes()
     found = Elements(array("q", np.arange(count).tobytes()), array("q", none), array("q", none))
-    first: dict[tuple[int, int], int] = {}
+    first: dict[tuple[int, int, bool], int] = {}
     ends, inputs, outputs, attrs = entries.ends(), entries.all_inputs(), entries.outputs(), entries.attrs()
     ops = entries.ops()
-    known: dict[tuple[Attrs, tuple[int, ...]], int | None] = {}
-    for i in compress(range(len(ops)), map({getitem, update}.__contains__, ops)):
+    known: dict[tuple[Attrs, tuple[int, ...]], tuple[int | None, int | None]] = {}
+    chosen = list(compress(range(len(ops)), map({getitem, update}.__contains__, ops)))
+    computed, often = set(outputs), Counter(inputs[ends[i]] for i in chosen)
+    for i in chosen:
         op = ops[i]
         owner, output = inputs[ends[i]], outputs[i]
         if ends[i + 1] - ends[i] != (1 if op is getitem else 2):
             continue
+        # What is computed in each iteration and read there a few times is no collection of elements.
+        if op is getitem and owner in computed and owner not in found.versions and often[owner] < OFTEN:
+            continue
         index = attrs[i], avals[owner].shape
         if index not in known:
-            known[index] = flat_place(*index)
-        place = known[index]
+            known[index] = flat_place(*index), row_place(*index)
+        place, row = known[index]
+        if row is not None and op is getitem and owner not in found.versions:
+            found.same[output] = first.setdefault((owner, row, True), output)
+            if found.same[output] == output:
+                found.base[output], found.place[output] = owner, row
+            continue
         if place is None:
             continue
         if op is update:
@@ -113,7 +126,9 @@ def _write(found: Elements, owner: int, output: int, place: int, value: int) -> 
     found.versions[output] = (buffer, version + 1)
 
 
-def _read(found: Elements, first: dict[tuple[int, int], int], owner: int, output: int, place: int) -> None:
+def _read(
+    found: Elements, first: dict[tuple[int, int, bool], int], owner: int, output: int, place: int
+) -> None:
     while owner in found.versions:
         buffer, version = found.versions[owner]
         slot = buffer.at(place, version)
@@ -121,7 +136,7 @@ def _read(found: Elements, first: dict[tuple[int, int], int], owner: int, output
             found.same[output] = slot
             return
         owner = buffer.root
-    found.same[output] = known = first.setdefault((owner, place), output)
+    found.same[output] = known = first.setdefault((owner, place, False), output)
     found.base[known], found.place[known] = owner, place
 
 
@@ -136,3 +151,12 @@ def flat_place(attrs: Attrs, shape: tuple[int, ...]) -> int | None:
     for item, n in zip(index, shape, strict=True):
         place = place * n + item % n
     return place
+
+
+def row_place(attrs: Attrs, shape: tuple[int, ...]) -> int | None:
+    """The place of a row of an array along its first axis, if an index names one and takes all of it."""
+    first, *rest = dict(attrs)["index"] or (None,)
+    is_whole = all(item is Ellipsis or item == (None, None, None) for item in rest)
+    if len(shape) < 2 or not isinstance(first, (int, np.integer)) or not is_whole:
+        return None
+    return int(first) % shape[0]

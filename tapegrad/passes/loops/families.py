@@ -10,11 +10,13 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tapegrad.ops.registry import FLOAT
+from tapegrad.derive.batching import RULES
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.record import Bools, Record, numbered
+from tapegrad.tape.tape import SCALAR, size_of
 
 FEWEST = 8  # entries that are worth an array
+MOST_SMALL = 64  # elements of a row
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,29 @@ class Nodes:
 
 
 def eligible_entries(record: Record) -> Bools:
-    """The entries that can stand in an array: elementwise, on single numbers."""
-    scalar = record.scalar
-    elementwise = np.array([op.is_elementwise for op in record.ops], dtype=bool)[record.op]
-    arrays = np.add.reduceat(~scalar[record.inputs], record.ends[:-1]) if record.count else np.zeros(0, int)
-    found: Bools = elementwise & scalar[record.outputs] & (arrays == 0) & ~record.dropped
+    """The entries that can stand in an array: elementwise ones on single numbers, and some on small arrays."""
+    if not record.count:
+        return np.zeros(0, dtype=bool)
+    batchable = np.array([op.is_elementwise or op in RULES for op in record.ops], dtype=bool)[record.op]
+    large = ~small_slots(record)
+    found: Bools = batchable & ~large[record.outputs] & ~record.dropped
+    found &= np.add.reduceat(large[record.inputs], record.ends[:-1]) == 0
     return found
+
+
+def of_numbers(record: Record, eligible: Bools) -> Bools:
+    """Those of them that are elementwise, on single numbers."""
+    elementwise = np.array([op.is_elementwise for op in record.ops], dtype=bool)[record.op]
+    arrays = np.add.reduceat(~record.scalar[record.inputs], record.ends[:-1]) > 0
+    found: Bools = eligible & elementwise & record.scalar[record.outputs] & ~arrays
+    return found
+
+
+def small_slots(record: Record) -> Bools:
+    """The slots of numbers and of arrays that may be rows of larger ones."""
+    kind, kinds = numbered(record.tape.avals)
+    small: Bools = np.array([size_of(aval.shape) <= MOST_SMALL for aval in kinds], dtype=bool)[kind]
+    return small
 
 
 def colours(record: Record, eligible: Bools) -> Ints:
@@ -53,13 +72,14 @@ def colours(record: Record, eligible: Bools) -> Ints:
     line, lines = numbered(sources)
     found = np.arange(record.count) + record.count
     found[which] = record.op[which] * len(lines) + line[which]
-    floats = np.array([aval.dtype == FLOAT for aval in avals], dtype=bool)
-    is_mixed = np.add.reduceat(~floats[record.inputs], record.ends[:-1]) > 0
+    plain = np.array([aval == SCALAR for aval in avals], dtype=bool)
+    is_mixed = np.add.reduceat(~plain[record.inputs], record.ends[:-1]) > 0
     special = which[(is_mixed | np.fromiter(map(bool, attrs), bool, len(attrs)))[which]]
 
     def kind_of(i: int) -> object:
-        """What tells entries apart beyond op and line: attributes, and dtypes of inputs."""
-        return attrs[i], found[i], tuple([avals[slot].dtype.char for slot in entries[i].inputs])
+        """What tells entries apart beyond op and line: attributes, and shapes and dtypes of inputs."""
+        read = record.inputs[record.ends[i] : record.ends[i + 1]].tolist()
+        return attrs[i], found[i], tuple([avals[slot] for slot in read])
 
     kind, _ = numbered([kind_of(i) for i in special.tolist()])
     found[special] = kind + len(record.ops) * len(lines)

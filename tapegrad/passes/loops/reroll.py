@@ -15,25 +15,29 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.derive.batching import BatchingError, Operand, applied
 from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
 from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, scatter
-from tapegrad.ops.registry import FLOAT, Op
+from tapegrad.ops.registry import FLOAT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape
 from tapegrad.passes.loops.chains import REDUCTIONS, alike, reduced, reduced_together
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
     FEWEST,
+    MOST_SMALL,
     circles,
     colours,
     eligible_entries,
     in_order,
     nodes_of,
+    of_numbers,
 )
 from tapegrad.passes.loops.linear import is_linear, states, steps_of
-from tapegrad.passes.loops.nonlinear import scanned
+from tapegrad.passes.loops.nonlinear import can_be_body, scanned
 from tapegrad.passes.loops.record import Bools, Record, Sum, record_of, sums_of
 from tapegrad.passes.loops.recurrences import Recurrence, recurrence
+from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
 from tapegrad.tape.slots import marked
@@ -60,9 +64,13 @@ class Rewritten(Copy):
         self.owner, self.place = np.full(slots, NONE), np.full(slots, NONE)
         self.value = np.full(slots, np.nan)
         self.is_constant = np.zeros(slots, dtype=bool)
+        self.arrays: dict[int, Any] = {}
+        self.recorder = Recorder(self.builder)
         for slot, value in record.tape.constants:
             if type(value) is float:
                 self.is_constant[slot], self.value[slot] = True, value
+            elif np.ndim(value) and value.dtype == FLOAT and value.size <= MOST_SMALL:
+                self.arrays[slot] = value
         self.seen: dict[Any, int] = {}
         self.numbers: dict[int, float] = {}
 
@@ -93,6 +101,10 @@ class Rewritten(Copy):
         """The shape of a new slot."""
         return self.builder.avals[slot].shape
 
+    def old_aval(self, slot: int) -> Aval:
+        """Shape and dtype of an old slot."""
+        return self.tape.avals[slot]
+
     def size(self, slot: int) -> int:
         """The number of elements of a new slot."""
         return size_of(self.shape(slot))
@@ -108,7 +120,7 @@ class Rewritten(Copy):
         self.owner[slots], self.place[slots] = array, np.arange(len(slots))
 
     def number(self, slot: int, source: Source | None = None) -> int:
-        """An old slot of a single number as a new slot."""
+        """An old slot, of a number or an array, as a new slot."""
         slot = int(self.record.same[slot])
         if self.new[slot] < 0 and self.is_constant[slot]:
             self.new[slot] = self.constant(float(self.value[slot]))
@@ -120,11 +132,15 @@ class Rewritten(Copy):
         return self.new[slot]
 
     def _find_elements(self, slots: Ints) -> None:
-        """Elements of arrays, which nobody has asked for before, stand in those arrays laid out flat."""
+        """Elements of arrays, which nobody has asked for before, stand in those laid out flat; rows in them."""
         elements = slots[(self.owner[slots] == NONE) & (self.record.base[slots] != NONE)]
         for base in np.unique(self.record.base[elements]).tolist():
             mine = elements[self.record.base[elements] == base]
-            self.owner[mine], self.place[mine] = self._flat(base), self.record.place[mine]
+            flat = self.record.scalar[mine]
+            self.owner[mine[~flat]] = self.new[base]
+            if flat.any():
+                self.owner[mine[flat]] = self._flat(base)
+            self.place[mine] = self.record.place[mine]
 
     def _flat(self, base: int) -> int:
         """An array of the old tape, laid out flat."""
@@ -136,6 +152,8 @@ class Rewritten(Copy):
         """A new slot that holds these old ones, one for each: an array, or a number that stands for all."""
         if (slots == slots[0]).all():
             return self.number(int(slots[0]), source)
+        if not self.record.scalar[slots[0]] and all(slot in self.arrays for slot in slots.tolist()):
+            return self.constant(np.array([self.arrays[slot] for slot in slots.tolist()]))
         if self.is_constant[slots].all():
             values = self.value[slots]
             same = (values.view(np.int64) == values.view(np.int64)[0]).all()
@@ -168,10 +186,14 @@ class Rewritten(Copy):
     def _run(self, slot: int, owner: int, place: int, length: int, source: Source | None) -> int:
         """Neighbours in one array, or one number, as an array."""
         if owner == NONE:
-            return self.emit(reshape, (self.number(slot, source),), source, shape=(1,))
-        if length == self.size(owner):
+            return self._row(self.number(slot, source), source)
+        if length == self.shape(owner)[0]:
             return owner
         return self.emit(getitem, (owner,), source, index=((place, place + length, None),))
+
+    def _row(self, slot: int, source: Source | None) -> int:
+        """A number or an array as the only row of one."""
+        return self.emit(reshape, (slot,), source, shape=(1, *self.shape(slot)))
 
     def _gathered(self, slots: Ints, owners: Ints, places: Ints, source: Source | None) -> int:
         parts, starts, start = [], np.zeros(len(slots), dtype=np.int64), 0
@@ -180,7 +202,7 @@ class Rewritten(Copy):
             if owner != NONE:
                 parts.append(owner)
                 starts[mine] = start + places[mine]
-                start += self.size(owner)
+                start += self.shape(owner)[0]
                 continue
             if self.is_constant[slots[mine]].all():
                 distinct, which = np.unique(self.value[slots[mine]], return_inverse=True)
@@ -188,7 +210,7 @@ class Rewritten(Copy):
             else:
                 new = np.array([self.number(slot, source) for slot in slots[mine].tolist()])
                 distinct, which = np.unique(new, return_inverse=True)
-                parts += [self.emit(reshape, (slot,), source, shape=(1,)) for slot in distinct.tolist()]
+                parts += [self._row(slot, source) for slot in distinct.tolist()]
             starts[mine] = start + which
             start += len(distinct)
         pool = parts[0] if len(parts) == 1 else self._joined(parts, source)
@@ -201,9 +223,7 @@ class Rewritten(Copy):
     def single(self, i: int) -> None:
         """An entry as it stands."""
         op, inputs, output, attrs, source = self.record.tape.entries[i]
-        read = tuple(
-            [self.number(slot, source) if self.record.scalar[slot] else self.new[slot] for slot in inputs]
-        )
+        read = tuple([self.number(slot, source) for slot in inputs])
         self.new[output] = self.builder.emit(op, read, attrs, source, self.tape.avals[output])
 
     def filled(self, i: int) -> None:
@@ -226,12 +246,36 @@ class Rewritten(Copy):
         op, inputs, _, attrs, source = self.record.tape.entries[int(entries[0])]
         read = tuple([self.operand(self.record.inputs_of(entries, i), source) for i in range(len(inputs))])
         outputs = self.record.outputs[entries]
+        if not self.record.scalar[outputs[0]] or not self.record.scalar[list(inputs)].all():
+            self._of_arrays(entries, read)
+            return
         if all(self.builder.avals[slot].shape == () for slot in read):
             slot = self.emit(op, read, source, **dict(attrs))
             for output in outputs.tolist():
                 self.new[output] = slot
             return
         self.stands(outputs, self.emit(op, read, source, **dict(attrs)))
+
+    def _of_arrays(self, entries: Ints, read: tuple[int, ...]) -> None:
+        """The same where small arrays are read or made: the iterations are the first axis of larger ones."""
+        entry = self.record.tape.entries[int(entries[0])]
+        operands = [
+            Operand(self.recorder.symbol(new), len(self.shape(new)) > len(self.old_aval(old).shape))
+            for new, old in zip(read, entry.inputs, strict=True)
+        ]
+        self.recorder.at = entry.source
+        try:
+            found = applied(entry, operands, len(entries))
+        except BatchingError:
+            for i in entries.tolist():
+                self.single(i)
+            return
+        slot, outputs = found.value.slot, self.record.outputs[entries]
+        if found.varies:
+            self.stands(outputs, slot)
+            return
+        for output in outputs.tolist():
+            self.new[output] = slot
 
     def sum(self, total: Sum) -> None:
         """A long sum: of each array that terms come from, its sum. Of other chains, all terms in order."""
@@ -309,7 +353,14 @@ class Rewritten(Copy):
         sources = [row.source for row in rows]
         lagged = [found.first[len(found.first) - lag, step] for step, lag in found.carried]
         first, source = self.record.outputs[np.array(lagged)], sources[found.carried[0][0]]
-        if is_linear(found, [row.op for row in rows]):
+        if not can_be_body(self, found, rows):
+            for i in np.sort(found.entries, axis=None).tolist():
+                self.single(i)
+            return
+        if (
+            is_linear(found, [row.op for row in rows])
+            and self.record.scalar[self.record.outputs[found.entries[0]]].all()
+        ):
             steps = steps_of(self, found, sources, [row.op for row in rows])
             arrays = states(self, found, steps, first, source)
         else:
@@ -335,7 +386,7 @@ class Rewritten(Copy):
             turns, guards = zip(*rows, strict=True)
             slot, outcome, source, _, is_choice = guards[0]
             if len(guards) == 1:
-                new = self.number(slot, source) if self.record.scalar[slot] else self.new[slot]
+                new = self.number(slot, source)
             else:
                 new = self.operand(self.record.same[[guard.slot for guard in guards]], source)
                 outcome = np.array([guard.outcome for guard in guards])
@@ -370,7 +421,7 @@ class Arrangement:
 def arranged(record: Record, eligible: Bools) -> Arrangement:
     """Which entries are written together."""
     colour = colours(record, eligible)
-    totals = sums_of(record, eligible, colour)
+    totals = sums_of(record, of_numbers(record, eligible), colour)
     of_sum = np.full(record.count, NONE)
     fresh = record.count * 2
     _, lines = np.unique(colour[np.array([total.last for total in totals], dtype=int)], return_inverse=True)
@@ -463,9 +514,7 @@ def reroll(tape: Tape) -> Tape:
         for node in in_order(nodes.count, nodes.before, nodes.after, first):
             _write(new, plan, members[node], eligible)
     new.guard_all()
-    return new.builder.finish(
-        [new.number(slot) if record.scalar[slot] else new.new[slot] for slot in tape.outputs]
-    )
+    return new.builder.finish([new.number(slot) for slot in tape.outputs])
 
 
 def _write(new: Rewritten, plan: Arrangement, members: Ints, eligible: Bools) -> None:

@@ -1,7 +1,7 @@
 """scipy.stats: the methods of its distributions.
 
-Where tapegrad.stats has a distribution, that serves. Otherwise the formulas of SciPy's own distribution run on
-traced values, on all of them: those outside the support are masked afterwards.
+Where tapegrad.stats has a distribution, that serves. Otherwise the formulas of SciPy's own distribution run
+on all traced values: those outside the support are masked afterwards.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def _method(name: str) -> Callable[..., Any]:
 
 def _own(dist: Any) -> Any:
     """The distribution of tapegrad.stats that is the one of SciPy, or None."""
-    theirs = getattr(sys.modules.get("scipy.stats"), str(dist.name), None)
-    return getattr(stats, dist.name, None) if type(theirs) is type(dist) else None
+    name = str(dist.name)
+    theirs = getattr(sys.modules.get("scipy.stats"), name, None)
+    return getattr(stats, name, None) if type(theirs) is type(dist) else None
 
 
 class _Standard:
@@ -108,7 +109,7 @@ class _Standard:
         return getattr(self.dist, f"_{name}")(self.z, *self.shapes)
 
     def _states(self, name: str) -> bool:
-        """Whether the distribution has its own formula, and not the general one by integrals and differences."""
+        """Whether the distribution has a formula of its own, not the general one by integrals."""
         general = sys.modules[_INFRASTRUCTURE]
         base = general.rv_discrete if self.is_discrete else general.rv_continuous
         return getattr(type(self.dist), name, None) is not getattr(base, name, None)
@@ -116,7 +117,7 @@ class _Standard:
     def _refused(self, name: str) -> TraceError:
         return TraceError(
             f"scipy.stats.{self.dist.name} has no formula for {name}, and computes it by integrals or "
-            f"differences, which cannot be traced{whereabouts()}: write the formula, or take a distribution of "
+            f"differences, which cannot be traced{whereabouts()}: write the formula, or take one of "
             "tapegrad.stats"
         )
 

@@ -13,18 +13,20 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import update_wrapper
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
+from tapegrad.recording.current import current_trace, running
 from tapegrad.recording.tracer import Trace
 
+OWN = frozenset(("tapegrad",))
+# Their objects hold plain arrays, which they make of whatever they are given.
+HOLDERS = OWN | {"pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba"}
 # Their own code makes arrays for itself, which stay what they are.
-_LIBRARIES = frozenset(
-    ("numpy", "scipy", "pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba", "tapegrad")
-)
+_LIBRARIES = HOLDERS | {"numpy", "scipy"}
 
 
 class StandIn(NamedTuple):
@@ -42,16 +44,15 @@ class StandIn(NamedTuple):
     keep : callable or None
         ``keep(result, *args, **kwargs)`` gets what other calls by the user's own code made, and returns what
         they get instead.
+    silent_for : frozenset of str
+        The packages whose own calls go to the original.
     """
 
     owner: str
     name: str
     answer: Callable[..., Any] | None
     keep: Callable[..., Any] | None = None
-
-
-class _Here(threading.local):
-    trace: Trace | None = None
+    silent_for: frozenset[str] = OWN
 
 
 class _Place:
@@ -59,6 +60,7 @@ class _Place:
 
     def __init__(self, owner: Any, name: str, original: Any, row: StandIn) -> None:
         self.owner = owner
+        self.names = vars(owner)
         self.name = name
         self.held = original
         self.row = row
@@ -73,35 +75,35 @@ class _Place:
 
     def serve(self, caller: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call, by whoever made it."""
-        if _here.trace is None:
+        if current_trace() is None:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
-        if row.answer is not None and library != "tapegrad" and trace_in((args, kwargs)) is not None:
-            answer = row.answer(self.original, *args, **kwargs)
+        is_asked = row.answer is not None and library not in row.silent_for
+        if is_asked and trace_in((args, kwargs)) is not None:
+            answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
             if answer is not NotImplemented:
                 return answer
         result = self.original(*args, **kwargs)
         return result if row.keep is None or library in _LIBRARIES else row.keep(result, *args, **kwargs)
 
-    def is_of(self, original: Any) -> bool:
-        """Whether this is still what was there."""
-        return self.held is original and (
-            self.function is None or self.function.__code__ in (self.code, self.jump)
-        )
-
-    def put(self) -> None:
-        """Put the stand-in there."""
+    def put(self) -> bool:
+        """Put the stand-in there; False if something else stands there than once did."""
         if self.function is not None:
+            if self.function.__code__ is not self.code:
+                return False
             self.function.__code__ = self.jump
         else:
+            if self.names.get(self.name) is not self.held:
+                return False
             setattr(self.owner, self.name, self.replacement)
+        return True
 
     def take_away(self) -> None:
         """Put back what was there, if nobody else has put something there meanwhile."""
         if self.function is not None:
             if self.function.__code__ is self.jump:
                 self.function.__code__ = self.code
-        elif vars(self.owner).get(self.name) is self.replacement:
+        elif self.names.get(self.name) is self.replacement:
             setattr(self.owner, self.name, self.held)
 
 
@@ -128,9 +130,9 @@ class _Replacement:
         return repr(self._place.original)
 
 
-_here = _Here()
 _lock = threading.Lock()
 _running = 0
+_modules = 0  # how many were loaded when rows were last looked for
 _places: dict[StandIn, _Place] = {}
 _by_key: dict[int, _Place] = {}
 
@@ -140,56 +142,44 @@ def in_force(trace: Trace, rows: Sequence[StandIn]) -> Iterator[None]:
     """While this lasts, the thread runs `trace`, and the stand-ins of `rows` are in force."""
     _change(1, rows)
     try:
-        with _running_here(trace):
+        with running(trace):
             yield
     finally:
         _change(-1, rows)
 
 
-def suspended() -> AbstractContextManager[None]:
-    """While this lasts, the thread traces nothing: for plain calls inside a trace."""
-    return _running_here(None)
-
-
-@contextmanager
-def _running_here(trace: Trace | None) -> Iterator[None]:
-    before, _here.trace = _here.trace, trace
-    try:
-        yield
-    finally:
-        _here.trace = before
-
-
 def _change(by: int, rows: Sequence[StandIn]) -> None:
     """One trace more or less."""
-    global _running
+    global _running, _modules
     with _lock:
         _running += by
         if by > 0:
-            for row in rows:
-                if _running == 1 or row not in _places:
-                    place = _found(row)
-                    if place is not None:
-                        place.put()
+            if _running == 1:
+                for row in [row for row, place in _places.items() if not place.put()]:
+                    del _places[row]
+                    _modules = 0
+            if _modules != len(sys.modules):
+                _modules = len(sys.modules)
+                _put_new(rows)
         elif not _running:
             for place in _places.values():
                 place.take_away()
 
 
-def _found(row: StandIn) -> _Place | None:
-    """The place of a row, if its module is loaded and has it."""
-    module, _, name = row.owner.partition(":")
-    owner: Any = sys.modules.get(module)
-    if name and owner is not None:
-        owner = getattr(owner, name, None)
-    original = None if owner is None else vars(owner).get(row.name)
-    if original is None:
-        return None
-    place = _places.get(row)
-    if place is None or not place.is_of(original):
-        place = _places[row] = _Place(owner, row.name, original, row)
-        _by_key[id(place)] = place
-    return place
+def _put_new(rows: Sequence[StandIn]) -> None:
+    """Put the stand-ins of modules that have been loaded since."""
+    for row in rows:
+        if row in _places:
+            continue
+        module, _, name = row.owner.partition(":")
+        owner: Any = sys.modules.get(module)
+        if name and owner is not None:
+            owner = getattr(owner, name, None)
+        original = None if owner is None else vars(owner).get(row.name)
+        if original is not None:
+            place = _places[row] = _Place(owner, row.name, original, row)
+            _by_key[id(place)] = place
+            place.put()
 
 
 def _library(caller: FrameType) -> str:

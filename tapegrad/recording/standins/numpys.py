@@ -10,11 +10,12 @@ import numpy as np
 from tapegrad.ops.registry import FLOAT, NUMPY
 from tapegrad.recording import dispatch
 from tapegrad.recording.buffers import Buffer, as_buffer, rebuffered, trace_in, unbuffered
-from tapegrad.recording.standins.mechanism import StandIn
+from tapegrad.recording.standins.mechanism import HOLDERS, StandIn
 from tapegrad.recording.tracer import Tracer, is_traced
 
 # What other modules call while these are replaced.
 _ARRAY, _BROADCAST = np.array, NUMPY[np.broadcast_to]
+_ATLEAST_1D = np.atleast_1d
 _COPIES = (True, np._CopyMode.ALWAYS)
 _ORDERS = {np.ascontiguousarray: "C", np.asfortranarray: "F"}
 
@@ -61,6 +62,17 @@ def _full(original: Callable[..., Any], shape: Any, fill_value: Any, *args: Any,
     return _BROADCAST(fill, blank.shape).astype(blank.dtype).copy()
 
 
+def _joined(original: Callable[..., Any], joiner: Any, key: Any) -> Any:
+    """`np.r_` and `np.c_` of numbers and arrays."""
+    items = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(item, (str, slice)) for item in items):
+        return NotImplemented
+    arrays = [traced_array(item) for item in items]
+    if joiner is np.c_:
+        return NUMPY[np.column_stack](arrays)
+    return NUMPY[np.concatenate]([NUMPY[_ATLEAST_1D](array) for array in arrays])
+
+
 # Plain arrays -----------------------------------------------------------------------------------------------
 
 
@@ -86,7 +98,8 @@ def _of_anything(result: Any, a: Any = None, *args: Any, copy: Any = True, **kwa
     return as_buffer(result) if copy in _COPIES else _of_list(result, a)
 
 
-TABLE = [
+_ROWS = [
+    StandIn("numpy.lib._index_tricks_impl:AxisConcatenator", "__getitem__", _joined),
     StandIn("numpy", "array", _as_array, _of_anything),
     *[
         StandIn("numpy", name, _as_array, _of_list)
@@ -111,3 +124,4 @@ TABLE = [
         for name in ("cholesky", "det", "eigh", "eigvalsh", "inv", "norm", "slogdet", "solve")
     ],
 ]
+TABLE = [row._replace(silent_for=HOLDERS) for row in _ROWS]

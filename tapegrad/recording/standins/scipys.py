@@ -67,7 +67,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 
 # scipy.linalg -----------------------------------------------------------------------------------------------
 
-_HOW = ("overwrite_a", "overwrite_b", "check_finite", "driver", "lapack_driver")
+_HOW = ("overwrite_a", "overwrite_b", "overwrite_ab", "check_finite", "driver", "lapack_driver")
 
 
 def _transposed(a: Any) -> Any:
@@ -100,13 +100,27 @@ def _solve_triangular(
     return np.linalg.solve(_transposed(a) if trans in (1, 2, "T", "C") else a, b)
 
 
-def _solve(a: Any, b: Any, lower: bool = False, assume_a: Any = None, transposed: bool = False) -> Any:
+def _meant(a: Any, assume_a: Any, lower: bool) -> Any:
+    """The matrix that SciPy takes `a` for, of which it may read one triangle only."""
     if assume_a in ("lower triangular", "upper triangular"):
-        return _solve_triangular(a, b, int(transposed), assume_a[0] == "l")
+        return np.tril(a) if assume_a[0] == "l" else np.triu(a)
     if assume_a in ("sym", "her", "pos", "symmetric", "hermitian", "positive definite"):
         half = np.tril(a) if lower else np.triu(a)
-        a = half + _transposed(half) - np.where(np.eye(half.shape[-1], dtype=bool), half, 0.0)
+        return half + _transposed(half) - np.where(np.eye(half.shape[-1], dtype=bool), half, 0.0)
+    return a
+
+
+def _solve(a: Any, b: Any, lower: bool = False, assume_a: Any = None, transposed: bool = False) -> Any:
+    a = _meant(a, assume_a, lower)
     return np.linalg.solve(_transposed(a) if transposed else a, b)
+
+
+def _inv(a: Any, assume_a: Any = None, lower: bool = False) -> Any:
+    return np.linalg.inv(_meant(a, assume_a, lower))
+
+
+def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.linalg.norm(a, ord, axis, keepdims)
 
 
 def _block_diag(*blocks: Any) -> Any:
@@ -126,7 +140,9 @@ def _toeplitz(c: Any, r: Any = None) -> Any:
     return values[along - down + c.shape[0] - 1]
 
 
-def _eigh(a: Any, *, lower: bool = True, eigvals_only: bool = False) -> Any:
+def _eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = False, **others: Any) -> Any:
+    if b is not None or any(value not in (None, 1) for value in others.values()):
+        return NotImplemented
     uplo: Any = "L" if lower else "U"
     return np.linalg.eigvalsh(a, uplo) if eigvals_only else tuple(np.linalg.eigh(a, uplo))
 
@@ -158,12 +174,14 @@ def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
 
 
 _LINALG: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "inv", "norm", "pinv")},
+    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "pinv")},
     "block_diag": _block_diag,
     "cho_factor": _cho_factor,
     "cho_solve": _cho_solve,
     "cholesky": _cholesky,
     "eigh": _eigh,
+    "inv": _inv,
+    "norm": _norm,
     "solve": _solve,
     "solve_banded": _solve_banded,
     "solve_triangular": _solve_triangular,
@@ -211,9 +229,18 @@ def _apply_where(
     return np.where(unbuffered(cond), f1(*given), fill_value if f2 is None else f2(*given))
 
 
+def _select(
+    original: Callable[..., Any], condlist: Any, choicelist: Any, arrays: Any, default: Any = 0
+) -> Any:
+    """All functions everywhere, as above."""
+    given = unbuffered(tuple(arrays))
+    return np.select(list(unbuffered(condlist)), [choice(*given) for choice in choicelist], default)
+
+
 TABLE = [
     *[StandIn("scipy.special", name, _by(function)) for name, function in _SPECIAL.items()],
     *[StandIn("scipy.linalg", name, _by(function, *_HOW)) for name, function in _LINALG.items()],
     StandIn("scipy.signal", "lfilter", _by(_lfilter)),
     StandIn("scipy._lib.array_api_extra", "apply_where", _apply_where),
+    StandIn("scipy._lib._util", "_lazyselect", _select),
 ]

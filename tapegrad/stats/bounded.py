@@ -1,0 +1,105 @@
+"""Distributions on intervals: uniform, triangular."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.stats.common import Continuous, Operand, choose, log_of_part, quiet, replace, standardize, valid
+
+
+class uniform(Continuous):  # SciPy's name
+    """The uniform distribution between `loc` and ``loc + scale``.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import uniform
+    >>> float(round(uniform.logpdf(1.0, scale=2.0), 6))
+    -0.693147
+    """
+
+    @staticmethod
+    @quiet
+    def logpdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density, ``-log(scale)``; ``-inf`` outside."""
+        z, scale = standardize(x, loc, scale)
+        inside = np.logical_and(np.greater_equal(z, 0), np.less_equal(z, 1))
+        missing = np.logical_or(np.isnan(z), np.isnan(scale))
+        return choose(inside, -np.log(scale), choose(missing, np.nan, -np.inf))
+
+    @staticmethod
+    @quiet
+    def cdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value up to `x`."""
+        return np.clip(standardize(x, loc, scale)[0], 0.0, 1.0)
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value above `x`."""
+        return np.clip(1.0 - standardize(x, loc, scale)[0], 0.0, 1.0)
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        return np.log(uniform.cdf(x, loc, scale))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        return np.log1p(-uniform.cdf(x, loc, scale))
+
+
+class triang(Continuous):  # SciPy's name
+    """The triangular distribution between `loc` and ``loc + scale``, whose mode is at ``loc + c * scale``.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import triang
+    >>> float(round(triang.logpdf(1.0, c=0.4, scale=4.0), 6))
+    -1.163151
+    """
+
+    @staticmethod
+    @quiet
+    def logpdf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density; ``-inf`` outside."""
+        c = valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+        z, scale = standardize(x, loc, scale)
+        left = np.logical_or(np.less(z, c), np.equal(c, 1))
+        height = choose(left, np.log(z) - np.log(c), np.log1p(-z) - np.log1p(-c))
+        value = height + (np.log(2.0) - np.log(scale))
+        return replace(value, np.logical_or(np.less(z, 0), np.greater(z, 1)), -np.inf, c, scale)
+
+    @staticmethod
+    @quiet
+    def cdf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value up to `x`."""
+        c = valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+        z, scale = standardize(x, loc, scale)
+        z = np.clip(z, 0.0, 1.0)
+        left = np.logical_or(np.less(z, c), np.equal(c, 1))
+        return choose(left, z * z / c, c + (z - c) * ((1.0 - z) + (1.0 - c)) / (1.0 - c))
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of a value above `x`."""
+        c = valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+        z, scale = standardize(x, loc, scale)
+        z = np.clip(z, 0.0, 1.0)
+        left = np.logical_or(np.less(z, c), np.equal(c, 1))
+        return choose(left, (1.0 - c) + (c - z) * (c + z) / c, np.square(1.0 - z) / (1.0 - c))
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(triang.cdf(x, c, loc, scale), triang.sf(x, c, loc, scale))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        return log_of_part(triang.sf(x, c, loc, scale), triang.cdf(x, c, loc, scale))
