@@ -17,6 +17,7 @@ from tapegrad.derive import batching
 from tapegrad.derive.batching import BatchingError, batched
 from tapegrad.derive.scan import scan_
 from tapegrad.ops import OPS
+from tapegrad.ops.eigen import real_eigenvalues, real_eigenvectors
 from tapegrad.ops.indexing import ARRAY, scatter
 from tapegrad.ops.linalg import dot_, gated_matmul
 from tapegrad.ops.recurrences import recurrence_
@@ -98,7 +99,7 @@ MIXED: dict[str, Function] = {
     "eigenvectors": lambda x, v: np.linalg.eigh(_positive(x * v))[1],
     "singular values": _decomposed,
     "orthonormal columns": lambda x, v: np.linalg.qr((x * v).T)[0],
-    "real eigenvalues": lambda x, v: np.linalg.eig(_positive(x * v))[1] @ np.linalg.eigvals(_positive(x)),
+    "real eigenvalues": lambda x, v: real_eigenvectors(_positive(x * v)) @ real_eigenvalues(_positive(x)),
     "partitions": lambda x, v: np.partition(x, 1, axis=1)[:, 1] + np.argpartition(v, 1)[1],
     "a diagonal": lambda x, v: np.diag(v[:2]) @ x,
     "inner loops": _with_loops,

@@ -34,7 +34,7 @@ def problem(count: int, m: int | None, varies: bool) -> tuple[Any, Any, Any]:
 @pytest.mark.parametrize("varies", [False, True])
 @pytest.mark.parametrize("m", [None, 1, 2, 3, 5, 12, 13])
 def test_each_way_is_the_definition(monkeypatch, m, varies, reverse):
-    monkeypatch.setattr(recurrences, "_AT_ONCE", 4)
+    monkeypatch.setattr(recurrences, "_AT_ONCE", 8 * (m or 1) ** 2)
     for count in (1, 2, 3, 4, 5, 8, 9, 30):
         a, b, start = problem(count, m, varies)
         expected = by_definition(a, b, start, reverse)

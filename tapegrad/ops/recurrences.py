@@ -23,8 +23,8 @@ _VECTORS = np.linspace(-1.0, 1.3, 8).reshape(4, 2)
 _MATRICES = np.linspace(-0.9, 0.8, 16).reshape(4, 2, 2)
 
 
-# Steps that are solved at once; the room for the matrix of their equations is used again by the next ones.
-_AT_ONCE = 1024
+# So many numbers the matrix holds of the steps that are solved at once, in room that the next ones use again.
+_AT_ONCE = 2**15
 # With more numbers to a state, products of matrices are quicker than the matrix with 2 m diagonals.
 _MOST_SOLVED = 12
 
@@ -50,7 +50,8 @@ def _solved(a: Any, b: Any, start: Any, out: Any) -> None:
     varies = np.ndim(a) > 2 * np.ndim(start)
     a = np.reshape(a, (-1, m, m))
     # Row by row the columns of the matrix from the diagonal, which is 1 and not read, downwards.
-    diagonals = np.zeros((min(count, _AT_ONCE), m, 2 * m))
+    together = min(count, max(_AT_ONCE // (2 * m * m), 1))
+    diagonals = np.zeros((together, m, 2 * m))
 
     def fill(factors: Any) -> None:
         for c in range(m):
@@ -59,8 +60,8 @@ def _solved(a: Any, b: Any, start: Any, out: Any) -> None:
     if not varies:
         fill(np.broadcast_to(a, (len(diagonals), m, m)))
     s = np.reshape(start, m)
-    for first in range(0, count, _AT_ONCE):
-        stop = min(first + _AT_ONCE, count)
+    for first in range(0, count, together):
+        stop = min(first + together, count)
         n = stop - first
         if varies:
             fill(a[first + 1 : stop])
