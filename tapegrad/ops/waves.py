@@ -1,4 +1,4 @@
-"""`sinc` and its derivatives."""
+"""`sinc` and its derivatives, and NumPy's name for the Bessel function `i0`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.bessel import i0
 from tapegrad.ops.orders import of_order
 from tapegrad.ops.registry import Op, implements, written
 
@@ -55,3 +56,6 @@ sinc_: Op = of_order(
 def sinc(x: Any) -> Any:
     """NumPy's `sinc`."""
     return sinc_(0.0, x)
+
+
+implements(np.i0)(i0)
