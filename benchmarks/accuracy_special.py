@@ -258,6 +258,9 @@ SPECIAL.update(
             lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1), grid((0.5, 2.0), (-300.0, 1e-5, 1.9))
         ),
         "rel_entr": Special(lambda x, y: x * mp.log(x / y), grid((1e-9, 0.3, 2.0), (1e-5, 0.4, 7.0))),
+        "sinc": Special(
+            lambda n, x: mp.sinc(mp.pi * x), grid((0.0,), (-3.3, 1e-9, 0.2, 1.7, 40.3)), fixed=(0,)
+        ),
         "spence": Special(lambda z: mp.polylog(2, 1 - z), grid((1e-9, 0.3, 1.0001, 1.7)), digits=70),
         "tklmbda": Special(_tukey, grid((-0.9, 0.1, 0.7), (-1.2, 0.1, 0.9)), shapes=(1,), digits=70),
         "voigt_profile": Special(_voigt, grid((-3.0, 0.1, 4.0, 300.0), (0.2, 1.0, 5.0), (0.05, 1.0, 9.0))),
