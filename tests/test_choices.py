@@ -41,7 +41,7 @@ def gjr_garch(theta):
     mu, log_w, a, b, c = theta
     w, h, e, total = np.exp(log_w), 1.0, 0.0, 0.0
     for y in Y:
-        if e < 0:
+        if e < 0:  # noqa: SIM108 - as users write it
             h = w + (a + c) * e * e + b * h
         else:
             h = w + a * e * e + b * h
@@ -82,7 +82,7 @@ def threshold_of_the_state(theta):
     c, a, b, log_s = theta
     x, total = 0.1 * a, 0.0
     for y in Y:
-        if x < c:
+        if x < c:  # noqa: SIM108 - as users write it
             x = a * x + y
         else:
             x = b * x - y
@@ -356,7 +356,7 @@ def root_and_quotient(theta):
     total = 0.0
     for y in Y:
         x = y - a
-        if x > 0:
+        if x > 0:  # noqa: SIM108 - as users write it
             total = total + np.sqrt(x) / x**3 * b
         else:
             total = total - x * b**2
@@ -368,7 +368,7 @@ def log_that_is_carried(theta):
     a, b = theta
     h, total = 0.5 + 0.0 * a, 0.0
     for y in Y:
-        if h > a:
+        if h > a:  # noqa: SIM108 - as users write it
             h = 0.5 * h + 0.1 * np.log(h - a) * b
         else:
             h = b + 0.3 * h * h
@@ -536,7 +536,8 @@ def test_no_number_confirms_nothing():
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theta = AT + np.array([3.0, 0.0, -2.0, 0.0, 0.0])
-        assert np.isnan(GJR(theta)) and np.isnan(traced(theta))
+        assert np.isnan(GJR(theta))
+        assert np.isnan(traced(theta))
     theta = AT + np.array([2.5, 0.0, 0.0, 0.0, 0.0])
     assert traced(theta) == pytest.approx(GJR(theta), rel=1e-12)
     assert traced.retraces == 0
