@@ -7,7 +7,7 @@ from scipy.special import gammaln, xlogy
 
 from tapegrad.ops.deviances import bd0
 from tapegrad.ops.gammas import gamma_rest_gain
-from tapegrad.stats.common import Operand, not_a_count, positive, quiet, replace, shift, valid
+from tapegrad.stats.common import Operand, choose, not_a_count, positive, quiet, replace, shift, valid
 from tapegrad.stats.counts import log_factorial_rest
 
 _COUNTS = 500  # up to here the usual formula has an error below 1e-12 of the result
@@ -50,7 +50,8 @@ class nbinom_mu:
             value = -(bd0(n, n * ratio) + bd0(k, mu * ratio)) - log_factorial_rest(k)
         else:
             u = (k - mu) / (n + mu)
-            value = (n + k) * np.log1p(u) - (k + gammaln(k + 1)) + xlogy(k, mu)
+            log_ratio = choose(np.less(u, -0.5), np.log((n + k) / (n + mu)), np.log1p(u))
+            value = (n + k) * log_ratio - (k + gammaln(k + 1)) + xlogy(k, mu)
         return replace(value + gamma_rest_gain(0.0, n, k), not_a_count(k), -np.inf, mu, n)
 
     @staticmethod
