@@ -226,6 +226,7 @@ SPECIAL.update(
             lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x),
             grid((-0.7, 1e-9, 0.9, 2.9, 3.1, 6.0, 40.0)),
         ),
+        "exp10": Special(lambda x: mp.power(10, x), grid((-200.0, -0.3, 1e-9, 1.4, 300.0))),
         "entr": Special(lambda x: -x * mp.log(x), grid((1e-300, 1e-5, 0.3, 1.0, 1e9))),
         "erfi": Special(mp.erfi, grid((-3.0, 1e-9, 0.3, 20.0))),
         "exp1": Special(mp.e1, grid((1e-200, 1e-5, 0.3, 1.0, 30.0, 600.0))),
@@ -257,6 +258,9 @@ SPECIAL.update(
             lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1), grid((0.5, 2.0), (-300.0, 1e-5, 1.9))
         ),
         "rel_entr": Special(lambda x, y: x * mp.log(x / y), grid((1e-9, 0.3, 2.0), (1e-5, 0.4, 7.0))),
+        "sinc": Special(
+            lambda n, x: mp.sinc(mp.pi * x), grid((0.0,), (-3.3, 1e-9, 0.2, 1.7, 40.3)), fixed=(0,)
+        ),
         "spence": Special(lambda z: mp.polylog(2, 1 - z), grid((1e-9, 0.3, 1.0001, 1.7)), digits=70),
         "tklmbda": Special(_tukey, grid((-0.9, 0.1, 0.7), (-1.2, 0.1, 0.9)), shapes=(1,), digits=70),
         "voigt_profile": Special(_voigt, grid((-3.0, 0.1, 4.0, 300.0), (0.2, 1.0, 5.0), (0.05, 1.0, 9.0))),
@@ -316,10 +320,10 @@ WITHIN_SPECIAL: Final = {
     "box_slope": "boxcox",
     "ive_slope": "ive",
     "kve_slope": "kve",
+    "t_density": "stdtr",
     "zeta_slope": "zeta",
     "exprel_slope": "exprel",
     "faddeeva": "voigt_profile",
-    "log1p_ratio": "inv_boxcox",
 }
 
 

@@ -121,7 +121,7 @@ class _Function:
 
     def sizes(self, x: Vector) -> Vector:
         path = self._router.path_at(x)
-        return self.traced.outputs.join(sizes_of(path.tape, x, path.data.values()))
+        return self.traced.outputs.join(sizes_of(path.tape_at(x), x, path.data.values()))
 
     def jacobian(self, x: Vector) -> Any:
         """Outputs' elements by parameters'; of a scalar it is the gradient, which is computed otherwise."""
@@ -145,7 +145,8 @@ class _Function:
         """The tapes behind the derivatives up to `order`, with the value of every slot."""
         path = self._router.path_at(x)
         direction = np.random.default_rng(2).uniform(-1.0, 1.0, x.size)
-        yield path.tape, evaluate(path.tape, x, path.data)
+        tape = path.tape_at(x)
+        yield tape, evaluate(tape, x, path.data)
         if order > 1:
             tape = path.tapes[GRADIENT]
             yield tape, evaluate(tape, x, path.data)

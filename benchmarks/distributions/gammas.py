@@ -67,7 +67,7 @@ def _gengamma(x: Any, a: Any, c: Any, scale: Any) -> tuple[Any, ...]:
 def _gengamma_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
     a, c, scale = powers(rng, size, -2, 3), powers(rng, size, -1, 1), powers(rng, size, -30, 30)
     c = c * rng.choice([-1.0, 1.0], size)
-    return scale * near_mean(rng, a) ** (1.0 / c), a, c, scale
+    return scale * np.clip(near_mean(rng, a) ** (1.0 / c), 1e-60, 1e60), a, c, scale
 
 
 GAMMA_MEAN = SimpleNamespace(

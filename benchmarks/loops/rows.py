@@ -205,7 +205,7 @@ def ordered_probit(rng: Generator, n: int) -> Loop:
     return Loop(loglik, dict(beta=0.3, cut=-0.4, log_gap=0.1), array)
 
 
-@loop("rows")
+@loop("rows", size=1_000)  # the Hessian has a row for each
 def states(rng: Generator, n: int) -> Loop:
     """A theta-logistic population whose sizes are parameters, observed with noise."""
     y = 1.0 + 0.3 * rng.normal(size=n)

@@ -52,7 +52,8 @@ def warn_nan(
         A product, and what it multiplies by: its tape is looked at where the value is not NaN, nor the
         gradient of a scalar function.
     """
-    where = first_nan(path.tape, evaluate(path.tape, vector, path.data))
+    tape = path.tape_at(vector)
+    where = first_nan(tape, evaluate(tape, vector, path.data))
     if where is None and kind is not None and direction is not None:
         where = first_nan(path.tapes[kind], _of_product(path, kind, vector, direction))
     message = f"{what} of {path.tape.name} is NaN: {where or _NOWHERE}"
@@ -75,7 +76,8 @@ def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector |
 
     `rows` is the Hessian times a vector without zeros: what is not finite in a row shows there.
     """
-    found = explain(path.tape, evaluate(path.tape, vector, path.data))
+    tape = path.tape_at(vector)
+    found = explain(tape, evaluate(tape, vector, path.data))
     if found.quantity is not None or rows is None or np.isfinite(rows).all():
         return found
     row = int(np.argmin(np.isfinite(rows)))

@@ -5,14 +5,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tapegrad.backends.programs import Executable
+from tapegrad.backends.replay import evaluate, holds
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
+from tapegrad.nest import Vector
+from tapegrad.passes import branches
 from tapegrad.tape.tape import Guard, Tape
 
 
@@ -55,6 +59,21 @@ class Path:
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
+
+    def tape_at(self, vector: Vector) -> Tape:
+        """The tape to read entry by entry at parameters that take this path: as recorded, where that holds.
+
+        Where choices fall otherwise than in the record, it is the tape with both sides and the choices.
+        """
+        if self.seen is None:
+            return self.tape
+        values = evaluate(self.tape, vector, self.data, [guard.slot for guard in self.tape.guards])
+        held = all(holds(guard, values[guard.slot]) for guard in self.tape.guards)
+        return self.tape if held else self._both_sides
+
+    @cached_property
+    def _both_sides(self) -> Tape:
+        return branches(self.tape)
 
     def outcomes_until(self, place: int) -> tuple[Hashable, ...]:
         """How the decisions fall that stand before one of the recorded ones."""

@@ -1,11 +1,11 @@
 """Which sides of choices plain calls have confirmed.
 
-A choice computes both sides of a branch in every iteration of a loop, also where the record has seen one of them
-alone. What a side does there is concluded, see `tapegrad.passes.loops.branches`. So the first time that a
-replay takes a side, its value is held against a plain call.
+A choice computes both sides of a branch in every iteration of a loop, also where the record has seen one of
+them alone. What a side does there is concluded, see `tapegrad.passes.loops.branches`. So the first time that
+a replay takes a side, its value is held against a plain call.
 
-One agreeing call does not tell sides apart that were taken for the first time together. If a function counts in
-plain Python how often a branch was taken, two flips may cancel. So all new ways to take the sides are
+One agreeing call does not tell sides apart that were taken for the first time together. If a function counts
+in plain Python how often a branch was taken, two flips may cancel. So all new ways to take the sides are
 compared, until some have agreed, and not only those with a side that is new.
 """
 

@@ -247,9 +247,10 @@ class TracedFunction(FlatFunction):
         """
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
-        values = evaluate(path.tape, vector, path.data)
-        found = adjoints(path.tape, values) if self.outputs.is_scalar else {}
-        return Values(path.tape, values, found)
+        tape = path.tape_at(vector)
+        values = evaluate(tape, vector, path.data)
+        found = adjoints(tape, values) if self.outputs.is_scalar else {}
+        return Values(tape, values, found)
 
     def explain(self, theta: Any) -> Explanation:
         """Where the first NaN or infinity arises at `theta`: print it.

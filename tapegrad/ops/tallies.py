@@ -162,7 +162,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
 
 
 def _is_places(value: Any, shape: Any) -> bool:
-    return isinstance(value, tuple) and all(type(i) is int for i in value)
+    return isinstance(value, tuple) and value != () and all(type(i) is int for i in value)
 
 
 def _matched(x: Any, kth: tuple[int, ...], axis: int, out: Any = None) -> Any:

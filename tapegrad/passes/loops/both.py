@@ -1,7 +1,8 @@
-"""Both sides of a decision in every iteration, and the choice between them: the entries for it, all at once."""
+"""Both sides of a decision in every iteration, and the choice between them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,20 @@ class Block:
     wanted: Bools
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Where one side is taken: the slots that say so, and whether it was in the record."""
+
+    slots: Ints
+    outcomes: Bools
+    source: Source | None
+
+    def guards(self, new: Ints) -> Iterator[Guard]:
+        """The guards, over new slots."""
+        for slot, outcome in zip(new[self.slots].tolist(), self.outcomes.tolist(), strict=True):
+            yield Guard(slot, outcome, self.source, (), True)
+
+
 class Both:
     """What makes decisions choices.
 
@@ -61,7 +76,9 @@ class Both:
         The entries that come to those recorded.
     inputs : int array
         The inputs of the recorded entries, and the outputs, some of which read what is chosen.
-    guards : list of Guard
+    kept : list of Guard
+        The guards that stay.
+    taken : list of Taken
     """
 
     def __init__(self, found: Iterations, sides: Sides, places: Ints) -> None:
@@ -78,7 +95,7 @@ class Both:
             pass
         if sides.fixed.all():
             raise Unknown
-        self.guards = self._all_guards()
+        self.kept, self.taken = self._all_guards()
 
     def _check_shapes(self) -> None:
         for family in np.flatnonzero(np.isin(self._found.kind, SIDES)).tolist():
@@ -250,24 +267,19 @@ class Both:
 
     # Guards -------------------------------------------------------------------------------------------------
 
-    def _all_guards(self) -> list[Guard]:
-        """The guards that stay, where each side is taken, and where choices on it are made."""
+    def _all_guards(self) -> tuple[list[Guard], list[Taken]]:
+        """The guards that stay; and where each side is taken, and choices on it are made."""
         turns = np.flatnonzero(~self._sides.fixed)
         gone = set(self._places[turns].tolist())
-        new: list[Guard] = []
-        source = self._first_guard().source
+        found = []
         for kind in SIDES:
             outcomes = (self._found.outcomes == TRUE) == (kind == THEN)
-            new += self._guards(self._taken(kind), outcomes, turns, source)
+            found.append(Taken(self._taken(kind)[turns], outcomes[turns], self._first_guard().source))
         for family, rows in self._inner.items():
             gone.update(rows[turn] for turn in turns.tolist() if turn in rows)
             outcomes = np.zeros(self._found.count, dtype=bool)
             for turn, i in rows.items():
                 outcomes[turn] = self._tape.guards[i].outcome
             line = self._tape.guards[next(iter(rows.values()))].source
-            new += self._guards(self._taken_inside(family), outcomes, turns, line)
-        return [*(guard for i, guard in enumerate(self._tape.guards) if i not in gone), *new]
-
-    def _guards(self, slots: Ints, outcomes: Bools, turns: Ints, source: Source | None) -> list[Guard]:
-        rows = zip(slots[turns].tolist(), outcomes[turns].tolist(), strict=True)
-        return [Guard(slot, outcome, source, (), True) for slot, outcome in rows]
+            found.append(Taken(self._taken_inside(family)[turns], outcomes[turns], line))
+        return [guard for i, guard in enumerate(self._tape.guards) if i not in gone], found

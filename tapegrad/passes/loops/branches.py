@@ -1,9 +1,9 @@
 """branches: a branch of a loop that goes both ways becomes a choice that every replay makes anew.
 
 A decision at one place of the code, such as ``if e < 0:``, has an outcome in each iteration. Where both
-outcomes are in the record, and what each side reads is known for every iteration, both sides are computed, and
-`where` takes one. Such a decision decides on no path any more: a flip needs no new trace. Decisions inside of
-others come first.
+outcomes are in the record, and what each side reads is known for every iteration, both sides are computed,
+and `where` takes one. Such a decision decides on no path any more: a flip needs no new trace. Decisions
+inside of others come first.
 
 That a side does in other iterations what it did in those recorded is a conclusion. So the guards stay, as
 choices, and what has not been seen in a plain call is held against one before it is relied on, see

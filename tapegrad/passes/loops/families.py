@@ -39,7 +39,7 @@ class Nodes:
 
 
 def eligible_entries(record: Record) -> Bools:
-    """The entries that can stand in an array: elementwise ones on single numbers, and some on small arrays."""
+    """The entries that can stand in an array: those on single numbers, and some on small arrays."""
     if not record.count:
         return np.zeros(0, dtype=bool)
     batchable = np.array([op.is_elementwise or op in RULES for op in record.ops], dtype=bool)[record.op]

@@ -19,7 +19,8 @@ MOST_REPEATED = 64  # times that one place of the code is followed within an ite
 
 # How a decision falls in an iteration: an `if` within another one may not be met.
 FALSE, TRUE, UNMET = range(3)
-# Which iterations a family has members in: all, those that meet the decision, those of one outcome, or others.
+# The iterations that have members of a family: all, those that meet the decision, those of one outcome,
+# or others.
 ALL, MET, THEN, ELSE, OTHER = range(5)
 SIDES = (THEN, ELSE)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import FLOAT, Attrs, Aval, Op
+from tapegrad.passes.loops.elements import NONE
 from tapegrad.passes.loops.iterations import ELSE, THEN, Iterations
 from tapegrad.passes.loops.patterns import Chosen, Either, Element, Made, Member, Pattern, Read, Same
 from tapegrad.passes.loops.sides import Sides, Unknown
@@ -45,7 +46,7 @@ class Joined:
 
     def __init__(self, found: Iterations, sides: Sides, line: Source | None) -> None:
         self._found, self._line = found, line
-        self._operands = sides.operands
+        self._operands, self._choices = sides.operands, sides.choices
         self._known: dict[tuple[Op, Attrs, tuple[Pattern | None, ...]], Made] = {}
         self.steps: list[Step] = []
         self.roots = [self._join(choice.then, choice.otherwise)[0] for choice in sides.choices]
@@ -64,12 +65,12 @@ class Joined:
                 operands = tuple([pattern for pattern, _ in parts])
                 return self._made(entry.op, entry.attrs, operands, entry.source, self._aval(then)), count
             self._forget(start)
-        avals = {aval for aval in (self._aval(then), self._aval(otherwise)) if aval is not None}
-        if len(avals) != 1 or next(iter(avals)).dtype != FLOAT:
+        aval = self._aval(then)
+        if aval != self._aval(otherwise) or aval.dtype != FLOAT:
             raise Unknown
         side = then if isinstance(then, Member) else otherwise
         source = self._entry(side).source if isinstance(side, Member) else self._line
-        return self._made(where, (), (None, then, otherwise), source, avals.pop()), 1
+        return self._made(where, (), (None, then, otherwise), source, aval), 1
 
     def _operand_pairs(self, then: Pattern, otherwise: Pattern) -> list[tuple[Pattern, Pattern]]:
         """The operands of both sides, one by one, where both end with the same op."""
@@ -89,8 +90,7 @@ class Joined:
             (self._operands[then.family, i], self._operands[otherwise.family, i])
             for i in range(len(a.inputs))
         ]
-        shapes = [(self._aval(x), self._aval(y)) for x, y in pairs]
-        return pairs if all(x is None or y is None or x == y for x, y in shapes) else []
+        return pairs if all(self._aval(x) == self._aval(y) for x, y in pairs) else []
 
     def _made(
         self,
@@ -98,11 +98,10 @@ class Joined:
         attrs: Attrs,
         operands: tuple[Pattern | None, ...],
         source: Source | None,
-        aval: Aval | None,
+        aval: Aval,
     ) -> Made:
         key = (op, attrs, operands)
         if key not in self._known:
-            assert aval is not None
             self._known[key] = Made(len(self.steps))
             # A line object of its own: what shares one does the same.
             own = None if source is None else Source(*source)
@@ -117,22 +116,23 @@ class Joined:
         assert isinstance(member, Member)
         return self._found.wiring.tape.entries[self._found.first(member.family)]
 
-    def _aval(self, pattern: Pattern) -> Aval | None:
-        """The shape and dtype of a pattern's slots; None for what a choice gives."""
+    def _aval(self, pattern: Pattern) -> Aval:
+        """The shape and dtype of a pattern's slots."""
         avals = self._found.wiring.tape.avals
         match pattern:
             case Same(slot):
                 return avals[slot]
             case Member(family, _):
-                return avals[self._found.wiring.outputs[self._found.first(family)]]
+                return avals[int(self._found.wiring.outputs[self._found.first(family)])]
             case Read(family, i, _):
                 wiring = self._found.wiring
-                return avals[wiring.inputs[wiring.ends[self._found.first(family)] + i]]
+                return avals[int(wiring.inputs[wiring.ends[self._found.first(family)] + i])]
             case Either(family, i, _, _):
                 return self._aval(Read(family, i, 0))
             case Element():
                 return Aval((), FLOAT)
             case Made(step):
                 return self.steps[step].aval
-            case Chosen():
-                return None
+            case Chosen(choice, _):
+                slots = self._choices[choice].slots
+                return avals[int(slots[slots != NONE][0])]

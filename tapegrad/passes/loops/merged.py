@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,56 +41,49 @@ def merged(found: Iterations, both: Both) -> Tape:
     Unknown
         If an entry as recorded would stand before what it reads.
     """
-    tape, n = found.wiring.tape, found.count
-    slots = len(tape.avals)
-    size = slots + n * len(both.blocks)
-    order = _Order(found, slots, max(size, *(block.start + n for block in both.blocks)))
+    tape, outputs = found.wiring.tape, found.wiring.outputs
+    order = _Order(found, len(tape.avals), max(block.start + found.count for block in both.blocks))
     for block in both.blocks:
         order.place(block)
     wanted = [np.flatnonzero(block.wanted) for block in both.blocks]
     written = np.concatenate(
-        [found.wiring.outputs, *(b.start + turns for b, turns in zip(both.blocks, wanted, strict=True))]
+        [outputs, *(b.start + turns for b, turns in zip(both.blocks, wanted, strict=True))]
     )
     rank = np.lexsort((order.depth[written], order.entry[written]))
     new, leaves = _numbers(tape, written[rank], len(order.entry))
-    inputs = np.concatenate(
-        [
-            both.inputs[: len(found.wiring.inputs)],
-            *(b.inputs[:, turns].T.ravel() for b, turns in zip(both.blocks, wanted, strict=True)),
-        ]
-    )
-    lengths = np.concatenate(
-        [
-            np.diff(found.wiring.ends),
-            *(np.full(len(turns), len(b.inputs)) for b, turns in zip(both.blocks, wanted, strict=True)),
-        ]
-    )
-    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
-    lengths = lengths[rank]
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    read = new[inputs[np.arange(ends[-1]) + np.repeat(starts[rank] - ends[:-1], lengths)]]
-    if (read >= np.repeat(new[written[rank]], lengths)).any():
+    inputs, ends = _inputs(found, both, wanted, rank)
+    read = new[inputs]
+    if (read >= np.repeat(new[written[rank]], np.diff(ends))).any():
         raise Unknown
-    columns = Columns([], read.tolist(), array("i", ends.tolist()), [], [])
-    rows = _rows(tape, both.blocks, wanted)
-    avals = [tape.avals[slot] for slot in leaves]
-    for i in rank.tolist():
-        op, attrs, source, aval = rows[i]
-        columns.ops.append(op)
-        columns.attrs.append(attrs)
-        columns.sources.append(source)
-        avals.append(aval)
+    ops, attrs, sources, avals = (
+        [column[i] for i in rank.tolist()] for column in _columns(tape, both.blocks, wanted)
+    )
+    columns = Columns(ops, read.tolist(), array("i", ends.tolist()), attrs, sources)
+    stay = (guard._replace(slot=int(new[guard.slot])) for guard in both.kept)
     return Tape(
         tape.name,
-        tuple(avals),
+        (*(tape.avals[slot] for slot in leaves), *avals),
         tuple(new[list(tape.parameters)].tolist()),
         tuple(new[list(tape.data)].tolist()),
         tuple([constant._replace(slot=int(new[constant.slot])) for constant in tape.constants]),
         Entries.of(columns, range(len(leaves), len(leaves) + len(rank))),
         tuple(new[both.inputs[len(found.wiring.inputs) :]].tolist()),
-        tuple([guard._replace(slot=int(new[guard.slot])) for guard in both.guards]),
+        (*stay, *(guard for taken in both.taken for guard in taken.guards(new))),
         tuple((int(new[slot]), label) for slot, label in tape.labels),
     )
+
+
+def _inputs(found: Iterations, both: Both, wanted: Sequence[Ints], rank: Ints) -> tuple[Ints, Ints]:
+    """The inputs of all entries in their new order, and where those of each end, after a 0."""
+    blocks = list(zip(both.blocks, wanted, strict=True))
+    recorded = both.inputs[: len(found.wiring.inputs)]
+    inputs = np.concatenate([recorded, *(block.inputs[:, turns].T.ravel() for block, turns in blocks)])
+    arity = (np.full(len(turns), len(block.inputs)) for block, turns in blocks)
+    lengths = np.concatenate([np.diff(found.wiring.ends), *arity])
+    starts = np.cumsum(lengths) - lengths
+    lengths = lengths[rank]
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    return inputs[np.arange(ends[-1]) + np.repeat(starts[rank] - ends[:-1], lengths)], ends
 
 
 def _numbers(tape: Tape, written: Ints, size: int) -> tuple[Ints, list[int]]:
@@ -101,12 +95,17 @@ def _numbers(tape: Tape, written: Ints, size: int) -> tuple[Ints, list[int]]:
     return new, leaves
 
 
-def _rows(tape: Tape, blocks: Sequence[Block], wanted: Sequence[Ints]) -> list[tuple]:  # type: ignore[type-arg]
+def _columns(tape: Tape, blocks: Sequence[Block], wanted: Sequence[Ints]) -> tuple[list[Any], ...]:
+    """The ops, attributes, lines and shapes of the recorded entries, and of those wanted of the blocks."""
     entries = tape.entries
+    ops, attrs, sources = list(entries.ops()), list(entries.attrs()), list(entries.sources())
     avals = [tape.avals[slot] for slot in entries.outputs()]
-    rows = list(zip(entries.ops(), entries.attrs(), entries.sources(), avals, strict=True))
     for block, turns in zip(blocks, wanted, strict=True):
-        for turn in turns.tolist():
-            attrs = block.attrs[0] if len(block.attrs) == 1 else block.attrs[turn]
-            rows.append((block.op, attrs, block.source, block.aval))
-    return rows
+        ops += [block.op] * len(turns)
+        one = block.attrs[0]
+        attrs += (
+            [one] * len(turns) if len(block.attrs) == 1 else [block.attrs[turn] for turn in turns.tolist()]
+        )
+        sources += [block.source] * len(turns)
+        avals += [block.aval] * len(turns)
+    return ops, attrs, sources, avals

@@ -106,7 +106,7 @@ def sides_of(found: Iterations, guarded: Sequence[int]) -> Sides:
         else:
             sides.operands[operand.family, operand.i] = pattern
             note_early(found, pattern, operand.turns, operand.slots)
-    for attempt in (_new_choice, _carried_on, _known_choice):
+    for attempt in (_new_choice, _known_choice, _carried_on, _known_choice):
         pending = [operand for operand in pending if not attempt(found, sides, operand)]
     _pair(found, sides, pending)
     for operand in pending:
