@@ -1,6 +1,6 @@
 """``log(I0(x)) - x`` for x >= 0, of the modified Bessel function, and its derivatives.
 
-With the quotient ``A = I1 / I0`` they are ``A - 1``, then ``A' = 1 - A / x - A**2`` and what follows from that
+With the quotient ``A = I1 / I0`` they are ``A - 1``, then ``A' = 1 - A / x - A**2`` and what follows from it
 by Leibniz's rule. Near 0 and far out this cancels: there are the power series of log(I0), and its asymptotic
 series (NIST Digital Library of Mathematical Functions, 10.25 and 10.40).
 """
