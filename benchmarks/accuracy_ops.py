@@ -117,6 +117,14 @@ def _log_ndtr_slope(n: int, x: Any) -> Any:
         return (m, -m * (x + m), m * ((x + m) * (x + 2 * m) - 1))[n - 1]
 
 
+def _log_i0e_slope(n: int, x: Any) -> Any:
+    """By A = I1 / I0, whose derivative is 1 - A / x - A**2."""
+    a = mp.besseli(1, x) / mp.besseli(0, x)
+    first = 1 - a / x - a * a
+    second = -first / x + a / (x * x) - 2 * a * first
+    return (mp.log(mp.besseli(0, x)) - x, a - 1, first, second)[n]
+
+
 def _of_the_inverse(f: Function, factor: Any, c: int) -> Function:
     """Derivatives of an inverse function y of which ``y' = factor * exp(c * y**2 / 2)``."""
 
@@ -257,6 +265,9 @@ UNARY: Final[dict[str, Reference]] = {
     "log1p": Reference(mp.log1p, lambda x: x > -1.0),
     "log2": Reference(lambda x: mp.log(x) / mp.log(2), _positive),
     "log_cosh": Reference(lambda x: mp.log1p(mp.sinh(x) ** 2) / 2, _at_most(1e3)),
+    "log_i0e": Reference(
+        lambda x: mp.log(mp.besseli(0, x)) - x, lambda x: 1e-9 < x < 1e4, _log_i0e_slope, {3: 1e-11}
+    ),
     "log_expit": Reference(lambda x: -_log1p_exp(-x), _at_most(1e3)),
     "log_ndtr": Reference(mp.log, lambda x: x > -1e150, _log_ndtr_slope),
     "logit": Reference(lambda p: mp.log(p / (1 - p)), lambda x: 0.0 < x < 1.0),
@@ -341,6 +352,7 @@ WITHIN: Final = {
     "gamma_rest_gain": "nbinom",
     "gated_times_power": "power",
     "log1p_over": "genpareto",
+    "log_i0e_slope": "log_i0e",
     "log_ndtr_slope": "log_ndtr",
     "nb_deviance": "nbinom",
     "nb_log_ratio": "nbinom",

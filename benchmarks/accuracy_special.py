@@ -226,6 +226,7 @@ SPECIAL.update(
             lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x),
             grid((-0.7, 1e-9, 0.9, 2.9, 3.1, 6.0, 40.0)),
         ),
+        "exp10": Special(lambda x: mp.power(10, x), grid((-200.0, -0.3, 1e-9, 1.4, 300.0))),
         "entr": Special(lambda x: -x * mp.log(x), grid((1e-300, 1e-5, 0.3, 1.0, 1e9))),
         "erfi": Special(mp.erfi, grid((-3.0, 1e-9, 0.3, 20.0))),
         "exp1": Special(mp.e1, grid((1e-200, 1e-5, 0.3, 1.0, 30.0, 600.0))),
@@ -316,10 +317,10 @@ WITHIN_SPECIAL: Final = {
     "box_slope": "boxcox",
     "ive_slope": "ive",
     "kve_slope": "kve",
+    "t_density": "stdtr",
     "zeta_slope": "zeta",
     "exprel_slope": "exprel",
     "faddeeva": "voigt_profile",
-    "log1p_ratio": "inv_boxcox",
 }
 
 

@@ -13,18 +13,22 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops import elementwise as _elementwise
+from tapegrad.ops import factorials as _factorials
+from tapegrad.ops import integrals as _integrals
 from tapegrad.ops import normal as _normal
 from tapegrad.ops import reductions as _reductions
 from tapegrad.ops import special as _special
-from tapegrad.ops.logic import greater, where
+from tapegrad.ops.logic import greater, greater_equal, logical_and, where
 
 __all__ = [
     "betaln",
+    "comb",
     "digamma",
     "erf",
     "erfc",
     "expit",
     "gammaln",
+    "lambertw",
     "log_expit",
     "log_ndtr",
     "log_softmax",
@@ -39,6 +43,7 @@ __all__ = [
     "softplus",
     "xlog1py",
     "xlogy",
+    "zeta",
 ]
 
 # Logistic functions -----------------------------------------------------------------------------------------
@@ -251,6 +256,50 @@ def multigammaln(a: Any, d: int) -> Any:
 def betaln(a: Any, b: Any) -> Any:
     """The logarithm of the absolute value of the beta function."""
     return _special.betaln(a, b)
+
+
+def comb(N: Any, k: Any) -> Any:
+    """The number of ways to choose `k` of `N` things, as a real number; 0 where there is none.
+
+    Examples
+    --------
+    >>> from tapegrad.special import comb
+    >>> float(comb(5.0, 2.0))
+    10.0
+    """
+    exists = logical_and(logical_and(greater_equal(N, k), greater_equal(N, 0.0)), greater_equal(k, 0.0))
+    found = where(exists, _factorials.binom(where(exists, N, 2.0), where(exists, k, 1.0)), 0.0)
+    return found[()] if isinstance(found, np.ndarray) else found
+
+
+def zeta(x: Any, q: Any = 1.0) -> Any:
+    """Hurwitz's zeta function, the sum of ``(k + q)**-x`` over ``k = 0, 1, ...``; Riemann's for ``q = 1``.
+
+    Examples
+    --------
+    >>> from tapegrad.special import zeta
+    >>> round(float(zeta(2.0)), 6)  # pi**2 / 6
+    1.644934
+    """
+    return _factorials.zeta(x, q)
+
+
+def lambertw(z: Any, k: int = 0) -> Any:
+    """The real solution `w` of ``w * exp(w) = z``; NaN where there is none.
+
+    Parameters
+    ----------
+    z : array_like
+    k : int
+        The branch: 0 for solutions of at least -1, or -1 for those below.
+
+    Examples
+    --------
+    >>> from tapegrad.special import lambertw
+    >>> round(float(lambertw(1.0)), 6)
+    0.567143
+    """
+    return _integrals.lambertw(z, k)
 
 
 # Error functions and the normal distribution ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,12 @@ EDGES = [-2.0, -1.0, 0.05, 1.0, 2.1]
 
 def _each(make: Any, *values: Any) -> list[Any]:
     return [make(value) for value in values]
+
+
+def _fix(x: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from NumPy 2.5 on
+        return np.fix(x)
 
 
 def _stretched(q: Any) -> Any:
@@ -113,12 +120,12 @@ MORE: dict[Any, list[Any]] = {
         lambda n: np.linalg.qr(n, mode="r"),
     ],
     np.linalg.eigvals: [
-        lambda q: np.linalg.eigvals(_stretched(q)),
-        lambda q: np.linalg.eigvals(np.diag([9.0, -4.0, 1.0]) + q),
+        lambda q: np.linalg.eigvals(_stretched(q)).real,
+        lambda q: np.linalg.eigvals(np.diag([9.0, -4.0, 1.0]) + q).real,
     ],
     np.linalg.eig: [
-        lambda q: np.linalg.eig(_stretched(q)),
-        lambda q: np.linalg.eig(np.diag([9.0, -4.0, 1.0]) + q).eigenvectors,
+        lambda q: [part.real for part in np.linalg.eig(_stretched(q))],
+        lambda q: np.linalg.eig(np.diag([9.0, -4.0, 1.0]) + q).eigenvectors.real,
     ],
     np.linalg.matrix_power: _each(
         lambda n: lambda q: np.linalg.matrix_power(q / 3.0 + np.eye(3), n) + 0.0 * q, 0, 1, 5, -2
@@ -256,7 +263,7 @@ MORE: dict[Any, list[Any]] = {
     np.argpartition: [lambda u: np.argpartition(u, 2)],
     np.lexsort: [lambda u: np.lexsort((u, np.round(u))), lambda m: np.lexsort(m)],
     # Elementwise
-    np.fix: [lambda v: np.fix(3.0 * v)],
+    np.fix: [lambda v: _fix(3.0 * v)],
     np.sinc: [lambda v: np.sinc(v), lambda v: np.sinc(0.0 * v)],
     np.i0: [lambda v: np.i0(v)],
     np.modf: [lambda v: np.modf(3.0 * v)],
@@ -321,6 +328,7 @@ FORMS: dict[Any, list[Any]] = {
         lambda m: np.sum(m, where=m > 0.0, initial=2.0),
         lambda m: m.sum(axis=1, where=[True, False, True]),
         lambda m, s: np.sum(m, 0, initial=s),
+        lambda m: np.sum(m > 0.0, axis=1, dtype=int),
     ],
     np.prod: [lambda m: np.prod(m, initial=3.0, where=m > 0.0)],
     np.max: [

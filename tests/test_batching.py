@@ -15,6 +15,7 @@ from tapegrad.backends.numpy.twins import _TWINS, FUNCTIONS, Twin, twin
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive import batching
 from tapegrad.derive.batching import BatchingError, batched
+from tapegrad.derive.scan import scan_
 from tapegrad.ops import OPS
 from tapegrad.ops.indexing import ARRAY, scatter
 from tapegrad.ops.linalg import dot_, gated_matmul
@@ -45,6 +46,17 @@ def _positive(x: Any) -> Any:
     return x @ x.T + np.eye(2)
 
 
+def _decomposed(x: Any, v: Any) -> Any:
+    left, values, right = np.linalg.svd(x * v, full_matrices=False)
+    return np.concatenate([left.ravel(), values, right.ravel()])
+
+
+def _with_loops(x: Any, v: Any) -> Any:
+    states = scan_(v[:1], x[0, 0], v, body=INNER, count=3)
+    return recurrence_(0.5, v, x[0, 0], reverse=False) + states[:, 0]
+
+
+INNER = body_of(lambda s, r, e: (s * r + np.sin(e) * s,), [0.3], [0.2], [0.1])
 Function = Callable[..., Any]
 # Functions of a matrix, shape (2, 3), and a vector of 3 elements.
 MIXED: dict[str, Function] = {
@@ -84,6 +96,12 @@ MIXED: dict[str, Function] = {
     "roots": lambda x, v: np.linalg.cholesky(_positive(x * v)),
     "eigenvalues": lambda x, v: np.linalg.eigvalsh(_positive(x * v)),
     "eigenvectors": lambda x, v: np.linalg.eigh(_positive(x * v))[1],
+    "singular values": _decomposed,
+    "orthonormal columns": lambda x, v: np.linalg.qr((x * v).T)[0],
+    "real eigenvalues": lambda x, v: np.linalg.eig(_positive(x * v))[1] @ np.linalg.eigvals(_positive(x)),
+    "partitions": lambda x, v: np.partition(x, 1, axis=1)[:, 1] + np.argpartition(v, 1)[1],
+    "a diagonal": lambda x, v: np.diag(v[:2]) @ x,
+    "inner loops": _with_loops,
     "scattered": lambda x, v: (
         scatter(v, index=((0, 3, None),), shape=(4,))
         + scatter(x[0], np.array([3, 1, 3]), index=(ARRAY,), shape=(4,))

@@ -22,7 +22,7 @@ quiet = pytest.mark.filterwarnings(
 
 
 @quiet
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.randoms(use_true_random=False))
 def test_random_loops(random: Random) -> None:
     made = program(random)
@@ -30,7 +30,7 @@ def test_random_loops(random: Random) -> None:
 
 
 @quiet
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.randoms(use_true_random=False))
 def test_random_loops_in_generated_code(random: Random) -> None:
     made = program(random)

@@ -524,7 +524,9 @@ def test_helpers_keep_their_digits_at_the_ends():
 
 
 def test_every_function_has_a_row():
-    generic = {key for key, rule in NUMPY.items() if isinstance(key, np.ufunc) and isinstance(rule, Op)}
+    # Ufuncs that are ops are in the next table, and those of scipy.special in one of their own.
+    ufuncs = {key: rule for key, rule in NUMPY.items() if isinstance(key, np.ufunc)}
+    generic = {key for key, rule in ufuncs.items() if isinstance(rule, Op) or not hasattr(np, key.__name__)}
     assert set(NUMPY) - generic == set(ROWS) | set(BY_NAME)
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import lfilter
 
 import tapegrad as tg
-from tapegrad.ops import filters
+from tapegrad.ops import recurrences
 from tapegrad.ops.recurrences import recurrence_
 
 
@@ -34,7 +34,7 @@ def problem(count: int, m: int | None, varies: bool) -> tuple[Any, Any, Any]:
 @pytest.mark.parametrize("varies", [False, True])
 @pytest.mark.parametrize("m", [None, 1, 2, 3, 5, 12, 13])
 def test_each_way_is_the_definition(monkeypatch, m, varies, reverse):
-    monkeypatch.setattr(filters, "_AT_ONCE", 4)
+    monkeypatch.setattr(recurrences, "_AT_ONCE", 4)
     for count in (1, 2, 3, 4, 5, 8, 9, 30):
         a, b, start = problem(count, m, varies)
         expected = by_definition(a, b, start, reverse)
@@ -50,27 +50,6 @@ def test_an_autoregression_in_states_is_the_filter_of_its_order():
     states = recurrence_(companion, terms, np.zeros(3), reverse=False)
     np.testing.assert_allclose(states[:, 0], lfilter([1.0], [1.0, *-phi], b), rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(states[1:, 1], states[:-1, 0])
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("m", [1, 2, 3, 5])
-def test_companion_matrices_and_their_transposes_take_the_filter(monkeypatch, m, reverse):
-    rng = np.random.default_rng(m)
-    companion = np.vstack([rng.uniform(-0.4, 0.4, m), np.eye(m)[:-1]])
-    start = rng.normal(size=m)
-    for a in (companion, companion.T):
-        for count in (1, 2, 4, 50):
-            terms = np.zeros((count, m))
-            terms[:, 0] = rng.normal(size=count)
-            expected = by_definition(a, terms, start, reverse)
-            with monkeypatch.context() as only:
-                only.setattr(filters, "_solved", None)
-                found = recurrence_(a, terms, start, reverse=reverse)
-            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
-            terms[-1, -1] += 0.5  # no filter then, unless the last is the first
-            expected = by_definition(a, terms, start, reverse)
-            found = recurrence_(a, terms, start, reverse=reverse)
-            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_a_random_walk_and_one_that_explodes_keep_their_digits():

@@ -29,16 +29,32 @@ IDS = [f"{distribution}.{name}" for distribution, name, _ in CASES]
 ROWS = {row.name: row for row in DISTRIBUTIONS}
 
 
+# Of vectors and matrices, and what is made of other distributions: these have tests of their own.
+VECTORS = {"categorical", "multinomial", "dirichlet", "dirichlet_multinomial"}
+MATRICES = {"multivariate_normal", "multivariate_t", "wishart", "lkj"}
+WRAPPERS = {"censored", "truncated", "zero_inflated", "hurdle"}
+
+
 def test_every_distribution_is_compared() -> None:
-    assert sorted(ROWS) == stats.__all__
+    assert sorted({*ROWS, *VECTORS, *MATRICES, *WRAPPERS}) == stats.__all__
+
+
+def _log_of(cdf: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    return np.log(cdf(*arguments, **named))
+
+
+# SciPy gives 0 where a parameter is not valid.
+SCIPYS_FAULTS = {("binom", "logcdf"), ("bernoulli", "logcdf")}
 
 
 def ours_and_scipys(distribution: str, name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     row = ROWS[distribution]
     scipys = getattr(scipy.stats, distribution) if row.scipys is None else row.scipys
     oracle = getattr(scipys, name)
-    if (distribution, name) == ("binom", "logcdf"):  # SciPy's is 0 where a parameter is not valid
-        oracle = lambda *arguments, **named: np.log(scipys.cdf(*arguments, **named))  # noqa: E731
+    if (distribution, name) in SCIPYS_FAULTS:
+        return getattr(getattr(stats, distribution), name), lambda *a, **named: np.log(
+            scipys.cdf(*a, **named)
+        )
     return getattr(getattr(stats, distribution), name), oracle
 
 
@@ -159,6 +175,49 @@ def test_traced_value_and_gradient(row: Distribution) -> None:
         )
     np.testing.assert_allclose(density.function(row.data, *row.at).sum(), value, rtol=1e-13)
     np.testing.assert_allclose(gradient, score, rtol=1e-12)
+
+
+CUMULATED = [row for row in DISTRIBUTIONS if hasattr(getattr(stats, row.name), "logsf")]
+OF_COUNTS = [row for row in CUMULATED if "k" in row.grid]
+# That of the uniform distribution does not depend on x.
+OF_NUMBERS = [row for row in CUMULATED if "x" in row.grid and row.name != "uniform"]
+
+
+@pytest.mark.parametrize("row", OF_NUMBERS, ids=lambda row: row.name)
+def test_the_slope_of_a_cdf_is_the_density(row: Distribution) -> None:
+    """In x; and so are their slopes in the parameters."""
+    dist = getattr(stats, row.name)
+    at = (float(row.data[1]), *row.at)
+    density = trace(lambda theta: np.exp(dist.logpdf(*_placed(row, theta))), at)
+    value, slopes = density.value_and_grad_flat(np.array(at))
+    for log, sign in ((dist.logcdf, 1.0), (dist.logsf, -1.0)):
+        traced = trace(lambda theta, log=log: np.exp(log(*_placed(row, theta))), at)
+        np.testing.assert_allclose(traced.value_and_grad_flat(np.array(at))[1][0], sign * value, rtol=1e-12)
+        np.testing.assert_allclose(traced.hessian_flat(np.array(at))[0], sign * slopes, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("row", OF_COUNTS, ids=lambda row: row.name)
+def test_the_slopes_of_a_cdf_of_counts_are_those_of_its_sums(row: Distribution) -> None:
+    dist, fixed = getattr(stats, row.name), max(row.densities[0].data - 1, 0)
+    at, whole = row.at[fixed:], row.at[:fixed]
+    first = 1.0 if row.name == "geom" else 0.0
+    counts = np.arange(first, 2.0 if row.name == "bernoulli" else 4.0)[:3]
+    total = trace(lambda theta: np.exp(dist.logpmf(counts[:-1], *whole, *theta)).sum(), at)
+    for log, sign in ((dist.logcdf, 1.0), (dist.logsf, -1.0)):
+        traced = trace(lambda theta, log=log: np.exp(log(counts[-2], *whole, *theta)), at)
+        slopes = sign * total.value_and_grad_flat(np.array(at))[1]
+        np.testing.assert_allclose(traced.value_and_grad_flat(np.array(at))[1], slopes, rtol=1e-11)
+        bends = sign * total.hessian_flat(np.array(at))
+        np.testing.assert_allclose(traced.hessian_flat(np.array(at)), bends, rtol=1e-9, atol=1e-11)
+
+
+def _placed(row: Distribution, theta: Any) -> tuple[Any, ...]:
+    """The arguments for a density whose row may leave out the location."""
+    names = row.densities[0].names
+    x, *others = theta
+    if "loc" in row.grid and "loc" not in names and "scale" in names:
+        return x, *others[:-1], 0.0, others[-1]
+    return (x, *others)
 
 
 @pytest.mark.parametrize(

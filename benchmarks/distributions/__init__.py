@@ -5,6 +5,7 @@ from benchmarks.distributions import (
     binomials,
     bounded,
     counts,
+    dispersed,
     exponentials,
     extremes,
     gammas,
@@ -27,4 +28,5 @@ DISTRIBUTIONS: tuple[Distribution, ...] = (
     *bounded.ROWS,
     *counts.ROWS,
     *binomials.ROWS,
+    *dispersed.ROWS,
 )

@@ -91,7 +91,11 @@ class Jet:
         return exp(self * mp.log(base))
 
 
-def _function(f: Callable[[Any], Any], slopes: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any], Any]:
+def of_function(
+    f: Callable[[Any], Any], slopes: Callable[[Any, Any], tuple[Any, Any]]
+) -> Callable[[Any], Any]:
+    """A function of mpmath and both its derivatives, by its argument and value, as one of jets."""
+
     def of(x: Any) -> Any:
         if not isinstance(x, Jet):
             return f(x)
@@ -101,15 +105,15 @@ def _function(f: Callable[[Any], Any], slopes: Callable[[Any, Any], tuple[Any, A
     return of
 
 
-log = _function(mp.log, lambda x, y: (1 / x, -1 / x**2))
-log1p = _function(mp.log1p, lambda x, y: (1 / (1 + x), -1 / (1 + x) ** 2))
-exp = _function(mp.exp, lambda x, y: (y, y))
-expm1 = _function(mp.expm1, lambda x, y: (y + 1, y + 1))
-sqrt = _function(mp.sqrt, lambda x, y: (1 / (2 * y), -1 / (4 * y * x)))
-cos = _function(mp.cos, lambda x, y: (-mp.sin(x), -y))
-absolute = _function(abs, lambda x, y: (mp.sign(x), 0))
-atan = _function(mp.atan, lambda x, y: (1 / (1 + x * x), -2 * x / (1 + x * x) ** 2))
-lgamma = _function(mp.loggamma, lambda x, y: (mp.psi(0, x), mp.psi(1, x)))
+log = of_function(mp.log, lambda x, y: (1 / x, -1 / x**2))
+log1p = of_function(mp.log1p, lambda x, y: (1 / (1 + x), -1 / (1 + x) ** 2))
+exp = of_function(mp.exp, lambda x, y: (y, y))
+expm1 = of_function(mp.expm1, lambda x, y: (y + 1, y + 1))
+sqrt = of_function(mp.sqrt, lambda x, y: (1 / (2 * y), -1 / (4 * y * x)))
+cos = of_function(mp.cos, lambda x, y: (-mp.sin(x), -y))
+absolute = of_function(abs, lambda x, y: (mp.sign(x), 0))
+atan = of_function(mp.atan, lambda x, y: (1 / (1 + x * x), -2 * x / (1 + x * x) ** 2))
+lgamma = of_function(mp.loggamma, lambda x, y: (mp.psi(0, x), mp.psi(1, x)))
 
 
 def _normal_slopes(x: Any, y: Any) -> tuple[Any, Any]:
@@ -126,8 +130,8 @@ def _log_ncdf(x: Any) -> Any:
     return mp.log(mp.erfc(-x / mp.sqrt(2)) / 2)
 
 
-ncdf = _function(lambda x: mp.erfc(-x / mp.sqrt(2)) / 2, _normal_slopes)
-log_ncdf = _function(_log_ncdf, _log_normal_slopes)
+ncdf = of_function(lambda x: mp.erfc(-x / mp.sqrt(2)) / 2, _normal_slopes)
+log_ncdf = of_function(_log_ncdf, _log_normal_slopes)
 
 
 def half_log_2pi() -> Any:

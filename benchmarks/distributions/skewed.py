@@ -8,7 +8,7 @@ import mpmath as mp
 import numpy as np
 
 from benchmarks.distributions.draws import powers, signs
-from benchmarks.distributions.jets import density, half_log_2pi, log, log_ncdf
+from benchmarks.distributions.jets import density, half_log_2pi, log, log_ncdf, ncdf
 from benchmarks.distributions.row import AROUND, DATA, NAN, NEAR_XS, SHORT_XS, Array, Distribution
 from benchmarks.distributions.symmetric import location_scale
 from tapegrad import stats
@@ -40,6 +40,20 @@ def _skewnorm(x: Any, a: Any, scale: Any) -> tuple[Any, ...]:
 def _halfnorm(x: Any, loc: Any, scale: Any) -> tuple[Any, ...]:
     z = (x - loc) / scale
     return -z * z / 2, -log(scale), mp.log(2 / mp.pi) / 2
+
+
+def _truncnorm_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    a = signs(rng, size) * powers(rng, size, -1, 1.5)
+    b = a + powers(rng, size, -1, 1)
+    scale = powers(rng, size, -60, 60)
+    loc = signs(rng, size) * scale * powers(rng, size, -3, 0)
+    return loc + scale * (a + (b - a) * rng.uniform(0.01, 0.99, size)), a, b, loc, scale
+
+
+def _truncnorm(x: Any, a: Any, b: Any, loc: Any, scale: Any) -> tuple[Any, ...]:
+    z = (x - loc) / scale
+    total = ncdf(-a) - ncdf(-b) if a.value > 0 else ncdf(b) - ncdf(a)
+    return -z * z / 2, -log(total), -log(scale), -half_log_2pi()
 
 
 def _half_draw(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
@@ -91,6 +105,26 @@ ROWS = (
     ),
     _row("exponnorm", "K", SHAPES[:-3], _exponnorm_draw, _exponnorm, (1.3, 2.1), NEAR_XS[:-3]),
     _row("invgauss", "mu", SHAPES, _invgauss_draw, _invgauss, (1.3, 2.1), NEAR_XS[:-3]),
+    Distribution(
+        "truncnorm",
+        {
+            "x": NEAR_XS,
+            "a": np.array([-1.0, 0.5, -np.inf, 9.0, NAN]),
+            "b": np.array([2.0, np.inf, 10.0, -3.0]),
+            **AROUND,
+        },
+        np.array([0.4, 1.7, 2.2, 5.1]),
+        (-1.3, 3.2, 1.2, 2.1),
+        (
+            density(
+                "truncnorm",
+                stats.truncnorm.logpdf,
+                ("x", "a", "b", "loc", "scale"),
+                _truncnorm_draw,
+                _truncnorm,
+            ),
+        ),
+    ),
     Distribution(
         "halfnorm",
         {"x": NEAR_XS[NEAR_XS != 12.0], **AROUND},

@@ -69,8 +69,8 @@ def print_loops(names: Iterable[str], before: Path | None) -> None:
 def stages(name: str, n: int, rounds: int = ROUNDS, package: Path | None = None) -> Stages:
     """The medians over some fresh processes, of this tapegrad or of another."""
     found = [in_fresh_process(name, n, package) for _ in range(rounds)]
-    numeric = [key for key, value in found[0].items() if isinstance(value, float | int)]
-    return Stages(**{**found[0], **{key: median(one[key] for one in found) for key in numeric}})
+    times = [key for key, value in found[0].items() if isinstance(value, float)]
+    return Stages(**{**found[0], **{key: median(one[key] for one in found) for key in times}})
 
 
 def in_fresh_process(name: str, n: int, package: Path | None) -> dict[str, Any]:

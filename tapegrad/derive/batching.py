@@ -22,6 +22,8 @@ from tapegrad.ops.decompositions import (
     signdet,
     solve_,
 )
+from tapegrad.ops.eigen import real_eigenvalues, real_eigenvectors
+from tapegrad.ops.factors import left_vectors, orthonormal, right_vectors, singular_values
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem, indexed_shape, scatter, update
 from tapegrad.ops.linalg import dot_, gated_matmul, matmul
 from tapegrad.ops.reductions import (
@@ -39,6 +41,7 @@ from tapegrad.ops.reductions import (
 from tapegrad.ops.registry import Aval, Op, Shape
 from tapegrad.ops.shaping import reshape, shape_of, transpose
 from tapegrad.ops.sorting import argsort_
+from tapegrad.ops.tallies import argpartition_, partition_order
 from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.body import Body
 from tapegrad.tape.builder import Builder
@@ -240,8 +243,11 @@ def _matrices(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Oper
 RULES: dict[Op, Rule] = {
     **dict.fromkeys((sum_, max_, min_, all_, any_, logsumexp_), _reduction),
     **dict.fromkeys((cumsum_, cumprod_, prod_, argmax_, argmin_, argsort_, concatenate), _along),
+    **dict.fromkeys((partition_order, argpartition_), _along),
     **dict.fromkeys((matmul, dot_, gated_matmul), _matmul),
     **dict.fromkeys((solve_, inv, det, logabsdet, signdet, cholesky_, eigenvalues, eigenvectors), _matrices),
+    **dict.fromkeys((singular_values, left_vectors, right_vectors, orthonormal), _matrices),
+    **dict.fromkeys((real_eigenvalues, real_eigenvectors), _matrices),
     reshape: _reshape,
     broadcast_to: _broadcast,
     transpose: _transpose,

@@ -23,7 +23,7 @@ from tapegrad.ops.elementwise import exp
 from tapegrad.ops.incomplete_gamma import _exp_rest
 from tapegrad.ops.orders import no_slope_in, of_order
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import Op, elementwise, written
+from tapegrad.ops.registry import NUMPY, Op, elementwise, implements, written
 from tapegrad.ops.tails import END, bell, on_columns, tail_integral
 
 AT = np.array([0.4, 2.5, 7.0])
@@ -47,6 +47,15 @@ def _oscillating(name: str) -> Op:
 
 jv = _oscillating("jv")
 yv = _oscillating("yv")
+NUMPY.update({special.jve: jv, special.yve: yv})  # the same for real arguments
+
+
+@implements(special.yn)
+def yn(n: Any, x: Any) -> Any:
+    """The Bessel function of the second kind, of a whole order."""
+    return yv(n, x)
+
+
 j1: Op = elementwise("j1", special.j1, (0.5, lambda out, x: j0(x) - jv(2.0, x)), samples=((AT,),))
 j0: Op = elementwise("j0", special.j0, (-1.0, lambda out, x: j1(x)), samples=((AT,),))
 y1: Op = elementwise("y1", special.y1, (0.5, lambda out, x: y0(x) - yv(2.0, x)), samples=((AT,),))
@@ -158,6 +167,14 @@ kv: Op = elementwise(
     (-0.5, lambda out, v, x: kv(v - 1.0, x) + kv(v + 1.0, x)),
     samples=((ORDERS, AT),),
 )
+
+
+@implements(special.kn)
+def kn(n: Any, x: Any) -> Any:
+    """The modified Bessel function of the second kind, of a whole order."""
+    return kv(n, x)
+
+
 k1: Op = elementwise("k1", special.k1, (-0.5, lambda out, x: k0(x) + kv(2.0, x)), samples=((AT,),))
 k0: Op = elementwise("k0", special.k0, (-1.0, lambda out, x: k1(x)), samples=((AT,),))
 k0e: Op = elementwise("k0e", special.k0e, lambda out, x: kve_slope(0.0, 1.0, 0.0, x), samples=((AT,),))

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.elementwise import exp, floor, log, log1p, sign, square
-from tapegrad.ops.gammas import log_poch
+from tapegrad.ops.elementwise import exp, floor, log1p, sign, square
+from tapegrad.ops.gammas import log_poch, polygamma_gain
 from tapegrad.ops.incomplete_beta import beta_density, betainc_slope
 from tapegrad.ops.incomplete_gamma import gamma_density, gammainc, gammainc_slope, gammaincc
 from tapegrad.ops.normal import log_ndtr_slope, ndtri
 from tapegrad.ops.raw import special
-from tapegrad.ops.registry import Op, Per, elementwise, implements
+from tapegrad.ops.registry import Gate, Op, Per, elementwise, implements, written
 
 P = np.array([0.2, 0.7])
 
@@ -80,30 +80,52 @@ betainccinv = elementwise(
 # Student's t ------------------------------------------------------------------------------------------------
 
 
-def _t_density(df: Any, t: Any) -> Any:
-    power = 0.5 * (df + 1.0) * log1p(square(t) / df)
-    return exp(log_poch(0.5 * df, 0.5) - 0.5 * log(math.pi * df) - power)
+def _t_density_kernel(df: Any, t: Any, out: Any = None) -> Any:
+    half = np.multiply(0.5, df)
+    fall = (half + 0.5) * np.log1p(np.square(t) / df)
+    return written(np.exp(log_poch.kernel(half, 0.5) - 0.5 * np.log(math.pi * df) - fall), out)
+
+
+def _t_log_slope(df: Any, t: Any) -> Any:
+    squared = square(t)
+    gain = polygamma_gain(0.0, 0.5 * df, 0.5) - 1.0 / df
+    return 0.5 * (gain - log1p(squared / df) + (df + 1.0) / df * squared / (df + squared))
+
+
+# Where it is 0 it does not move, however large the argument.
+t_density: Op = elementwise(
+    "t_density",
+    _t_density_kernel,
+    (lambda out, df, t: _t_log_slope(df, t), Gate(lambda out, df, t: out)),
+    (
+        lambda out, df, t: -(df + 1.0),
+        lambda out, df, t: t / (df + square(t)),
+        Gate(lambda out, df, t: out),
+    ),
+    numpy=(),
+    samples=((np.array([1.5, 8.0]), np.array([-1.3, 0.6])),),
+)
 
 
 def _t_in_df(df: Any, t: Any) -> Any:
     """The slope of the distribution function: ``1 - I(df / 2, 1 / 2, df / (df + t**2)) / 2`` to the right."""
     odds = square(t) / df
     tail = betainc_slope(1.0, 0.0, 0.5 * df, 0.5, 1.0 / (1.0 + odds), odds / (1.0 + odds))
-    return -0.25 * sign(t) * tail - 0.5 * t / df * _t_density(df, t)
+    return -0.25 * sign(t) * tail - 0.5 * t / df * t_density(df, t)
 
 
 stdtr = elementwise(
     "stdtr",
     special.stdtr,
     lambda out, df, t: _t_in_df(df, t),
-    lambda out, df, t: _t_density(df, t),
+    lambda out, df, t: t_density(df, t),
     samples=((np.array([1.5, 8.0]), np.array([-1.3, 0.6])),),
 )
 stdtrit = elementwise(
     "stdtrit",
     special.stdtrit,
-    (-1.0, lambda out, df, p: _t_in_df(df, out), Per(lambda out, df, p: _t_density(df, out))),
-    Per(lambda out, df, p: _t_density(df, out)),
+    (-1.0, lambda out, df, p: _t_in_df(df, out), Per(lambda out, df, p: t_density(df, out))),
+    Per(lambda out, df, p: t_density(df, out)),
     samples=((np.array([1.5, 8.0]), P),),
 )
 

@@ -33,9 +33,10 @@ def _square(shape: Shape) -> Shape:
 def _real(a: Any, part: int) -> Any:
     """Eigenvalues or eigenvectors; NaN for matrices some of whose eigenvalues are complex."""
     found = np.linalg.eig(a)
-    if np.isrealobj(found[part]):
-        return found[part]
-    is_real = np.all(np.isreal(found.eigenvalues), axis=-1)[(..., *(None,) * (part + 1))]
+    is_real = np.all(np.isreal(found.eigenvalues), axis=-1)
+    if np.all(is_real):
+        return found[part].real
+    is_real = is_real[(..., *(None,) * (part + 1))]
     return np.where(is_real, found[part].real, np.nan)
 
 
@@ -99,7 +100,7 @@ _EigResult: Any = type(np.linalg.eig(np.eye(1)))
 
 def _check_real(a: Any) -> None:
     value = a.plain() if isinstance(a, Recordable) else a
-    if not np.isrealobj(np.linalg.eigvals(value)):
+    if not np.all(np.isreal(np.linalg.eigvals(value))):  # from NumPy 2.5 on, the dtype is always complex
         raise NotImplementedError(
             "a matrix with complex eigenvalues, and tapegrad computes with real numbers; for a symmetric "
             "matrix write np.linalg.eigvalsh or np.linalg.eigh"

@@ -8,6 +8,7 @@ flat stretch. There, ``P(a, x) = P(a + 1, x) + x**a exp(-x) / Gamma(a + 1)`` tak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from tapegrad.ops.tails import END, bell, on_columns, tail_integral
 
 STRETCHED = 2.0  # up to this x, small shapes are raised
 LARGE = 10.0  # from this shape on, Stirling's form
+EXP_REST = tuple(1.0 / math.factorial(k) for k in range(15, 1, -1))  # of the power series
 LEAST = 1e-300  # stands for a shape of 0, of which it has the limits
 
 
@@ -99,11 +101,13 @@ def _upper(n: int, a: Any, x: Any) -> Any:
 def _exp_rest(v: Any) -> Any:
     """``exp(v) - 1 - v``."""
     near = np.abs(v) < 0.5
+    if not np.any(near):
+        return np.expm1(v) - v
     small = np.where(near, v, 0.0)
-    total: Any = 1.0
-    for k in range(15, 2, -1):
-        total = 1.0 + total * small / k
-    return np.where(near, 0.5 * small * small * total, np.expm1(v) - v)
+    total: Any = EXP_REST[0]
+    for coefficient in EXP_REST[1:]:
+        total = total * small + coefficient
+    return np.where(near, small * small * total, np.expm1(v) - v)
 
 
 def _beside(chosen: Any, f: Callable[..., Any], g: Callable[..., Any], *columns: Any) -> Any:

@@ -12,10 +12,10 @@ from tapegrad.ops.elementwise import absolute, exp, log, square
 from tapegrad.ops.logic import less, where
 from tapegrad.ops.normal import SQRT_2PI, TWO_OVER_SQRT_PI, erf, normal_density
 from tapegrad.ops.orders import ORDERS, of_order
+from tapegrad.ops.quotients import log1p_over
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Op, Per, Recordable, elementwise, implements, written
-from tapegrad.ops.transforms import log1p_ratio
-from tapegrad.ops.trigonometric import sin
+from tapegrad.ops.trigonometric import cos_arctan, sin
 
 POSITIVES = np.array([0.3, 1.0, 4.0])
 
@@ -60,7 +60,7 @@ def _spence_slope(out: Any, z: Any) -> Any:
     gap = z - 1.0
     near = less(absolute(gap), 0.3)
     far = where(near, 2.0, z)
-    return where(near, log1p_ratio(0.0, where(near, gap, 0.0)), log(far) / (far - 1.0))
+    return where(near, log1p_over(0.0, where(near, gap, 0.0)), log(far) / (far - 1.0))
 
 
 spence = elementwise("spence", special.spence, (-1.0, _spence_slope), samples=((POSITIVES,),))
@@ -86,6 +86,7 @@ def _faddeeva(n: int, part: int, x: Any, y: Any, out: Any = None) -> Any:
         far = np.asarray(np.abs(z) > FORWARD)
         if n and np.any(far):
             found = np.where(far, _faddeeva_far(n, np.where(far, z, 1j * FORWARD)), found)
+        found = np.where(np.isinf(x) | np.isposinf(y), 0.0, found)
     return written(found.imag if part else found.real, out)
 
 
@@ -140,16 +141,15 @@ voigt_profile = elementwise(
 )
 
 
-def _owens_in_a(h: Any, a: Any) -> Any:
-    stretch = 1.0 + square(a)
-    return exp(-0.5 * square(h) * stretch) / stretch
-
-
 owens_t = elementwise(
     "owens_t",
     special.owens_t,
     (-0.5, lambda out, h, a: normal_density(h), lambda out, h, a: erf(math.sqrt(0.5) * h * a)),
-    (0.5 / math.pi, lambda out, h, a: _owens_in_a(h, a)),
+    (
+        lambda out, h, a: normal_density(h) * normal_density(h * a),
+        lambda out, h, a: cos_arctan(a),  # of which the square is 1 / (1 + a**2)
+        lambda out, h, a: cos_arctan(a),
+    ),
     samples=((np.array([0.3, -2.0]), np.array([0.8, 1.5])),),
 )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.linalg.blas import dtbsv
 
 from tapegrad.ops.attributes import is_flag
-from tapegrad.ops.filters import recurred
 from tapegrad.ops.indexing import concatenate, getitem
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.reductions import sum as sum_of
@@ -23,15 +23,76 @@ _VECTORS = np.linspace(-1.0, 1.3, 8).reshape(4, 2)
 _MATRICES = np.linspace(-0.9, 0.8, 16).reshape(4, 2, 2)
 
 
+# Steps that are solved at once; the room for the matrix of their equations is used again by the next ones.
+_AT_ONCE = 1024
+# With more numbers to a state, products of matrices are quicker than the matrix with 2 m diagonals.
+_MOST_SOLVED = 12
+
+
+def _stepwise(a: Any, b: Any, start: Any, out: Any) -> None:
+    """The definition, step by step; all others must agree with it."""
+    s, varies = start, np.ndim(a) > 2 * np.ndim(start)
+    for t in range(len(b)):
+        factor = a[t] if varies else a
+        if np.ndim(start):
+            s = np.dot(factor, s, out=out[t])
+            s += b[t]
+        else:
+            s = out[t] = factor * s + b[t]
+
+
+def _solved(a: Any, b: Any, start: Any, out: Any) -> None:
+    """The equations ``s[t] - a[t] s[t - 1] = b[t]``: a triangular matrix with few diagonals.
+
+    Solving it does what the definition does, sum by sum, without a call for each step.
+    """
+    count, m = len(b), out[0].size
+    varies = np.ndim(a) > 2 * np.ndim(start)
+    a = np.reshape(a, (-1, m, m))
+    # Row by row the columns of the matrix from the diagonal, which is 1 and not read, downwards.
+    diagonals = np.zeros((min(count, _AT_ONCE), m, 2 * m))
+
+    def fill(factors: Any) -> None:
+        for c in range(m):
+            np.negative(factors[..., c], out=diagonals[: len(factors), c, m - c : 2 * m - c])
+
+    if not varies:
+        fill(np.broadcast_to(a, (len(diagonals), m, m)))
+    s = np.reshape(start, m)
+    for first in range(0, count, _AT_ONCE):
+        stop = min(first + _AT_ONCE, count)
+        n = stop - first
+        if varies:
+            fill(a[first + 1 : stop])
+        x = b[first:stop].reshape(n, m).copy()
+        x[0] += a[first if varies else 0] @ s
+        if n > 1:
+            matrix = diagonals[:n].reshape(n * m, 2 * m).T
+            x = dtbsv(2 * m - 1, matrix, x.ravel(), lower=1, diag=1, overwrite_x=1)
+        out[first:stop] = x.reshape(out[first:stop].shape)
+        s = x.reshape(n, m)[-1]
+
+
+def _recurred(a: Any, b: Any, start: Any, out: Any) -> None:
+    """Write the states, the way that is quickest."""
+    if out[0].size > _MOST_SOLVED:
+        _stepwise(a, b, start, out)
+        return
+    _solved(a, b, start, out)
+    # In the matrix, zeros stand where the definition multiplies nothing; times infinity they are NaN.
+    if not (np.isfinite(out).all() and np.isfinite(a).all()):
+        _stepwise(a, b, start, out)
+
+
 def _recurrence(a: Any, b: Any, start: Any, reverse: bool, out: Any = None) -> Any:
     if out is None:
         out = np.empty(np.shape(b))
     b = np.asarray(b)
     if reverse:
         varies = np.ndim(a) > 2 * np.ndim(start)
-        recurred(a[::-1] if varies else a, b[::-1], start, out[::-1])
+        _recurred(a[::-1] if varies else a, b[::-1], start, out[::-1])
     else:
-        recurred(a, b, start, out)
+        _recurred(a, b, start, out)
     return out
 
 

@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.elementwise import POSITIVE, both_shares, cbrt, exp2, expm1, log, log1p
+from tapegrad.ops.elementwise import LOG10, POSITIVE, both_shares, cbrt, exp2, expm1, log, log1p, rint
 from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, written
 
 # scipy.special has ufuncs of its own for these.
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
+NUMPY.update({special.round: rint})
+exp10: Op = elementwise(
+    "exp10", special.exp10, (LOG10, lambda out, x: out), samples=((np.array([-0.7, 0.4]),),)
+)
 
 PROBABILITY = (0.1, 0.9)
 

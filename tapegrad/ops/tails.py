@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 END = 40.0  # exp(-40) is less than a rounding
-NODES = 96
-HALVINGS = 12
+NODES = 64
+HALVINGS = 8
 CHUNK = 4096  # elements that are integrated at once
 
 Integrand = Callable[[Any], Any]

@@ -1,7 +1,7 @@
 """Box-Cox transforms, entropies and robust losses of scipy.special.
 
 Their slopes in the exponent are written by two functions that have no singularity where the exponent is 0:
-``(exp(x) - 1) / x`` and ``log(1 + x) / x``, with derivatives of every order.
+``(exp(x) - 1) / x``, and ``log(1 + x) / x`` of `quotients`, with derivatives of every order.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import numpy as np
 
 from tapegrad.ops.deviances import log_ratio, one_less_ratio
 from tapegrad.ops.elementwise import absolute, exp, log, log1p, power, relu, sqrt, square
-from tapegrad.ops.logic import clip
+from tapegrad.ops.logic import clip, greater, where
 from tapegrad.ops.orders import of_order
+from tapegrad.ops.quotients import log1p_over
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Op, Per, elementwise, written
+from tapegrad.ops.trigonometric import cos_arctan, sin_arctan
 
 # (exp(x) - 1) / x -------------------------------------------------------------------------------------------
 
@@ -54,35 +56,6 @@ exprel = elementwise(
     special.exprel,
     lambda out, x: exprel_slope(1.0, x),
     samples=((np.array([-30.0, -1.5, 0.0, 2.5]),),),
-)
-
-# log(1 + x) / x ---------------------------------------------------------------------------------------------
-
-NEAR, TERMS = 0.3, 40
-
-
-def _log1p_ratio(n: int, x: Any, out: Any = None) -> Any:
-    x = np.asarray(x, dtype=float)
-    near = np.abs(x) < NEAR
-    small = np.where(near, x, 0.0)
-    value = np.zeros_like(x)
-    for k in range(TERMS + n, n - 1, -1):  # the terms (-x)**k / (k + 1), differentiated
-        value = value * small + (-1.0) ** k * math.perm(k, n) / (k + 1.0)
-    if not np.all(near):
-        far = np.where(near, 1.0, x)
-        found = np.log1p(far) / far
-        for k in range(1, n + 1):
-            found = (-((-1.0) ** k) * math.factorial(k - 1) / (1.0 + far) ** k - k * found) / far
-        found = np.where(np.isposinf(far), 0.0, found)
-        value = np.where(near, value, found)
-    return written(value, out)
-
-
-log1p_ratio: Op = of_order(
-    "log1p_ratio",
-    _log1p_ratio,
-    lambda out, n, x: log1p_ratio(n + 1.0, x),
-    samples=((1.0, 0.7), (0.0, np.array([-0.6, -0.1, 0.05, 2.5]))),
 )
 
 # Box and Cox ------------------------------------------------------------------------------------------------
@@ -132,7 +105,7 @@ boxcox1p = elementwise(
 
 def _inverse_in_power(y: Any, lmbda: Any) -> Any:
     """Of ``log(1 + lmbda y) / lmbda``."""
-    return square(y) * log1p_ratio(1.0, lmbda * y)
+    return square(y) * log1p_over(1.0, lmbda * y)
 
 
 inv_boxcox = elementwise(
@@ -220,10 +193,17 @@ def _pseudo_huber_in_delta(delta: Any, r: Any) -> Any:
     return delta * square(square(r / delta) / (s + 1.0)) / s
 
 
+def _pseudo_huber_in_r(delta: Any, r: Any) -> Any:
+    """``r / sqrt(1 + (r / delta)**2)``, at infinity as well."""
+    far = greater(absolute(r), delta)
+    u = r / delta
+    return where(far, delta * sin_arctan(u), where(far, 0.0, r) * cos_arctan(u))
+
+
 pseudo_huber: Op = elementwise(
     "pseudo_huber",
     special.pseudo_huber,
     lambda out, delta, r: _pseudo_huber_in_delta(delta, r),
-    (lambda out, delta, r: r, Per(lambda out, delta, r: _stretch(delta, r))),
+    lambda out, delta, r: _pseudo_huber_in_r(delta, r),
     samples=((1.2, np.array([0.5, -3.0, 2.2])),),
 )

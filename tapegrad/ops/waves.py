@@ -1,4 +1,4 @@
-"""`sinc` and its derivatives, and the modified Bessel functions that are those of `i0`."""
+"""`sinc` and its derivatives, and NumPy's name for the Bessel function `i0`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.bessel import i0
 from tapegrad.ops.orders import of_order
-from tapegrad.ops.raw import special
 from tapegrad.ops.registry import Op, implements, written
 
 _TERMS = 40
@@ -58,21 +58,4 @@ def sinc(x: Any) -> Any:
     return sinc_(0.0, x)
 
 
-def _bessel_i(n: int, x: Any, out: Any) -> Any:
-    """The derivative of order `n` of ``i0(x)``, the mean of ``cos(t)**n * exp(x * cos(t))`` over a turn."""
-    total = sum(math.comb(n, k) * special.iv(abs(n - 2 * k), x) for k in range(n + 1))
-    return written(np.asarray(total / 2.0**n), out)
-
-
-bessel_i: Op = of_order(
-    "i0_slope",
-    _bessel_i,
-    lambda out, n, x: bessel_i(n + 1.0, x),
-    samples=[(float(n), x) for n in (0, 1) for x in _ARGUMENTS],
-)
-
-
-@implements(np.i0)
-def i0(x: Any) -> Any:
-    """NumPy's `i0`."""
-    return bessel_i(0.0, x)
+implements(np.i0)(i0)

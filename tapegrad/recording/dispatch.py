@@ -138,6 +138,8 @@ def call_function(recorder: Trace, func: Callable[..., Any], args: Any, kwargs: 
     args, kwargs = _with_arrays(recorder, func, args, kwargs)
     positional, named = _bound(func, args, kwargs)
     out = named.pop("out", None)
+    if named.get("dtype") in (int, INT, np.int64) and not _holds_floats((args, kwargs)):
+        del named["dtype"]  # `settled` gives counts as NumPy does
     _check_taken(name, rule, named)
     result = settled(func, args, rule(*positional, **named), kwargs)
     if out is not None:
@@ -273,10 +275,14 @@ def settled(func: Callable[..., Any], args: Any, result: Any, kwargs: dict[str, 
     for x in args:
         if is_traced(x) and x.dtype == FLOAT:
             return result
-    traced = [x for x in _flat((args, kwargs or {})) if is_traced(x)]
-    if not traced or any(x.dtype == FLOAT for x in traced):
+    everything = args, kwargs or {}
+    if _holds_floats(everything) or not any(map(is_traced, _flat(everything))):
         return result
     return _like(func(*plain_of(args), **plain_of(kwargs or {})), result)
+
+
+def _holds_floats(args: Any) -> bool:
+    return any(is_traced(x) and x.dtype == FLOAT for x in _flat(args))
 
 
 def _like(plain: Any, result: Any) -> Any:

@@ -1,10 +1,13 @@
-"""Distributions on intervals: uniform, triangular."""
+"""Distributions on intervals: uniform, triangular; and on the circle: von Mises."""
 
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.circular import log_i0e
 from tapegrad.stats.common import Continuous, Operand, choose, log_of_part, quiet, replace, standardize, valid
+
+_LOG_2PI = np.log(2.0 * np.pi)
 
 
 class uniform(Continuous):  # SciPy's name
@@ -103,3 +106,43 @@ class triang(Continuous):  # SciPy's name
     def logsf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`."""
         return log_of_part(triang.sf(x, c, loc, scale), triang.cdf(x, c, loc, scale))
+
+
+class vonmises:  # SciPy's name
+    """The von Mises distribution of angles: concentration `kappa` >= 0, around `loc`.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import vonmises
+    >>> float(round(vonmises.logpdf(1.0, kappa=2.0), 6))
+    -1.581266
+    """
+
+    @staticmethod
+    @quiet
+    def logpdf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of the density, ``kappa cos(z) - log(2 pi I0(kappa)) - log(scale)``, with all digits.
+
+        Parameters
+        ----------
+        x : array_like
+            Angles; each full turn of ``2 pi scale`` leads to the same density.
+        kappa : array_like
+            Concentration: 0 is the uniform distribution on the circle.
+        loc, scale : array_like
+            The mean angle, and the unit of angles.
+
+        Returns
+        -------
+        float or ndarray
+            One log-density for each element of the broadcast arguments.
+        """
+        z, scale = standardize(x, loc, scale)
+        kappa = valid(kappa, np.greater_equal(kappa, 0))
+        away = -2.0 * np.square(np.sin(0.5 * z))
+        return kappa * away - (log_i0e(kappa) + _LOG_2PI) - np.log(scale)
+
+    @staticmethod
+    def pdf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Density, the exponential of `logpdf`."""
+        return np.exp(vonmises.logpdf(x, kappa, loc, scale))

@@ -3,11 +3,21 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
+from scipy.special import betainc, betaincc, gammainc, gammaincc, gammaln, xlog1py, xlogy
 
 from tapegrad.ops.deviances import bd0, nb_deviance
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest, gamma_rest_gain, log_poch
-from tapegrad.stats.common import Operand, choose, not_a_count, quiet, replace, shift, valid
+from tapegrad.stats.common import (
+    Discrete,
+    Operand,
+    choose,
+    log_of_part,
+    not_a_count,
+    quiet,
+    replace,
+    shift,
+    valid,
+)
 
 # Up to these counts the usual formulas, of which a tape makes more, have an error below 1e-12 of the result.
 _POISSON_COUNTS = 1000
@@ -21,7 +31,7 @@ def log_factorial_rest(k: Any) -> Any:
     return choose(positive, gamma_rest(0.0, k) + (np.log(k) + HALF_LOG_2PI), 0.0)
 
 
-class poisson:  # SciPy's name
+class poisson(Discrete):  # SciPy's name
     """The Poisson distribution on 0, 1, 2, ...: mean `mu` >= 0.
 
     Examples
@@ -60,8 +70,42 @@ class poisson:  # SciPy's name
             value = xlogy(k, mu) - (gammaln(k + 1) + mu)
         return replace(value, not_a_count(k), -np.inf, mu)
 
+    @staticmethod
+    @quiet
+    def cdf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
+        """Probability of a count up to `k`."""
+        k, mu = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0))
+        return replace(gammaincc(np.maximum(k, 0.0) + 1.0, mu), np.less(k, 0), 0.0, mu)
 
-class nbinom:  # SciPy's name
+    @staticmethod
+    @quiet
+    def sf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
+        """Probability of a count above `k`."""
+        k, mu = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0))
+        return replace(gammainc(np.maximum(k, 0.0) + 1.0, mu), np.less(k, 0), 1.0, mu)
+
+    @staticmethod
+    @quiet
+    def logcdf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(poisson.cdf(k, mu, loc), poisson.sf(k, mu, loc))
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`."""
+        return log_of_part(poisson.sf(k, mu, loc), poisson.cdf(k, mu, loc))
+
+
+def _size(n: Operand) -> Any:
+    return valid(n, np.greater(n, 0))
+
+
+def _chance(p: Operand) -> Any:
+    return valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
+
+
+class nbinom(Discrete):  # SciPy's name
     """The negative binomial distribution: failures before `n` > 0 successes of probability 0 < `p` <= 1.
 
     `n` need not be whole. A regression with mean `mu` and variance ``mu + alpha * mu**2`` (the NB2 of the
@@ -97,17 +141,41 @@ class nbinom:  # SciPy's name
         float or ndarray
             One log-probability for each element of the broadcast arguments.
         """
-        k = shift(k, loc)
-        n = valid(n, np.greater(n, 0))
-        p = valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
+        k, n, p = shift(k, loc), _size(n), _chance(p)
         if np.greater(k, _NBINOM_COUNTS).any():
             value = gamma_rest_gain(0.0, n, k) - (nb_deviance(n, k, p) + log_factorial_rest(k))
         else:
             value = log_poch(n, k) - gammaln(k + 1) + n * np.log(p) + xlog1py(k, -p)
         return replace(value, not_a_count(k), -np.inf, n, p)
 
+    @staticmethod
+    @quiet
+    def cdf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """Probability of a count up to `k`."""
+        k, n, p = np.floor(shift(k, loc)), _size(n), _chance(p)
+        return replace(betainc(n, np.maximum(k, 0.0) + 1.0, p), np.less(k, 0), 0.0, n, p)
 
-class bernoulli:  # SciPy's name
+    @staticmethod
+    @quiet
+    def sf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """Probability of a count above `k`."""
+        k, n, p = np.floor(shift(k, loc)), _size(n), _chance(p)
+        return replace(betaincc(n, np.maximum(k, 0.0) + 1.0, p), np.less(k, 0), 1.0, n, p)
+
+    @staticmethod
+    @quiet
+    def logcdf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(nbinom.cdf(k, n, p, loc), nbinom.sf(k, n, p, loc))
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`."""
+        return log_of_part(nbinom.sf(k, n, p, loc), nbinom.cdf(k, n, p, loc))
+
+
+class bernoulli(Discrete):  # SciPy's name
     """The Bernoulli distribution on 0 and 1: `p` in [0, 1] is the probability of 1.
 
     Examples
@@ -140,3 +208,21 @@ class bernoulli:  # SciPy's name
         p = valid(p, np.logical_and(np.greater_equal(p, 0), np.less_equal(p, 1)))
         value = xlogy(k, p) + xlog1py(1 - k, -p)
         return replace(value, np.logical_or(not_a_count(k), np.greater(k, 1)), -np.inf, p)
+
+    @staticmethod
+    @quiet
+    def logcdf(k: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`, ``log(1 - p)`` from 0 to 1."""
+        k = shift(k, loc)
+        p = valid(p, np.logical_and(np.greater_equal(p, 0), np.less_equal(p, 1)))
+        value = replace(np.log1p(-p) + 0.0 * k, np.greater_equal(k, 1), 0.0, p)
+        return replace(value, np.less(k, 0), -np.inf, p)
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`, ``log(p)`` from 0 to 1."""
+        k = shift(k, loc)
+        p = valid(p, np.logical_and(np.greater_equal(p, 0), np.less_equal(p, 1)))
+        value = replace(np.log(p) + 0.0 * k, np.greater_equal(k, 1), -np.inf, p)
+        return replace(value, np.less(k, 0), 0.0, p)

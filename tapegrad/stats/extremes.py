@@ -206,7 +206,7 @@ class genextreme(Continuous):  # SciPy's name
     --------
     >>> from tapegrad.stats import genextreme
     >>> float(round(genextreme.logpdf(1.0, c=-0.2, scale=2.0), 6))
-    -1.885792
+    -1.88593
     """
 
     @staticmethod

@@ -246,7 +246,7 @@ class gengamma(Continuous):  # SciPy's name
     --------
     >>> from tapegrad.stats import gengamma
     >>> float(round(gengamma.logpdf(1.0, a=2.0, c=1.5, scale=3.0), 6))
-    -3.082821
+    -3.082822
     """
 
     @staticmethod

@@ -46,7 +46,7 @@ class t(Continuous):  # SciPy's name
     --------
     >>> from tapegrad.stats import t
     >>> float(round(t.logpdf(1.0, df=4.0), 6))
-    -1.538686
+    -1.538688
     """
 
     @staticmethod
@@ -233,7 +233,7 @@ class halfcauchy(Continuous):  # SciPy's name
     --------
     >>> from tapegrad.stats import halfcauchy
     >>> float(round(halfcauchy.logpdf(1.0, scale=2.0), 6))
-    -1.367874
+    -1.367873
     """
 
     @staticmethod

@@ -25,7 +25,8 @@ _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 def _method(name: str) -> Callable[..., Any]:
     def answer(original: Callable[..., Any], dist: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         own = getattr(_own(dist), name, None)
-        x, args = traced_array(x), tuple([traced_array(arg) for arg in args])
+        x, args = _array(x), tuple(map(_array, args))
+        kwargs = {key: _array(value) for key, value in kwargs.items()}
         if own is not None:
             return own(x, *args, **kwargs)
         if "_parse_args" not in vars(dist):
@@ -34,6 +35,12 @@ def _method(name: str) -> Callable[..., Any]:
         return _Standard(dist, x, shapes, loc, scale).result(name)
 
     return answer
+
+
+def _array(arg: Any) -> Any:
+    """An array of a list, traced or plain; numbers and arrays as they are."""
+    array = traced_array(arg)
+    return np.asarray(array) if isinstance(array, (list, tuple)) else array
 
 
 def _own(dist: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapegrad.recording.standins import dataframes, densities, maths, numpys, scipys
+from tapegrad.recording.standins import dataframes, densities, maths, normals, numpys, scipys
 from tapegrad.recording.standins.mechanism import StandIn
 
 ALL: tuple[StandIn, ...] = (
@@ -10,5 +10,6 @@ ALL: tuple[StandIn, ...] = (
     *maths.TABLE,
     *scipys.TABLE,
     *densities.TABLE,
+    *normals.TABLE,
     *dataframes.TABLE,
 )

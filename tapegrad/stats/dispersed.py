@@ -1,0 +1,90 @@
+"""Counts whose variance is not their mean: negative binomial by its mean, and generalised Poisson."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from tapegrad.ops.deviances import bd0
+from tapegrad.ops.gammas import gamma_rest_gain
+from tapegrad.stats.common import Operand, not_a_count, positive, quiet, replace, shift, valid
+from tapegrad.stats.counts import log_factorial_rest
+
+_COUNTS = 500  # up to here the usual formula has an error below 1e-12 of the result
+
+
+class nbinom_mu:
+    """The negative binomial distribution by its mean `mu` >= 0 and size `n` > 0: ``p = n / (n + mu)``.
+
+    The variance is ``mu + mu**2 / n``; in the NB2 regressions of the econometricians ``n = 1 / alpha``.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import nbinom_mu
+    >>> float(round(nbinom_mu.logpmf(3, mu=3.75, n=2.5), 6))
+    -1.941832
+    """
+
+    @staticmethod
+    @quiet
+    def logpmf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """Log of the probability, that of the Poisson distribution in the limit of large `n`.
+
+        Parameters
+        ----------
+        k : array_like
+            Counts.
+        mu, n : array_like
+            Mean and size.
+        loc : array_like
+            Shift of the support.
+
+        Returns
+        -------
+        float or ndarray
+            One log-probability for each element of the broadcast arguments.
+        """
+        k, mu, n = shift(k, loc), valid(mu, np.greater_equal(mu, 0)), positive(n)
+        if np.greater(k, _COUNTS).any():
+            ratio = (n + k) / (n + mu)
+            value = -(bd0(n, n * ratio) + bd0(k, mu * ratio)) - log_factorial_rest(k)
+        else:
+            u = (k - mu) / (n + mu)
+            value = (n + k) * np.log1p(u) - (k + gammaln(k + 1)) + xlogy(k, mu)
+        return replace(value + gamma_rest_gain(0.0, n, k), not_a_count(k), -np.inf, mu, n)
+
+    @staticmethod
+    def pmf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """Probability of `k`, the exponential of `logpmf`."""
+        return np.exp(nbinom_mu.logpmf(k, mu, n, loc))
+
+
+class genpoisson:
+    """The generalised Poisson distribution of Consul and Jain (1973): `theta` > 0 and 0 <= `lam` < 1.
+
+    The mean is ``theta / (1 - lam)`` and the variance ``theta / (1 - lam)**3``.
+
+    Examples
+    --------
+    >>> from tapegrad.stats import genpoisson
+    >>> float(round(genpoisson.logpmf(3, theta=2.0, lam=0.3), 6))
+    -1.869191
+    """
+
+    @staticmethod
+    @quiet
+    def logpmf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
+        """Log of the probability, ``log(theta) + (k - 1) log(theta + k lam) - theta - k lam - log(k!)``."""
+        k, theta = shift(k, loc), positive(theta)
+        lam = valid(lam, np.logical_and(np.greater_equal(lam, 0), np.less(lam, 1)))
+        m = theta + k * lam
+        if np.greater(k, _COUNTS).any():
+            value = np.log(theta) - np.log(m) - (bd0(k, m) + log_factorial_rest(k))
+        else:
+            value = np.log(theta) + (k - 1.0) * np.log(m) - m - gammaln(k + 1)
+        return replace(value, not_a_count(k), -np.inf, theta, lam)
+
+    @staticmethod
+    def pmf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
+        """Probability of `k`, the exponential of `logpmf`."""
+        return np.exp(genpoisson.logpmf(k, theta, lam, loc))
