@@ -1,4 +1,4 @@
-"""Which entries of a record are written together: families, sums, loops, and what stands alone."""
+"""What of a record is written as a whole: which entries together, which as a sum, which as a recurrence."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tapegrad.passes.loops.elements import NONE, Ints
-from tapegrad.passes.loops.families import (
-    FEWEST,
-    circles,
-    colours,
-    nodes_of,
-    of_numbers,
-)
+from tapegrad.passes.loops.families import FEWEST, circles, colours, nodes_of, of_numbers
 from tapegrad.passes.loops.record import Bools, Record, Sum, sums_of
 from tapegrad.passes.loops.recurrences import Recurrence, recurrence
 
