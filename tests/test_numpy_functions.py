@@ -527,9 +527,8 @@ def test_every_function_has_a_row():
     # Ufuncs that are ops are in the next table, and those of scipy.special in one of their own.
     ufuncs = {key: rule for key, rule in NUMPY.items() if isinstance(key, np.ufunc)}
     generic = {key for key, rule in ufuncs.items() if isinstance(rule, Op) or not hasattr(np, key.__name__)}
-    own = {
-        x for x in vars(np).values() if isinstance(x, np.ufunc)
-    }  # the ufuncs of scipy.special are tested in test_special_support.py
+    # The ufuncs of scipy.special are tested in test_special_support.py.
+    own = {x for x in vars(np).values() if isinstance(x, np.ufunc)}
     of_scipy = {key for key in NUMPY if isinstance(key, np.ufunc) and key not in own}
     assert set(NUMPY) - generic - of_scipy == set(ROWS) | set(BY_NAME)
 

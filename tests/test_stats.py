@@ -235,6 +235,32 @@ def test_the_score_at_the_edge_of_what_is_allowed(
     np.testing.assert_allclose(slopes(function, data, (at,)), [score], rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("name", "x", "at"),
+    [
+        ("gamma", 0.0, (2.0, 1.5)),
+        ("beta", 0.0, (2.0, 1.5)),
+        ("beta", 1.0, (2.0, 1.5)),
+        ("weibull_min", 0.0, (2.0, 1.5)),
+        ("lognorm", 0.0, (0.5, 1.0)),
+        ("f", 0.0, (5.0, 3.0)),
+        ("pareto", 0.5, (2.0, 0.3)),
+        ("genpareto", 10.0, (-0.5, 1.0)),
+        ("genextreme", 10.0, (0.5, 0.0)),
+        ("triang", 0.0, (0.5,)),
+        ("truncnorm", 5.0, (-1.0, 1.0)),
+        ("gumbel_r", INF, (0.0, 1.0)),
+        ("t", INF, (3.0, 0.0, 1.0)),
+    ],
+)
+def test_no_density_has_no_slope(name: str, x: float, at: tuple[float, ...]) -> None:
+    traced = trace(lambda theta: getattr(stats, name).logpdf(x, *theta), at)
+    value, gradient = traced.value_and_grad_flat(np.array(at))
+    assert value == -INF
+    np.testing.assert_array_equal(gradient, 0.0)
+    np.testing.assert_array_equal(traced.hessian_flat(np.array(at)), 0.0)
+
+
 def test_a_traced_support_follows_its_parameter() -> None:
     tape = trace(lambda loc: stats.expon.logpdf(DATA, loc, 2.0).sum(), 0.0)
     assert tape(0.39) == pytest.approx(scipy.stats.expon.logpdf(DATA, 0.39, 2.0).sum(), rel=1e-13)

@@ -73,7 +73,10 @@ class triang(Continuous):  # SciPy's name
         left = np.logical_or(np.less(z, c), np.equal(c, 1))
         height = choose(left, np.log(z) - np.log(c), np.log1p(-z) - np.log1p(-c))
         value = height + (np.log(2.0) - np.log(scale))
-        return replace(value, np.logical_or(np.less(z, 0), np.greater(z, 1)), -np.inf, c, scale)
+        # The ends are outside, but for one that is the mode.
+        below = np.logical_or(np.less(z, 0), np.logical_and(np.equal(z, 0), np.greater(c, 0)))
+        above = np.logical_or(np.greater(z, 1), np.logical_and(np.equal(z, 1), np.less(c, 1)))
+        return replace(value, np.logical_or(below, above), -np.inf, c, scale)
 
     @staticmethod
     @quiet

@@ -19,7 +19,7 @@ from tapegrad.ops.broadcasting import add_n, broadcast_to, sum_
 from tapegrad.ops.elementwise import mul, neg, sub
 from tapegrad.ops.indexing import ARRAY, scatter
 from tapegrad.ops.shaping import reshape
-from tapegrad.passes.loops.arrange import Arrangement, arranged
+from tapegrad.passes.loops.arrangement import Arrangement, arranged
 from tapegrad.passes.loops.chains import REDUCTIONS, alike, reduced, reduced_together
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.families import (
