@@ -123,7 +123,9 @@ KNOWN = {
     "a sum over a scale": (lambda t: -((Y - t[0]) ** 2).sum() / np.exp(t[1]) ** 2 - N * t[1], np.zeros(2), N),
     "a regression": (lambda b: poisson.logpmf(Y, np.exp(X @ b)).sum(), B, N),
     "by dot": (lambda b: Y @ (X @ b) - np.exp(X @ b).sum(), B, N),
-    "by einsum": (lambda b: np.einsum("i,ij,j->", Y, X, b), B, N),
+    "by einsum": (lambda b: np.einsum("i,i->", Y, np.einsum("ij,j->i", X, b)), B, N),
+    "by einsum, columns last": (lambda b: np.einsum("i,ij,j->", np.exp(X @ b), X, b), B, None),
+    "by einsum of what NumPy has added up": (lambda b: np.einsum("i,ij,j->", Y, X, b), B, None),
     "a mean": (lambda mu: norm.logpdf(Y, mu, 1.0).mean() * N, dict(mu=0.0), N),
     "a prior of numbers": (lambda mu: norm.logpdf(mu, 0.0, 5.0) + norm.logpdf(Y, mu, 1.0).sum(), 0.0, N),
     "a prior of a vector": (

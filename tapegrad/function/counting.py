@@ -120,12 +120,15 @@ def _scaled(
 
 def _summed(tape: Tape, entry: Entry, factor: float, axes: Mapping[int, Axes]) -> Iterator[_Rows | None]:
     """The rows of one sum; nothing where it runs over elements of parameters."""
-    along = _merged([axes[slot] for slot in entry.inputs])
-    rows = [
-        _Rows(axis, n)
-        for axis, n in zip(along, tape.avals[entry.inputs[0]].shape, strict=True)
-        if isinstance(axis, frozenset)
-    ]
+    shape = tape.avals[entry.inputs[0]].shape
+    along: Axes
+    if entry.op.name == "matmul" and len(shape) > 1:  # of one number: a row times a column
+        left, right = (axes[slot] for slot in entry.inputs)
+        along = (_met([left[-1], right[-2] if len(right) > 1 else right[-1]]),)
+        shape = shape[-1:]
+    else:
+        along = _merged([axes[slot] for slot in entry.inputs])
+    rows = [_Rows(axis, n) for axis, n in zip(along, shape, strict=True) if isinstance(axis, frozenset)]
     if len(rows) == 1 and factor <= 1.0:
         yield rows[0]
     elif rows or MIXED in along:  # a table of rows, or what stands for many rows each
@@ -193,6 +196,8 @@ def _carried(
         return _reshaped(first, shapes[0], out)
     if name == "matmul" and max(map(len, shapes)) <= 2:
         return (*first[: len(shapes[0]) - 1], *inputs[1][1:])
+    if name == "matmul" and len(shapes[0]) == len(shapes[1]):
+        return (*_merged([axes[:-2] for axes in inputs]), first[-2], inputs[1][-1])
     if name == "solve" and len(shapes[1]) == 2:  # column by column
         return (MIXED, inputs[1][1])
     if name == "getitem":

@@ -439,6 +439,6 @@ def _method(ufunc: np.ufunc) -> Callable[[Tracer], Any]:
 
 
 for _ufunc in NUMPY:
-    if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 1:
+    if isinstance(_ufunc, np.ufunc) and _ufunc.nin == 1 and not hasattr(Tracer, _ufunc.__name__):
         setattr(Tracer, _ufunc.__name__, _method(_ufunc))
 Tracer.conjugate = Tracer.conj = lambda self: self  # type: ignore[attr-defined]  # as of a real array
