@@ -62,7 +62,7 @@ def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
 def _getitem(x: Any, *arrays: Any, index: Index, out: Any = None) -> Any:
     if not arrays and Ellipsis not in index:
         index = (*index, Ellipsis)  # a 0-d view rather than a scalar
-    found = np.asarray(x)[decode(index, arrays)]
+    found = (x if type(x) is np.ndarray else np.asarray(x))[decode(index, arrays)]
     if out is None:
         return found
     np.copyto(out, found)

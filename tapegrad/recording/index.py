@@ -28,13 +28,24 @@ def encode(index: Any, shape: Shape) -> tuple[Index, list[Any]]:
             arrays += found
         else:
             spec.append(found)
+    if not arrays and _are_places(spec, shape):
+        return tuple(spec), arrays
     plain = [array.plain() if isinstance(array, Recordable) else array for array in arrays]
     np.broadcast_to(np.int8(0), shape)[decode(tuple(spec), plain)]
     return tuple(spec), arrays
 
 
+def _are_places(spec: list[Any], shape: Shape) -> bool:
+    """Whether an index is of ints alone that exist: loops ask for single elements all the time."""
+    return len(spec) <= len(shape) and all(
+        type(item) is int and -n <= item < n for item, n in zip(spec, shape, strict=False)
+    )
+
+
 def _encode_item(item: Any) -> Any:
     """One item: None, an ellipsis, an int, a slice as a tuple, or a list of integer arrays."""
+    if type(item) is int:
+        return item
     if item is None or item is Ellipsis:
         return item
     if isinstance(item, slice):
