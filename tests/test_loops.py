@@ -106,3 +106,27 @@ def test_the_array_code_of_the_benchmark_is_the_loop(name: str) -> None:
     assert loop.array is not None
     for theta in places(loop.start):
         assert_equal(loop.array(**numbers(theta)), loop.plain(theta))
+
+
+def test_two_buffers_that_one_line_fills() -> None:
+    def filled(a: Any, v: Any) -> Any:
+        out = np.zeros_like(v)
+        out[0] = a
+        out[1:] = v[:2]
+        out[2] += 1.0
+        return out
+
+    def f(a: Any, v: Any) -> Any:
+        total = 0.0
+        for y in np.linspace(-1.0, 1.0, 40):
+            total = total + np.sin(a * y)
+        return total + (filled(a, v) * filled(a * a, v)).sum()
+
+    start = dict(a=0.3, v=np.array([0.5, -0.2, 0.7]))
+    rerolled, unrolled = tg.trace(f, start), tg.trace(f, start, reroll=False)
+    theta = np.array([0.4, -0.1, 0.2, 0.9])
+    assert len(rerolled.short_tape.entries) < 64
+    assert rerolled.value_flat(theta) == pytest.approx(f(0.4, theta[1:]), rel=1e-14)
+    np.testing.assert_allclose(
+        rerolled.hessian_flat(theta), unrolled.hessian_flat(theta), rtol=1e-13, atol=1e-14
+    )

@@ -46,6 +46,7 @@ def eligible_entries(record: Record) -> Bools:
     large = ~small_slots(record)
     found: Bools = batchable & ~large[record.outputs] & ~record.dropped
     found &= np.add.reduceat(large[record.inputs], record.ends[:-1]) == 0
+    found[list(record.whole)] = False  # each is put together by itself
     return found
 
 

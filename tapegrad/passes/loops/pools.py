@@ -18,7 +18,7 @@ from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
 from tapegrad.tape.slots import marked
-from tapegrad.tape.tape import size_of
+from tapegrad.tape.tape import TapeError, size_of
 
 MOST_RUNS = 4  # neighbours in arrays; more are gathered
 
@@ -102,6 +102,11 @@ class Pools(Copy):
             self.new[slot] = self.constant(float(self.value[slot]))
         elif self.new[slot] < 0:
             self._find_elements(np.array([slot]))
+            if self.owner[slot] == NONE:
+                raise TapeError(
+                    f"%{slot} of {self.tape.name} is read before it is written: a defect of tapegrad, please "
+                    "report it; reroll=False is without it"
+                )
             self.new[slot] = self.emit(
                 getitem, (int(self.owner[slot]),), source, index=(int(self.place[slot]),)
             )
