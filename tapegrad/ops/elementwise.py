@@ -100,7 +100,7 @@ absolute = elementwise("abs", np.absolute, lambda out, x: sign(x), masks=True, n
 sign: Op = elementwise("sign", np.sign, None)
 floor = elementwise("floor", np.floor, None)
 ceil = elementwise("ceil", np.ceil, None)
-trunc: Op = elementwise("trunc", np.trunc, None, numpy=(np.trunc, np.fix))
+trunc: Op = elementwise("trunc", np.trunc, None)
 rint: Op = elementwise("rint", np.rint, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None)
 
@@ -329,6 +329,12 @@ relu = register(
 def positive(x: Any) -> Any:
     """A copy of `x`, as NumPy's `positive`."""
     return x * 1.0
+
+
+@implements(np.fix)
+def fix(x: Any) -> Any:
+    """NumPy's `fix`, which NumPy 2.5 warns of."""
+    return trunc(x)
 
 
 @implements(np.copysign)
