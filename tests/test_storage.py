@@ -208,6 +208,7 @@ def test_damaged_fits(result: FitResult, tmp_path: Path) -> None:
     )
     assert "path is no array of float64 of shape (1,)" in damaged(tmp_path, with_field("path", 1.0))
     assert "'many' is no count" in damaged(tmp_path, with_field("nobs", "many"))
+    assert "nobs is no number of observations" in damaged(tmp_path, with_field("nobs", 0))
     assert "unknown tag ':code'" in damaged(tmp_path, with_field("params", {":code": "import os"}))
     assert "'_model' is no field" in damaged(tmp_path, with_field("_model", 1))
     nest: Any = 1.0

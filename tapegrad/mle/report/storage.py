@@ -82,8 +82,8 @@ def _check_fit(result: Estimate) -> None:
         raise StorageError("message is no text")
     for name in ("nit", "nfev", "njev", "nhev"):
         checked_count(getattr(result, name))
-    if result.nobs is not None:
-        checked_count(result.nobs)
+    if result.nobs is not None and checked_count(result.nobs) < 1:
+        raise StorageError("nobs is no number of observations")
     if type(result.llf) is not float or type(result.converged) is not bool:
         raise StorageError("llf is no float, or converged neither true nor false")
     _check_arrays(result)
