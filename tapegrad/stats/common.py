@@ -109,12 +109,29 @@ def _is_plain(mask: Any) -> bool:
     return isinstance(mask, np.ndarray | np.generic)
 
 
-class Continuous:
-    """What the logarithms give: density, distribution function and survival function."""
+class Distribution:
+    """What the logarithms give: distribution function and survival function."""
 
-    logpdf: Callable[..., Any]
     logcdf: Callable[..., Any]
     logsf: Callable[..., Any]
+
+    @classmethod
+    @quiet
+    def cdf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of values up to the first argument, with the arguments of `logcdf`."""
+        return np.exp(cls.logcdf(*arguments, **named))
+
+    @classmethod
+    @quiet
+    def sf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of values above the first argument, with the arguments of `logsf`."""
+        return np.exp(cls.logsf(*arguments, **named))
+
+
+class Continuous(Distribution):
+    """The same with a density."""
+
+    logpdf: Callable[..., Any]
 
     @classmethod
     @quiet
@@ -122,40 +139,14 @@ class Continuous:
         """Density, the exponential of `logpdf`, with the same arguments."""
         return np.exp(cls.logpdf(*arguments, **named))
 
-    @classmethod
-    @quiet
-    def cdf(cls, *arguments: Operand, **named: Operand) -> Any:
-        """Probability of a value up to `x`, with the arguments of `logpdf`."""
-        return np.exp(cls.logcdf(*arguments, **named))
 
-    @classmethod
-    @quiet
-    def sf(cls, *arguments: Operand, **named: Operand) -> Any:
-        """Probability of a value above `x`, with the arguments of `logpdf`."""
-        return np.exp(cls.logsf(*arguments, **named))
-
-
-class Discrete:
-    """What the logarithms give: mass, distribution function and survival function."""
+class Discrete(Distribution):
+    """The same with a mass."""
 
     logpmf: Callable[..., Any]
-    logcdf: Callable[..., Any]
-    logsf: Callable[..., Any]
 
     @classmethod
     @quiet
     def pmf(cls, *arguments: Operand, **named: Operand) -> Any:
         """Probability of `k`, the exponential of `logpmf`, with the same arguments."""
         return np.exp(cls.logpmf(*arguments, **named))
-
-    @classmethod
-    @quiet
-    def cdf(cls, *arguments: Operand, **named: Operand) -> Any:
-        """Probability of a count up to `k`, with the arguments of `logpmf`."""
-        return np.exp(cls.logcdf(*arguments, **named))
-
-    @classmethod
-    @quiet
-    def sf(cls, *arguments: Operand, **named: Operand) -> Any:
-        """Probability of a count above `k`, with the arguments of `logpmf`."""
-        return np.exp(cls.logsf(*arguments, **named))
