@@ -5,7 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import NamedTuple
 
-FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=gnu11",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fopenmp-simd",
+    "-ffp-contract=off",
+    "-fPIC",
+    "-shared",
+)
 
 
 class NoCompiler(Exception):
