@@ -24,14 +24,67 @@ Assign = Callable[[str], str]
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\(")
 # What C computes with the bits of NumPy.
 _EXACT = frozenset(
-    "sqrt fabs floor ceil trunc rint copysign fmod signbit double int64_t "
-    "tg_maximum tg_minimum tg_fmax tg_fmin tg_sign tg_heaviside tg_remainder tg_floor_divide".split()
+    [
+        "sqrt",
+        "fabs",
+        "floor",
+        "ceil",
+        "trunc",
+        "rint",
+        "copysign",
+        "fmod",
+        "signbit",
+        "double",
+        "int64_t",
+        "tg_where",
+        "tg_gated_mul",
+        "tg_gated_div",
+        "tg_relu",
+        "tg_kept",
+        "tg_maximum",
+        "tg_minimum",
+        "tg_fmax",
+        "tg_fmin",
+        "tg_sign",
+        "tg_heaviside",
+        "tg_remainder",
+        "tg_floor_divide",
+    ]
 )
 # What keeps a loop over rows from being computed by vectors: all of the runtime's functions but these.
 _BY_VECTORS = frozenset(
-    "tg_maximum tg_minimum tg_fmax tg_fmin tg_sign tg_heaviside tg_logaddexp tg_logaddexp2 tg_exp_gap "
-    "tg_one_above tg_share tg_both_shares tg_share_gap tg_share2 tg_both_shares2 tg_share_gap2 tg_expit "
-    "tg_log_expit tg_softplus tg_logit tg_xlogy tg_xlog1py tg_sech tg_log_cosh tg_sin_arctan".split()
+    [
+        "tg_where",
+        "tg_kept",
+        "tg_relu",
+        "tg_gated_mul",
+        "tg_gated_div",
+        "tg_maximum",
+        "tg_minimum",
+        "tg_fmax",
+        "tg_fmin",
+        "tg_sign",
+        "tg_heaviside",
+        "tg_logaddexp",
+        "tg_logaddexp2",
+        "tg_exp_gap",
+        "tg_one_above",
+        "tg_share",
+        "tg_both_shares",
+        "tg_share_gap",
+        "tg_share2",
+        "tg_both_shares2",
+        "tg_share_gap2",
+        "tg_expit",
+        "tg_log_expit",
+        "tg_softplus",
+        "tg_logit",
+        "tg_xlogy",
+        "tg_xlog1py",
+        "tg_sech",
+        "tg_log_cosh",
+        "tg_sin_arctan",
+    ]
 )
 
 
@@ -120,14 +173,14 @@ _most = _folded("tg_maximum", "-INFINITY")
 
 def _logsumexp(assign: Assign, numbers: list[str]) -> str:
     most = _most(assign, numbers)
-    top = assign(f"fabs({most}) < INFINITY ? {most} : 0.0")
+    top = assign(f"tg_kept(fabs({most}) < INFINITY, {most})")
     total = sum_of(assign, [assign(f"exp({number} - {top})") for number in numbers])
     return assign(f"log({total}) + {top}")
 
 
 def products(gated: bool, a: str, b: str) -> str:
     """A term of a sum of products; where the first factor is a gate, its 0 wins."""
-    return f"({a} == 0.0 ? 0.0 : {a} * {b})" if gated else f"{a} * {b}"
+    return f"tg_gated_mul({a}, {b})" if gated else f"{a} * {b}"
 
 
 def _matmul(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:

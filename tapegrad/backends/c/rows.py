@@ -305,7 +305,7 @@ class RowPrinter:
             name = f"v{slot}_{place}"
             segment = self.place(term)
             self._note(segment, entry)
-            segment.lines.append(f"p{name} += inside ? {term} : 0.0;")
+            segment.lines.append(f"p{name} += tg_kept(inside, {term});")
             segment.sums.append(f"p{name}")
             self.block.append(f"double s{name} = 0.0;")
             self.behind.append(f"s{name} += p{name};")
