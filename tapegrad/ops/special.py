@@ -19,7 +19,11 @@ from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, written
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
 NUMPY.update({special.round: rint})
 exp10: Op = elementwise(
-    "exp10", special.exp10, (LOG10, lambda out, x: out), samples=((np.array([-0.7, 0.4]),),)
+    "exp10",
+    special.exp10,
+    (LOG10, lambda out, x: out),
+    samples=((np.array([-0.7, 0.4]),),),
+    c="exp10({0})",
 )
 
 PROBABILITY = (0.1, 0.9)
@@ -118,10 +122,14 @@ betaln = elementwise(
 
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0))
-log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
+expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0), c="tg_expit({0})")
+log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x), c="tg_log_expit({0})")
 logit = elementwise(
-    "logit", special.logit, (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)), domain=PROBABILITY
+    "logit",
+    special.logit,
+    (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)),
+    domain=PROBABILITY,
+    c="tg_logit({0})",
 )
 
 
@@ -129,7 +137,7 @@ def _softplus(x: Any, out: Any = None) -> Any:
     return np.logaddexp(0.0, x, out=out)
 
 
-softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=())
+softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=(), c="tg_softplus({0})")
 
 # Products with a logarithm ----------------------------------------------------------------------------------
 
@@ -141,6 +149,7 @@ xlogy = elementwise(
     lambda out, x, y: log(y),
     (lambda out, x, y: x, Per(lambda out, x, y: y, of_nothing=True)),
     domain=POSITIVE,
+    c="tg_xlogy({0}, {1})",
 )
 xlog1py = elementwise(
     "xlog1py",
@@ -148,4 +157,5 @@ xlog1py = elementwise(
     lambda out, x, y: log1p(y),
     (lambda out, x, y: x, Per(lambda out, x, y: 1.0 + y, of_nothing=True)),
     domain=(POSITIVE, (-0.9, 0.9)),
+    c="tg_xlog1py({0}, {1})",
 )

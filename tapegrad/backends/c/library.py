@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from functools import cache as once
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,6 @@ from tapegrad.backends.c.commands import CompilationFailed, NoCompiler, execute
 from tapegrad.backends.c.compiler import compiler, reason
 from tapegrad.backends.c.probe import OPENMP, SHARED, Compiler
 
-RUNTIME: Final = Path(__file__).parent / "runtime"
 KERNEL: Final = "kernel.so"
 SOURCE: Final = "kernel.c"
 
@@ -27,7 +25,7 @@ def library(source: str, parallel: bool = False) -> ctypes.CDLL:
     Parameters
     ----------
     source : str
-        In ASCII; it may include the headers of the folder ``runtime``.
+        In ASCII, with all that it needs.
     parallel : bool
         Compile with OpenMP, which the compiler has to know.
 
@@ -42,18 +40,11 @@ def library(source: str, parallel: bool = False) -> ctypes.CDLL:
         raise NoCompiler(reason())
     whole = found.prelude + source
     flags = (*found.flags, SHARED, *((OPENMP,) if parallel else ()))
-    key = cache.key_of("kernel", whole, headers(), *flags, *found.libraries, found.identity)
+    key = cache.key_of("kernel", whole, *flags, *found.libraries, found.identity)
     with _lock:
         if key not in _loaded:
             _loaded[key] = _kept(key) or _compiled(key, whole, flags, found)
         return _loaded[key]
-
-
-@once
-def headers() -> str:
-    """All headers that source may include."""
-    files = sorted(RUNTIME.glob("*.h"))
-    return "".join(f"/* {file.name} */\n{file.read_text('ascii')}" for file in files)
 
 
 def _kept(key: str) -> ctypes.CDLL | None:
@@ -71,7 +62,7 @@ def _compiled(key: str, source: str, flags: tuple[str, ...], found: Compiler) ->
     """A library from its source, which goes into the cache."""
     with cache.room() as folder:
         (folder / SOURCE).write_text(source, encoding="ascii")
-        command = [*found.command, *flags, f"-I{RUNTIME}", SOURCE, "-o", KERNEL, *found.libraries]
+        command = [*found.command, *flags, SOURCE, "-o", KERNEL, *found.libraries]
         done = execute(command, folder, cache.compilers_own())
         if done.returncode:
             raise CompilationFailed(done.stderr.strip())

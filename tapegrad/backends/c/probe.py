@@ -23,7 +23,10 @@ from tapegrad.backends.c.probe_program import (
 
 # Sums keep their order, NaN and infinity their meaning. Never -ffast-math or one of its parts: GCC then links
 # what switches denormal numbers off for the whole process, and NumPy's results change.
-FLAGS: Final = ("-O3", "-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fPIC")
+FLAGS: Final = (
+    *("-O3", "-std=gnu11", "-fPIC", "-fopenmp-simd"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"),
+)
 SHARED: Final = "-shared"
 OPENMP: Final = "-fopenmp"
 LIBM: Final = ("-lm",)
