@@ -6,27 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-# The functions that libmvec computes for many numbers at once.
-BY_VECTORS = {
-    1: "exp exp2 exp10 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh "
-    "erf erfc cbrt",
-    2: "pow hypot atan2",
-}
-
 
 @cache
 def header(name: str) -> str:
     """The text of a header."""
     return files(__name__).joinpath(name).read_text(encoding="ascii")
-
-
-def prototypes() -> str:
-    """What the compiler is told of functions that are there for vectors, too."""
-    lines = []
-    for count, names in BY_VECTORS.items():
-        takes = ", ".join(["double"] * count)
-        lines += [f'__attribute__((simd("notinbranch"))) double {name}({takes});' for name in names.split()]
-    return "\n".join(lines)
 
 
 def headers(functions: Sequence[str]) -> str:
@@ -35,7 +19,6 @@ def headers(functions: Sequence[str]) -> str:
         [
             "#define _GNU_SOURCE",
             "#include <math.h>",
-            prototypes(),
             header("elementwise.h"),
             header("rows.h"),
             "#define WIDTH 256",
