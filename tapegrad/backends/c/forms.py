@@ -24,67 +24,20 @@ Assign = Callable[[str], str]
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\(")
 # What C computes with the bits of NumPy.
 _EXACT = frozenset(
-    [
-        "sqrt",
-        "fabs",
-        "floor",
-        "ceil",
-        "trunc",
-        "rint",
-        "copysign",
-        "fmod",
-        "signbit",
-        "double",
-        "int64_t",
-        "tg_where",
-        "tg_gated_mul",
-        "tg_gated_div",
-        "tg_relu",
-        "tg_kept",
-        "tg_maximum",
-        "tg_minimum",
-        "tg_fmax",
-        "tg_fmin",
-        "tg_sign",
-        "tg_heaviside",
-        "tg_remainder",
-        "tg_floor_divide",
-    ]
+    """
+    sqrt fabs floor ceil trunc rint copysign fmod signbit double int64_t
+    tg_where tg_kept tg_relu tg_gated_mul tg_gated_div tg_maximum tg_minimum tg_fmax tg_fmin tg_sign
+    tg_heaviside tg_remainder tg_floor_divide
+    """.split()
 )
-# What keeps a loop over rows from being computed by vectors: all of the runtime's functions but these.
+# What the compiler can take for many rows at once, of the functions of the runtime; fmod is none of these.
 _BY_VECTORS = frozenset(
-    [
-        "tg_where",
-        "tg_kept",
-        "tg_relu",
-        "tg_gated_mul",
-        "tg_gated_div",
-        "tg_maximum",
-        "tg_minimum",
-        "tg_fmax",
-        "tg_fmin",
-        "tg_sign",
-        "tg_heaviside",
-        "tg_logaddexp",
-        "tg_logaddexp2",
-        "tg_exp_gap",
-        "tg_one_above",
-        "tg_share",
-        "tg_both_shares",
-        "tg_share_gap",
-        "tg_share2",
-        "tg_both_shares2",
-        "tg_share_gap2",
-        "tg_expit",
-        "tg_log_expit",
-        "tg_softplus",
-        "tg_logit",
-        "tg_xlogy",
-        "tg_xlog1py",
-        "tg_sech",
-        "tg_log_cosh",
-        "tg_sin_arctan",
-    ]
+    """
+    tg_where tg_kept tg_relu tg_gated_mul tg_gated_div tg_maximum tg_minimum tg_fmax tg_fmin tg_sign
+    tg_heaviside tg_logaddexp tg_logaddexp2 tg_exp_gap tg_one_above tg_share tg_both_shares tg_share_gap
+    tg_share2 tg_both_shares2 tg_share_gap2 tg_expit tg_log_expit tg_softplus tg_logit tg_xlogy tg_xlog1py
+    tg_sech tg_log_cosh tg_sin_arctan
+    """.split()
 )
 
 

@@ -16,6 +16,8 @@ from tapegrad.ops.registry import Aval, Shape
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import size_of
 
+Array: TypeAlias = np.ndarray[Any, Any]
+
 SMALL = 16  # elements: an array of so many is written number by number
 CELLS, INPUTS, SIZES = range(3)
 WORD = 8  # bytes

@@ -21,7 +21,7 @@ from tapegrad.backends.c.steps import Forms, Step, Way, is_view, steps_of
 from tapegrad.backends.c.text import c_type, comment, literal
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import ends_of, marked
+from tapegrad.tape.slots import ends_of
 from tapegrad.tape.tape import size_of
 
 # Statements to a function: optimisers take time that grows faster than the length.
@@ -85,7 +85,7 @@ class Printer:
         self.memory = Memory(plan, aliases=aliases)
         self.constants = {slot: value for slot, value in self.tape.constants if np.ndim(value) == 0}
         self.functions: list[str] = []
-        self.loops: dict[int, RowPrinter] = {}
+        self.loops = 0
 
     # Cutting ------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,8 @@ class Printer:
         self.memory.hold(held)
         parts: list[tuple[bool, Part]] = []
         for number, piece in enumerate(pieces):
-            parts.append((piece.steps[0].is_late, self._part(number, piece, shared)))
+            is_late = piece.steps[0].is_late
+            parts += [(is_late, part) for part in self._parts(number, piece, shared)]
         arrays = set(ends_of(self.tape))
         for _, part in parts:
             arrays.update(slot for entry in part.entries for slot in (*entry.inputs, entry.output))
@@ -175,23 +176,29 @@ class Printer:
                 self.functions.append("\n".join([f"void {name}(void *const *T) {{", *calls, "}"]))
                 yield Part(name)
 
-    def _part(self, number: int, piece: _Piece, shared: frozenset[int]) -> Part:
+    def _parts(self, number: int, piece: _Piece, shared: frozenset[int]) -> Iterator[Part]:
         first = piece.steps[0]
         if first.way is Way.NUMPY:
             assert isinstance(first.what, Entry)
-            return Part(entries=(first.what,))
-        if self._is_shared_loop(first):
-            # The sums of the blocks are added in the function that follows.
-            assert isinstance(first.what, RowLoop)
-            raise NotImplementedError
+            yield Part(entries=(first.what,))
+            return
         printer = _NumbersPrinter(self, piece, shared)
+        if self._is_shared_loop(first):
+            # Threads take the blocks, and the function that follows adds up their sums.
+            assert isinstance(first.what, RowLoop)
+            yield Part(printer.row_loop(first.what, True), -(-first.what.rows // BLOCK))
+            if not printer.body:
+                return
+        else:
+            printer.steps()
         self.functions.append("\n".join(printer.lines(f"piece{number}")))
-        return Part(f"piece{number}")
+        yield Part(f"piece{number}")
 
-    def loop(self, stage: RowLoop, stored: frozenset[int]) -> RowPrinter:
+    def loop(self, stage: RowLoop, stored: frozenset[int], is_shared: bool) -> RowPrinter:
         """Print the function of a row loop."""
-        printer = RowPrinter(self.memory, stage, f"rows{len(self.loops)}", stored & stage.stored)
-        self.loops[len(self.loops)] = printer
+        name = f"rows{self.loops}"
+        printer = RowPrinter(self.memory, stage, name, stored & stage.stored, is_shared)
+        self.loops += 1
         self.functions.append("\n".join(printer.lines()))
         return printer
 
@@ -254,14 +261,15 @@ class _NumbersPrinter:
         self.names[entry.output] = found
         self._store(entry.output)
 
-    def row_loop(self, stage: RowLoop) -> None:
-        """Print the call of a row loop, and the sums that it gives."""
-        printer = self.owner.loop(stage, self.shared)
+    def row_loop(self, stage: RowLoop, is_shared: bool = False) -> str:
+        """Print the call of a row loop, unless threads share it, and the sums that it gives; its name."""
+        printer = self.owner.loop(stage, self.shared, is_shared)
         size = f"((const int64_t *)T[2])[{self.memory.length(stage.rows)}]"
         blocks = f"({size} + {BLOCK - 1}) / {BLOCK}"
-        self.body.append(f"{printer.name}(T, 0, {blocks});")
+        if not is_shared:
+            self.body.append(f"{printer.name}(T, 0, {blocks});")
         if not printer.width:
-            return
+            return printer.name
         self.counter += 1
         sums = f"sums{self.counter}"
         entry, _, _ = self.memory.parts[-1]
@@ -281,14 +289,18 @@ class _NumbersPrinter:
                 self.body.append(f"const double v{slot}_{place} = {sums}[{start + place}];")
             self.names[slot] = names
             self._store(slot)
+        return printer.name
 
-    def lines(self, name: str) -> Iterator[str]:
-        """The function."""
+    def steps(self) -> None:
+        """Print all steps."""
         for step in self.piece.steps:
             if isinstance(step.what, RowLoop):
                 self.row_loop(step.what)
             else:
                 self.entry(step.what)
+
+    def lines(self, name: str) -> Iterator[str]:
+        """The function."""
         yield f"static void {name}(void *const *T) {{"
         yield "    double *const s = T[0];"
         yield "    const double *const p = T[1];"
@@ -300,6 +312,3 @@ class _NumbersPrinter:
 def print_plan(plan: Plan, forms: Forms, is_shared: bool) -> Printed:
     """The C of a plan."""
     return Printer(plan, forms, is_shared).printed()
-
-
-__all__ = ["Part", "Printed", "marked", "print_plan"]

@@ -7,6 +7,7 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class CProgram:
         cuts = np.linspace(0, blocks, min(self.threads, blocks) + 1).astype(int).tolist()
         jobs = [
             self._pool.submit(function, table, ctypes.c_int64(first), ctypes.c_int64(last))
-            for first, last in zip(cuts, cuts[1:], strict=False)
+            for first, last in pairwise(cuts)
         ]
         for job in jobs:
             job.result()

@@ -44,7 +44,7 @@ class Joins:
         self._leaves = {*tape.data, *(slot for slot, _ in tape.constants)}
 
     def __call__(self, row: Row, along: Along, rows: int) -> bool:
-        op, inputs, output, attrs, _ = row
+        op, inputs, output, _, _ = row
         avals = self._tape.avals
         reads = along.reads if len(along.reads) == len(inputs) else (Read.ALIGNED,) * len(inputs)
         for slot, read in zip(inputs, reads, strict=True):
@@ -84,8 +84,11 @@ class RowPrinter:
         How many there are.
     """
 
-    def __init__(self, memory: Memory, stage: RowLoop, name: str, stored: frozenset[int]) -> None:
+    def __init__(
+        self, memory: Memory, stage: RowLoop, name: str, stored: frozenset[int], is_shared: bool
+    ) -> None:
         self.memory, self.stage, self.name, self.stored = memory, stage, name, stored
+        self.storage = "" if is_shared else "static "
         self.plan, self.tape = memory.plan, memory.plan.tape
         self.names: dict[int, Names] = {}
         self.segments: list[_Segment] = []
@@ -320,8 +323,7 @@ class RowPrinter:
             x = inputs[0]
             kept = [i for i in range(x.ndim) if i not in axes]
             table = np.transpose(x, (*kept, *axes)).reshape(max(size_of(out), 1), -1)
-            for row in table:
-                yield " + ".join(row) if len(row) == 1 else f"({' + '.join(row)})"
+            yield from (" + ".join(terms) for terms in table)
             return
         a, b = inputs
         rows = a if a.ndim > 1 else a[None, :]
@@ -355,7 +357,7 @@ class RowPrinter:
         rows = self.memory.length(self.stage.rows)
         part = self.memory.part(self.stage.rows, self.width) if self.width else None
         yield f"/* {self.name}: by rows, in blocks of {BLOCK} */"
-        yield f"static void {self.name}(void *const *T, int64_t first, int64_t last) {{"
+        yield f"{self.storage}void {self.name}(void *const *T, int64_t first, int64_t last) {{"
         yield "    double *const s = T[0];"
         yield "    const double *const p = T[1];"
         yield f"    const int64_t n = ((const int64_t *)T[2])[{rows}];"
