@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tapegrad.backends.c.runtime import declared
 from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import Op
 from tapegrad.tape.entries import Entry
@@ -22,22 +23,9 @@ Names: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 Assign = Callable[[str], str]
 
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\(")
-# What C computes with the bits of NumPy.
-_EXACT = frozenset(
-    """
-    sqrt fabs floor ceil trunc rint copysign fmod signbit double int64_t
-    tg_where tg_kept tg_relu tg_gated_mul tg_gated_div tg_maximum tg_minimum tg_fmax tg_fmin tg_sign
-    tg_heaviside tg_remainder tg_floor_divide
-    """.split()
-)
-# What the compiler can take for many rows at once, of the functions of the runtime; fmod is none of these.
-_BY_VECTORS = frozenset(
-    """
-    tg_where tg_kept tg_relu tg_gated_mul tg_gated_div tg_maximum tg_minimum tg_fmax tg_fmin tg_sign
-    tg_heaviside tg_logaddexp tg_logaddexp2 tg_exp_gap tg_one_above tg_share tg_both_shares tg_share_gap
-    tg_share2 tg_both_shares2 tg_share_gap2 tg_expit tg_log_expit tg_softplus tg_logit tg_xlogy tg_xlog1py
-    tg_sech tg_log_cosh tg_sin_arctan
-    """.split()
+# What C and NumPy round in the same way, as IEEE 754 says; and casts.
+_ROUNDED = frozenset(
+    ["sqrt", "fabs", "floor", "ceil", "trunc", "rint", "copysign", "fmod", "signbit", "double"]
 )
 
 
@@ -49,12 +37,13 @@ def calls_of(form: str) -> frozenset[str]:
 
 def is_exact(form: str) -> bool:
     """Whether a form has the bits of NumPy's kernel."""
-    return calls_of(form) <= _EXACT
+    return calls_of(form) <= _ROUNDED | declared("TG_EXACT", "TG_EXACT_ALONE")
 
 
 def is_by_vectors(form: str) -> bool:
     """Whether the compiler can take a form for many rows at once."""
-    return not any(name == "fmod" or name.startswith("tg_") for name in calls_of(form) - _BY_VECTORS)
+    ours = {name for name in calls_of(form) if name == "fmod" or name.startswith("tg_")}
+    return ours <= declared("TG_FORM", "TG_EXACT")
 
 
 def written(op: Op, operands: Sequence[str]) -> str:

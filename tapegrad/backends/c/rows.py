@@ -323,7 +323,7 @@ class RowPrinter:
             x = inputs[0]
             kept = [i for i in range(x.ndim) if i not in axes]
             table = np.transpose(x, (*kept, *axes)).reshape(max(size_of(out), 1), -1)
-            yield from (" + ".join(terms) for terms in table)
+            yield from (" + ".join(terms) for terms in table.tolist())
             return
         a, b = inputs
         rows = a if a.ndim > 1 else a[None, :]

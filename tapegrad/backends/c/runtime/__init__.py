@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -11,6 +12,14 @@ from importlib.resources import files
 def header(name: str) -> str:
     """The text of a header."""
     return files(__name__).joinpath(name).read_text(encoding="ascii")
+
+
+@cache
+def declared(*ways: str) -> frozenset[str]:
+    """The functions of the headers that are declared in one of these ways, see ``elementwise.h``."""
+    texts = [header(path.name) for path in files(__name__).iterdir() if path.name.endswith(".h")]
+    pattern = re.compile(rf"^(?:{'|'.join(ways)}) (\w+)\(", re.MULTILINE)
+    return frozenset(name for text in texts for name in pattern.findall(text))
 
 
 def headers(functions: Sequence[str]) -> str:

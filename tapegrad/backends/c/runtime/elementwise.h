@@ -1,11 +1,17 @@
-/* Elementwise ops that are more than one expression. Without branches, so that loops over them vectorise. */
+/* Elementwise ops that are more than one expression. */
 
 #include <math.h>
 #include <stdint.h>
 
 #define TG_LOG2 0.69314718055994530942
 #define TG_LOG2E 1.44269504088896340736
+/* How functions are declared: the printer looks it up here. TG_FORM: without branches, so that loops over it
+   vectorise. TG_EXACT: so, and with NumPy's bits. TG_ALONE: with branches, in a loop of its own; the same with
+   NumPy's bits is TG_EXACT_ALONE. */
 #define TG_FORM static inline __attribute__((always_inline, unused)) double
+#define TG_EXACT TG_FORM
+#define TG_ALONE static inline __attribute__((unused)) double
+#define TG_EXACT_ALONE TG_ALONE
 
 typedef union {
     double number;
@@ -14,44 +20,44 @@ typedef union {
 
 /* x where c is 1, and y where it is 0. By masks: of `c ? x : y` a compiler may make a branch, into which it
    moves what only one side needs, and then the loop around it does not vectorise. */
-TG_FORM tg_where(int64_t c, double x, double y) {
+TG_EXACT tg_where(int64_t c, double x, double y) {
     const tg_double a = {x}, b = {y};
     const tg_double chosen = {.bits = b.bits ^ ((a.bits ^ b.bits) & -c)};
     return chosen.number;
 }
 
 /* x where c is 1, and 0 where it is 0. */
-TG_FORM tg_kept(int64_t c, double x) {
+TG_EXACT tg_kept(int64_t c, double x) {
     const tg_double a = {x};
     const tg_double kept = {.bits = a.bits & -c};
     return kept.number;
 }
 
-TG_FORM tg_maximum(double x, double y) { return tg_where((x >= y) | (x != x), x, y); }
-TG_FORM tg_minimum(double x, double y) { return tg_where((x <= y) | (x != x), x, y); }
-TG_FORM tg_fmax(double x, double y) { return tg_where((x >= y) | (y != y), x, y); }
-TG_FORM tg_fmin(double x, double y) { return tg_where((x <= y) | (y != y), x, y); }
+TG_EXACT tg_maximum(double x, double y) { return tg_where((x >= y) | (x != x), x, y); }
+TG_EXACT tg_minimum(double x, double y) { return tg_where((x <= y) | (x != x), x, y); }
+TG_EXACT tg_fmax(double x, double y) { return tg_where((x >= y) | (y != y), x, y); }
+TG_EXACT tg_fmin(double x, double y) { return tg_where((x <= y) | (y != y), x, y); }
 
-TG_FORM tg_sign(double x) { return tg_where(x != x, x, (double)((x > 0.0) - (x < 0.0))); }
-TG_FORM tg_heaviside(double x, double at_0) {
+TG_EXACT tg_sign(double x) { return tg_where(x != x, x, (double)((x > 0.0) - (x < 0.0))); }
+TG_EXACT tg_heaviside(double x, double at_0) {
     return tg_where(x != x, x, tg_where(x == 0.0, at_0, tg_kept(x > 0.0, 1.0)));
 }
 
-TG_FORM tg_relu(double x) { return tg_kept(!(x <= 0.0), x); }
+TG_EXACT tg_relu(double x) { return tg_kept(!(x <= 0.0), x); }
 
 /* A product or a quotient with a gate: where the gate is 0, the result is. */
-TG_FORM tg_gated_mul(double gate, double x) { return tg_kept(gate != 0.0, gate * x); }
-TG_FORM tg_gated_div(double gate, double x) { return tg_kept(gate != 0.0, gate / x); }
+TG_EXACT tg_gated_mul(double gate, double x) { return tg_kept(gate != 0.0, gate * x); }
+TG_EXACT tg_gated_div(double gate, double x) { return tg_kept(gate != 0.0, gate / x); }
 
 /* As NumPy has them: the remainder has the sign of the divisor. */
-TG_FORM tg_remainder(double x, double y) {
+TG_EXACT_ALONE tg_remainder(double x, double y) {
     const double r = fmod(x, y);
     if (y == 0.0) return r;
     if (r == 0.0) return copysign(0.0, y);
     return (y < 0.0) != (r < 0.0) ? r + y : r;
 }
 
-TG_FORM tg_floor_divide(double x, double y) {
+TG_EXACT_ALONE tg_floor_divide(double x, double y) {
     if (y == 0.0) return x / y;
     const double r = fmod(x, y);
     const double q = (x - r) / y - ((r != 0.0) & ((y < 0.0) != (r < 0.0)) ? 1.0 : 0.0);
@@ -139,7 +145,7 @@ TG_FORM tg_sin_arctan(double x) {
 
 /* x / hypot(x, y), and 0 at the origin: the length of the smallest numbers has no digits, of the largest it
    is infinite. */
-TG_FORM tg_cosine(double x, double y) {
+TG_ALONE tg_cosine(double x, double y) {
     const double length = hypot(x, y);
     if ((length > 1e-290) & (length < 1e300)) return x / length;
     if (length == 0.0) return 0.0;
