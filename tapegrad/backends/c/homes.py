@@ -22,9 +22,9 @@ ZEROS = -1
 
 
 class Stretch(NamedTuple):
-    """Numbers that stand side by side: `count` of the array `root`, from its element `first` on."""
+    """Numbers that stand side by side: `length` of the array `root`, from its element `first` on."""
 
-    count: int
+    length: int
     root: int
     first: int
 
@@ -61,9 +61,9 @@ class Group:
 
 
 def _spread(start: int, content: Iterable[Stretch]) -> Iterator[tuple[int, int, int, int]]:
-    for count, root, first in content:
-        yield start, start + count, root, start - first
-        start += count
+    for length, root, first in content:
+        yield start, start + length, root, start - first
+        start += length
 
 
 class Homes:
@@ -103,23 +103,23 @@ class Homes:
     def _candidates(self, content: list[Stretch]) -> Iterator[tuple[int, int]]:
         """Where the output could live so that something need not be copied."""
         before = 0
-        for count, root, first in content:
+        for length, root, first in content:
             if root in self.places:
                 number, start = self.places[root]
                 yield number, start + first - before
-            before += count
+            before += length
 
     def _settle(self, number: int, start: int, slot: int, content: list[Stretch]) -> None:
         group = self.groups[number]
         group.hold(start, content)
         self.places[slot] = (number, start)
-        for count, root, first in content:
+        for length, root, first in content:
             if root in self._movable and root not in self.places:
                 whole = [Stretch(size_of(self._tape.avals[root].shape), root, 0)]
                 if group.fits(start - first, whole):
                     group.hold(start - first, whole)
                     self.places[root] = (number, start - first)
-            start += count
+            start += length
 
     # What stands in an array --------------------------------------------------------------------------------
 
@@ -149,11 +149,11 @@ class Homes:
         if whole is None:
             return [Stretch(view.size, root, start)]
         found, stop, before = list[Stretch](), start + view.size, 0
-        for count, of, first in whole:
-            a, b = max(start, before), min(stop, before + count)
+        for length, of, first in whole:
+            a, b = max(start, before), min(stop, before + length)
             if a < b:
                 found.append(Stretch(b - a, of, first + a - before))
-            before += count
+            before += length
         return found
 
     # What is left to do -------------------------------------------------------------------------------------
@@ -171,8 +171,8 @@ class Homes:
 
     def _is_there(self, copy: Copy, number: int, start: int) -> bool:
         """Whether what is copied is at this place of a group already."""
-        for count, root, first in self._content(copy.slot):
+        for length, root, first in self._content(copy.slot):
             if root != ZEROS and self.places.get(root) != (number, start - first):
                 return False
-            start += count
+            start += length
         return True
