@@ -43,7 +43,7 @@ def is_exact(form: str) -> bool:
 def is_by_vectors(form: str) -> bool:
     """Whether the compiler can take a form for many rows at once."""
     ours = {name for name in calls_of(form) if name == "fmod" or name.startswith("tg_")}
-    return ours <= declared("TG_FORM", "TG_EXACT")
+    return ours <= declared("TG_FORM", "TG_EXACT") | {"tg_place"}
 
 
 def written(op: Op, operands: Sequence[str]) -> str:
