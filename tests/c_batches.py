@@ -12,7 +12,7 @@ from tapegrad.backends.c.library import library
 from tapegrad.backends.c.program import CProgram
 from tapegrad.tape.tape import Tape
 
-_FUNCTION = re.compile(r"\b((?:early|late|piece|rows)\d+)\(")
+_FUNCTION = re.compile(r"\b((?:early|late|piece|rows|loop|move)\d+)\(")
 _BODY = "#define WIDTH 256\n"
 
 
