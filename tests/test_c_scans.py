@@ -13,8 +13,12 @@ from benchmarks.loops import LOOPS, Loop
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.replay import evaluate
+from tapegrad.derive.scan import scan_
+from tapegrad.function.trace import trace_quietly
+from tapegrad.ops.recurrences import recurrence_
 from tapegrad.passes import FINISHING, tidy
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import Tape, size_of
+from tests.bodies import body_of
 from tests.c_batches import outputs_of, programs_of
 from tests.test_scan_random import PARAMS, THETA, Program
 
@@ -162,17 +166,21 @@ def hold_random(seeds: range) -> None:
 
 
 def test_random_steps() -> None:
-    hold_random(range(24))
+    hold_random(range(10))
 
 
 @pytest.mark.slow
 def test_many_random_steps() -> None:
-    hold_random(range(24, 200))
+    hold_random(range(10, 120))
+
+
+def traced_with(f: Callable[..., Any], *start: Any) -> Any:
+    return trace_quietly(lambda parts: f(*parts), list(start), backend="replay")
 
 
 def program_of(f: Callable[..., Any], *start: Any) -> tuple[CProgram, np.ndarray]:
-    traced = tg.trace(f, *start, backend="replay", check=False)
-    return CProgram(traced.tape, shortest=8), traced.ravel(*start)
+    traced = traced_with(f, *start)
+    return CProgram(traced.tape, shortest=8), traced.ravel(list(start))
 
 
 def hold(f: Callable[..., Any], *start: Any, numpy: bool = False) -> None:
@@ -180,3 +188,137 @@ def hold(f: Callable[..., Any], *start: Any, numpy: bool = False) -> None:
     program, point = program_of(f, *start)
     assert uses_numpy(program) is numpy
     assert_agrees(program, point)
+
+
+def test_what_decides_keeps_the_bits_of_numpy() -> None:
+    def step(x: Any, flag: Any, y: Any) -> Any:
+        return np.where(x > 0.45, 0.3 * x, x * y + np.sqrt(np.abs(x))), 1.0 * (x >= y)
+
+    def f(x: Any, y: Any) -> Any:
+        body = body_of(step, [0.3, 0.0], [], [0.3])
+        return scan_(np.array([1.0, 0.0]) * x, y, body=body, count=40)
+
+    hold(f, 0.4, np.linspace(0.1, 0.9, 40))
+    assert "tg_where" in program_of(f, 0.4, np.linspace(0.1, 0.9, 40))[0].source
+
+
+def test_a_decision_on_an_exponential_is_left_to_numpy() -> None:
+    def step(x: Any, y: Any) -> Any:
+        return (np.where(np.exp(x) > 1.5, 0.3 * x, x + y),)
+
+    def f(x: Any, y: Any) -> Any:
+        return scan_(np.array([1.0]) * x, y, body=body_of(step, [0.3], [], [0.3]), count=40)
+
+    hold(f, 0.4, np.linspace(0.1, 0.9, 40), numpy=True)
+
+
+def test_a_step_without_a_form_in_c_is_left_to_numpy() -> None:
+    def step(x: Any, y: Any) -> Any:
+        return (np.sort(x)[::-1] * 0.9 + y,)
+
+    def f(x: Any, y: Any) -> Any:
+        return scan_(x, y, body=body_of(step, [np.zeros(3)], [], [0.3]), count=20)
+
+    hold(f, np.array([0.4, -0.2, 1.0]), np.linspace(0.1, 0.9, 20), numpy=True)
+
+
+def test_constants_of_a_step_that_are_no_simple_numbers() -> None:
+    table = np.array([[0.25, -0.0, 1e-300], [np.inf, 0.7, 17.0]])
+
+    def step(x: Any, y: Any) -> Any:
+        picked = table[:, np.array([2, 0])]
+        return (0.123456789 * x + picked[1, 1] * y + 1.0 / table[0, 1], np.minimum(x, table[1, 0]) * -0.3)
+
+    def f(x: Any, y: Any) -> Any:
+        start = np.array([1.0, 0.5]) * x
+        return scan_(start, y, body=body_of(lambda a, b, c: step(a + b, c), [0.3, 0.2], [], [0.3]), count=9)
+
+    with np.errstate(divide="ignore"):
+        hold(f, 0.4, np.linspace(0.1, 0.9, 9))
+
+
+# Linear recurrences -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [None, np.inf, np.nan])
+def test_recurrences_of_every_kind(bad: float | None) -> None:
+    """Every width, constant or not, forward and backward, on arrays and on parts of larger ones."""
+    rng = np.random.default_rng(8)
+    cases = []
+    for width in (0, 1, 2, 4, 6, 9):
+        inner = (width,) if width else ()
+        for varies in (False, True):
+            for reverse in (False, True):
+                a = 0.5 * rng.normal(size=(12 * varies or 1, *inner, *inner))
+                b, start = rng.normal(size=(24, *inner)), rng.normal(size=inner)
+
+                def f(a: Any, b: Any, start: Any, varies: Any = varies, reverse: Any = reverse) -> Any:
+                    by = np.swapaxes(a, -1, -2) if np.ndim(start) else a  # not in order in memory
+                    return recurrence_(by if varies else by[0], b[::2], start, reverse=reverse)
+
+                traced = traced_with(f, a, b, start)
+                if bad is not None:  # which zeros do not keep out
+                    b[10], a[-1] = bad, np.where(a[-1] > 0.0, 0.0, a[-1])
+                point = [np.ravel(part) for part in (a, b, start)]
+                cases.append((traced.tape, np.concatenate(point)))
+    for program, (_, point) in zip(programs_of([tape for tape, _ in cases], 4), cases, strict=True):
+        assert not uses_numpy(program)
+        assert_agrees(program, point)
+
+
+# Joins ------------------------------------------------------------------------------------------------------
+
+
+def random_joins(seed: int) -> Tape:
+    """Slices, joins, scatters and arithmetic on arrays of several lengths, and the gradient of all that."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(20, 60))
+    plan = rng.integers(1_000, size=(rng.integers(3, 12), 5))
+
+    def f(x: Any, v: Any) -> Any:
+        found = [x * v, x]
+        for kind, i, j, k, shift in plan.tolist():
+            one, other = found[i % len(found)], found[j % len(found)]
+            step = 1 + shift % 3
+            if kind % 5 == 0 and len(one) > step + 17:
+                found.append(np.concatenate([np.sin(x[k % 3 : k % 3 + step]), one[:-step]]))
+            elif kind % 5 == 1 and len(one) > step + 17:
+                found.append(np.concatenate([one[step:], [0.0, 1.0][: step % 3], one[:step] * v]))
+            elif kind % 5 == 2:
+                found.append(recurrence_(0.3 * v, one, v, reverse=bool(k % 2)))
+            elif kind % 5 == 3 and len(one) > step + 17:
+                found.append(one[step:] if k % 2 else one[:-step])
+            else:
+                m = min(len(one), len(other))
+                found.append(np.tanh(one[:m] * other[-m:]) if k % 2 else one[-m:] + 0.5 * other[:m])
+        return sum((0.3 + 0.1 * p) * np.sum(part * part[::-1]) for p, part in enumerate(found))
+
+    traced = traced_with(f, rng.normal(size=n), 0.7)
+    return tidy(traced.grad_tape, FINISHING)
+
+
+def hold_joins(seeds: range) -> None:
+    tapes = [random_joins(seed) for seed in seeds]
+    for seed, program in zip(seeds, programs_of(tapes, 16), strict=True):
+        inputs = sum(size_of(program.tape.avals[slot].shape) for slot in program.tape.parameters)
+        for shift in range(2):  # what a run leaves in memory is no part of the next one
+            assert_agrees(program, np.random.default_rng(seed + shift).normal(size=inputs), f"seed {seed}")
+
+
+def test_random_joins() -> None:
+    hold_joins(range(8))
+
+
+@pytest.mark.slow
+def test_many_random_joins() -> None:
+    hold_joins(range(8, 200))
+
+
+def test_what_joins_hand_on_is_not_copied() -> None:
+    """In a GARCH gradient only single numbers are copied."""
+    (tape,), _ = tapes_of("garch", with_hessian=False)
+    source = CProgram(tape).source
+    moves = source[source.index("static void move") :]
+    copied = [line for line in moves.splitlines() if "memcpy(out" in line]
+    assert copied
+    assert all("1 * sizeof(double)" in line for line in copied)
