@@ -32,6 +32,11 @@ def _gamma_near_2(d: Any) -> Any:
         return mp.loggamma(2 + d) / d
 
 
+def _sin_pi_over(x: Any) -> Any:
+    r = mp.sqrt(x + mpf(1) / 8)
+    return mp.sin(mp.pi * r) / r
+
+
 def root() -> Any:
     """Where the digamma function is 0."""
     return mp.findroot(mp.digamma, mpf("1.4616321"))
@@ -65,6 +70,7 @@ def _erfc(n: int) -> Callable[[Any], Any]:
 
 
 POLYNOMIALS: Final = (
+    Polynomial("tg_sin_pi_over", "sin(pi r) / r for r**2 = x + 1/8, |r| <= 1/2", _sin_pi_over, "0.125", 10),
     Polynomial("tg_gamma_near_2", "log Gamma(2 + x) / x for |x| <= 1/2", _gamma_near_2, "0.5", 20),
     Polynomial(
         "tg_digamma_near_root",

@@ -14,9 +14,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from mpmath import mp, mpf
 
-from benchmarks.accuracy_ops import BINARY, UNARY, _log_ndtr_slope
+from benchmarks.accuracy_ops import BINARY, UNARY, _betaln_slope, _log_ndtr_slope
 from benchmarks.c_coefficients import erfc_integral
-from benchmarks.accuracy_special import _betainc
 from tapegrad.backends.c.headers import headers_for
 from tapegrad.backends.c.library import library
 from tapegrad.ops import OPS
@@ -182,6 +181,14 @@ def _slope_of_log_ndtr(n: int, x: Any) -> Any:
         return mp.diff(lambda t: mp.log(mp.erfc(-t / mp.sqrt(2)) / 2), x, n, h=mpf(10) ** -15)
 
 
+def _log1p_over(n: int, u: Any) -> Any:
+    with mp.extradps(30 * (n + 1)):
+        found = mp.log1p(u) / u
+        for k in range(1, n + 1):
+            found = ((-1) ** (k - 1) * mp.factorial(k - 1) * (1 + u) ** -k - k * found) / u
+        return +found
+
+
 def _of_unary(name: str) -> Callable[[Any], Any]:
     reference = UNARY[name]
     return reference.f if reference.slopes is None else lambda x: UNARY[name].slopes(0, x)  # type: ignore[misc]
@@ -193,7 +200,20 @@ COUNTS = both(
 )  # fmt: skip
 
 TABLE: Final[tuple[Asked, ...]] = (
-    Asked("gammaln", (), _of_unary("gammaln"), RIGHT, 3e-15),
+    *(
+        Asked(
+            "log1p_over",
+            (n,),
+            lambda u, n=n: _log1p_over(int(n), u),
+            both(between(-0.99, 3.0), sizes(1e-9, 1e9)),
+            1e-12,
+        )
+        for n in (0.0, 1.0, 2.0, 3.0)
+    ),
+    Asked(
+        "betaln", (), lambda a, b: _betaln_slope(0, 0, a, b), beside(sizes(1e-5, 1e9), sizes(1e-5, 1e9)), 1e-11
+    ),
+    Asked("gammaln", (), _of_unary("gammaln"), RIGHT, 5e-15),
     Asked("gammaln", (), _of_unary("gammaln"), LEFT, 1e-11),
     Asked("digamma", (), mp.digamma, RIGHT, 3e-15),
     Asked("digamma", (), mp.digamma, LEFT, 1e-11),
@@ -228,7 +248,7 @@ TABLE: Final[tuple[Asked, ...]] = (
         for name in ("bd0", "log_ratio", "one_less_ratio")
     ),
     *(
-        Asked(name, (), f, beside(POSITIVE, counted(0.5, 1e9), chances))
+        Asked(name, (), f, beside(POSITIVE, counted(0.5, 1e9), chances), 3e-14)
         for name, f in (
             ("nb_deviance", lambda n, k, p: sum(_nb(n, k, p))),
             ("nb_log_ratio", lambda n, k, p: _nb(n, k, p)[0] / n),

@@ -124,6 +124,7 @@ betaln = elementwise(
     (-1.0, lambda out, a, b: polygamma_step(0.0, a, b)),
     (-1.0, lambda out, a, b: polygamma_step(0.0, b, a)),
     domain=POSITIVE,
+    c="tg_betaln({0}, {1})",
 )
 
 # Logistic functions -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 # In this order: each file calls functions of those before it.
-NAMES = ("elementwise.h", "polynomials.h", "gamma.h", "normal.h", "counts.h")
+NAMES = ("elementwise.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h", "beta.h")
 
 
 @cache

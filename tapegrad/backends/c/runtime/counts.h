@@ -8,7 +8,7 @@ TG_FORM tg_log_quotient(double x, double m) {
 }
 
 TG_FORM tg_log_ratio(double x, double m) {
-    const double gap = x - m, near = log1p(gap / m), far = tg_log_quotient(x, m);
+    const double gap = x - m, near = log1p(gap / m), far = x >= 0.0 ? tg_log_quotient(x, m) : NAN;
     return fabs(gap) <= 0.5 * fabs(m) ? near : far;
 }
 
@@ -35,20 +35,6 @@ TG_FORM tg_deviance(double x, double gap, double log_ratio) {
 TG_FORM tg_bd0(double x, double m) {
     const double deviance = tg_deviance(x, m - x, tg_log_quotient(x, m));
     return m == INFINITY ? m : deviance;
-}
-
-/* The rounding error of a product, by halves of 26 and 27 bits (T. J. Dekker, 1971). */
-TG_FORM tg_high_half(double x) {
-    int64_t bits;
-    __builtin_memcpy(&bits, &x, sizeof x);
-    bits &= -((int64_t)1 << 27);
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-TG_FORM tg_product_error(double a, double b, double product) {
-    const double a1 = tg_high_half(a), a2 = a - a1, b1 = tg_high_half(b), b2 = b - b1;
-    return ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2;
 }
 
 /* (n + k) p - n, rounded once or twice */
@@ -103,9 +89,9 @@ static inline __attribute__((unused)) double tg_polygamma_step_right(int n, doub
     for (int i = 2; i <= n; i++) before = factorial, factorial *= i;
     for (; x < 8.0 + n; x += 1.0) {
         s = 1.0 / x, t = 1.0 / (x + h);
-        total += factorial * (h * s * t) * tg_power_step(t, s, n + 1);
+        total += factorial * (h * t * s) * tg_power_step(t, s, n + 1);
     }
-    s = 1.0 / x, t = 1.0 / (x + h), gap = h * s * t, v = s * s;
+    s = 1.0 / x, t = 1.0 / (x + h), gap = h * t * s, v = s * s;
     total += 0.5 * factorial * gap * tg_power_step(t, s, n + 1);
     total += n ? before * gap * tg_power_step(t, s, n) : log1p(h / x);
     for (int k = 10; k > 0; k--) {
@@ -132,9 +118,26 @@ TG_FORM tg_polygamma_step(double n, double x, double h) {
     return tg_polygamma(n, x + h) - tg_polygamma(n, x);
 }
 
-/* The same for counts h, and for h = 0 even where both are infinite. */
+/* The same for counts a, and 0 for a = 0 even where both are infinite. */
+TG_FORM tg_digamma_gain(double x, double a) {
+    const double near = tg_digamma(x + a) - tg_digamma(x);
+    const double s = 1.0 / x, t = 1.0 / (x + a), share = a == INFINITY ? 1.0 : a * t;
+    const double far = log1p(a / x) + (0.5 * share * s + (tg_stirling_fall(s) - tg_stirling_fall(t)));
+    return x >= TG_FAR ? far : near;
+}
+
+TG_FORM tg_trigamma_gain(double x, double a) {
+    const double near = tg_trigamma(x + a) - tg_trigamma(x);
+    const double s = 1.0 / x, t = 1.0 / (x + a), share = a == INFINITY ? 1.0 : a * t;
+    const double far = share * s * (1.0 + 0.5 * (s + t)) + (tg_stirling_bend(s) - tg_stirling_bend(t));
+    return x >= TG_FAR ? -far : near;
+}
+
 TG_FORM tg_polygamma_gain(double n, double x, double a) {
-    return a == 0.0 ? 0.0 : tg_polygamma_step(n, x, a);
+    const double gain = n == 0.0   ? tg_digamma_gain(x, a)
+                        : n == 1.0 ? tg_trigamma_gain(x, a)
+                                   : tg_polygamma_step(n, x, a);
+    return (a == 0.0) & (x == x) ? 0.0 : gain;
 }
 
 /* Differences of log Gamma and of its rest, for counts a ---------------------------------------------------- */
@@ -142,7 +145,7 @@ TG_FORM tg_polygamma_gain(double n, double x, double a) {
 /* Of an order from 2 on. */
 static inline __attribute__((unused)) double tg_rest_gain_far(int n, double x, double a) {
     const double s = 1.0 / x, t = 1.0 / (x + a);
-    const double gain = tg_zeta_tail(n, t) - tg_zeta_tail(n, s) - 0.5 * a * s * t * tg_power_step(t, s, n);
+    const double gain = tg_zeta_tail(n, t) - tg_zeta_tail(n, s) - 0.5 * a * t * s * tg_power_step(t, s, n);
     return (n % 2 ? -1.0 : 1.0) * tgamma(n) * gain;
 }
 
@@ -150,14 +153,14 @@ TG_FORM tg_gamma_rest_gain(double order, double x, double a) {
     const double near = tg_gamma_rest(order, x + a) - tg_gamma_rest(order, x);
     if (order == 0.0) {
         const double far = tg_stirling(1.0 / (x + a)) - tg_stirling(1.0 / x) - 0.5 * log1p(a / x);
-        return a == 0.0 ? 0.0 : x >= TG_FAR ? far : near;
+        return (a == 0.0) & (x == x) ? 0.0 : x >= TG_FAR ? far : near;
     }
     if (order == 1.0) {
-        const double s = 1.0 / x, t = 1.0 / (x + a);
-        const double far = 0.5 * a * s * t - tg_stirling_fall(t) + tg_stirling_fall(s);
-        return a == 0.0 ? 0.0 : x >= TG_FAR ? far : near;
+        const double s = 1.0 / x, t = 1.0 / (x + a), share = a == INFINITY ? 1.0 : a * t;
+        const double far = 0.5 * share * s + (tg_stirling_fall(s) - tg_stirling_fall(t));
+        return (a == 0.0) & (x == x) ? 0.0 : x >= TG_FAR ? far : near;
     }
-    if (a == 0.0 || !(x >= TG_FAR + order)) return a == 0.0 ? 0.0 : near;
+    if (a == 0.0 || !(x >= TG_FAR + order)) return (a == 0.0) & (x == x) ? 0.0 : near;
     return tg_rest_gain_far((int)order, x, a);
 }
 
@@ -165,5 +168,5 @@ TG_FORM tg_log_poch(double x, double a) {
     const double near = tg_lgamma(x + a) - tg_lgamma(x), gain = log1p(a / x);
     const double rest = tg_stirling(1.0 / (x + a)) - tg_stirling(1.0 / x) - 0.5 * gain;
     const double far = a * log(x + a) + (rest + (x * gain - a));
-    return a == 0.0 ? 0.0 : x < TG_FAR ? near : far;
+    return a == 0.0 ? x - x : x < TG_FAR ? near : far;
 }

@@ -7,6 +7,24 @@
 #define TG_LOG_PI 1.1447298858494001741
 #define TG_FAR 8.0 /* from here on, the asymptotic series have all digits */
 
+/* The rounding error of a product, by halves of 26 and 27 bits (T. J. Dekker, 1971). */
+TG_FORM tg_high_half(double x) {
+    int64_t bits;
+    __builtin_memcpy(&bits, &x, sizeof x);
+    bits &= -((int64_t)1 << 27);
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+TG_FORM tg_product_error(double a, double b, double product) {
+#ifdef __FMA__
+    return __builtin_fma(a, b, -product);
+#else
+    const double a1 = tg_high_half(a), a2 = a - a1, b1 = tg_high_half(b), b2 = b - b1;
+    return ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2;
+#endif
+}
+
 /* Stirling's series, by Bernoulli's numbers B(2k) / (2k (2k - 1)), and minus its derivatives. */
 TG_FORM tg_stirling(double t) {
     const double z = t * t;
@@ -73,14 +91,15 @@ TG_FORM tg_lgamma_right(double x) {
     return x == INFINITY ? x : x >= TG_FAR ? series : near;
 }
 
-/* The distance to the nearest whole number, with a sign: tan(pi x) is that of it. */
+/* For the reflection at 0: how far x is from the nearest whole number, and sin(pi r) for |r| <= 1/2. */
 TG_FORM tg_from_whole(double x) { return x - rint(x); }
+TG_FORM tg_sin_pi(double r) { return r * tg_sin_pi_over(r * r - 0.125); }
 
 TG_FORM tg_lgamma(double x) {
     const int left = x < 0.0;
     const double right = tg_lgamma_right(left ? 1.0 - x : x);
-    const double reflected = TG_LOG_PI - log(fabs(sin(M_PI * tg_from_whole(left ? x : 0.5)))) - right;
-    return left ? (x == -INFINITY ? x : reflected) : right;
+    const double r = tg_from_whole(left ? x : 0.5), reflected = TG_LOG_PI - log(fabs(tg_sin_pi(r))) - right;
+    return left ? (x == -INFINITY ? x : r == 0.0 ? INFINITY : reflected) : right;
 }
 
 /* psi(x) for x >= 0: the steps of the recurrence are one fraction. */
@@ -106,8 +125,8 @@ TG_FORM tg_digamma(double x) {
     const int left = x < 0.0;
     const double right = tg_digamma_right(left ? 1.0 - x : x);
     const double r = tg_from_whole(left ? x : 0.5);
-    const double reflected = right - M_PI * cos(M_PI * r) / sin(M_PI * r);
-    return left ? (r == 0.0 ? NAN : x == -INFINITY ? x : reflected) : right;
+    const double reflected = right - M_PI * tg_sin_pi(0.5 - fabs(r)) / tg_sin_pi(r);
+    return left ? (r == 0.0 ? NAN : reflected) : right;
 }
 
 /* psi'(x) - [1 / x], for x >= 0: all that is added has one sign. `whole` is 1 with the term, 0 without. */
@@ -125,8 +144,8 @@ TG_FORM tg_trigamma_part(double x, double whole) {
 TG_FORM tg_trigamma(double x) {
     const int left = x < 0.0;
     const double right = tg_trigamma_part(left ? 1.0 - x : x, 1.0);
-    const double r = tg_from_whole(left ? x : 0.5), s = M_PI / sin(M_PI * r);
-    return left ? (x == -INFINITY ? NAN : r == 0.0 ? INFINITY : s * s - right) : right;
+    const double r = tg_from_whole(left ? x : 0.5), s = M_PI / tg_sin_pi(r);
+    return left ? (x == rint(x) ? INFINITY : s * s - right) : right;
 }
 
 TG_FORM tg_power_of(double x, int n) {
@@ -157,7 +176,7 @@ TG_FORM tg_zeta_part(int s, double x, double whole) {
     double y = x, total = 0.0;
     while (y < far) {
         double step = tg_power_of(1.0 / y, s);
-        if (whole == 0.0) step += tg_power_of(1.0 / y, s - 1) * expm1((1.0 - s) * log1p(1.0 / y)) / (s - 1.0);
+        if (whole == 0.0 && y > 1e-30) step += tg_power_of(1.0 / y, s - 1) * expm1((1.0 - s) * log1p(1.0 / y)) / (s - 1.0);
         if (whole != 0.0 && fabs(step) < 1e-18 * fabs(total)) return total + step;
         total += step;
         y += 1.0;
@@ -167,8 +186,8 @@ TG_FORM tg_zeta_part(int s, double x, double whole) {
 }
 
 static inline __attribute__((unused)) double tg_polygamma_high(int n, double x) {
-    if (x <= 0.0 && x == rint(x)) return x == -INFINITY ? NAN : INFINITY;
-    const double zeta = x == INFINITY ? 0.0 : tg_zeta_part(n + 1, x, 1.0);
+    const int is_pole = x <= 0.0 && x == rint(x);
+    const double zeta = is_pole ? INFINITY : x == INFINITY ? 0.0 : tg_zeta_part(n + 1, x, 1.0);
     return (n % 2 ? 1.0 : -1.0) * tgamma(n + 1.0) * zeta;
 }
 

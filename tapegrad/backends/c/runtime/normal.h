@@ -15,22 +15,20 @@ TG_FORM tg_erfc_variable(double t) {
 
 TG_FORM tg_erfcx_right(double t) { return 0.5 * tg_erfc_0(tg_erfc_variable(t)) / (0.5 + t); }
 
-/* exp(c x**2), with the digits that rounding x**2 would lose (W. J. Cody, 1969). `limit`: further out the
-   result leaves the range. */
+/* exp(c x**2), with the digits that rounding x**2 would lose. `limit`: further out the result leaves the
+   range. */
 TG_FORM tg_exp_square(double c, double x, double limit) {
-    const double far = fabs(x), near = far > limit ? limit : far;
-    const double head = rint(near * 16.0) * 0.0625;
-    return exp(c * head * head) * exp(c * (near - head) * (near + head));
+    const double far = fabs(x), near = far > limit ? limit : far, square = near * near;
+    const double e = exp(c * square);
+    return e + e * (c * tg_product_error(near, near, square));
 }
 
 TG_FORM tg_gaussian(double x) { return tg_exp_square(-1.0, x, 30.0); }
 TG_FORM tg_normal_density(double x) { return tg_exp_square(-0.5, x, 42.0) / TG_SQRT_2PI; }
 
 TG_FORM tg_erfcx(double x) {
-    const double t = fabs(x), right = tg_erfcx_right(t), near = t > 30.0 ? 30.0 : t;
-    const double head = rint(near * 16.0) * 0.0625;
-    const double grown = exp(head * head - 64.0) * exp((near - head) * (near + head)); /* by exp(64) */
-    return x < 0.0 ? grown * 1.2470298161623233766e+28 - right : right;
+    const double right = tg_erfcx_right(fabs(x)), half = tg_exp_square(0.5, x, 30.0);
+    return x < 0.0 ? 2.0 * half * half - right : right;
 }
 
 /* What a standard normal variable has beyond |x| */
@@ -46,13 +44,14 @@ TG_FORM tg_ndtr(double x) {
 TG_FORM tg_log_ndtr(double x) {
     const double scaled = tg_erfcx_right(TG_SQRT_HALF * fabs(x));
     const double left = log(0.5 * scaled) - 0.5 * x * x;
-    const double right = log1p(-0.5 * scaled * tg_exp_square(-0.5, x, 42.0));
+    const double right = log1p(-0.5 * scaled * tg_exp_square(-0.5, x < 0.0 ? 0.0 : x, 42.0));
     return x < 0.0 ? left : right;
 }
 
 /* The density by the distribution function. */
 TG_FORM tg_mills(double x) {
-    const double scaled = tg_erfcx_right(TG_SQRT_HALF * fabs(x)), e = tg_exp_square(-0.5, x, 42.0);
+    const double scaled = tg_erfcx_right(TG_SQRT_HALF * fabs(x));
+    const double e = tg_exp_square(-0.5, x < 0.0 ? 0.0 : x, 42.0);
     const double right = e / TG_SQRT_2PI / (1.0 - 0.5 * e * scaled);
     return x < 0.0 ? TG_ROOT_TWO_OVER_PI / scaled : right;
 }

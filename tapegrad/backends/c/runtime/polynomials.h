@@ -7,6 +7,22 @@
 #define TG_MULTIPLY_ADD(x, y, z) ((x) * (y) + (z))
 #endif
 
+/* sin(pi r) / r for r**2 = x + 1/8, |r| <= 1/2 */
+TG_FORM tg_sin_pi_over(double x) {
+    const double z = x * x;
+    double even = 7.69784727556448e-07;
+    even = TG_MULTIPLY_ADD(even, z, 0.000447471036106566);
+    even = TG_MULTIPLY_ADD(even, z, 0.07764717237242026);
+    even = TG_MULTIPLY_ADD(even, z, 2.332998758213981);
+    even = TG_MULTIPLY_ADD(even, z, 2.534324262661598);
+    double odd = -2.228371216069697e-08;
+    odd = TG_MULTIPLY_ADD(odd, z, -2.1132930986204534e-05);
+    odd = TG_MULTIPLY_ADD(odd, z, -0.007027808542952501);
+    odd = TG_MULTIPLY_ADD(odd, z, -0.5593251868104577);
+    odd = TG_MULTIPLY_ADD(odd, z, -4.557629442461073);
+    return TG_MULTIPLY_ADD(odd, x, even);
+}
+
 /* log Gamma(2 + x) / x for |x| <= 1/2 */
 TG_FORM tg_gamma_near_2(double x) {
     const double z = x * x;
