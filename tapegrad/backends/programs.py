@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tapegrad.backends.c.program import program
 from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.numpy.compiled import compiled
 from tapegrad.backends.replay import Broken, located
@@ -61,6 +62,7 @@ class Program(Protocol):
 BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
     "numpy": compiled,
     "replay": replayed,
+    "c": program,
 }
 
 

@@ -243,7 +243,7 @@ gated_mul = register(
         masks=True,
         scalar=lambda ct, factor: 0.0 if ct == 0.0 else ct * factor,
         python="0.0 if {0} == 0.0 else {0} * {1}",
-        c="{0} == 0.0 ? 0.0 : {0} * {1}",
+        c="tg_gated_mul({0}, {1})",
         samples=(
             ((1.5, 2.0), {}),
             ((_ROW, 3.0), {}),

@@ -369,7 +369,7 @@ relu = register(
         Products(_where_positive, _where_positive),
         masks=True,
         domain=((-2.0, 2.0),),
-        c="{0} <= 0.0 ? 0.0 : {0}",
+        c="tg_relu({0})",
     )
 )
 

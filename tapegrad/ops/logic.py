@@ -140,7 +140,7 @@ where = register(
             ((np.array([[True], [False]]), np.array([1.0, 2.0, 3.0]), 7.0), {}),
             ((False, np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])), {}),
         ),
-        c="{0} ? {1} : {2}",
+        c="tg_where({0}, {1}, {2})",
     )
 )
 

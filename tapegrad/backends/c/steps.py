@@ -1,0 +1,82 @@
+"""What computes each entry of a plan: numbers in C, arrays in C, rows in C, or NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from tapegrad.backends.c.forms import EVALUATORS, is_exact
+from tapegrad.backends.c.memory import is_small
+from tapegrad.ops.attributes import ARRAY
+from tapegrad.plan.stages import Plan, RowLoop
+from tapegrad.tape.entries import Entry, Row
+from tapegrad.tape.slots import Marks
+from tapegrad.tape.tape import Tape
+
+
+class Way(Enum):
+    """How something is computed."""
+
+    NUMBERS = "numbers"  # element by element, in local variables
+    ROWS = "rows"  # a row loop
+    ARRAYS = "arrays"  # loops over arrays in memory
+    NUMPY = "numpy"  # the op's kernel
+
+
+class Step(NamedTuple):
+    """An entry, or a row loop, and how it is computed; and from which stage it comes."""
+
+    way: Way
+    what: Entry | RowLoop
+    is_late: bool
+
+
+class Forms:
+    """Which entries of a tape can be written in C, where `exact` slots must have NumPy's bits."""
+
+    def __init__(self, tape: Tape, exact: Marks) -> None:
+        self.tape = tape
+        self.exact = exact
+
+    def has_form(self, row: Row) -> bool:
+        """Whether an entry can be written on numbers."""
+        op, inputs, output, attrs, _ = row
+        if op.is_elementwise:
+            return bool(op.c) and (not self.exact[output] or is_exact(op.c))
+        if op.name not in EVALUATORS or ARRAY in dict(attrs).get("index", ()):
+            return op.name in ("getitem", "scatter") and ARRAY in dict(attrs)["index"]
+        _, exact = EVALUATORS[op.name]
+        if (
+            op.name.endswith(("matmul", "dot"))
+            and max(len(self.tape.avals[slot].shape) for slot in inputs) > 2
+        ):
+            return False
+        return exact or not self.exact[output]
+
+    def is_of_numbers(self, entry: Entry) -> bool:
+        """Whether an entry is written on numbers: all of its arrays are small."""
+        if not all(is_small(self.tape.avals[slot]) for slot in (*entry.inputs, entry.output)):
+            return False
+        return ARRAY not in dict(entry.attrs).get("index", ()) and self.has_form(entry)
+
+
+def steps_of(plan: Plan, forms: Forms) -> Iterator[Step]:
+    """The steps of a plan in order; nothing is left to do for what is a view."""
+    assert plan.layout is not None
+    for number, stage in enumerate(plan.stages):
+        is_late = number >= plan.late
+        if isinstance(stage, RowLoop):
+            yield Step(Way.ROWS, stage, is_late)
+            continue
+        for entry in stage.entries:
+            if forms.is_of_numbers(entry):
+                yield Step(Way.NUMBERS, entry, is_late)
+            elif not is_view(plan, entry.output):
+                yield Step(Way.NUMPY, entry, is_late)
+
+
+def is_view(plan: Plan, slot: int) -> bool:
+    """Whether a large value is a view of another, for which nothing is left to do."""
+    assert plan.layout is not None
+    return slot in plan.layout.aliases and not is_small(plan.tape.avals[slot])
