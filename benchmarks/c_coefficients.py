@@ -134,8 +134,8 @@ def _lines(polynomial: Polynomial) -> Iterator[str]:
 def text() -> str:
     """The whole file."""
     head = (
-        "/* Polynomials of special functions, written by benchmarks/c_coefficients.py. Even and odd powers go\n"
-        "   apart, so that a processor can work on both at once. */\n\n"
+        "/* Polynomials of special functions, written by benchmarks/c_coefficients.py. Even and odd powers\n"
+        "   go apart, so that a processor can work on both at once. */\n\n"
         "#ifdef __FMA__\n"
         "#define TG_MULTIPLY_ADD(x, y, z) __builtin_fma(x, y, z)\n"
         "#else\n"

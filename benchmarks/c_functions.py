@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,14 +17,12 @@ from mpmath import mp, mpf
 
 from benchmarks.accuracy_ops import BINARY, UNARY, _betaln_slope, _log_ndtr_slope
 from benchmarks.c_coefficients import erfc_integral
-from tapegrad.backends.c.headers import headers_for
 from tapegrad.backends.c.library import library
+from tapegrad.backends.c.runtime import headers
 from tapegrad.ops import OPS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 SMALLEST = 1e-290
-# libmvec's forms: they stand in the tests of the printer as well.
-VECTORS = ("exp", "log", "log1p", "expm1", "sin", "cos", "erf", "erfc", "tanh", "sinh", "pow", "hypot")
 
 
 class Asked(NamedTuple):
@@ -60,12 +59,7 @@ def caller(form: str, count: int, orders: Sequence[float] = ()) -> Callable[...,
     inputs = "".join(f", const double *restrict x{i}" for i in range(count))
     loop = f"for (long i = 0; i < n; i++) out[i] = {form.format(*places)};"
     text = f"void rows(double *restrict out, long n{inputs}) {{ {loop} }}\n"
-    pairs = ("pow", "hypot")
-    vector = '__attribute__((simd("notinbranch"))) double'
-    head = "".join(
-        f"{vector} {name}({'double, double' if name in pairs else 'double'});\n" for name in VECTORS
-    )
-    rows = library(head + headers_for(text) + text).rows
+    rows = library(headers([text]) + "\n" + text).rows
 
     def call(*arrays: Array) -> Array:
         arrays = tuple(np.ascontiguousarray(x, dtype=float) for x in np.broadcast_arrays(*arrays))
@@ -162,10 +156,10 @@ def _rest(n: int, x: Any) -> Any:
         return mp.psi(n - 1, x) - (mp.log(x) if n == 1 else (-1) ** n * mp.factorial(n - 2) / x ** (n - 1))
 
 
-def _gain(f: Callable[[Any], Any]) -> Callable[..., Any]:
-    def gain(x: Any, a: Any) -> Any:
+def _gain(f: Callable[[int, Any], Any]) -> Callable[..., Any]:
+    def gain(n: int, x: Any, a: Any) -> Any:
         with mp.extradps(int(2 * abs(mp.log10(x))) + int(2 * abs(mp.log10(a + 1))) + 60):
-            return f(x + a) - f(x)
+            return f(n, x + a) - f(n, x)
 
     return gain
 
@@ -199,76 +193,63 @@ COUNTS = both(
     beside(sizes(1e-5, 1e3), counted(0.5, 100.0)), beside(sizes(1e-3, 1e15), counted(0.5, 1e9)),
 )  # fmt: skip
 
+SHAPES = beside(sizes(1e-5, 1e9), sizes(1e-5, 1e9))
+FAR_LEFT = both(ANYWHERE, between(-1e4, 0.0))
+FEW = beside(sizes(1e-3, 1e6), counted(1.0, 1e4))
+STEPS = beside(sizes(1e-5, 1e6), sizes(1e-12, 1e6))
+RATIOS = both(beside(POSITIVE, POSITIVE), close(1e-6, 1e15))
+SUCCESSES = beside(POSITIVE, counted(0.5, 1e9), chances)
+
+
+def of_orders(
+    op: str, f: Callable[..., Any], draw: Any, bounds: dict[int, float], share: float = 1.0
+) -> tuple[Asked, ...]:
+    """Rows of an op of an order, of which `f` takes the order first."""
+    return tuple(Asked(op, (float(n),), partial(f, n), draw, bound, 60, share) for n, bound in bounds.items())
+
+
 TABLE: Final[tuple[Asked, ...]] = (
-    *(
-        Asked(
-            "log1p_over",
-            (n,),
-            lambda u, n=n: _log1p_over(int(n), u),
-            both(between(-0.99, 3.0), sizes(1e-9, 1e9)),
-            1e-12,
-        )
-        for n in (0.0, 1.0, 2.0, 3.0)
-    ),
-    Asked(
-        "betaln", (), lambda a, b: _betaln_slope(0, 0, a, b), beside(sizes(1e-5, 1e9), sizes(1e-5, 1e9)), 1e-11
-    ),
     Asked("gammaln", (), _of_unary("gammaln"), RIGHT, 5e-15),
     Asked("gammaln", (), _of_unary("gammaln"), LEFT, 1e-11),
     Asked("digamma", (), mp.digamma, RIGHT, 3e-15),
     Asked("digamma", (), mp.digamma, LEFT, 1e-11),
-    *(Asked("polygamma", (n,), lambda x, n=n: mp.psi(int(n), x), LOW) for n in (1.0, 2.0, 3.0, 6.0)),
-    Asked("polygamma", (1.0,), lambda x: mp.psi(1, x), LEFT, 1e-12),
-    *(
-        Asked("gamma_rest", (n,), lambda x, n=n: _rest(int(n), x), sizes(1e-5, 1e8), b, 60)
-        for n, b in ((0.0, 1e-12), (1.0, 5e-14), (2.0, 1e-14), (3.0, 1e-14), (4.0, 1e-14), (6.0, 1e-13))
+    *of_orders("polygamma", mp.psi, LOW, {1: 3e-15, 2: 3e-15, 3: 3e-15, 6: 3e-15}),
+    *of_orders("polygamma", mp.psi, LEFT, {1: 1e-12}),
+    *of_orders("polygamma_step", _gain(mp.psi), STEPS, {0: 5e-15, 1: 5e-15, 2: 5e-15}),
+    *of_orders("polygamma_gain", _gain(mp.psi), COUNTS, {0: 1e-14, 1: 5e-15, 2: 5e-15}),
+    *of_orders(
+        "gamma_rest", _rest, sizes(1e-5, 1e8), {0: 1e-12, 1: 5e-14, 2: 5e-15, 3: 5e-15, 4: 5e-15, 6: 5e-15}
     ),
-    *(
-        Asked(
-            "gamma_rest_gain", (n,), _gain(lambda x, n=n: _rest(int(n), x)), beside(sizes(1e-3, 1e6), counted(1.0, 1e4)), b
-        )
-        for n, b in ((0.0, 1e-12), (1.0, 1e-11), (2.0, 1e-13), (3.0, 1e-12))
+    *of_orders("gamma_rest_gain", _gain(_rest), FEW, {0: 1e-12, 1: 1e-11, 2: 5e-15, 3: 5e-15}),
+    Asked("log_poch", (), partial(_gain(lambda n, x: mp.loggamma(x)), 0), COUNTS, 1e-12),
+    Asked("betaln", (), partial(_betaln_slope, 0, 0), SHAPES, 1e-11),
+    Asked("bd0", (), BINARY["bd0"].f, RATIOS, 1e-14),
+    Asked("log_ratio", (), BINARY["log_ratio"].f, RATIOS, 3e-15),
+    Asked("one_less_ratio", (), BINARY["one_less_ratio"].f, RATIOS, 3e-15),
+    Asked("nb_deviance", (), lambda n, k, p: sum(_nb(n, k, p)), SUCCESSES, 3e-14),
+    Asked("nb_log_ratio", (), lambda n, k, p: _nb(n, k, p)[0] / n, SUCCESSES),
+    Asked("nb_slope", (), lambda n, k, p: k / (1 - p) - n / p, SUCCESSES, 3e-15),
+    Asked("ndtr", (), _of_unary("ndtr"), ANYWHERE, 3e-15),
+    Asked("normal_density", (), _of_unary("normal_density"), ANYWHERE, 3e-15),
+    Asked("gaussian", (), _of_unary("gaussian"), ANYWHERE, 3e-15),
+    Asked("log_ndtr", (), _of_unary("log_ndtr"), FAR_LEFT, 3e-15),
+    *of_orders("log_ndtr_slope", _slope_of_log_ndtr, FAR_LEFT, {1: 3e-15, 2: 5e-15, 3: 1e-13}),
+    *of_orders("log_ndtr_slope", _slope_of_log_ndtr, LEFT, {5: 1e-11}, 0.2),
+    Asked("ndtri", (), _of_unary("ndtri"), both(chances, sizes(1e-280, 1.0)), 3e-15, share=0.2),
+    Asked("erfcx", (), _of_unary("erfcx"), both(between(-26.0, 10.0), POSITIVE), 3e-15),
+    *of_orders(
+        "erfcx_integral",
+        erfc_integral,
+        both(between(-6.0, 10.0), POSITIVE),
+        {1: 5e-15, 2: 1e-14, 3: 2e-14, 5: 3e-13},
     ),
-    Asked("log_poch", (), _gain(mp.loggamma), COUNTS, 1e-12),
-    *(
-        Asked("polygamma_gain", (n,), _gain(lambda x, n=n: mp.psi(int(n), x)), COUNTS)
-        for n in (0.0, 1.0, 2.0)
+    *of_orders(
+        "log1p_over",
+        _log1p_over,
+        both(between(-0.99, 3.0), sizes(1e-9, 1e9)),
+        {0: 3e-15, 1: 1e-14, 2: 5e-14, 3: 2e-13},
     ),
-    *(
-        Asked(
-            "polygamma_step",
-            (n,),
-            _gain(lambda x, n=n: mp.psi(int(n), x)),
-            beside(sizes(1e-5, 1e6), sizes(1e-12, 1e6)),
-        )
-        for n in (0.0, 1.0, 2.0)
-    ),
-    *(
-        Asked(name, (), BINARY[name].f, both(beside(POSITIVE, POSITIVE), close(1e-6, 1e15)))
-        for name in ("bd0", "log_ratio", "one_less_ratio")
-    ),
-    *(
-        Asked(name, (), f, beside(POSITIVE, counted(0.5, 1e9), chances), 3e-14)
-        for name, f in (
-            ("nb_deviance", lambda n, k, p: sum(_nb(n, k, p))),
-            ("nb_log_ratio", lambda n, k, p: _nb(n, k, p)[0] / n),
-            ("nb_slope", lambda n, k, p: k / (1 - p) - n / p),
-        )
-    ),
-    *(Asked(name, (), _of_unary(name), ANYWHERE) for name in ("ndtr", "normal_density", "gaussian")),
-    Asked("log_ndtr", (), _of_unary("log_ndtr"), both(ANYWHERE, between(-1e4, 0.0))),
-    Asked("erfcx", (), _of_unary("erfcx"), both(between(-26.0, 10.0), POSITIVE)),
-    Asked("ndtri", (), _of_unary("ndtri"), both(chances, sizes(1e-280, 1.0)), share=0.2),
-    *(
-        Asked("log_ndtr_slope", (n,), lambda x, n=n: _slope_of_log_ndtr(int(n), x), both(ANYWHERE, between(-1e4, 0.0)), b)
-        for n, b in ((1.0, 1e-14), (2.0, 1e-14), (3.0, 1e-13))
-    ),
-    Asked("log_ndtr_slope", (5.0,), lambda x: _slope_of_log_ndtr(5, x), between(-40.0, 3.0), 1e-11, share=0.2),
-    *(
-        Asked("erfcx_integral", (n,), lambda x, n=n: erfc_integral(int(n), x), both(between(-6.0, 10.0), POSITIVE))
-        for n in (1.0, 2.0, 3.0, 5.0)
-    ),
-)  # fmt: skip
+)
 
 
 def table(size: int) -> Sequence[tuple[Asked, float, float, tuple[float, ...]]]:

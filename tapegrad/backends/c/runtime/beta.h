@@ -11,7 +11,7 @@ TG_FORM tg_betaln_right(double a, double b) {
 
 /* Poles: a whole number a <= 0 and any b but the whole numbers from 1 to -a, where Gamma(a) / Gamma(a + b) has a
    limit. */
-static inline __attribute__((unused)) double tg_betaln_left(double a, double b) {
+TG_ALONE tg_betaln_left(double a, double b) {
     const double low = a < b ? a : b, high = a < b ? b : a;
     if (a != a || b != b) return NAN;
     if (low == rint(low) && low <= 0.0) {
@@ -22,6 +22,6 @@ static inline __attribute__((unused)) double tg_betaln_left(double a, double b) 
     return tg_lgamma(a) + tg_lgamma(b) - tg_lgamma(a + b);
 }
 
-TG_FORM tg_betaln(double a, double b) {
+TG_ALONE tg_betaln(double a, double b) {
     return (a > 0.0) & (b > 0.0) ? tg_betaln_right(a, b) : tg_betaln_left(a, b);
 }

@@ -79,7 +79,7 @@ TG_FORM tg_power_step(double t, double s, int m) {
     return total;
 }
 
-static inline __attribute__((unused)) double tg_polygamma_step_right(int n, double x, double h) {
+TG_ALONE tg_polygamma_step_right(int n, double x, double h) {
     static const double stirling[10] = {/* Bernoulli's numbers B(2k) / (2k)! */
         8.3333333333333333333e-2, -1.3888888888888888889e-3, 3.3068783068783068783e-5,
         -8.2671957671957671958e-7, 2.0876756987868098979e-8, -5.2841901386874931848e-10,
@@ -111,7 +111,7 @@ static inline __attribute__((unused)) double tg_polygamma_step_right(int n, doub
     return n % 2 ? -total : total;
 }
 
-TG_FORM tg_polygamma_step(double n, double x, double h) {
+TG_ALONE tg_polygamma_step(double n, double x, double h) {
     if (!(n >= 0.0 && n < 100.0 && n == rint(n))) return NAN;
     if ((x > 0.0) & (h == 0.0)) return 0.0;
     if ((x > 0.0) & (h >= 0.0) & (h < INFINITY)) return tg_polygamma_step_right((int)n, x, h);
@@ -143,7 +143,7 @@ TG_FORM tg_polygamma_gain(double n, double x, double a) {
 /* Differences of log Gamma and of its rest, for counts a ---------------------------------------------------- */
 
 /* Of an order from 2 on. */
-static inline __attribute__((unused)) double tg_rest_gain_far(int n, double x, double a) {
+TG_ALONE tg_rest_gain_far(int n, double x, double a) {
     const double s = 1.0 / x, t = 1.0 / (x + a);
     const double gain = tg_zeta_tail(n, t) - tg_zeta_tail(n, s) - 0.5 * a * t * s * tg_power_step(t, s, n);
     return (n % 2 ? -1.0 : 1.0) * tgamma(n) * gain;

@@ -171,7 +171,7 @@ TG_FORM tg_zeta_tail(int s, double t) {
 }
 
 /* That sum, without the integral from x on where `whole` is 0. */
-TG_FORM tg_zeta_part(int s, double x, double whole) {
+TG_ALONE tg_zeta_part(int s, double x, double whole) {
     const double far = 8.0 + s;
     double y = x, total = 0.0;
     while (y < far) {
@@ -185,7 +185,7 @@ TG_FORM tg_zeta_part(int s, double x, double whole) {
     return total + tg_zeta_tail(s, t) + (0.5 * top + (whole != 0.0 ? tg_power_of(t, s - 1) / (s - 1.0) : 0.0));
 }
 
-static inline __attribute__((unused)) double tg_polygamma_high(int n, double x) {
+TG_ALONE tg_polygamma_high(int n, double x) {
     const int is_pole = x <= 0.0 && x == rint(x);
     const double zeta = is_pole ? INFINITY : x == INFINITY ? 0.0 : tg_zeta_part(n + 1, x, 1.0);
     return (n % 2 ? 1.0 : -1.0) * tgamma(n + 1.0) * zeta;
@@ -212,7 +212,7 @@ TG_FORM tg_gamma_rest_1(double x) {
     return x >= TG_FAR ? far : near;
 }
 
-static inline __attribute__((unused)) double tg_gamma_rest_high(int n, double x) {
+TG_ALONE tg_gamma_rest_high(int n, double x) {
     if (!(x > 0.0)) return x == 0.0 ? (n % 2 ? -INFINITY : INFINITY) : NAN;
     if (x == INFINITY) return 0.0;
     return (n % 2 ? -1.0 : 1.0) * tgamma(n) * tg_zeta_part(n, x, 0.0);

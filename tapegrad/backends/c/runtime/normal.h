@@ -86,7 +86,7 @@ static inline __attribute__((unused)) void tg_erfc_ratios(double t, int most, do
     }
 }
 
-static inline __attribute__((unused)) double tg_mills_high(int n, double x) {
+TG_ALONE tg_mills_high(int n, double x) {
     double f[TG_MOST + 2], moments[TG_MOST + 2], ratios[TG_MOST + 2];
     if (x >= -2.0) {
         f[0] = tg_mills(x);
@@ -125,7 +125,7 @@ TG_FORM tg_log_ndtr_slope(double n, double x) {
     return tg_mills_high((int)n, x);
 }
 
-static inline __attribute__((unused)) double tg_erfcx_integral_high(int n, double x) {
+TG_ALONE tg_erfcx_integral_high(int n, double x) {
     double ratios[TG_MOST + 2], before = TG_TWO_OVER_SQRT_PI, found = tg_erfcx(x);
     if (x > 1.5) {
         tg_erfc_ratios(x, n, ratios);

@@ -1,5 +1,5 @@
-/* Polynomials of special functions, written by benchmarks/c_coefficients.py. Even and odd powers go
-   apart, so that a processor can work on both at once. */
+/* Polynomials of special functions, written by benchmarks/c_coefficients.py. Even and odd powers
+   go apart, so that a processor can work on both at once. */
 
 #ifdef __FMA__
 #define TG_MULTIPLY_ADD(x, y, z) __builtin_fma(x, y, z)
