@@ -27,7 +27,7 @@ from tapegrad.tape.line import Source
 PIECES = [
     *("*/", "/*", "//", "*", "/", "\\", "\\\n", "\n", "\r", "\r\n", "\t", "\v", "\f", "\0", "\x1a", "\x85"),
     *("??/", "??/\n", "??=", "???", "?", '"', "'", "#", "#include", "%:", "<%", "%>", "\\u000a", "\\x2a/"),
-    *("*\\\n/", "*\u200b/", "\u2028", "\ufeff", "\ud800", "＊／", "\u202e", "é", "💥", "_Pragma"),
+    *("*\\\n/", "*\u200b/", "\u2028", "\ufeff", "\ud800", "\uff0a\uff0f", "\u202e", "é", "💥", "_Pragma"),
     *("int broken(void) { return 1; }", "; }", "a = b * c  # why", "x = y[i] / z[j]", " ", ""),
 ]
 TEXTS = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
