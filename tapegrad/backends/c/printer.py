@@ -17,6 +17,7 @@ from tapegrad.backends.c.forms import EVALUATORS, Names
 from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.rows import RowPrinter, elementwise
 from tapegrad.backends.c.runtime import headers
+from tapegrad.backends.c.scans import is_loop, loop_function
 from tapegrad.backends.c.steps import Forms, Step, Way, is_view, steps_of
 from tapegrad.backends.c.text import c_type, comment, literal
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
@@ -94,7 +95,9 @@ class Printer:
         piece = _Piece()
         for step in steps:
             alone = step.way is Way.NUMPY or self._is_shared_loop(step)
-            size = 1 if isinstance(step.what, RowLoop) else size_of(self.tape.avals[step.what.output].shape)
+            size = 1
+            if step.way is Way.NUMBERS and isinstance(step.what, Entry):
+                size = size_of(self.tape.avals[step.what.output].shape)
             if piece.steps and (
                 alone or piece.size + size > LONGEST or piece.steps[-1].is_late != step.is_late
             ):
@@ -139,7 +142,7 @@ class Printer:
 
     def printed(self) -> Printed:
         """Print all of it."""
-        steps = list(steps_of(self.plan, self.forms))
+        steps = list(steps_of(self.plan, self.forms, is_loop))
         pieces = list(self.pieces(steps))
         shared = self._find_shared(pieces)
         leaves = [*self.tape.data, *(slot for slot, _ in self.tape.constants)]
@@ -201,6 +204,13 @@ class Printer:
         self.loops += 1
         self.functions.append("\n".join(printer.lines()))
         return printer
+
+    def recursion(self, entry: Entry) -> str:
+        """Print the function of a scan or a recurrence; its name."""
+        name = f"loop{self.loops}"
+        self.loops += 1
+        self.functions.append(loop_function(self.memory, entry, name))
+        return name
 
 
 class _NumbersPrinter:
@@ -296,6 +306,8 @@ class _NumbersPrinter:
         for step in self.piece.steps:
             if isinstance(step.what, RowLoop):
                 self.row_loop(step.what)
+            elif step.way is Way.LOOPS:
+                self.body.append(f"{self.owner.recursion(step.what)}(T);")
             else:
                 self.entry(step.what)
 

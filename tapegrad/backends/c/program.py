@@ -147,6 +147,9 @@ class CWorkspace:
             addresses[entry] = (self.array(slot) if array is None else array).ctypes.data
         for slot, entry in memory.columns.items():
             addresses[entry] = self._columns(slot).ctypes.data
+        for entry, numbers in memory.pools.items():
+            self._kept.append(np.array(numbers))
+            addresses[entry] = self._kept[-1].ctypes.data
         for entry, rows, width in memory.parts:
             room = np.zeros(-(-rows // BLOCK) * width)
             self._kept.append(room)
