@@ -151,7 +151,7 @@ def seconds_to_compile(source: str) -> float:
 
 @contextmanager
 def empty_cache() -> Iterator[None]:
-    """An empty cache of kernels, for a while."""
+    """An empty cache of libraries, for a while."""
     before, loaded = environ.get(cache.VARIABLE), dict(library._loaded)
     with tempfile.TemporaryDirectory() as folder:
         environ[cache.VARIABLE] = folder

@@ -344,9 +344,9 @@ def test_compiling_is_timed_in_an_empty_cache(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("TAPEGRAD_CACHE_DIR", str(tmp_path))
     source = "int one(void) { return 1; }\n"
     assert compiled.seconds_to_compile(source) > 0.0
-    before = set(tmp_path.rglob("kernel.so"))
+    before = set(tmp_path.rglob("library.so"))
     assert compiled.seconds_to_compile(source) > 0.0
-    assert set(tmp_path.rglob("kernel.so")) == before
+    assert set(tmp_path.rglob("library.so")) == before
 
 
 # Whole fits -------------------------------------------------------------------------------------------------
