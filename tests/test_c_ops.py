@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import tapegrad as tg
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.replay import evaluate
+from tapegrad.ops import OPS
+from tapegrad.ops.registry import BOOL
 from tapegrad.tape.tape import Tape
 from tests.c_batches import outputs_of, programs_of
-from tests.test_ops import DIFFERENTIABLE, SAMPLES, Program, _traceable
+from tests.test_ops import DIFFERENTIABLE, SAMPLES, SPECIAL_VALUES, Program, _is_free, _traceable
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler was found")
 
@@ -62,3 +65,40 @@ def _compared(kind: str, shortest: int) -> None:
 @pytest.mark.parametrize("kind", ["value", "gradient", pytest.param("hessian", marks=pytest.mark.slow)])
 def test_every_op_agrees_with_the_reference(kind: str, shortest: int) -> None:
     _compared(kind, shortest)
+
+
+# Special values ---------------------------------------------------------------------------------------------
+
+
+def _at_special_values(op: Any) -> tuple[Any, list[Any], Any]:
+    """A program of an op's free inputs, the points, and what the kernel gives."""
+    arity = len(op.domain)
+    grid = np.array(list(itertools.product(SPECIAL_VALUES, repeat=arity))).T
+    args = [row > 0.5 if op.takes_at(i) == BOOL else row for i, row in enumerate(grid)]
+    free = [i for i in range(arity) if _is_free(op, i)]
+    with np.errstate(all="ignore"):
+        expected = op.kernel(*args)
+
+    def f(theta: list[Any]) -> Any:
+        merged = list(args)
+        for i, value in zip(free, theta, strict=True):
+            merged[i] = value
+        return op(*merged)
+
+    start = [np.linspace(*op.domain[i], grid.shape[1]) for i in free]
+    return tg.trace(f, start, backend="replay"), [grid[i] for i in free], expected
+
+
+@pytest.mark.parametrize("shortest", [10_000, 2])
+def test_special_values_and_ties(shortest: int) -> None:
+    """NaN, infinities and zeros of both signs, number by number and by vectors."""
+    ops = [op for op in OPS.values() if op.c and op.domain and op.rule is not None]
+    cases = [_at_special_values(op) for op in ops]
+    programs = programs_of([traced.tape for traced, _, _ in cases], shortest)
+    bad = []
+    for op, (traced, there, expected), program in zip(ops, cases, programs, strict=True):
+        (found,) = outputs_of(program, traced.ravel(there))
+        if not np.allclose(found, expected, rtol=TOLERANCE, atol=0.0, equal_nan=True):
+            differ = ~np.isclose(found, expected, rtol=TOLERANCE, atol=0.0, equal_nan=True)
+            bad.append((op.name, np.array(there)[:, differ], found[differ], expected[differ]))
+    assert not bad

@@ -64,14 +64,19 @@ def _concatenated(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: 
     return np.concatenate(inputs, axis=attrs["axis"])
 
 
+def _whole(names: Names) -> Any:
+    """What is assigned to a place: of an array without dimensions the name itself."""
+    return names[()]
+
+
 def _updated(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
-    found: Names = entry.op.kernel(*inputs, index=attrs["index"])
+    found: Names = entry.op.kernel(inputs[0], _whole(inputs[1]), index=attrs["index"])
     return found
 
 
 def _scattered(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
     out: Names = np.full(attrs["shape"], "0.0", dtype=object)
-    found: Names = update.kernel(out, inputs[0], index=attrs["index"])
+    found: Names = update.kernel(out, _whole(inputs[0]), index=attrs["index"])
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.c.library import library
+from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
 from tapegrad.backends.c.rows import WIDTH, Joins
@@ -57,6 +58,8 @@ class CProgram:
         """The compiled functions."""
         if self._library is None:
             self._library = library(self.source)
+            if any(part.code is not None for part in (*self.printed.early, *self.printed.late)):
+                machine()
         return self._library
 
     def workspace(self, data: Mapping[int, Any]) -> CWorkspace:
@@ -204,6 +207,9 @@ class CWorkspace:
         """One part as a call without arguments."""
         if part.entries:
             return partial(_run, [self._kernel(entry) for entry in part.entries])
+        if part.code is not None:
+            places = [ctypes.c_void_p(array.ctypes.data) for array in (part.code, self._cells)]
+            return partial(machine(), *places, ctypes.byref(self._table))
         function = getattr(self._program.library, part.name)
         function.restype = None
         if part.blocks:

@@ -21,6 +21,7 @@ class Way(Enum):
 
     NUMBERS = "numbers"  # element by element, in local variables
     ROWS = "rows"  # a row loop
+    MACHINE = "machine"  # numbers, as instructions of the tape machine
     MOVES = "moves"  # copies of parts of arrays
     LOOPS = "loops"  # step after step, where each needs the one before
     NUMPY = "numpy"  # the op's kernel
