@@ -48,6 +48,8 @@ class Memory:
     parts : list of (int, int, int)
         For each row loop the entry of the table for what its blocks add to the sums, its rows, and how many
         numbers each block adds.
+    pools : dict of int to list of float
+        Entries of the table for numbers that a text reads.
     """
 
     plan: Plan
@@ -58,6 +60,7 @@ class Memory:
     columns: dict[int, int] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     parts: list[tuple[int, int, int]] = field(default_factory=list)
+    pools: dict[int, list[float]] = field(default_factory=dict)
     count: int = SIZES + 1
     aliases: Mapping[int, int] = field(default_factory=dict)
     shadows: dict[int, Array] = field(default_factory=dict)
@@ -100,6 +103,12 @@ class Memory:
         """A new entry of the table for the sums of the blocks of a loop."""
         entry = self._new()
         self.parts.append((entry, rows, width))
+        return entry
+
+    def pool(self, numbers: list[float]) -> int:
+        """A new entry of the table for numbers that a text reads."""
+        entry = self._new()
+        self.pools[entry] = numbers
         return entry
 
     def length(self, rows: int) -> int:

@@ -18,12 +18,13 @@ from tapegrad.backends.c.forms import EVALUATORS, Names
 from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.rows import RowPrinter, elementwise
 from tapegrad.backends.c.runtime import headers
+from tapegrad.backends.c.scans import is_loop, loop_function
 from tapegrad.backends.c.steps import Forms, Step, Way, is_view, steps_of
 from tapegrad.backends.c.text import c_type, comment, literal
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import ends_of
-from tapegrad.tape.tape import size_of
+from tapegrad.tape.slots import Marks, ends_of
+from tapegrad.tape.tape import SCALAR, size_of
 
 # Numbers that are printed: compilers take a millisecond or two for each. More are left to the tape machine.
 MOST_PRINTED = 400
@@ -91,6 +92,7 @@ class Printer:
         self.memory = Memory(plan, aliases=aliases)
         self.constants = {slot: value for slot, value in self.tape.constants if np.ndim(value) == 0}
         self.functions: list[str] = []
+        self.is_float: Marks = bytearray()
         self.loops = 0
 
     # Cutting ------------------------------------------------------------------------------------------------
@@ -100,10 +102,12 @@ class Printer:
         piece = _Piece()
         for step in steps:
             alone = step.way is Way.NUMPY or self._is_shared_loop(step)
-            size = 1 if isinstance(step.what, RowLoop) else size_of(self.tape.avals[step.what.output].shape)
-            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
+            size = 1
+            if step.way is Way.NUMBERS and isinstance(step.what, Entry):
+                size = size_of(self.tape.avals[step.what.output].shape)
             last = piece.steps[-1] if piece.steps else step
             changes = (last.way is Way.MACHINE, last.is_late) != (step.way is Way.MACHINE, step.is_late)
+            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
             if piece.steps and (alone or is_full or changes):
                 yield piece
                 piece = _Piece()
@@ -117,17 +121,21 @@ class Printer:
 
     def _with_machine(self, steps: list[Step]) -> list[Step]:
         """The steps, numbers on the tape machine where there are too many to print."""
-        sizes = [size_of(self.tape.avals[s.what.output].shape) for s in steps if isinstance(s.what, Entry)]
-        if sum(sizes) <= MOST_PRINTED:
+        printed = [step.what for step in steps if step.way is Way.NUMBERS and isinstance(step.what, Entry)]
+        if sum(size_of(self.tape.avals[entry.output].shape) for entry in printed) <= MOST_PRINTED:
             return steps
-        return [step._replace(way=Way.MACHINE) if self._is_for_machine(step) else step for step in steps]
+        self.is_float = bytearray([aval == SCALAR for aval in self.tape.avals])
+        return [
+            Step(Way.MACHINE, step.what, step.is_late) if self._is_for_machine(step) else step
+            for step in steps
+        ]
 
     def _is_for_machine(self, step: Step) -> bool:
         if isinstance(step.what, RowLoop):
             return False
         if step.way is Way.NUMPY:
             return is_transfer(self.memory, step.what)
-        return step.way is Way.NUMBERS and takes(self.memory, step.what)
+        return step.way is Way.NUMBERS and takes(self.memory, step.what, self.is_float)
 
     def _is_shared_loop(self, step: Step) -> bool:
         return self.is_shared and isinstance(step.what, RowLoop) and step.what.rows > BLOCK
@@ -160,7 +168,7 @@ class Printer:
 
     def printed(self) -> Printed:
         """Print all of it."""
-        steps = self._with_machine(list(steps_of(self.plan, self.forms)))
+        steps = self._with_machine(list(steps_of(self.plan, self.forms, is_loop)))
         pieces = list(self.pieces(steps))
         shared = self._find_shared(pieces)
         leaves = [*self.tape.data, *(slot for slot, _ in self.tape.constants)]
@@ -221,7 +229,7 @@ class Printer:
         yield Part(f"piece{number}")
 
     def _encoded(self, piece: _Piece, shared: frozenset[int]) -> Part:
-        encoder = Encoder(self.memory, shared)
+        encoder = Encoder(self.memory, shared, self.is_float)
         for step in piece.steps:
             assert isinstance(step.what, Entry)
             encoder.entry(step.what)
@@ -236,6 +244,13 @@ class Printer:
         self.loops += 1
         self.functions.append("\n".join(printer.lines()))
         return printer
+
+    def recursion(self, entry: Entry) -> str:
+        """Print the function of a scan or a recurrence; its name."""
+        name = f"loop{self.loops}"
+        self.loops += 1
+        self.functions.append(loop_function(self.memory, entry, name))
+        return name
 
 
 class _NumbersPrinter:
@@ -331,6 +346,8 @@ class _NumbersPrinter:
         for step in self.piece.steps:
             if isinstance(step.what, RowLoop):
                 self.row_loop(step.what)
+            elif step.way is Way.LOOPS:
+                self.body.append(f"{self.owner.recursion(step.what)}(T);")
             else:
                 self.entry(step.what)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Way(Enum):
     NUMBERS = "numbers"  # element by element, in local variables
     ROWS = "rows"  # a row loop
     MACHINE = "machine"  # the same, as instructions of the tape machine
-    ARRAYS = "arrays"  # loops over arrays in memory
+    LOOPS = "loops"  # step after step, where each needs the one before
     NUMPY = "numpy"  # the op's kernel
 
 
@@ -62,8 +62,11 @@ class Forms:
         return ARRAY not in dict(entry.attrs).get("index", ()) and self.has_form(entry)
 
 
-def steps_of(plan: Plan, forms: Forms) -> Iterator[Step]:
-    """The steps of a plan in order; nothing is left to do for what is a view."""
+def steps_of(plan: Plan, forms: Forms, is_loop: Callable[[Tape, Row, bool], bool]) -> Iterator[Step]:
+    """The steps of a plan in order; nothing is left to do for what is a view.
+
+    ``is_loop(tape, row, exact)`` says which entries are loops that have a form in C.
+    """
     assert plan.layout is not None
     for number, stage in enumerate(plan.stages):
         is_late = number >= plan.late
@@ -73,7 +76,11 @@ def steps_of(plan: Plan, forms: Forms) -> Iterator[Step]:
         for entry in stage.entries:
             if forms.is_of_numbers(entry):
                 yield Step(Way.NUMBERS, entry, is_late)
-            elif not is_view(plan, entry.output):
+            elif is_view(plan, entry.output):
+                continue
+            elif is_loop(plan.tape, entry, bool(forms.exact[entry.output])):
+                yield Step(Way.LOOPS, entry, is_late)
+            else:
                 yield Step(Way.NUMPY, entry, is_late)
 
 
