@@ -20,6 +20,7 @@ from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Aval
 from tapegrad.tape.body import Body
 from tapegrad.tape.entries import Entry
+from tapegrad.tape.line import Source
 from tapegrad.tape.slots import deciding_slots
 from tapegrad.tape.tape import size_of
 
@@ -77,7 +78,7 @@ class StepPrinter:
         self.pool: list[float] = []
         self._moving: set[str] = set()
         self._known: dict[tuple[str, str], str] = {}
-        self._notes = {True: None, False: None}
+        self._notes: dict[bool, Source | None] = {True: None, False: None}
 
     def take(self, slot: int, names: Sequence[str], moves: bool) -> None:
         """Give the elements of a parameter their names; some change from step to step."""

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tapegrad.backends.c.homes import Homes
 from tapegrad.backends.c.text import stored_type
-from tapegrad.ops.registry import Aval, Shape
-from tapegrad.plan.stages import Plan
+from tapegrad.ops.registry import FLOAT, Aval, Shape
+from tapegrad.plan.stages import Plan, RowLoop
 from tapegrad.tape.tape import size_of
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -64,12 +65,28 @@ class Memory:
     count: int = SIZES + 1
     aliases: Mapping[int, int] = field(default_factory=dict)
     shadows: dict[int, Array] = field(default_factory=dict)
+    homes: Homes = field(init=False)
 
     def __post_init__(self) -> None:
         start = 0
         for slot in self.plan.tape.parameters:
             self.inputs[slot] = start
             start += size_of(self.plan.tape.avals[slot].shape)
+        self.homes = self._find_homes()
+
+    def _find_homes(self) -> Homes:
+        tape, layout = self.plan.tape, self.plan.layout
+        assert layout is not None
+        large = [
+            slot
+            for slot in layout.places
+            if tape.avals[slot].dtype == FLOAT and not is_small(tape.avals[slot])
+        ]
+        homes = Homes(tape, self.aliases, large, self.shadow)
+        for stage in self.plan.stages:
+            for entry in () if isinstance(stage, RowLoop) else stage.entries:
+                homes.add(entry)
+        return homes
 
     def aval(self, slot: int) -> Aval:
         """The shape and dtype of a slot."""

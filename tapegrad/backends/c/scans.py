@@ -1,7 +1,7 @@
 """Loops of which each step needs the one before, as functions of C: scans and linear recurrences.
 
-The op of a scan runs a body step after step. A linear recurrence is printed with its products written out, for
-states of a few numbers.
+A scan runs its body step after step. Of a linear recurrence of a few numbers, the products are written
+out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_LOOPED = 64
 
 def is_loop(tape: Tape, row: Row, exact: bool) -> bool:
     """Whether an entry is a loop that has a form in C."""
-    op, inputs, output, attrs, _ = row
+    op, _, output, attrs, _ = row
     if op.name == "scan":
         return has_form(dict(attrs)["body"], exact)
     if op.name == "recurrence":  # whose products of matrices NumPy adds up in an order of its own
