@@ -221,6 +221,8 @@ class Encoder:
 
     def _of_arrays(self, entry: Entry, arrays: list[Places], attrs: Mapping[str, Any]) -> Places:
         name = entry.op.name
+        if name in ("scatter", "update"):  # into which an array without axes would go as an array
+            arrays = [array[()] for array in arrays]
         if name == "concatenate":
             return np.concatenate(arrays, **attrs)
         if name == "scatter":
