@@ -6,7 +6,7 @@ has no form in C. Values that are read in another function than that which compu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -27,8 +27,8 @@ from tapegrad.backends.c.steps import Forms, Step, Way, is_view, steps_of
 from tapegrad.backends.c.text import c_type, comment, literal
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import ends_of
-from tapegrad.tape.tape import size_of
+from tapegrad.tape.slots import Marks, ends_of
+from tapegrad.tape.tape import SCALAR, size_of
 
 # Numbers that are printed: compilers take a millisecond or two for each. More are left to the tape machine.
 MOST_PRINTED = 400
@@ -96,6 +96,7 @@ class Printer:
         self.memory = Memory(plan, aliases=aliases)
         self.constants = {slot: value for slot, value in self.tape.constants if np.ndim(value) == 0}
         self.functions: list[str] = []
+        self.is_float: Marks = bytearray()
         self.loops = 0
 
     # Cutting ------------------------------------------------------------------------------------------------
@@ -108,9 +109,9 @@ class Printer:
             size = 1
             if step.way in (Way.NUMBERS, Way.MACHINE) and isinstance(step.what, Entry):
                 size = size_of(self.tape.avals[step.what.output].shape)
-            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
             last = piece.steps[-1] if piece.steps else step
             changes = (last.way is Way.MACHINE, last.is_late) != (step.way is Way.MACHINE, step.is_late)
+            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
             if piece.steps and (alone or is_full or changes):
                 yield piece
                 piece = _Piece()
@@ -127,14 +128,18 @@ class Printer:
         numbers = [s.what for s in steps if s.way is Way.NUMBERS and isinstance(s.what, Entry)]
         if sum(size_of(self.tape.avals[entry.output].shape) for entry in numbers) <= MOST_PRINTED:
             return steps
-        return [step._replace(way=Way.MACHINE) if self._is_for_machine(step) else step for step in steps]
+        self.is_float = bytearray([aval == SCALAR for aval in self.tape.avals])
+        return [
+            Step(Way.MACHINE, step.what, step.is_late) if self._is_for_machine(step) else step
+            for step in steps
+        ]
 
     def _is_for_machine(self, step: Step) -> bool:
         if isinstance(step.what, RowLoop):
             return False
         if step.way in (Way.NUMPY, Way.MOVES):
             return is_transfer(self.memory, step.what)
-        return step.way is Way.NUMBERS and takes(self.memory, step.what)
+        return step.way is Way.NUMBERS and takes(self.memory, step.what, self.is_float)
 
     def _is_shared_loop(self, step: Step) -> bool:
         return self.is_shared and isinstance(step.what, RowLoop) and step.what.rows > BLOCK
@@ -230,7 +235,7 @@ class Printer:
         yield Part(f"piece{number}")
 
     def _encoded(self, piece: _Piece, shared: frozenset[int]) -> Part:
-        encoder = Encoder(self.memory, shared)
+        encoder = Encoder(self.memory, shared, self.is_float)
         for step in piece.steps:
             assert isinstance(step.what, Entry)
             encoder.entry(step.what)
@@ -337,10 +342,12 @@ class _NumbersPrinter:
             self._store(slot)
         return printer.name
 
-    def call(self, entry: Entry, function: Callable[[Memory, Entry, str], str | None]) -> None:
-        """Print the function of an entry, and call it; where there is none, nothing is left to do."""
-        name = f"{entry.op.name}{self.owner.loops}"
-        text = function(self.memory, entry, name)
+    def call(self, step: Step) -> None:
+        """Print the function of a loop or of copies, if anything is left to do, and call it."""
+        assert isinstance(step.what, Entry)
+        name = f"{'move' if step.way is Way.MOVES else 'loop'}{self.owner.loops}"
+        function = move_function if step.way is Way.MOVES else loop_function
+        text = function(self.memory, step.what, name)
         if text is not None:
             self.owner.loops += 1
             self.owner.functions.append(text)
@@ -363,7 +370,7 @@ class _NumbersPrinter:
             if isinstance(step.what, RowLoop):
                 self.row_loop(step.what)
             elif step.way is Way.LOOPS or step.way is Way.MOVES:
-                self.call(step.what, move_function if step.way is Way.MOVES else loop_function)
+                self.call(step)
             else:
                 self.entry(step.what)
 

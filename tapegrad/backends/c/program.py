@@ -16,7 +16,8 @@ from tapegrad.backends.c.library import library
 from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
-from tapegrad.backends.c.rows import WIDTH, Joins
+from tapegrad.backends.c.rows import Joins
+from tapegrad.backends.c.runtime import WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
 from tapegrad.ops.registry import Read
@@ -57,9 +58,11 @@ class CProgram:
     def library(self) -> Any:
         """The compiled functions."""
         if self._library is None:
-            self._library = library(self.source)
-            if any(part.code is not None for part in (*self.printed.early, *self.printed.late)):
+            parts = (*self.printed.early, *self.printed.late)
+            if any(part.code is not None for part in parts):
                 machine()
+            if any(part.name for part in parts):
+                self._library = library(self.source)
         return self._library
 
     def workspace(self, data: Mapping[int, Any]) -> CWorkspace:

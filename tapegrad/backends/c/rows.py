@@ -16,13 +16,13 @@ import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import SMALL, Memory, is_small
+from tapegrad.backends.c.runtime import WIDTH
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
 from tapegrad.tape.entries import Entry, Row
 from tapegrad.tape.tape import Tape, size_of
 
-WIDTH = 512  # rows to a chunk
 MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
 MOST_SUMS = 256  # numbers that stay in registers or close by
 MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
@@ -164,11 +164,9 @@ class RowPrinter:
             )
         else:
             self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[WIDTH];")
-            step = f" * {strides[axis]}" if strides[axis] != 1 else ""
-            self._chunk_line(
-                f"for (int64_t i = 0; i < w; i++) {name}_rows[i] = "
-                f"a{slot}[{offset} + (r + (i < m ? i : m - 1)){step}];"
-            )
+            kind, step = stored_type(aval.dtype), strides[axis]
+            start = f"a{slot} + {offset} + r * {step}"
+            self._chunk_line(f"tg_column_{kind}({start}, {step}, m, {name}_rows);")
         self.loads[name] = f"{name}_rows[i]"
         return name
 
@@ -299,11 +297,9 @@ class RowPrinter:
             room = f"u{slot}_{place}"
             self._chunk_line(f"{c_type(aval.dtype)} {room}[WIDTH];")
             self.place(name).lines.append(f"{room}[i] = {name};")
-            step = f" * {strides[axis]}" if strides[axis] != 1 else ""
-            kind = f"({stored_type(aval.dtype)})" if aval.dtype == BOOL else ""
-            self.behind.append(
-                f"for (int64_t i = 0; i < m; i++) a{slot}[{offset} + (r + i){step}] = {kind}{room}[i];"
-            )
+            kind, step = stored_type(aval.dtype), strides[axis]
+            start = f"a{slot} + {offset} + r * {step}"
+            self.behind.append(f"tg_put_{kind}({start}, {step}, m, {room});")
 
     # Sums ---------------------------------------------------------------------------------------------------
 
