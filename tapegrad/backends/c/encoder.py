@@ -1,35 +1,26 @@
 """Entries as instructions of the tape machine.
 
-As in `forms`, the value of a slot is an array of places here, one for each of its elements: what moves elements
-moves places. Values that are read elsewhere have cells of their own. The others share cells: a place is free
-again behind the last instruction that reads it.
+As in `forms`, the value of a slot is an array of places here, one for each of its elements: what moves
+elements moves places. Values that are read elsewhere have cells of their own. The others share cells: one is
+free again behind the last instruction that reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.c.machine import (
-    FIRST,
-    PER_WORD,
-    SECOND,
-    TYPES,
-    Key,
-    cases,
-    gives,
-    key_of,
-    opcodes,
-    pair,
-)
+from tapegrad.backends.c.instructions import Instruction, paired, scheduled
+from tapegrad.backends.c.machine import ONE, PER_WORD, Key, cases, gives, key_of, of_floats, opcodes
 from tapegrad.backends.c.memory import INPUTS, Memory, is_small
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import BOOL, FLOAT, OPS, Op
 from tapegrad.tape.entries import Entry
+from tapegrad.tape.slots import Marks
 from tapegrad.tape.tape import size_of
 
 Places = np.ndarray[Any, np.dtype[np.object_]]
@@ -40,8 +31,11 @@ _FOLDS = ("sum", "prod", "max", "min", "logsumexp")
 _PRODUCTS = ("matmul", "dot", "gated_matmul")
 
 
-def takes(memory: Memory, entry: Entry) -> bool:
-    """Whether the machine can run an entry."""
+def takes(memory: Memory, entry: Entry, is_float: Marks) -> bool:
+    """Whether the machine can run an entry; `is_float` marks the slots of floats without dimensions."""
+    op, inputs, output, _, _ = entry
+    if op in of_floats() and is_float[output] and _all_marked(is_float, inputs):
+        return True
     avals = [memory.aval(slot) for slot in entry.inputs]
     out = memory.aval(entry.output)
     if entry.op.name in ("getitem", "concatenate") and not (is_small(out) and all(map(is_small, avals))):
@@ -56,6 +50,10 @@ def takes(memory: Memory, entry: Entry) -> bool:
     if entry.op.name in _PRODUCTS:
         return max(len(aval.shape) for aval in avals) <= 2
     return entry.op.name in (*_MOVES, *_FOLDS)
+
+
+def _all_marked(marks: Marks, slots: Sequence[int]) -> bool:
+    return 0 not in [marks[slot] for slot in slots]
 
 
 def is_transfer(memory: Memory, entry: Entry) -> bool:
@@ -76,20 +74,27 @@ def is_transfer(memory: Memory, entry: Entry) -> bool:
 
 
 class Encoder:
-    """Writes the instructions of one stretch; `shared` are the slots that others read."""
+    """Writes the instructions of one stretch.
 
-    def __init__(self, memory: Memory, shared: frozenset[int]) -> None:
-        self.memory, self.shared = memory, shared
+    `shared` are the slots that others read, and `is_float` marks those of floats without dimensions.
+    """
+
+    def __init__(self, memory: Memory, shared: frozenset[int], is_float: Marks) -> None:
+        self.memory, self.shared, self.is_float = memory, shared, is_float
+        self.codes = of_floats()
         self.places: dict[int, Any] = {}
-        self.dtypes: list[Dtype] = []  # of the temporary ones, which are counted from -1 downward
-        self.instructions: list[tuple[int, ...]] = []
-        self.zero = -1
+        self.dtypes: list[Dtype] = []  # of the places, which are counted from -1 downward
+        self.fixed: dict[int, int] = {}  # where those are that have a cell of their own
+        self.instructions: list[Instruction] = []
+        self.zero = 0
 
     # Instructions -------------------------------------------------------------------------------------------
 
-    def new(self, dtype: Dtype) -> int:
-        """A temporary place."""
+    def new(self, dtype: Dtype, at: int | None = None) -> int:
+        """A new place, temporary or at a cell."""
         self.dtypes.append(dtype)
+        if at is not None:
+            self.fixed[-len(self.dtypes)] = at
         return -len(self.dtypes)
 
     def emit(self, key: Key, out: int, *operands: int) -> int:
@@ -114,13 +119,13 @@ class Encoder:
 
     # Values -------------------------------------------------------------------------------------------------
 
-    def cell(self, slot: int) -> Places | int:
+    def cell(self, slot: int) -> Any:
         """The places of a value that has cells of its own."""
         shape, dtype = self.memory.aval(slot)
         start = self.memory.cells[slot] * PER_WORD[dtype]
         if shape == ():
-            return start
-        return np.arange(start, start + size_of(shape)).reshape(shape).astype(object)
+            return self.new(dtype, start)
+        return _array([self.new(dtype, start + k) for k in range(size_of(shape))]).reshape(shape)
 
     def value(self, slot: int) -> Any:
         """The places of a value's elements: a number for a scalar, or an array of them."""
@@ -146,16 +151,20 @@ class Encoder:
             return
         own, dtype = self.cell(slot), self.memory.aval(slot).dtype
         for to, place in zip(np.ravel(own).tolist(), np.ravel(found).tolist(), strict=True):
-            if to != place:
-                self.emit(("move", (dtype,)), to, place)
+            self.emit(("move", (dtype,)), to, place)
         self.places[slot] = own
 
     # Entries ------------------------------------------------------------------------------------------------
 
     def entry(self, entry: Entry) -> None:
         """Write one entry."""
-        op, inputs, output = entry.op, entry.inputs, entry.output
-        if op.is_elementwise:
+        op, inputs, output, _, _ = entry
+        code = self.codes.get(op)
+        if code is not None and self.is_float[output] and _all_marked(self.is_float, inputs):
+            out = self.cell(output) if output in self.shared else self.new(FLOAT)
+            self.instructions.append((code, out, *[self.value(slot) for slot in inputs]))
+            self.places[output] = out
+        elif op.is_elementwise:
             self._elementwise(entry)
         elif not is_small(self.memory.aval(output)):
             self._join(entry)
@@ -173,7 +182,7 @@ class Encoder:
         dtypes = tuple([self.memory.aval(slot).dtype for slot in entry.inputs])
         if self.memory.aval(output).shape == ():
             own = self.cell(output) if output in self.shared else None
-            self.places[output] = self.apply(op, dtypes, values, own)  # type: ignore[arg-type]
+            self.places[output] = self.apply(op, dtypes, values, own)
             return
         arrays = np.broadcast_arrays(*(np.asarray(value, dtype=object) for value in values))
         rows = zip(*(array.ravel().tolist() for array in arrays), strict=True)
@@ -184,8 +193,10 @@ class Encoder:
         """Elements of a large array."""
         (source,) = entry.inputs
         dtype = self.memory.aval(source).dtype
+        part = np.asarray(entry.op.kernel(self.memory.shadow(source), **dict(entry.attrs)))
+        while source in self.memory.aliases:  # a view can begin at the end of what it views
+            source = self.memory.aliases[source]
         shadow = self.memory.shadow(source)
-        part = np.asarray(entry.op.kernel(shadow, **dict(entry.attrs)))
         start = (part.ctypes.data - shadow.ctypes.data) // shadow.itemsize
         steps = [step // shadow.itemsize for step in part.strides]
         table = self.memory.pointer(source)
@@ -225,8 +236,8 @@ class Encoder:
 
     def _zero(self) -> int:
         """A cell that is never written."""
-        if self.zero < 0:
-            self.zero = self.memory.size
+        if not self.zero:
+            self.zero = self.new(FLOAT, self.memory.size)
             self.memory.size += 1
         return self.zero
 
@@ -250,92 +261,42 @@ class Encoder:
     # The whole ----------------------------------------------------------------------------------------------
 
     def code(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """The instructions, with cells for what is temporary."""
-        self._pair_up()
+        """The instructions, with a cell for each place."""
+        one = self.new(FLOAT)
+        found = [(opcodes()[ONE], one), *scheduled(paired(self.instructions, self.fixed, one))]
+        self.instructions = found
         numbers = [number for instruction in self.instructions for number in instruction]
-        firsts = np.cumsum([0, *map(len, self.instructions)])
         code = np.array([*numbers, 0], dtype=np.int64)
-        if self.dtypes:
-            self._give_cells(code, firsts)
-        assert code.max(initial=0) < 2**31
+        self._give_cells(code)
+        assert code.max() < 2**31
         return code.astype(np.int32)
 
-    def _pair_up(self) -> None:
-        """Let one instruction compute a number and what alone reads it."""
-        found: list[tuple[int, ...] | None] = list(self.instructions)
-        uses = [0] * (len(self.dtypes) + 1)
-        for instruction in self.instructions:
-            for number in instruction[_first_read(instruction) :]:
-                if number < 0:
-                    uses[-number] += 1
-        made: dict[int, int] = {}
-        firsts, pairs = _pair_codes()
-        for i, instruction in enumerate(self.instructions):
-            code, out, *operands = instruction
-            if code in pairs:
-                for side, operand in enumerate(operands):
-                    inner = made.get(operand)
-                    if inner is not None:
-                        before = found[inner]
-                        assert before is not None
-                        found[i] = (pairs[code][before[0], side], out, *before[2:], operands[1 - side])
-                        found[inner] = None
-                        break
-                else:
-                    if code in firsts and out < 0 and uses[-out] == 1:
-                        made[out] = i
-            elif code in firsts and out < 0 and uses[-out] == 1:
-                made[out] = i
-        self.instructions = [instruction for instruction in found if instruction is not None]
-
-    def _give_cells(self, code: np.ndarray[Any, Any], firsts: np.ndarray[Any, Any]) -> None:
+    def _give_cells(self, code: np.ndarray[Any, Any]) -> None:
+        """Give each place a cell; a temporary one gives it back where it is read for the last time."""
         where = np.flatnonzero(code < 0)
         names = -1 - code[where]
+        firsts = np.cumsum([0, *map(len, self.instructions)])
         steps = np.searchsorted(firsts, where, side="right") - 1
         last = np.zeros(len(self.dtypes), dtype=np.int64)
         np.maximum.at(last, names, steps)
-        cells = np.full(len(self.dtypes), -1, dtype=np.int64)
+        ends, given = last.tolist(), [-1] * len(self.dtypes)
+        for place, at in self.fixed.items():
+            given[-1 - place], ends[-1 - place] = at, -1
         free: list[int] = []
-        size = self.memory.size
-        given = cells.tolist()
-        ends = last.tolist()
         for name, step in zip(names.tolist(), steps.tolist(), strict=True):
             if given[name] < 0:
-                if free:
-                    given[name] = free.pop()
-                else:
-                    given[name] = size
-                    size += 1
+                if not free:
+                    free.append(self.memory.size)
+                    self.memory.size += 1
+                given[name] = free.pop() * PER_WORD[self.dtypes[name]]
             if ends[name] == step:
                 ends[name] = -1
-                free.append(given[name])
-        self.memory.size = size
-        per_word = np.array([PER_WORD[dtype] for dtype in self.dtypes])
-        code[where] = (np.array(given) * per_word)[names]
+                free.append(given[name] // PER_WORD[self.dtypes[name]])
+        code[where] = np.array(given)[names]
 
 
-@cache
-def _pair_codes() -> tuple[frozenset[int], dict[int, dict[tuple[int, int], int]]]:
-    """The opcodes that can come first in a pair; and by the opcode of the second, those of the pairs."""
-    codes = opcodes()
-    both = (FLOAT, FLOAT)
-    pairs = {
-        codes[second, both]: {
-            (codes[first, both], side): codes[pair(first, second, side)] for first in FIRST for side in (0, 1)
-        }
-        for second in SECOND
-    }
-    return frozenset(codes[first, both] for first in FIRST), pairs
-
-
-def _first_read(instruction: tuple[int, ...]) -> int:
-    """Where an instruction's operands begin: a place where it stores is none."""
-    return 1 if instruction[0] in _stores() else 2
-
-
-@cache
-def _stores() -> frozenset[int]:
-    return frozenset(opcodes()["store", (dtype,)] for dtype in TYPES)
+def _offset(where: Sequence[int], steps: Sequence[int]) -> int:
+    return sum(i * step for i, step in zip(where, steps, strict=True))
 
 
 def _array(places: list[int]) -> Places:
