@@ -17,6 +17,7 @@ PACKAGE = Path(tapegrad.__file__).parent
 # Each layer may import itself and the layers before it.
 LAYERS = (
     ("errors",),
+    ("sparse",),  # numbers alone
     ("ops",),
     ("tape",),
     ("nest",),

@@ -1,0 +1,151 @@
+"""A pattern, analysed once; matrices of this pattern, factorised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from tapegrad.sparse.dense import Dense
+from tapegrad.sparse.pattern import Array, Pattern, pattern_of
+from tapegrad.sparse.superlu import SuperLU
+
+
+class Factored(Protocol):
+    """What a back end makes of the values of one matrix."""
+
+    @property
+    def logdet(self) -> float: ...
+    def solve(self, b: Array) -> Array: ...
+    def inverse_subset(self) -> Array: ...
+
+
+class Prepared(Protocol):
+    """What a back end makes of a pattern."""
+
+    def factor(self, values: Array) -> Factored: ...
+
+
+BACKENDS: dict[str, Callable[[Pattern], Prepared]] = {"dense": Dense, "superlu": SuperLU}
+
+
+class Symbolic:
+    """The pattern of a symmetric matrix, with all that need not be found again for other values.
+
+    Attributes
+    ----------
+    pattern : Pattern
+        The stored elements, in the order in which values are given and returned.
+    backend : str
+        What factorises.
+    """
+
+    def __init__(self, pattern: Pattern, backend: str) -> None:
+        self.pattern = pattern
+        self.backend = backend
+        self._prepared = BACKENDS[backend](pattern)
+
+    def factor(self, values: Any) -> Factor:
+        """The factorisation of the matrix of these values, of which the symmetric part is read.
+
+        Parameters
+        ----------
+        values : array_like, shape (nnz,), or sparse matrix
+            In the order of `pattern`, or a matrix whose elements are all in `pattern`.
+
+        Returns
+        -------
+        Factor
+
+        Raises
+        ------
+        NotPositiveDefinite
+            If the matrix is not.
+        """
+        values = self._values(values)
+        return Factor(self, values, self._prepared.factor(values))
+
+    def _values(self, values: Any) -> Array:
+        if hasattr(values, "tocsr"):
+            return self.values_of(values)
+        values = np.asarray(values, dtype=float)
+        if values.shape != (self.pattern.nnz,):
+            raise ValueError(f"{self.pattern.nnz} values wanted; the shape is {values.shape}")
+        return self.pattern.symmetric(values)
+
+    def values_of(self, matrix: Any) -> Array:
+        """A sparse matrix whose elements are all in the pattern, as values in its order."""
+        pattern, found = self.pattern, matrix.tocoo()
+        if found.shape != (pattern.n, pattern.n):
+            raise ValueError(f"a matrix of {pattern.n} rows and columns wanted; the shape is {found.shape}")
+        keys = pattern.rows.astype(np.int64) * pattern.n + pattern.indices
+        wanted = found.coords[0].astype(np.int64) * pattern.n + found.coords[1]
+        at = np.minimum(np.searchsorted(keys, wanted), pattern.nnz - 1)
+        if not np.array_equal(keys[at], wanted):
+            raise ValueError("the matrix has elements outside the pattern")
+        return self.pattern.symmetric(np.bincount(at, weights=found.data, minlength=pattern.nnz))
+
+
+class Factor:
+    """A factorised matrix."""
+
+    def __init__(self, symbolic: Symbolic, values: Array, factored: Factored) -> None:
+        self.symbolic = symbolic
+        self.values = values
+        self._factored = factored
+
+    @property
+    def logdet(self) -> float:
+        """The logarithm of the determinant."""
+        return self._factored.logdet
+
+    def solve(self, b: Any) -> Array:
+        """The solution of ``A x = b``, for a vector or for the columns of a matrix."""
+        b = np.asarray(b, dtype=float)
+        if b.ndim not in (1, 2) or b.shape[0] != self.symbolic.pattern.n:
+            raise ValueError(f"{self.symbolic.pattern.n} rows wanted; the shape is {b.shape}")
+        return self._factored.solve(b)
+
+    def inverse_subset(self) -> Array:
+        """The elements of the inverse at the positions of the pattern, in its order."""
+        return self._factored.inverse_subset()
+
+
+_DENSE = 100  # rows
+
+
+def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
+    """Analyse the pattern of a symmetric sparse matrix.
+
+    Parameters
+    ----------
+    matrix : sparse matrix or array
+        Its stored elements are the pattern, with their mirror images and the whole diagonal; its values are
+        not looked at.
+    backend : {"dense", "superlu"}, optional
+        What factorises; by default what costs least.
+
+    Returns
+    -------
+    Symbolic
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from tapegrad.sparse import analyse
+    >>> precision = sparse.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(4, 4))
+    >>> symbolic = analyse(precision)
+    >>> factor = symbolic.factor(precision)
+    >>> round(factor.logdet, 6), round(float(np.linalg.slogdet(precision.toarray())[1]), 6)
+    (3.059294, 3.059294)
+    >>> factor.solve(np.ones(4)).round(4)
+    array([0.9091, 1.2727, 1.2727, 0.9091])
+    >>> factor.inverse_subset()[symbolic.pattern.diagonal].round(4)
+    array([0.4985, 0.6158, 0.6158, 0.4985])
+    """
+    pattern = pattern_of(matrix)
+    if backend is None:
+        backend = "dense" if pattern.n <= _DENSE else "superlu"
+    return Symbolic(pattern, backend)
