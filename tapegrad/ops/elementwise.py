@@ -102,6 +102,7 @@ floor = elementwise("floor", np.floor, None)
 ceil = elementwise("ceil", np.ceil, None)
 trunc: Op = elementwise("trunc", np.trunc, None)
 rint: Op = elementwise("rint", np.rint, None)
+spacing = elementwise("spacing", np.spacing, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None)
 
 # Exponentials and logarithms --------------------------------------------------------------------------------
