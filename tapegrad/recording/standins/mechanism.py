@@ -46,6 +46,8 @@ class StandIn(NamedTuple):
         they get instead.
     silent_for : frozenset of str
         The packages whose own calls go to the original.
+    always : bool
+        The answer is asked whatever the arguments are, because traced values may stand inside of objects.
     """
 
     owner: str
@@ -53,6 +55,7 @@ class StandIn(NamedTuple):
     answer: Callable[..., Any] | None
     keep: Callable[..., Any] | None = None
     silent_for: frozenset[str] = OWN
+    always: bool = False
 
 
 class _Place:
@@ -79,7 +82,7 @@ class _Place:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
         is_asked = row.answer is not None and library not in row.silent_for
-        if is_asked and trace_in((args, kwargs)) is not None:
+        if is_asked and (row.always or trace_in((args, kwargs)) is not None):
             answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
             if answer is not NotImplemented:
                 return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapegrad.recording.standins import dataframes, densities, maths, normals, numpys, scipys
+from tapegrad.recording.standins import dataframes, densities, maths, normals, numpys, scipys, variables
 from tapegrad.recording.standins.mechanism import StandIn
 
 ALL: tuple[StandIn, ...] = (
@@ -11,5 +11,6 @@ ALL: tuple[StandIn, ...] = (
     *scipys.TABLE,
     *densities.TABLE,
     *normals.TABLE,
+    *variables.TABLE,
     *dataframes.TABLE,
 )
