@@ -5,6 +5,7 @@ from types import ModuleType
 
 from tapegrad.errors import (
     BranchWarning,
+    CompilationWarning,
     LongTapeWarning,
     NonFiniteWarning,
     ReplayError,
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BranchWarning",
+    "CompilationWarning",
     "ConvergenceWarning",
     "FitResult",
     "LongTapeWarning",

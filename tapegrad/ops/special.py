@@ -30,8 +30,12 @@ PROBABILITY = (0.1, 0.9)
 
 # The gamma family -------------------------------------------------------------------------------------------
 
-gammaln = elementwise("gammaln", special.gammaln, lambda out, x: digamma(x), domain=POSITIVE)
-digamma: Op = elementwise("digamma", special.digamma, lambda out, x: polygamma(1.0, x), domain=POSITIVE)
+gammaln = elementwise(
+    "gammaln", special.gammaln, lambda out, x: digamma(x), domain=POSITIVE, c="tg_lgamma({0})"
+)
+digamma: Op = elementwise(
+    "digamma", special.digamma, lambda out, x: polygamma(1.0, x), domain=POSITIVE, c="tg_digamma({0})"
+)
 
 
 def _polygamma(n: Any, x: Any, out: Any = None) -> Any:
@@ -49,6 +53,7 @@ polygamma: Op = elementwise(
     lambda out, n, x: polygamma(n + 1.0, x),
     domain=((1.0, 1.0), POSITIVE),
     numpy=(special.polygamma,),
+    c="tg_polygamma({0}, {1})",
 )
 gamma = elementwise("gamma", special.gamma, (lambda out, x: out, lambda out, x: digamma(x)), domain=POSITIVE)
 
@@ -104,6 +109,7 @@ polygamma_step: Op = of_order(
     lambda out, n, x, h: polygamma_step(n + 1.0, x, h),
     lambda out, n, x, h: polygamma(n + 1.0, x + h),
     samples=tuple((n, np.array([0.3, 2.0, 40.0]), np.array([1.5, 0.01, 3.0])) for n in (1.0, 2.0)),
+    c="tg_polygamma_step({0}, {1}, {2})",
 )
 beta = elementwise(
     "beta",
@@ -118,6 +124,7 @@ betaln = elementwise(
     (-1.0, lambda out, a, b: polygamma_step(0.0, a, b)),
     (-1.0, lambda out, a, b: polygamma_step(0.0, b, a)),
     domain=POSITIVE,
+    c="tg_betaln({0}, {1})",
 )
 
 # Logistic functions -----------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def is_exact(form: str) -> bool:
 def is_by_vectors(form: str) -> bool:
     """Whether the compiler can take a form for many rows at once."""
     ours = {name for name in calls_of(form) if name == "fmod" or name.startswith("tg_")}
-    return ours <= declared("TG_FORM", "TG_EXACT")
+    return ours <= declared("TG_FORM", "TG_EXACT") | {"tg_place"}
 
 
 def written(op: Op, operands: Sequence[str]) -> str:
@@ -64,14 +64,19 @@ def _concatenated(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: 
     return np.concatenate(inputs, axis=attrs["axis"])
 
 
+def _whole(names: Names) -> Any:
+    """What is assigned to a place: of an array without dimensions the name itself."""
+    return names[()]
+
+
 def _updated(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
-    found: Names = entry.op.kernel(*inputs, index=attrs["index"])
+    found: Names = entry.op.kernel(inputs[0], _whole(inputs[1]), index=attrs["index"])
     return found
 
 
 def _scattered(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
     out: Names = np.full(attrs["shape"], "0.0", dtype=object)
-    found: Names = update.kernel(out, inputs[0], index=attrs["index"])
+    found: Names = update.kernel(out, _whole(inputs[0]), index=attrs["index"])
     return found
 
 

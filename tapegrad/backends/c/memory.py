@@ -26,7 +26,7 @@ WORD = 8  # bytes
 
 def is_small(aval: Aval) -> bool:
     """Whether a value is written number by number."""
-    return size_of(aval.shape) <= SMALL
+    return not aval.shape or size_of(aval.shape) <= SMALL
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.encoder import Encoder, is_transfer, takes
 from tapegrad.backends.c.forms import EVALUATORS, Names
 from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.rows import RowPrinter, elementwise
@@ -24,6 +25,8 @@ from tapegrad.tape.entries import Entry
 from tapegrad.tape.slots import ends_of
 from tapegrad.tape.tape import size_of
 
+# Numbers that are printed: compilers take a millisecond or two for each. More are left to the tape machine.
+MOST_PRINTED = 400
 # Statements to a function: optimisers take time that grows faster than the length.
 LONGEST = 400
 
@@ -40,11 +43,14 @@ class Part:
         How many blocks a row loop has for threads to share, 0 for all other functions.
     entries : tuple of Entry
         What NumPy computes.
+    code : ndarray of int32 or None
+        The instructions of the tape machine.
     """
 
     name: str = ""
     blocks: int = 0
     entries: tuple[Entry, ...] = ()
+    code: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,10 @@ class Printer:
         for step in steps:
             alone = step.way is Way.NUMPY or self._is_shared_loop(step)
             size = 1 if isinstance(step.what, RowLoop) else size_of(self.tape.avals[step.what.output].shape)
-            if piece.steps and (
-                alone or piece.size + size > LONGEST or piece.steps[-1].is_late != step.is_late
-            ):
+            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
+            last = piece.steps[-1] if piece.steps else step
+            changes = (last.way is Way.MACHINE, last.is_late) != (step.way is Way.MACHINE, step.is_late)
+            if piece.steps and (alone or is_full or changes):
                 yield piece
                 piece = _Piece()
             piece.steps.append(step)
@@ -107,6 +114,20 @@ class Printer:
                 piece = _Piece()
         if piece.steps:
             yield piece
+
+    def _with_machine(self, steps: list[Step]) -> list[Step]:
+        """The steps, numbers on the tape machine where there are too many to print."""
+        sizes = [size_of(self.tape.avals[s.what.output].shape) for s in steps if isinstance(s.what, Entry)]
+        if sum(sizes) <= MOST_PRINTED:
+            return steps
+        return [step._replace(way=Way.MACHINE) if self._is_for_machine(step) else step for step in steps]
+
+    def _is_for_machine(self, step: Step) -> bool:
+        if isinstance(step.what, RowLoop):
+            return False
+        if step.way is Way.NUMPY:
+            return is_transfer(self.memory, step.what)
+        return step.way is Way.NUMBERS and takes(self.memory, step.what)
 
     def _is_shared_loop(self, step: Step) -> bool:
         return self.is_shared and isinstance(step.what, RowLoop) and step.what.rows > BLOCK
@@ -124,7 +145,7 @@ class Printer:
                     home.update(dict.fromkeys(step.what.sums, number))
                     continue
                 inputs, output = step.what.inputs, step.what.output
-                if step.way is Way.NUMBERS:
+                if step.way in (Way.NUMBERS, Way.MACHINE):
                     shared.update([slot for slot in inputs if home.get(slot) != number])
                     home[output] = number
                 else:
@@ -139,7 +160,7 @@ class Printer:
 
     def printed(self) -> Printed:
         """Print all of it."""
-        steps = list(steps_of(self.plan, self.forms))
+        steps = self._with_machine(list(steps_of(self.plan, self.forms)))
         pieces = list(self.pieces(steps))
         shared = self._find_shared(pieces)
         leaves = [*self.tape.data, *(slot for slot, _ in self.tape.constants)]
@@ -162,13 +183,15 @@ class Printer:
         """Consecutive functions become one call, and consecutive kernels one part."""
 
         def kind(part: Part) -> str:
+            if part.code is not None:
+                return "machine"
             return "numpy" if part.entries else "shared" if part.blocks else "c"
 
         for number, (how, group) in enumerate(groupby(parts, kind)):
             found = list(group)
             if how == "numpy":
                 yield Part(entries=tuple(entry for part in found for entry in part.entries))
-            elif how == "shared":
+            elif how in ("shared", "machine"):
                 yield from found
             else:
                 name = f"{title}{number}"
@@ -182,6 +205,9 @@ class Printer:
             assert isinstance(first.what, Entry)
             yield Part(entries=(first.what,))
             return
+        if first.way is Way.MACHINE:
+            yield self._encoded(piece, shared)
+            return
         printer = _NumbersPrinter(self, piece, shared)
         if self._is_shared_loop(first):
             # Threads take the blocks, and the function that follows adds up their sums.
@@ -193,6 +219,15 @@ class Printer:
             printer.steps()
         self.functions.append("\n".join(printer.lines(f"piece{number}")))
         yield Part(f"piece{number}")
+
+    def _encoded(self, piece: _Piece, shared: frozenset[int]) -> Part:
+        encoder = Encoder(self.memory, shared)
+        for step in piece.steps:
+            assert isinstance(step.what, Entry)
+            encoder.entry(step.what)
+        code = encoder.code()
+        self.functions.append(comment(f"{len(encoder.instructions)} instructions of the tape machine"))
+        return Part(code=code)
 
     def loop(self, stage: RowLoop, stored: frozenset[int], is_shared: bool) -> RowPrinter:
         """Print the function of a row loop."""

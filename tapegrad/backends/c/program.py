@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.c.library import library
+from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
 from tapegrad.backends.c.rows import WIDTH, Joins
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
-from tapegrad.ops.registry import INT, Read
+from tapegrad.ops.registry import Read
 from tapegrad.plan.places import ALIGNED
 from tapegrad.plan.plan import plan
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
@@ -33,16 +34,18 @@ SHORTEST = 32  # rows that make a loop by rows; fewer are written number by numb
 class CProgram:
     """A tape's plan in C, compiled: what all data and all threads share."""
 
-    def __init__(self, tape: Tape, late: Sequence[int] = (), threads: int = 1) -> None:
+    def __init__(
+        self, tape: Tape, late: Sequence[int] = (), threads: int = 1, shortest: int = SHORTEST
+    ) -> None:
         self.tape = tape
         self.late = late
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
         forms = Forms(tape, deciding_slots(tape))
         joins = Joins(tape, forms.has_form)
-        self.plan: Plan = plan(tape, late, SHORTEST // 2, len(tape.entries), joins)
+        self.plan: Plan = plan(tape, late, shortest // 2, len(tape.entries), joins)
         self.printed = print_plan(self.plan, forms, threads > 1)
-        self._library: ctypes.CDLL | None = None
+        self._library: Any = None
         self.packed: dict[int, Array] = {}
 
     @property
@@ -51,10 +54,12 @@ class CProgram:
         return self.printed.text
 
     @property
-    def library(self) -> ctypes.CDLL:
+    def library(self) -> Any:
         """The compiled functions."""
         if self._library is None:
             self._library = library(self.source)
+            if any(part.code is not None for part in (*self.printed.early, *self.printed.late)):
+                machine()
         return self._library
 
     def workspace(self, data: Mapping[int, Any]) -> CWorkspace:
@@ -85,6 +90,7 @@ class CWorkspace:
         self._arrays: dict[int, Array] = {}
         self._views: dict[int, Array] = {}
         self._place(data)
+        self._check_indices()
         self._table = self._make_table()
         self._early = [self._bound(part) for part in self._printed.early]
         self._late = [self._bound(part) for part in self._printed.late]
@@ -141,10 +147,8 @@ class CWorkspace:
         addresses[CELLS] = self._cells.ctypes.data
         addresses[INPUTS] = self.inputs.ctypes.data
         addresses[SIZES] = sizes.ctypes.data
-        indices = self._indices()
         for slot, entry in memory.pointers.items():
-            array = indices.get(slot)
-            addresses[entry] = (self.array(slot) if array is None else array).ctypes.data
+            addresses[entry] = self.array(slot).ctypes.data
         for slot, entry in memory.columns.items():
             addresses[entry] = self._columns(slot).ctypes.data
         for entry, rows, width in memory.parts:
@@ -153,27 +157,17 @@ class CWorkspace:
             addresses[entry] = room.ctypes.data
         return (ctypes.c_void_p * memory.count)(*addresses)
 
-    def _indices(self) -> dict[int, Array]:
-        """The index arrays of gathers and scatters in row loops, counted from the start."""
-        found: dict[int, Array] = {}
+    def _check_indices(self) -> None:
+        """Refuse indices of gathers and scatters in row loops that do not exist."""
         for stage in self._plan.stages:
-            for entry, reads in (
-                zip(stage.entries, stage.reads, strict=True) if isinstance(stage, RowLoop) else ()
-            ):
+            ways = zip(stage.entries, stage.reads, strict=True) if isinstance(stage, RowLoop) else ()
+            for entry, reads in ways:
                 if entry.op.name not in ("getitem", "scatter") or len(entry.inputs) < 2:
                     continue
-                source, index = entry.inputs
-                is_gather = reads[0] is Read.GATHERED
-                length = self._tape.avals[source if is_gather else entry.output].shape[0]
-                places = self.array(index)
+                whole = entry.inputs[0] if reads[0] is Read.GATHERED else entry.output
+                length, places = self._tape.avals[whole].shape[0], self.array(entry.inputs[1])
                 if places.size and not (-length <= places.min() and places.max() < length):
                     raise IndexError(f"an index is out of bounds for axis 0 with size {length}")
-                places = np.where(places < 0, places + length, places).astype(INT)
-                if index in found and not np.array_equal(found[index], places):
-                    raise IndexError("one index for arrays of two lengths")
-                found[index] = places
-                self._kept.append(places)
-        return found
 
     def _columns(self, slot: int) -> Array:
         """A leaf in chunks of rows, column by column; the last row again and again behind the last."""
@@ -199,6 +193,9 @@ class CWorkspace:
         """One part as a call without arguments."""
         if part.entries:
             return partial(_run, [self._kernel(entry) for entry in part.entries])
+        if part.code is not None:
+            places = [ctypes.c_void_p(array.ctypes.data) for array in (part.code, self._cells)]
+            return partial(machine(), *places, ctypes.byref(self._table))
         function = getattr(self._program.library, part.name)
         function.restype = None
         if part.blocks:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
-from tapegrad.backends.c.memory import SMALL, Memory
+from tapegrad.backends.c.memory import SMALL, Memory, is_small
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
@@ -262,7 +262,8 @@ class RowPrinter:
     def _gathered(self, entry: Entry, assign: Any) -> Names:
         source, index = entry.inputs
         names = np.empty(self.shape(entry.output), dtype=object)
-        (row,) = self.value(index).ravel()
+        (named,) = self.value(index).ravel()
+        row = f"tg_place({named}, {self._length(self.memory.aval(source).shape[0])})"
         self._pointer(source)
         count = size_of(self.memory.aval(source).shape[1:])
         steps = self.memory.strides(source)
@@ -272,6 +273,12 @@ class RowPrinter:
             names[where] = assign(f"a{source}[{step} + {offset}]" if count > 1 else f"a{source}[{step}]")
         return names
 
+    def _length(self, count: int) -> str:
+        """The length of an array that is read whole."""
+        place = self.memory.length(count)
+        self.head[f"const int64_t n{place} = ((const int64_t *)T[2])[{place}];"] = None
+        return f"n{place}"
+
     def _store(self, entry: Entry) -> None:
         """Write what is needed outside of the loop."""
         slot = entry.output
@@ -279,7 +286,7 @@ class RowPrinter:
         assert axis is not None
         names, strides = self.names[slot].ravel(), self.memory.strides(slot)
         self._pointer(slot, const=False)
-        if names.size == 1 and aval.dtype != BOOL:
+        if names.size == 1 and aval.dtype != BOOL and not is_small(aval):  # large arrays have room behind
             self.place(names[0]).lines.append(f"a{slot}[r + i] = {names[0]};")
             return
         for place, name in enumerate(names):
@@ -322,8 +329,8 @@ class RowPrinter:
             axes = dict(entry.attrs)["axis"]
             x = inputs[0]
             kept = [i for i in range(x.ndim) if i not in axes]
-            table = np.transpose(x, (*kept, *axes)).reshape(max(size_of(out), 1), -1)
-            yield from (" + ".join(terms) for terms in table.tolist())
+            table: list[list[str]] = np.transpose(x, (*kept, *axes)).reshape(size_of(out), -1).tolist()
+            yield from (" + ".join(terms) for terms in table)
             return
         a, b = inputs
         rows = a if a.ndim > 1 else a[None, :]
@@ -342,7 +349,8 @@ class RowPrinter:
             if name in self.level and self.level[name] >= 0:
                 self._wait(name)
         texts = [self.loads.get(name, name) for name in value]
-        row = self.loads[index[0]]
+        length = self._length(self.memory.aval(entry.output).shape[0])
+        row = f"tg_place({self.loads[index[0]]}, {length})"
         step = f"{row} * {len(texts)} + " if len(texts) > 1 else row
         for place, text in enumerate(texts):
             at = f"{step}{place}" if len(texts) > 1 else step
@@ -402,5 +410,5 @@ def elementwise(entry: Entry, inputs: Sequence[Names], assign: Any) -> Names:
     arrays = np.broadcast_arrays(*inputs)
     found: Names = np.empty(arrays[0].shape, dtype=object)
     for place in np.ndindex(found.shape):
-        found[place] = assign(written(entry.op, [array[place] for array in arrays]))
+        found[place] = assign(written(entry.op, [str(array[place]) for array in arrays]))
     return found

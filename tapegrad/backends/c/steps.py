@@ -20,6 +20,7 @@ class Way(Enum):
 
     NUMBERS = "numbers"  # element by element, in local variables
     ROWS = "rows"  # a row loop
+    MACHINE = "machine"  # the same, as instructions of the tape machine
     ARRAYS = "arrays"  # loops over arrays in memory
     NUMPY = "numpy"  # the op's kernel
 

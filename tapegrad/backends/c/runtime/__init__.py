@@ -7,6 +7,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+# In this order: each file calls functions of those before it. The first two are always there.
+NAMES = (
+    *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
+    "beta.h",
+)
+_NAME = re.compile(r"\btg_\w+")
+_DEFINED = re.compile(r"\b(tg_\w+)\([^;{}]*\) \{")
+
 
 @cache
 def header(name: str) -> str:
@@ -23,13 +31,11 @@ def declared(*ways: str) -> frozenset[str]:
 
 
 def headers(functions: Sequence[str]) -> str:
-    """The beginning of every program."""
-    return "\n".join(
-        [
-            "#define _GNU_SOURCE",
-            "#include <math.h>",
-            header("elementwise.h"),
-            header("rows.h"),
-            "#define WIDTH 256",
-        ]
-    )
+    """The beginning of a program: the headers that its functions call, and those that these need in turn."""
+    called = {name for text in functions for name in _NAME.findall(text)}
+    chosen = []
+    for name in reversed(NAMES):
+        if name in NAMES[:2] or called.intersection(_DEFINED.findall(header(name))):
+            chosen.append(header(name))
+            called.update(_NAME.findall(header(name)))
+    return "\n".join(["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), "#define WIDTH 256"])

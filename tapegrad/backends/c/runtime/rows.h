@@ -6,6 +6,11 @@
 /* So many rows are taken at once: vectors are always whole, so that no row depends on where a block ends. */
 #define TG_WHOLE(m) (((m) + 7) & ~(int64_t)7)
 
+/* The place that an index names, which counts from the end where it is negative. */
+static inline __attribute__((always_inline, unused)) int64_t tg_place(int64_t index, int64_t length) {
+    return index + (length & -(int64_t)(index < 0));
+}
+
 /* A chunk of m rows of a column, where the last row stands again and again behind the last one. */
 static inline __attribute__((unused)) const double *tg_rows(const double *from, int64_t m, double *room) {
     if ((m & 7) == 0) return from;

@@ -1,0 +1,344 @@
+"""Entries as instructions of the tape machine.
+
+As in `forms`, the value of a slot is an array of places here, one for each of its elements: what moves elements
+moves places. Values that are read elsewhere have cells of their own. The others share cells: a place is free
+again behind the last instruction that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, reduce
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.c.machine import FIRST, PER_WORD, SECOND, TYPES, Key, cases, gives, key_of, opcodes, pair
+from tapegrad.backends.c.memory import INPUTS, Memory, is_small
+from tapegrad.ops.attributes import ARRAY
+from tapegrad.ops.indexing import update
+from tapegrad.ops.registry import BOOL, FLOAT, OPS, Op
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import size_of
+
+Places = np.ndarray[Any, np.dtype[np.object_]]
+Dtype = np.dtype[Any]
+
+_MOVES = ("reshape", "transpose", "broadcast_to", "getitem", "concatenate", "update", "scatter")
+_FOLDS = ("sum", "prod", "max", "min", "logsumexp")
+_PRODUCTS = ("matmul", "dot", "gated_matmul")
+
+
+def takes(memory: Memory, entry: Entry) -> bool:
+    """Whether the machine can run an entry."""
+    avals = [memory.aval(slot) for slot in entry.inputs]
+    out = memory.aval(entry.output)
+    if entry.op.name in ("getitem", "concatenate") and not (is_small(out) and all(map(is_small, avals))):
+        return is_transfer(memory, entry)
+    if not is_small(out) or not all(map(is_small, avals)):
+        return False
+    if entry.op.is_elementwise:
+        dtypes = tuple(aval.dtype for aval in avals)
+        return key_of(entry.op, dtypes) in cases() and gives(entry.op, dtypes) == out.dtype
+    if ARRAY in dict(entry.attrs).get("index", ()):
+        return False
+    if entry.op.name in _PRODUCTS:
+        return max(len(aval.shape) for aval in avals) <= 2
+    return entry.op.name in (*_MOVES, *_FOLDS)
+
+
+def is_transfer(memory: Memory, entry: Entry) -> bool:
+    """Whether an entry takes few elements out of a large array, or puts small ones together to one."""
+    avals = [memory.aval(slot) for slot in entry.inputs]
+    if entry.op.name not in ("getitem", "concatenate"):
+        return False
+    if entry.op.name == "getitem":
+        return len(avals) == 1 and ARRAY not in dict(entry.attrs)["index"] and is_small(memory.aval(entry.output))
+    return all(map(is_small, avals)) and len({*(aval.dtype for aval in avals), memory.aval(entry.output).dtype}) == 1
+
+
+class Encoder:
+    """Writes the instructions of one stretch; `shared` are the slots that others read."""
+
+    def __init__(self, memory: Memory, shared: frozenset[int]) -> None:
+        self.memory, self.shared = memory, shared
+        self.places: dict[int, Any] = {}
+        self.dtypes: list[Dtype] = []  # of the temporary ones, which are counted from -1 downward
+        self.instructions: list[tuple[int, ...]] = []
+        self.zero = -1
+
+    # Instructions -------------------------------------------------------------------------------------------
+
+    def new(self, dtype: Dtype) -> int:
+        """A temporary place."""
+        self.dtypes.append(dtype)
+        return -len(self.dtypes)
+
+    def emit(self, key: Key, out: int, *operands: int) -> int:
+        """Write an instruction; the place of its result."""
+        self.instructions.append((opcodes()[key], out, *operands))
+        return out
+
+    def apply(self, op: Op, dtypes: tuple[Dtype, ...], operands: Sequence[int], out: int | None = None) -> int:
+        """Write an elementwise op."""
+        key = key_of(op, dtypes)
+        if out is None:
+            out = self.new(gives(op, dtypes))
+        if "{" not in op.c:
+            return self.emit(key, out, len(operands), *operands)
+        return self.emit(key, out, *operands)
+
+    def floats(self, name: str, *operands: int) -> int:
+        """The same of an op on floats alone."""
+        return self.apply(OPS[name], (FLOAT,) * len(operands), operands)
+
+    # Values -------------------------------------------------------------------------------------------------
+
+    def cell(self, slot: int) -> Places | int:
+        """The places of a value that has cells of its own."""
+        shape, dtype = self.memory.aval(slot)
+        start = self.memory.cells[slot] * PER_WORD[dtype]
+        if shape == ():
+            return start
+        return np.arange(start, start + size_of(shape)).reshape(shape).astype(object)
+
+    def value(self, slot: int) -> Any:
+        """The places of a value's elements: a number for a scalar, or an array of them."""
+        found = self.places.get(slot)
+        if found is None:
+            found = self._fetch(slot) if slot in self.memory.inputs else self.cell(slot)
+            self.places[slot] = found
+        return found
+
+    def _fetch(self, slot: int) -> Any:
+        """A parameter."""
+        shape, dtype = self.memory.aval(slot)
+        start = self.memory.inputs[slot]
+        found = [
+            self.emit(("load", (dtype,)), self.new(dtype), INPUTS, start + k) for k in range(size_of(shape))
+        ]
+        return found[0] if shape == () else _array(found).reshape(shape)
+
+    def store(self, slot: int, found: Any) -> None:
+        """Keep the places of a value; in its own cells, where others read it."""
+        self.places[slot] = found
+        if slot not in self.shared:
+            return
+        own, dtype = self.cell(slot), self.memory.aval(slot).dtype
+        for to, place in zip(np.ravel(own).tolist(), np.ravel(found).tolist(), strict=True):
+            if to != place:
+                self.emit(("move", (dtype,)), to, place)
+        self.places[slot] = own
+
+    # Entries ------------------------------------------------------------------------------------------------
+
+    def entry(self, entry: Entry) -> None:
+        """Write one entry."""
+        op, inputs, output = entry.op, entry.inputs, entry.output
+        if op.is_elementwise:
+            self._elementwise(entry)
+        elif not is_small(self.memory.aval(output)):
+            self._join(entry)
+        elif not all(is_small(self.memory.aval(slot)) for slot in inputs):
+            self._pick(entry)
+        else:
+            arrays = [np.asarray(self.value(slot), dtype=object) for slot in inputs]
+            found = self._of_arrays(entry, arrays, dict(entry.attrs))
+            shape = self.memory.aval(output).shape
+            self.store(output, found.reshape(shape) if shape else found.item())
+
+    def _elementwise(self, entry: Entry) -> None:
+        op, output = entry.op, entry.output
+        values = [self.value(slot) for slot in entry.inputs]
+        dtypes = tuple([self.memory.aval(slot).dtype for slot in entry.inputs])
+        if self.memory.aval(output).shape == ():
+            own = self.cell(output) if output in self.shared else None
+            self.places[output] = self.apply(op, dtypes, values, own)  # type: ignore[arg-type]
+            return
+        arrays = np.broadcast_arrays(*(np.asarray(value, dtype=object) for value in values))
+        rows = zip(*(array.ravel().tolist() for array in arrays), strict=True)
+        found = _array([self.apply(op, dtypes, row) for row in rows])
+        self.store(output, found.reshape(self.memory.aval(output).shape))
+
+    def _pick(self, entry: Entry) -> None:
+        """Elements of a large array."""
+        (source,) = entry.inputs
+        dtype = self.memory.aval(source).dtype
+        shadow = self.memory.shadow(source)
+        part = np.asarray(entry.op.kernel(shadow, **dict(entry.attrs)))
+        start = (part.ctypes.data - shadow.ctypes.data) // shadow.itemsize
+        steps = [step // shadow.itemsize for step in part.strides]
+        table = self.memory.pointer(source)
+        found = [
+            self.emit(("load", (dtype,)), self.new(dtype), table, start + int(np.dot(where, steps)) if where else start)
+            for where in np.ndindex(part.shape)
+        ]
+        self.store(entry.output, _array(found).reshape(part.shape) if part.ndim else found[0])
+
+    def _join(self, entry: Entry) -> None:
+        """Small values as one large array."""
+        arrays = [np.asarray(self.value(slot), dtype=object) for slot in entry.inputs]
+        joined = np.concatenate(arrays, **dict(entry.attrs)).ravel().tolist()
+        table, dtype = self.memory.pointer(entry.output), self.memory.aval(entry.output).dtype
+        for number, place in enumerate(joined):
+            self.emit(("store", (dtype,)), place, table, number)
+
+    def _of_arrays(self, entry: Entry, arrays: list[Places], attrs: Mapping[str, Any]) -> Places:
+        name = entry.op.name
+        if name == "concatenate":
+            return np.concatenate(arrays, **attrs)
+        if name == "scatter":
+            out: Places = np.full(attrs["shape"], self._zero(), dtype=object)
+            return np.asarray(update.kernel(out, arrays[0], index=attrs["index"]), dtype=object)
+        if name in _MOVES:
+            return np.asarray(entry.op.kernel(*arrays, **attrs), dtype=object)
+        if name in _PRODUCTS:
+            return self._product(name == "gated_matmul", *arrays)
+        return self._reduced(FOLDS[name], arrays[0], attrs["axis"])
+
+    def _zero(self) -> int:
+        """A cell that is never written."""
+        if self.zero < 0:
+            self.zero = self.memory.size
+            self.memory.size += 1
+        return self.zero
+
+    def _reduced(self, fold: Callable[[Encoder, list[int]], int], x: Places, axis: Any) -> Places:
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        kept = [i for i in range(x.ndim) if i not in axes]
+        rows = np.transpose(x, (*kept, *axes)).reshape((*(x.shape[i] for i in kept), -1))
+        return _array([fold(self, list(rows[place])) for place in np.ndindex(rows.shape[:-1])])
+
+    def _product(self, gated: bool, a: Places, b: Places) -> Places:
+        rows = a if a.ndim > 1 else a[None, :]
+        columns = b if b.ndim > 1 else b[:, None]
+        times = "gated_mul" if gated else "mul"
+        found = []
+        for row in rows:
+            for column in columns.T:
+                terms = [self.floats(times, x, y) for x, y in zip(row, column, strict=True)]
+                found.append(_sum(self, terms))
+        return _array(found)
+
+    # The whole ----------------------------------------------------------------------------------------------
+
+    def code(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The instructions, with cells for what is temporary."""
+        self._pair_up()
+        numbers = [number for instruction in self.instructions for number in instruction]
+        firsts = np.cumsum([0, *map(len, self.instructions)])
+        code = np.array([*numbers, 0], dtype=np.int64)
+        if self.dtypes:
+            self._give_cells(code, firsts)
+        assert code.max(initial=0) < 2**31
+        return code.astype(np.int32)
+
+    def _pair_up(self) -> None:
+        """Let one instruction compute a number and what alone reads it."""
+        found: list[tuple[int, ...] | None] = list(self.instructions)
+        uses = [0] * (len(self.dtypes) + 1)
+        for instruction in self.instructions:
+            for number in instruction[_first_read(instruction) :]:
+                if number < 0:
+                    uses[-number] += 1
+        made: dict[int, int] = {}
+        firsts, pairs = _pair_codes()
+        for i, instruction in enumerate(self.instructions):
+            code, out, *operands = instruction
+            if code in pairs:
+                for side, operand in enumerate(operands):
+                    inner = made.get(operand)
+                    if inner is not None:
+                        before = found[inner]
+                        assert before is not None
+                        found[i] = (pairs[code][before[0], side], out, *before[2:], operands[1 - side])
+                        found[inner] = None
+                        break
+                else:
+                    if code in firsts and out < 0 and uses[-out] == 1:
+                        made[out] = i
+            elif code in firsts and out < 0 and uses[-out] == 1:
+                made[out] = i
+        self.instructions = [instruction for instruction in found if instruction is not None]
+
+    def _give_cells(self, code: np.ndarray[Any, Any], firsts: np.ndarray[Any, Any]) -> None:
+        where = np.flatnonzero(code < 0)
+        names = -1 - code[where]
+        steps = np.searchsorted(firsts, where, side="right") - 1
+        last = np.zeros(len(self.dtypes), dtype=np.int64)
+        np.maximum.at(last, names, steps)
+        cells = np.full(len(self.dtypes), -1, dtype=np.int64)
+        free: list[int] = []
+        size = self.memory.size
+        given = cells.tolist()
+        ends = last.tolist()
+        for name, step in zip(names.tolist(), steps.tolist(), strict=True):
+            if given[name] < 0:
+                if free:
+                    given[name] = free.pop()
+                else:
+                    given[name] = size
+                    size += 1
+            if ends[name] == step:
+                ends[name] = -1
+                free.append(given[name])
+        self.memory.size = size
+        per_word = np.array([PER_WORD[dtype] for dtype in self.dtypes])
+        code[where] = (np.array(given) * per_word)[names]
+
+
+@cache
+def _pair_codes() -> tuple[frozenset[int], dict[int, dict[tuple[int, int], int]]]:
+    """The opcodes that can come first in a pair; and by the opcode of the second, those of the pairs."""
+    codes = opcodes()
+    both = (FLOAT, FLOAT)
+    pairs = {
+        codes[second, both]: {
+            (codes[first, both], side): codes[pair(first, second, side)] for first in FIRST for side in (0, 1)
+        }
+        for second in SECOND
+    }
+    return frozenset(codes[first, both] for first in FIRST), pairs
+
+
+def _first_read(instruction: tuple[int, ...]) -> int:
+    """Where an instruction's operands begin: a place where it stores is none."""
+    return 1 if instruction[0] in _stores() else 2
+
+
+@cache
+def _stores() -> frozenset[int]:
+    return frozenset(opcodes()["store", (dtype,)] for dtype in TYPES)
+
+
+def _array(places: list[int]) -> Places:
+    found: Places = np.empty(len(places), dtype=object)
+    found[:] = places
+    return found
+
+
+def _sum(encoder: Encoder, terms: list[int]) -> int:
+    if not terms:
+        return encoder._zero()
+    return terms[0] if len(terms) == 1 else encoder.apply(OPS["add_n"], (FLOAT,), terms)
+
+
+def _pairs(name: str) -> Callable[[Encoder, list[int]], int]:
+    return lambda encoder, numbers: reduce(lambda x, y: encoder.floats(name, x, y), numbers)
+
+
+def _logsumexp(encoder: Encoder, numbers: list[int]) -> int:
+    most = _pairs("maximum")(encoder, numbers)
+    is_finite = encoder.apply(OPS["isfinite"], (FLOAT,), (most,))
+    top = encoder.apply(OPS["where"], (BOOL, FLOAT, FLOAT), (is_finite, most, encoder._zero()))
+    terms = [encoder.floats("exp", encoder.floats("sub", x, top)) for x in numbers]
+    return encoder.floats("add", encoder.floats("log", _sum(encoder, terms)), top)
+
+
+FOLDS: dict[str, Callable[[Encoder, list[int]], int]] = {
+    "sum": _sum,
+    "prod": _pairs("mul"),
+    "max": _pairs("maximum"),
+    "min": _pairs("minimum"),
+    "logsumexp": _logsumexp,
+}
