@@ -8,12 +8,13 @@ again behind the last instruction that reads it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.c.machine import FIRST, PER_WORD, SECOND, TYPES, Key, cases, gives, key_of, opcodes, pair
+from tapegrad.backends.c.machine import ONE, PER_WORD, Key, cases, gives, key_of, opcodes
+from tapegrad.backends.c.instructions import Instruction, paired, scheduled
 from tapegrad.backends.c.memory import INPUTS, Memory, is_small
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.indexing import update
@@ -63,15 +64,18 @@ class Encoder:
     def __init__(self, memory: Memory, shared: frozenset[int]) -> None:
         self.memory, self.shared = memory, shared
         self.places: dict[int, Any] = {}
-        self.dtypes: list[Dtype] = []  # of the temporary ones, which are counted from -1 downward
-        self.instructions: list[tuple[int, ...]] = []
-        self.zero = -1
+        self.dtypes: list[Dtype] = []  # of the places, which are counted from -1 downward
+        self.fixed: dict[int, int] = {}  # where those are that have a cell of their own
+        self.instructions: list[Instruction] = []
+        self.zero = 0
 
     # Instructions -------------------------------------------------------------------------------------------
 
-    def new(self, dtype: Dtype) -> int:
-        """A temporary place."""
+    def new(self, dtype: Dtype, at: int | None = None) -> int:
+        """A new place, temporary or at a cell."""
         self.dtypes.append(dtype)
+        if at is not None:
+            self.fixed[-len(self.dtypes)] = at
         return -len(self.dtypes)
 
     def emit(self, key: Key, out: int, *operands: int) -> int:
@@ -99,8 +103,8 @@ class Encoder:
         shape, dtype = self.memory.aval(slot)
         start = self.memory.cells[slot] * PER_WORD[dtype]
         if shape == ():
-            return start
-        return np.arange(start, start + size_of(shape)).reshape(shape).astype(object)
+            return self.new(dtype, start)
+        return _array([self.new(dtype, start + k) for k in range(size_of(shape))]).reshape(shape)
 
     def value(self, slot: int) -> Any:
         """The places of a value's elements: a number for a scalar, or an array of them."""
@@ -126,8 +130,7 @@ class Encoder:
             return
         own, dtype = self.cell(slot), self.memory.aval(slot).dtype
         for to, place in zip(np.ravel(own).tolist(), np.ravel(found).tolist(), strict=True):
-            if to != place:
-                self.emit(("move", (dtype,)), to, place)
+            self.emit(("move", (dtype,)), to, place)
         self.places[slot] = own
 
     # Entries ------------------------------------------------------------------------------------------------
@@ -198,8 +201,8 @@ class Encoder:
 
     def _zero(self) -> int:
         """A cell that is never written."""
-        if self.zero < 0:
-            self.zero = self.memory.size
+        if not self.zero:
+            self.zero = self.new(FLOAT, self.memory.size)
             self.memory.size += 1
         return self.zero
 
@@ -223,92 +226,38 @@ class Encoder:
     # The whole ----------------------------------------------------------------------------------------------
 
     def code(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """The instructions, with cells for what is temporary."""
-        self._pair_up()
+        """The instructions, with a cell for each place."""
+        one = self.new(FLOAT)
+        found = [(opcodes()[ONE], one), *scheduled(paired(self.instructions, self.fixed, one))]
+        self.instructions = found
         numbers = [number for instruction in self.instructions for number in instruction]
-        firsts = np.cumsum([0, *map(len, self.instructions)])
         code = np.array([*numbers, 0], dtype=np.int64)
-        if self.dtypes:
-            self._give_cells(code, firsts)
-        assert code.max(initial=0) < 2**31
+        self._give_cells(code)
+        assert code.max() < 2**31
         return code.astype(np.int32)
 
-    def _pair_up(self) -> None:
-        """Let one instruction compute a number and what alone reads it."""
-        found: list[tuple[int, ...] | None] = list(self.instructions)
-        uses = [0] * (len(self.dtypes) + 1)
-        for instruction in self.instructions:
-            for number in instruction[_first_read(instruction) :]:
-                if number < 0:
-                    uses[-number] += 1
-        made: dict[int, int] = {}
-        firsts, pairs = _pair_codes()
-        for i, instruction in enumerate(self.instructions):
-            code, out, *operands = instruction
-            if code in pairs:
-                for side, operand in enumerate(operands):
-                    inner = made.get(operand)
-                    if inner is not None:
-                        before = found[inner]
-                        assert before is not None
-                        found[i] = (pairs[code][before[0], side], out, *before[2:], operands[1 - side])
-                        found[inner] = None
-                        break
-                else:
-                    if code in firsts and out < 0 and uses[-out] == 1:
-                        made[out] = i
-            elif code in firsts and out < 0 and uses[-out] == 1:
-                made[out] = i
-        self.instructions = [instruction for instruction in found if instruction is not None]
-
-    def _give_cells(self, code: np.ndarray[Any, Any], firsts: np.ndarray[Any, Any]) -> None:
+    def _give_cells(self, code: np.ndarray[Any, Any]) -> None:
+        """Give each place a cell; a temporary one gives it back where it is read for the last time."""
         where = np.flatnonzero(code < 0)
         names = -1 - code[where]
+        firsts = np.cumsum([0, *map(len, self.instructions)])
         steps = np.searchsorted(firsts, where, side="right") - 1
         last = np.zeros(len(self.dtypes), dtype=np.int64)
         np.maximum.at(last, names, steps)
-        cells = np.full(len(self.dtypes), -1, dtype=np.int64)
+        ends, given = last.tolist(), [-1] * len(self.dtypes)
+        for place, at in self.fixed.items():
+            given[-1 - place], ends[-1 - place] = at, -1
         free: list[int] = []
-        size = self.memory.size
-        given = cells.tolist()
-        ends = last.tolist()
         for name, step in zip(names.tolist(), steps.tolist(), strict=True):
             if given[name] < 0:
-                if free:
-                    given[name] = free.pop()
-                else:
-                    given[name] = size
-                    size += 1
+                if not free:
+                    free.append(self.memory.size)
+                    self.memory.size += 1
+                given[name] = free.pop() * PER_WORD[self.dtypes[name]]
             if ends[name] == step:
                 ends[name] = -1
-                free.append(given[name])
-        self.memory.size = size
-        per_word = np.array([PER_WORD[dtype] for dtype in self.dtypes])
-        code[where] = (np.array(given) * per_word)[names]
-
-
-@cache
-def _pair_codes() -> tuple[frozenset[int], dict[int, dict[tuple[int, int], int]]]:
-    """The opcodes that can come first in a pair; and by the opcode of the second, those of the pairs."""
-    codes = opcodes()
-    both = (FLOAT, FLOAT)
-    pairs = {
-        codes[second, both]: {
-            (codes[first, both], side): codes[pair(first, second, side)] for first in FIRST for side in (0, 1)
-        }
-        for second in SECOND
-    }
-    return frozenset(codes[first, both] for first in FIRST), pairs
-
-
-def _first_read(instruction: tuple[int, ...]) -> int:
-    """Where an instruction's operands begin: a place where it stores is none."""
-    return 1 if instruction[0] in _stores() else 2
-
-
-@cache
-def _stores() -> frozenset[int]:
-    return frozenset(opcodes()["store", (dtype,)] for dtype in TYPES)
+                free.append(given[name] // PER_WORD[self.dtypes[name]])
+        code[where] = np.array(given)[names]
 
 
 def _array(places: list[int]) -> Places:
