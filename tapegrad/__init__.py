@@ -16,6 +16,7 @@ from tapegrad.errors import (
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
 from tapegrad.loops.functions import map, scan
+from tapegrad.marginal.laplace import Laplace, laplace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape.tape import Tape, TapeError
 from tapegrad.tape.verify import verify
@@ -26,6 +27,7 @@ __all__ = [
     "BranchWarning",
     "ConvergenceWarning",
     "FitResult",
+    "Laplace",
     "LongTapeWarning",
     "NonFiniteWarning",
     "ReplayError",
@@ -39,6 +41,7 @@ __all__ = [
     "UnusedParameterWarning",
     "compare",
     "fit",
+    "laplace",
     "load",
     "map",
     "save",
