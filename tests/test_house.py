@@ -28,6 +28,7 @@ LAYERS = (
     ("plan",),
     ("backends",),
     ("function",),
+    ("marginal",),
     ("loops",),
     ("differences", "testing"),
     ("graph", "datasets", "forward"),
