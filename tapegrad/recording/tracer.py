@@ -21,7 +21,6 @@ from tapegrad.ops.shaping import CASTS, shape_of, transpose_
 from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
-from tapegrad.recording.messages import plain_value_wanted
 from tapegrad.recording.symbol import Recording, Symbol, unary
 from tapegrad.recording.values import Array
 
@@ -52,6 +51,9 @@ class Trace(Recording, Protocol):
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
         """The plain array that NumPy asks a tracer for."""
+
+    def float_wanted(self) -> TraceError:
+        """The error for code that wants a float of a traced value."""
 
     def written(self) -> None:
         """A tracer has been written to."""
@@ -248,7 +250,7 @@ class Tracer(Symbol):
     def _as_plain(self) -> Any:
         """The one element, of whole numbers and truth values: a float would leave the tape."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted()
+            raise self.recorder.float_wanted()
         return self.item()
 
     def item(self, *args: Any) -> Any:
