@@ -5,6 +5,7 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +22,7 @@ from tapegrad.ops.shaping import reshape, shape_of
 from tapegrad.recording import dispatch
 from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
-from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
+from tapegrad.recording.frames import Lines, here, is_users, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
 from tapegrad.recording.messages import plain_value_wanted
 from tapegrad.recording.recorder import Recorder
@@ -58,6 +59,8 @@ class LiveRecorder(Recorder):
         values then belongs to the step.
     has_buffers : bool
         Whether traced values have been written into plain arrays.
+    asking : list of dict
+        The global names of the user's code that has called `float` of a traced value.
     """
 
     is_step = False
@@ -71,6 +74,7 @@ class LiveRecorder(Recorder):
         self.handouts: Handouts | None = None
         self.inner: LiveRecorder | None = None
         self.has_buffers = False
+        self.asking: list[dict[str, Any]] = []
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
@@ -294,6 +298,13 @@ class LiveRecorder(Recorder):
             return held
         elements = contents(tracer)
         return elements if dtype is None else elements.astype(dtype)
+
+    def float_wanted(self) -> TraceError:
+        """The error for code that wants a float of a traced value; who calls `float` by its name is noted."""
+        frame = sys._getframe(3)
+        if is_users(frame) and "float" in frame.f_code.co_names:
+            self.asking.append(frame.f_globals)
+        return plain_value_wanted()
 
     def written(self) -> None:
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
