@@ -1,4 +1,4 @@
-"""scipy.stats: the methods of its distributions.
+"""scipy.stats: the methods of its distributions that take a point.
 
 Where tapegrad.stats has a distribution, that serves. Otherwise the formulas of SciPy's own distribution run
 on all traced values: those outside the support are masked afterwards.
@@ -25,19 +25,19 @@ _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 def _method(name: str) -> Callable[..., Any]:
     def answer(original: Callable[..., Any], dist: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         own = getattr(_own(dist), name, None)
-        x, args = _array(x), tuple(map(_array, args))
-        kwargs = {key: _array(value) for key, value in kwargs.items()}
+        x, args = as_array(x), tuple(map(as_array, args))
+        kwargs = {key: as_array(value) for key, value in kwargs.items()}
         if own is not None:
             return own(x, *args, **kwargs)
         if "_parse_args" not in vars(dist):
             return NotImplemented
         shapes, loc, scale = dist._parse_args(*args, **kwargs)
-        return _Standard(dist, x, shapes, loc, scale).result(name)
+        return Standard(dist, x, shapes, loc, scale).result(name)
 
     return answer
 
 
-def _array(arg: Any) -> Any:
+def as_array(arg: Any) -> Any:
     """An array of a list, traced or plain; numbers and arrays as they are."""
     array = traced_array(arg)
     return np.asarray(array) if isinstance(array, (list, tuple)) else array
@@ -50,7 +50,7 @@ def _own(dist: Any) -> Any:
     return getattr(stats, name, None) if type(theirs) is type(dist) else None
 
 
-class _Standard:
+class Standard:
     """The standard form of a distribution, at the standardised point."""
 
     def __init__(self, dist: Any, x: Any, shapes: Any, loc: Any, scale: Any) -> None:
@@ -116,17 +116,25 @@ class _Standard:
         return getattr(self.dist, f"_{name}")(self.z, *self.shapes)
 
     def _states(self, name: str) -> bool:
-        """Whether the distribution has a formula of its own, not the general one by integrals."""
-        general = sys.modules[_INFRASTRUCTURE]
-        base = general.rv_discrete if self.is_discrete else general.rv_continuous
-        return getattr(type(self.dist), name, None) is not getattr(base, name, None)
+        return states(self.dist, name)
 
     def _refused(self, name: str) -> TraceError:
-        return TraceError(
-            f"scipy.stats.{self.dist.name} has no formula for {name}, and computes it by integrals or "
-            f"differences, which cannot be traced{whereabouts()}: write the formula, or take one of "
-            "tapegrad.stats"
-        )
+        return refused(self.dist, name)
+
+
+def states(dist: Any, name: str) -> bool:
+    """Whether a distribution has a formula of its own, not the general one by integrals or by a search."""
+    general = sys.modules[_INFRASTRUCTURE]
+    base = general.rv_discrete if hasattr(dist, "pmf") else general.rv_continuous
+    return getattr(type(dist), name, None) is not getattr(base, name, None)
+
+
+def refused(dist: Any, name: str) -> TraceError:
+    """What is said of a method without a formula."""
+    return TraceError(
+        f"scipy.stats.{dist.name} has no formula for {name}, and computes it by integrals, differences or a "
+        f"search, which cannot be traced{whereabouts()}: write the formula, or take one of tapegrad.stats"
+    )
 
 
 _METHODS = {
