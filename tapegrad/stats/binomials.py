@@ -158,6 +158,14 @@ class betabinom(Discrete):  # SciPy's name
         return replace(replace(value, np.less(k, 0), 0.0, n, a, b), np.greater_equal(k, n), -np.inf, n, a, b)
 
 
+def _urn(M: Operand, n: Operand, N: Operand) -> tuple[Any, Any, Any]:
+    """All, good and drawn ones; the first is ``nan`` where the numbers do not go together."""
+    whole, good, drawn = operand(M), operand(n), operand(N)
+    holds = np.logical_and(_is_total(whole), np.logical_and(_is_total(good), _is_total(drawn)))
+    holds = np.logical_and(holds, np.logical_and(np.less_equal(good, whole), np.less_equal(drawn, whole)))
+    return valid(whole, np.logical_and(holds, np.greater(whole, 0))), good, drawn
+
+
 class hypergeom(Discrete):  # SciPy's name
     """The hypergeometric distribution: good ones among `N` drawn, where `n` among `M` are good.
 
@@ -172,10 +180,7 @@ class hypergeom(Discrete):  # SciPy's name
     @quiet
     def logpmf(k: Operand, M: Operand, n: Operand, N: Operand, loc: Operand = 0) -> Any:
         """Log of the probability, with its digits at large numbers too."""
-        k, whole, good, drawn = shift(k, loc), operand(M), operand(n), operand(N)
-        holds = np.logical_and(_is_total(whole), np.logical_and(_is_total(good), _is_total(drawn)))
-        holds = np.logical_and(holds, np.logical_and(np.less_equal(good, whole), np.less_equal(drawn, whole)))
-        whole = valid(whole, np.logical_and(holds, np.greater(whole, 0)))
+        k, (whole, good, drawn) = shift(k, loc), _urn(M, n, N)
         outside = np.logical_or(not_a_count(k), np.greater(k, np.minimum(good, drawn)))
         # No more bad ones are drawn than there are.
         outside = np.logical_or(outside, np.greater(drawn - k, whole - good))
@@ -190,19 +195,21 @@ class hypergeom(Discrete):  # SciPy's name
     @quiet
     def logcdf(k: Operand, M: Operand, n: Operand, N: Operand, loc: Operand = 0) -> Any:
         """Log of `cdf`, a sum of probabilities, as is `logsf`."""
-        k, most = np.floor(shift(k, loc)), np.minimum(operand(n), operand(N))
-        value = log_sum_between(hypergeom.logpmf, 0.0, np.clip(k, 0.0, most), M, n, N)
-        value = replace(value, np.greater_equal(k, most), 0.0, value)
-        return replace(value, np.less(k, 0), -np.inf, value)
+        k, (whole, good, drawn) = np.floor(shift(k, loc)), _urn(M, n, N)
+        most = np.minimum(good, drawn)
+        value = log_sum_between(hypergeom.logpmf, 0.0, np.clip(k, 0.0, most), whole, good, drawn)
+        value = replace(value, np.greater_equal(k, most), 0.0, whole)
+        return replace(value, np.less(k, 0), -np.inf, whole)
 
     @staticmethod
     @quiet
     def logsf(k: Operand, M: Operand, n: Operand, N: Operand, loc: Operand = 0) -> Any:
         """Log of `sf`, accurate in the tail."""
-        k, most = np.floor(shift(k, loc)), np.minimum(operand(n), operand(N))
-        value = log_sum_between(hypergeom.logpmf, np.clip(k + 1.0, 0.0, most), most, M, n, N)
-        value = replace(value, np.less(k, 0), 0.0, value)
-        return replace(value, np.greater_equal(k, most), -np.inf, value)
+        k, (whole, good, drawn) = np.floor(shift(k, loc)), _urn(M, n, N)
+        most = np.minimum(good, drawn)
+        value = log_sum_between(hypergeom.logpmf, np.clip(k + 1.0, 0.0, most), most, whole, good, drawn)
+        value = replace(value, np.less(k, 0), 0.0, whole)
+        return replace(value, np.greater_equal(k, most), -np.inf, whole)
 
 
 class geom(Discrete):  # SciPy's name

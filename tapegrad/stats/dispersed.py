@@ -93,6 +93,10 @@ class nbinom_mu(Discrete):
         return log_of_part(nbinom_mu.sf(k, mu, n, loc), nbinom_mu.cdf(k, mu, n, loc))
 
 
+def _below_1(lam: Operand) -> Any:
+    return valid(lam, np.logical_and(np.greater_equal(lam, 0), np.less(lam, 1)))
+
+
 class genpoisson(Discrete):
     """The generalised Poisson distribution of Consul and Jain (1973): `theta` > 0 and 0 <= `lam` < 1.
 
@@ -109,8 +113,7 @@ class genpoisson(Discrete):
     @quiet
     def logpmf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
         """Log of the probability, ``log(theta) + (k - 1) log(theta + k lam) - theta - k lam - log(k!)``."""
-        k, theta = shift(k, loc), positive(theta)
-        lam = valid(lam, np.logical_and(np.greater_equal(lam, 0), np.less(lam, 1)))
+        k, theta, lam = shift(k, loc), positive(theta), _below_1(lam)
         m = theta + k * lam
         if np.greater(k, _COUNTS).any():
             value = np.log(theta) - np.log(m) - (bd0(k, m) + log_factorial_rest(k))
@@ -122,14 +125,18 @@ class genpoisson(Discrete):
     @quiet
     def logcdf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
         """Log of `cdf`, a sum of probabilities."""
-        k = np.floor(shift(k, loc))
+        k, theta, lam = np.floor(shift(k, loc)), positive(theta), _below_1(lam)
         value = log_sum_between(genpoisson.logpmf, 0.0, k, theta, lam)
-        return replace(replace(value, np.less(k, 0), -np.inf, value), np.equal(k, np.inf), 0.0, value)
+        return replace(
+            replace(value, np.less(k, 0), -np.inf, theta, lam), np.equal(k, np.inf), 0.0, theta, lam
+        )
 
     @staticmethod
     @quiet
     def logsf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
         """Log of `sf`, a sum to convergence, accurate in the tail."""
-        k = np.floor(shift(k, loc))
+        k, theta, lam = np.floor(shift(k, loc)), positive(theta), _below_1(lam)
         value = log_sum_from(genpoisson.logpmf, np.maximum(k + 1.0, 0.0), theta, lam)
-        return replace(replace(value, np.less(k, 0), 0.0, value), np.equal(k, np.inf), -np.inf, value)
+        return replace(
+            replace(value, np.less(k, 0), 0.0, theta, lam), np.equal(k, np.inf), -np.inf, theta, lam
+        )

@@ -90,17 +90,17 @@ class cmpoisson(Discrete):
     @quiet
     def logcdf(k: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
         """Log of `cdf`, a sum of probabilities."""
-        k = np.floor(shift(k, loc))
+        k, lam, nu = np.floor(shift(k, loc)), positive(lam), positive(nu)
         value = log_sum_between(cmpoisson.logpmf, 0.0, k, lam, nu)
-        return replace(replace(value, np.less(k, 0), -np.inf, value), np.equal(k, np.inf), 0.0, value)
+        return replace(replace(value, np.less(k, 0), -np.inf, lam, nu), np.equal(k, np.inf), 0.0, lam, nu)
 
     @staticmethod
     @quiet
     def logsf(k: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
         """Log of `sf`, a sum to convergence, accurate in the tail."""
-        k = np.floor(shift(k, loc))
+        k, lam, nu = np.floor(shift(k, loc)), positive(lam), positive(nu)
         value = log_sum_from(cmpoisson.logpmf, np.maximum(k + 1.0, 0.0), lam, nu)
-        return replace(replace(value, np.less(k, 0), 0.0, value), np.equal(k, np.inf), -np.inf, value)
+        return replace(replace(value, np.less(k, 0), 0.0, lam, nu), np.equal(k, np.inf), -np.inf, lam, nu)
 
 
 def _series(z: Any, a: Any) -> Any:

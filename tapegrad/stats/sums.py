@@ -43,4 +43,6 @@ def _summed(logpmf: Callable[..., Any], low: Any, high: Any, steps: Any, params:
     column = np.reshape(steps, (-1, *(1,) * dimensions))
     inside = np.logical_and(np.greater_equal(column, low), np.less_equal(column, high))
     value = logsumexp(choose(inside, logpmf(column, *params), -np.inf), axis=0)
-    return choose(np.logical_or(np.isnan(low), np.isnan(high)), np.nan, value)
+    for given in (low, high, *params):
+        value = choose(np.isnan(given), np.nan, value)
+    return value
