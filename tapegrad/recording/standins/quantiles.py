@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.standins.densities import as_array, refused, states
+from tapegrad.recording.standins.formulas import formula
 from tapegrad.recording.standins.mechanism import StandIn
 
 Arguments = tuple[Any, ...]
@@ -32,7 +33,7 @@ def _quantile(name: str) -> Callable[..., Any]:
             )
         q = as_array(q)
         shapes, loc, scale, is_valid = _parsed(dist, args, kwargs)
-        low, high = dist._get_support(*shapes)
+        low, high = formula(dist, "_get_support")(*shapes)
         with np.errstate(all="ignore"):
             inside = np.logical_and(np.greater(q, 0), np.less(q, 1))
             z = _inner(dist, name, np.where(inside, q, 0.5), shapes)
