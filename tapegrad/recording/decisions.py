@@ -16,8 +16,8 @@ import numpy as np
 
 # Of these, the derivative is 0 wherever there is one.
 PIECEWISE_CONSTANT = """
-    np.ceil np.fix np.floor np.floor_divide np.heaviside np.rint np.round np.around np.sign np.spacing np.trunc
-    np.angle
+    np.ceil np.fix np.floor np.floor_divide np.heaviside np.rint np.round np.around np.sign
+    np.spacing np.trunc np.angle
     np.equal np.greater np.greater_equal np.less np.less_equal np.not_equal np.signbit np.isclose np.allclose
     np.isfinite np.isinf np.isnan np.isneginf np.isposinf np.isin np.array_equal np.array_equiv
     np.logical_and np.logical_not np.logical_or np.logical_xor np.all np.any

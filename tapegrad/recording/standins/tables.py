@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tapegrad.recording.standins import dataframes, densities, maths, normals, numpys, scipys, variables
+from tapegrad.recording.standins import (
+    dataframes,
+    densities,
+    maths,
+    multivariates,
+    numpys,
+    quantiles,
+    scipys,
+    variables,
+)
 from tapegrad.recording.standins.mechanism import StandIn
 
 ALL: tuple[StandIn, ...] = (
@@ -10,7 +19,8 @@ ALL: tuple[StandIn, ...] = (
     *maths.TABLE,
     *scipys.TABLE,
     *densities.TABLE,
-    *normals.TABLE,
+    *multivariates.TABLE,
+    *quantiles.TABLE,
     *variables.TABLE,
     *dataframes.TABLE,
 )

@@ -76,8 +76,8 @@ def _blank(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _refused(how: str) -> Callable[..., Any]:
     def answer(original: Callable[..., Any], dist: Any, *args: Any, **kwargs: Any) -> Any:
         raise TraceError(
-            f"{type(dist).__name__} of scipy.stats has no formula for this method, and goes about it by {how}, "
-            f"which cannot be traced{whereabouts()}: write the formula, or take one of tapegrad.stats"
+            f"{type(dist).__name__} of scipy.stats has no formula for this method, and goes about it by "
+            f"{how}, which cannot be traced{whereabouts()}: write the formula, or take one of tapegrad.stats"
         )
 
     return answer
