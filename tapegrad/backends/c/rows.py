@@ -286,7 +286,10 @@ class RowPrinter:
         assert axis is not None
         names, strides = self.names[slot].ravel(), self.memory.strides(slot)
         self._pointer(slot, const=False)
-        if names.size == 1 and aval.dtype != BOOL and not is_small(aval):  # large arrays have room behind
+        # Whole vectors may be longer than the array: behind small ones, and behind what lives in another
+        # array, that is not free.
+        is_alone = slot not in self.memory.homes.places and not is_small(aval)
+        if names.size == 1 and aval.dtype != BOOL and is_alone:
             self.place(names[0]).lines.append(f"a{slot}[r + i] = {names[0]};")
             return
         for place, name in enumerate(names):
