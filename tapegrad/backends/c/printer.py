@@ -6,7 +6,7 @@ has no form in C. Values that are read in another function than that which compu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -335,10 +335,12 @@ class _NumbersPrinter:
             self._store(slot)
         return printer.name
 
-    def call(self, entry: Entry, function: Callable[[Memory, Entry, str], str | None]) -> None:
-        """Print the function of an entry, and call it; where there is none, nothing is left to do."""
-        name = f"{entry.op.name}{self.owner.loops}"
-        text = function(self.memory, entry, name)
+    def call(self, step: Step) -> None:
+        """Print the function of a loop or of copies, if anything is left to do, and call it."""
+        assert isinstance(step.what, Entry)
+        name = f"{'move' if step.way is Way.MOVES else 'loop'}{self.owner.loops}"
+        function = move_function if step.way is Way.MOVES else loop_function
+        text = function(self.memory, step.what, name)
         if text is not None:
             self.owner.loops += 1
             self.owner.functions.append(text)
@@ -361,7 +363,7 @@ class _NumbersPrinter:
             if isinstance(step.what, RowLoop):
                 self.row_loop(step.what)
             elif step.way is Way.LOOPS or step.way is Way.MOVES:
-                self.call(step.what, move_function if step.way is Way.MOVES else loop_function)
+                self.call(step)
             else:
                 self.entry(step.what)
 

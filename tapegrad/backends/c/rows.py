@@ -163,11 +163,9 @@ class RowPrinter:
             )
         else:
             self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[WIDTH];")
-            step = f" * {strides[axis]}" if strides[axis] != 1 else ""
-            self._chunk_line(
-                f"for (int64_t i = 0; i < w; i++) {name}_rows[i] = "
-                f"a{slot}[{offset} + (r + (i < m ? i : m - 1)){step}];"
-            )
+            kind, step = stored_type(aval.dtype), strides[axis]
+            start = f"a{slot} + {offset} + r * {step}"
+            self._chunk_line(f"tg_column_{kind}({start}, {step}, m, {name}_rows);")
         self.loads[name] = f"{name}_rows[i]"
         return name
 
@@ -298,11 +296,9 @@ class RowPrinter:
             room = f"u{slot}_{place}"
             self._chunk_line(f"{c_type(aval.dtype)} {room}[WIDTH];")
             self.place(name).lines.append(f"{room}[i] = {name};")
-            step = f" * {strides[axis]}" if strides[axis] != 1 else ""
-            kind = f"({stored_type(aval.dtype)})" if aval.dtype == BOOL else ""
-            self.behind.append(
-                f"for (int64_t i = 0; i < m; i++) a{slot}[{offset} + (r + i){step}] = {kind}{room}[i];"
-            )
+            kind, step = stored_type(aval.dtype), strides[axis]
+            start = f"a{slot} + {offset} + r * {step}"
+            self.behind.append(f"tg_put_{kind}({start}, {step}, m, {room});")
 
     # Sums ---------------------------------------------------------------------------------------------------
 

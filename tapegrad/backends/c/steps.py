@@ -44,17 +44,12 @@ class Forms:
 
     def has_form(self, row: Row) -> bool:
         """Whether an entry can be written on numbers."""
-        op, inputs, output, attrs, _ = row
+        op, _, output, attrs, _ = row
         if op.is_elementwise:
             return bool(op.c) and (not self.exact[output] or is_exact(op.c))
         if op.name not in EVALUATORS or ARRAY in dict(attrs).get("index", ()):
             return op.name in ("getitem", "scatter") and ARRAY in dict(attrs)["index"]
         _, exact = EVALUATORS[op.name]
-        if (
-            op.name.endswith(("matmul", "dot"))
-            and max(len(self.tape.avals[slot].shape) for slot in inputs) > 2
-        ):
-            return False
         return exact or not self.exact[output]
 
     def is_of_numbers(self, entry: Entry) -> bool:
