@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from tapegrad.function.explanation import Explanation
+from tapegrad.function.inspection import Values
 from tapegrad.marginal.curvature import by_differences, exact, is_exact
 from tapegrad.marginal.inner import InnerProblem, Mode, mode
 from tapegrad.marginal.joint import Joint
@@ -47,6 +49,25 @@ class Marginal:
         self.start = start
         self.hessian_error: float | None = None
         self._latest: tuple[bytes, Mode] | None = None
+
+    def with_data(self, **data: Any) -> Marginal:
+        """The same on other data of the same shapes, without a new trace."""
+        found = Marginal(self.joint.with_data(**data), self.start)
+        if self._latest is not None:
+            found.start = self._latest[1].u
+        return found
+
+    def explain(self, theta: Array) -> Explanation:
+        """What is wrong at some parameters: with the mode of the random effects, or with a number there."""
+        try:
+            found = self.mode(theta)
+        except InnerProblem as error:
+            return Explanation(None, None, (), str(error))
+        return self.joint.function.explain(self.joint.vector(theta, found.u))
+
+    def values(self, theta: Array) -> Values:
+        """Every value and adjoint of the joint log-likelihood at the mode, entry by entry."""
+        return self.joint.function.values(self.joint.vector(theta, self.mode(theta).u))
 
     def mode(self, theta: Array) -> Mode:
         """The mode of the random effects, from the latest one, or from the start if that leads nowhere.
