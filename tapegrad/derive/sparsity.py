@@ -160,6 +160,8 @@ def _regular(pattern: Any) -> Colouring | None:
     ten thousand columns.
     """
     fewest = int(np.diff(pattern.indptr).max())
+    if fewest > _LONGEST_PERIOD:
+        return None
     rows, columns = pattern.nonzero()
     count, labels = connected_components(pattern, directed=False)
     if np.bincount(labels, minlength=count).max() == fewest:
