@@ -158,10 +158,13 @@ def in_force(trace: Trace, rows: Sequence[StandIn], around: dict[str, Any] | Non
         _end()
 
 
-def float_in(names: dict[str, Any]) -> bool:
-    """Have a stand-in for `float` in a module from the next trace on; False if that changes nothing."""
+def float_in(names: dict[str, Any], name: str) -> bool:
+    """Have a stand-in for `float` in a module from the next trace on, if `name` means it there.
+
+    False if that changes nothing.
+    """
     with _lock:
-        return _names.add_float(names)
+        return _names.add_type(names, name)
 
 
 def _begin(rows: Sequence[StandIn], around: dict[str, Any] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tapegrad.recording.standins import (
+    autograds,
     dataframes,
     densities,
     maths,
@@ -23,4 +24,5 @@ ALL: tuple[StandIn, ...] = (
     *quantiles.TABLE,
     *variables.TABLE,
     *dataframes.TABLE,
+    *autograds.TABLE,
 )
