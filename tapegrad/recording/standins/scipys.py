@@ -11,7 +11,7 @@ from scipy import special as raw
 
 from tapegrad import special
 from tapegrad.ops.recurrences import recurrence_
-from tapegrad.recording.buffers import unbuffered
+from tapegrad.recording.buffers import as_buffer, trace_in, unbuffered
 from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.numpys import traced_array
 
@@ -222,11 +222,35 @@ def _apply_where(
     f2: Callable[..., Any] | None = None,
     *,
     fill_value: Any = None,
+    kwargs: Any = None,
     xp: Any = None,
 ) -> Any:
     """Both functions everywhere: what is not chosen has no influence."""
-    given = unbuffered(args if isinstance(args, tuple) else (args,))
-    return np.where(unbuffered(cond), f1(*given), fill_value if f2 is None else f2(*given))
+    given, named = unbuffered(args if isinstance(args, tuple) else (args,)), unbuffered(kwargs or {})
+    return np.where(unbuffered(cond), f1(*given, **named), fill_value if f2 is None else f2(*given, **named))
+
+
+def _update(
+    original: Callable[..., Any],
+    at: Any,
+    at_op: Any,
+    in_place_op: Any,
+    out_of_place_op: Any,
+    y: Any,
+    copy: Any = None,
+    xp: Any = None,
+) -> Any:
+    """`at(x)[index].set(y)` and the like: into a copy, unless `x` is a traced array, which is written to."""
+    x, index = at._x, unbuffered(at._idx)
+    if trace_in((x, index, y)) is None:
+        return NotImplemented
+    is_traced = trace_in(x) is not None
+    if not is_traced:
+        x = as_buffer(np.array(x, dtype=float))
+    elif copy:
+        x = x.copy()
+    x[index] = y if in_place_op is None else in_place_op(x[index], y)
+    return x
 
 
 def _select(
@@ -241,6 +265,13 @@ TABLE = [
     *[StandIn("scipy.special", name, _by(function)) for name, function in _SPECIAL.items()],
     *[StandIn("scipy.linalg", name, _by(function, *_HOW)) for name, function in _LINALG.items()],
     StandIn("scipy.signal", "lfilter", _by(_lfilter)),
-    StandIn("scipy._lib.array_api_extra", "apply_where", _apply_where),
+    *[
+        row
+        for package in ("scipy._lib", "scipy._external")  # as versions of SciPy have it
+        for row in (
+            StandIn(f"{package}.array_api_extra", "apply_where", _apply_where),
+            StandIn(f"{package}.array_api_extra._lib._at:at", "_op", _update, always=True),
+        )
+    ],
     StandIn("scipy._lib._util", "_lazyselect", _select),
 ]
