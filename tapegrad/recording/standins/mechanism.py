@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import update_wrapper
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
@@ -121,6 +121,10 @@ class _Replacement:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._place.serve(sys._getframe(1), args, kwargs)
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """As a method, where it stands in a class."""
+        return self if owner is None else MethodType(self, owner)
 
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._place.original
