@@ -54,6 +54,9 @@ def has_form(body: Body, exact: bool) -> bool:
     return True
 
 
+# Choices have other forms between single numbers, see ``choices.h``.
+_CHOICE = re.compile(r"\btg_(?=(?:where|kept|maximum|minimum|fmax|fmin|relu|gated_mul|gated_div)\()")
+
 # Ops that take arrays of positions, and how many operands stand before these.
 _BY_PLACES = {"getitem": 1, "update": 2}
 
@@ -119,13 +122,14 @@ class StepPrinter:
         elif ARRAY in attrs.get("index", ()):
             free = _BY_PLACES[entry.op.name]
             places = [self.constants[slot] for slot in entry.inputs[free:]]
-            found = np.asarray(entry.op.kernel(*inputs[:free], *places, **attrs), dtype=object)
+            found = np.asarray(entry.op.kernel(*(x[()] for x in inputs[:free]), *places, **attrs), dtype=object)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
             found = evaluate(assign, entry, inputs, attrs)
         self.names[entry.output] = found
 
     def _assigned(self, entry: Entry, kind: str, text: str) -> str:
+        text = _CHOICE.sub("tg_one_", text)
         known = self._known.get((kind, text))
         if known is not None:
             return known
