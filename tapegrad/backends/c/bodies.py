@@ -122,7 +122,8 @@ class StepPrinter:
         elif ARRAY in attrs.get("index", ()):
             free = _BY_PLACES[entry.op.name]
             places = [self.constants[slot] for slot in entry.inputs[free:]]
-            found = np.asarray(entry.op.kernel(*(x[()] for x in inputs[:free]), *places, **attrs), dtype=object)
+            given = [names[()] for names in inputs[:free]]
+            found = np.asarray(entry.op.kernel(*given, *places, **attrs), dtype=object)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
             found = evaluate(assign, entry, inputs, attrs)
