@@ -10,7 +10,7 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "choices.h"),
+    *("beta.h", "choices.h", "matrices.h"),
 )
 _NAME = re.compile(r"\btg_\w+")
 _DEFINED = re.compile(r"\b(tg_\w+)\([^;{}]*\) \{")
