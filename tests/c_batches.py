@@ -13,8 +13,8 @@ from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.c.runtime import headers
 from tapegrad.tape.tape import Tape
 
-_FUNCTION = re.compile(r"\b((?:early|late|piece|rows|loop|move)\d+)\(")
-_BODY = "#define WIDTH 256\n"
+_FUNCTION = re.compile(r"\b((?:[a-z_]+)\d+)\(")  # which the printer has numbered
+_BODY = "#define WIDTH 512\n"
 
 
 class Prefixed:

@@ -38,4 +38,4 @@ def headers(functions: Sequence[str]) -> str:
         if name in NAMES[:2] or called.intersection(_DEFINED.findall(header(name))):
             chosen.append(header(name))
             called.update(_NAME.findall(header(name)))
-    return "\n".join(["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), "#define WIDTH 256"])
+    return "\n".join(["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), "#define WIDTH 512"])
