@@ -144,6 +144,19 @@ def test_diagnosis_is_fine():
     assert tg.fit(case.joint, case.start, random="b").diagnose().is_fine
 
 
+def test_separation_within_groups_is_named():
+    """All outcomes in each group are alike: the maximum is one of Laplace's method alone."""
+    y = np.repeat([0.0, 1.0], 50).reshape(20, 5)
+
+    def joint(mu, log_tau, u):
+        eta = mu + u[:, None]
+        return norm.logpdf(u, 0.0, np.exp(log_tau)).sum() + (y * eta - np.logaddexp(0.0, eta)).sum()
+
+    found = tg.fit(joint, dict(mu=0.0, log_tau=0.0, u=np.zeros(20)), random="u").diagnose()
+    assert "skewed random effects" in found.kinds
+    assert "u[0], u[1], u[2] and 17 more are far from normal" in str(found)
+
+
 def test_transforms_fixed_ties_and_priors_go_with_it(closed):
     """tau on its own scale, both tied; then one of them held."""
 
