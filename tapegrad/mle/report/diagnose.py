@@ -131,7 +131,7 @@ def _skewed(result: Estimate) -> Iterator[Finding]:
             "skewed random effects",
             f"given the data, {names}{more} are far from normal (their means lie up to {found.max():.1f} "
             "standard deviations from their modes), and Laplace's method is inaccurate; perhaps all outcomes "
-            "in a group are alike. Give the standard deviation of the random effects a prior, or integrate more exactly",
+            "in a group are alike. Give their standard deviation a prior, or integrate more exactly",
         )
 
 
