@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import update_wrapper
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
@@ -116,6 +116,12 @@ class _Replacement:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._place.serve(sys._getframe(1), args, kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """A method of the instance, where a function in a class is replaced."""
+        if instance is None or not isinstance(self._place.original, FunctionType):
+            return self
+        return MethodType(self, instance)
 
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._place.original

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapegrad.recording.standins import dataframes, densities, maths, normals, numpys, scipys
+from tapegrad.recording.standins import dataframes, densities, maths, normals, numpys, scipys, sparses
 from tapegrad.recording.standins.mechanism import StandIn
 
 ALL: tuple[StandIn, ...] = (
@@ -12,4 +12,5 @@ ALL: tuple[StandIn, ...] = (
     *densities.TABLE,
     *normals.TABLE,
     *dataframes.TABLE,
+    *sparses.TABLE,
 )
