@@ -395,7 +395,9 @@ class Tracer(Symbol):
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
         """As of an array: of the same dtype and of no other class."""
-        if any(kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())):
+        if any(
+            kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())
+        ):
             raise TraceError(f"a traced array has no view of another kind{whereabouts()}: keep it as it is")
         return self[...] if self.shape else self
 

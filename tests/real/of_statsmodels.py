@@ -245,7 +245,9 @@ for _family in ("Clayton", "Frank", "Gumbel"):
     @row(f"statsmodels: {_family}Copula.logpdf", [1.7])
     def _(_package: Any, _family: str = _family) -> Any:
         copula = getattr(module("statsmodels.distributions.copula.api"), f"{_family}Copula")()
-        pairs = RNG.uniform(0.1, 0.9, size=(12, 2)) if _family == "" else np.column_stack([SHARES, SHARES[::-1]])
+        pairs = (
+            RNG.uniform(0.1, 0.9, size=(12, 2)) if _family == "" else np.column_stack([SHARES, SHARES[::-1]])
+        )
         return lambda t: copula.logpdf(pairs, args=(t[0],)).sum()
 
 

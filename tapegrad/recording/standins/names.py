@@ -20,7 +20,18 @@ from tapegrad.recording.tracer import Tracer
 # Packages that make arrays for themselves, and those that know nothing of arrays.
 _SKIPPED = sys.stdlib_module_names | {
     *("tapegrad", "numpy", "scipy", "pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba"),
-    *("matplotlib", "pytest", "_pytest", "hypothesis", "IPython", "mypy", "PIL", "torch", "jax", "tensorflow"),
+    *(
+        "matplotlib",
+        "pytest",
+        "_pytest",
+        "hypothesis",
+        "IPython",
+        "mypy",
+        "PIL",
+        "torch",
+        "jax",
+        "tensorflow",
+    ),
 }
 
 
