@@ -72,7 +72,7 @@ class Names:
                 self._add(_Held(names, name, *found))
 
     def add_type(self, names: dict[str, Any], name: str) -> bool:
-        """Let `float` mean its stand-in in a module, or `np.float64` everywhere; False if that is so already."""
+        """Let `float` mean its stand-in in a module, or `np.float64` everywhere; False if it does already."""
         if str(names.get("__name__", "")).partition(".")[0] in _SKIPPED:
             return False
         if name in ("float64", "double", "longdouble") and name not in names:
