@@ -76,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("demo", help="fit a regression to real data, and show how")
     caching = commands.add_parser(
         "cache",
-        help="the kernels that the backend 'c' has compiled",
-        description="Where compiled kernels are kept, and how many. The environment variable "
+        help="the libraries that the backend 'c' has compiled",
+        description="Where compiled libraries are kept, and how many. The environment variable "
         f"{cache.VARIABLE} names another folder.",
     )
     caching.add_argument("--list", action="store_true", help="list them, the one used last at the end")

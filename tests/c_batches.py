@@ -10,9 +10,13 @@ import numpy as np
 
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.program import CProgram
+from tapegrad.backends.c.runtime import headers
 from tapegrad.tape.tape import Tape
 
-_FUNCTION = re.compile(r"\b((?:early|late|piece|rows)\d+)\(")
+_KINDS = (
+    "early|late|piece|rows|loop|move|scan|recurrence|scatter|concatenate|reshape|transpose|broadcast_to|getitem"
+)
+_FUNCTION = re.compile(rf"\b((?:{_KINDS})\d+)\(")
 _BODY = "#define WIDTH 256\n"
 
 
@@ -30,9 +34,9 @@ def compiled_together(programs: Sequence[CProgram]) -> None:
     """Compile programs in one file."""
     bodies = []
     for number, program in enumerate(programs):
-        head, body = program.source.split(_BODY)
+        _, body = program.source.split(_BODY)
         bodies.append(_FUNCTION.sub(rf"t{number}_\1(", body))
-    found = library("".join([head, _BODY, *bodies]))
+    found = library("\n".join([headers(bodies), *bodies]))
     for number, program in enumerate(programs):
         program._library = Prefixed(found, f"t{number}_")
 

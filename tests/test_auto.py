@@ -274,3 +274,14 @@ def test_the_names_of_backends_are_told() -> None:
     with pytest.raises(ValueError, match="no backend 'fortran': choose one of auto, numpy"):
         tg.trace(loglik, START, backend="fortran")
     assert found.reason()
+
+
+@pytest.mark.parametrize("backend", ["replay", "numpy", "auto"])
+def test_a_fit_runs_what_was_chosen(backend: str) -> None:
+    def rows(mu: Any, sigma: Any) -> Any:
+        return -1.5 * np.log1p(((X - mu) / sigma) ** 2 / 2.0) - np.log(sigma)
+
+    f = tg.trace(rows, dict(mu=0.5, sigma=1.2), backend=backend, threads=2)
+    result = tg.fit(f, dict(mu=0.5, sigma=1.2), transforms=dict(sigma=tg.mle.transforms.positive))
+    used = result.require_model("a test").function
+    assert (used.backend, used.threads) == (backend, 2)

@@ -34,7 +34,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for known in (library._loaded, compiler._known, cache._own):
         monkeypatch.setattr(*_place(known), {})
     monkeypatch.setattr(backend, "_told", set())
-    return tmp_path / "cache" / "kernels"
+    return tmp_path / "cache" / "libraries"
 
 
 def _place(known: object) -> tuple[object, str]:
@@ -62,8 +62,8 @@ def script(file: Path, text: str) -> str:
     return str(file)
 
 
-def kernels(folder: Path) -> list[Path]:
-    return sorted(file.parent for file in folder.glob(f"*/{library.KERNEL}"))
+def libraries(folder: Path) -> list[Path]:
+    return sorted(file.parent for file in folder.glob(f"*/{library.BUILT}"))
 
 
 # The compiler -----------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_errors_have_the_compilers_words() -> None:
 
 
 def test_a_failed_compilation_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fails = 'case "$*" in *kernel.c*) echo "internal error: too tired" >&2; exit 1;; esac'
+    fails = 'case "$*" in *library.c*) echo "internal error: too tired" >&2; exit 1;; esac'
     monkeypatch.setenv("CC", script(tmp_path / "tired", fails))
     x = np.linspace(0.1, 1.0, 100)
     traced = tg.trace(lambda a: np.exp(-a * x).sum(), 0.5, backend="c")
@@ -234,7 +234,7 @@ def test_a_failed_compilation_is_told_once(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_compiler_that_does_not_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sleeps = f'case "$*" in *kernel.c*) sleep 60 & echo $! > {tmp_path}/sleeper; wait;; esac'
+    sleeps = f'case "$*" in *library.c*) sleep 60 & echo $! > {tmp_path}/sleeper; wait;; esac'
     monkeypatch.setenv("CC", script(tmp_path / "slow", sleeps))
     assert compiler.compiler() is not None
     monkeypatch.setattr(commands, "TIME_LIMIT_S", 0.5)
@@ -265,7 +265,7 @@ def test_later_processes_do_not_compile(empty_cache: Path, monkeypatch: pytest.M
     monkeypatch.setattr(library, "_loaded", {})
     monkeypatch.setattr(library, "execute", None)  # which would raise
     assert add(1.0, 2.0) == 3.0
-    (entry,) = kernels(empty_cache)
+    (entry,) = libraries(empty_cache)
     assert (entry / library.SOURCE).read_text().endswith(ADD)
     for place in (empty_cache, entry):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700
@@ -281,22 +281,22 @@ def _replace(file: Path, content: bytes) -> None:
 
 
 def _flip(entry: Path) -> None:
-    content = bytearray((entry / library.KERNEL).read_bytes())
+    content = bytearray((entry / library.BUILT).read_bytes())
     content[len(content) // 2] ^= 1
-    _replace(entry / library.KERNEL, content)
+    _replace(entry / library.BUILT, content)
 
 
 def _cut(entry: Path) -> None:
-    _replace(entry / library.KERNEL, (entry / library.KERNEL).read_bytes()[:100])
+    _replace(entry / library.BUILT, (entry / library.BUILT).read_bytes()[:100])
 
 
 def _open_to_all(entry: Path) -> None:
-    (entry / library.KERNEL).chmod(0o666)
+    (entry / library.BUILT).chmod(0o666)
 
 
 def _link(entry: Path) -> None:
-    shutil.move(entry / library.KERNEL, entry.parent.parent / "elsewhere.so")
-    (entry / library.KERNEL).symlink_to(entry.parent.parent / "elsewhere.so")
+    shutil.move(entry / library.BUILT, entry.parent.parent / "elsewhere.so")
+    (entry / library.BUILT).symlink_to(entry.parent.parent / "elsewhere.so")
 
 
 def _without_checksums(entry: Path) -> None:
@@ -324,7 +324,7 @@ def test_what_is_damaged_or_foreign_is_not_loaded(
     damage: Callable[[Path], None], empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(1.0, 2.0)
-    (entry,) = kernels(empty_cache)
+    (entry,) = libraries(empty_cache)
     damage(entry)
     made = []
     compiled = library._compiled
@@ -337,14 +337,14 @@ def test_what_is_damaged_or_foreign_is_not_loaded(
     monkeypatch.setattr(library, "_compiled", watched)
     assert add(1.0, 2.0) == 3.0
     assert len(made) == 1
-    assert kernels(empty_cache) == [entry]
+    assert libraries(empty_cache) == [entry]
     assert cache.look_up(entry.name) == entry
 
 
 @needs_compiler
 def test_what_is_of_another_user_is_not_loaded(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(1.0, 2.0)
-    (entry,) = kernels(empty_cache)
+    (entry,) = libraries(empty_cache)
     assert cache.look_up(entry.name) is not None
     monkeypatch.setattr(cache.os, "geteuid", lambda: 12345)
     assert cache.look_up(entry.name) is None
@@ -403,8 +403,8 @@ def test_many_processes_at_once(empty_cache: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(5)
     ]
     assert [(process.communicate()[1], process.returncode) for process in running] == [("", 0)] * 5
-    assert len(kernels(empty_cache)) == 3
-    assert all(cache.look_up(entry.name) == entry for entry in kernels(empty_cache))
+    assert len(libraries(empty_cache)) == 3
+    assert all(cache.look_up(entry.name) == entry for entry in libraries(empty_cache))
     assert not list(empty_cache.glob(f"{cache.TEMPORARY}*"))
 
 
@@ -447,8 +447,8 @@ def test_parts_of_a_key_do_not_run_together() -> None:
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv(cache.VARIABLE, "/scratch/kernels")
-    assert cache.wanted() == Path("/scratch/kernels")
+    monkeypatch.setenv(cache.VARIABLE, "/scratch/libraries")
+    assert cache.wanted() == Path("/scratch/libraries")
     monkeypatch.delenv(cache.VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/me")
     assert cache.wanted() == Path("/var/me/tapegrad")
@@ -462,15 +462,15 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_compiler
 def test_the_command_line_lists_and_clears(empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add(1.0, 2.0)
-    (entry,) = kernels(empty_cache)
+    (entry,) = libraries(empty_cache)
     assert main(["cache"]) == 0
     assert str(empty_cache) in capsys.readouterr().out
     assert main(["cache", "--list"]) == 0
     out = capsys.readouterr().out
     assert entry.name in out
     assert main(["cache", "--clear"]) == 0
-    assert "2 entries" in capsys.readouterr().out  # the kernel and the probe
-    assert kernels(empty_cache) == []
+    assert "2 entries" in capsys.readouterr().out  # the library and the probe
+    assert libraries(empty_cache) == []
     assert main(["cache", "--list"]) == 0
     assert "0 entries" in capsys.readouterr().out
 

@@ -51,7 +51,7 @@ def test_value_standard_errors_and_modes_at_the_optimum_are_those_of_tmb(name):
 RNG = np.random.default_rng(4)
 GROUP = np.repeat(np.arange(6), 4)
 SLOPES = RNG.normal(size=24)
-Y = RNG.normal(size=24) + 0.7 * RNG.normal(size=6)[GROUP]
+Y = RNG.normal(size=24) + 1.3 * RNG.normal(size=6)[GROUP] + 1.5 * RNG.normal(size=6)[GROUP] * SLOPES
 
 
 def linear(beta, log_tau, log_sigma, a, b):

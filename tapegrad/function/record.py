@@ -55,15 +55,15 @@ class Recorded(NamedTuple):
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
     """Trace `f` at the parameters `vector`.
 
-    Where a module of the user's asks a traced value for a float, the function is traced once more, with a
-    stand-in for `float` in that module.
+    Where a module asks a traced value for a float, the function is traced once more, with a stand-in for
+    `float` in that module.
     """
     while True:
-        asking: list[dict[str, Any]] = []
+        asking: list[tuple[dict[str, Any], str]] = []
         try:
             return _recorded(f, structure, vector, data, asking)
         except Exception:
-            if not any([float_in(names) for names in asking]):
+            if not any([float_in(*where) for where in asking]):
                 raise
         plain_call(f, structure, vector, data)  # what the function keeps must not be of the trace that failed
 
@@ -73,9 +73,9 @@ def _recorded(
     structure: Structure,
     vector: Vector,
     data: Mapping[str, Any],
-    asking: list[dict[str, Any]],
+    asking: list[tuple[dict[str, Any], str]],
 ) -> Recorded:
-    """The same, once. The global names of code that asked for a float are added to `asking`."""
+    """The same, once. The names in code that asked for a float are added to `asking`."""
     builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
     recorder = LiveRecorder(builder)
     leaves = []
@@ -109,7 +109,7 @@ def _recorded(
         builder.finish(tracer.slot for tracer in found),
         values,
         outputs,
-        [tracer.value for tracer in found],
+        [tracer.held for tracer in found],
         recorder.dataframes,
         recorder.steps,
         unrolled or None,

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapegrad.marginal.curvature import by_differences, exact, is_exact
+from tapegrad.function.explanation import Explanation
+from tapegrad.function.inspection import Values
+from tapegrad.marginal.curvature import hessian
 from tapegrad.marginal.inner import InnerProblem, Mode, mode
 from tapegrad.marginal.joint import Joint
 
@@ -48,6 +50,25 @@ class Marginal:
         self.hessian_error: float | None = None
         self._latest: tuple[bytes, Mode] | None = None
 
+    def with_data(self, **data: Any) -> Marginal:
+        """The same on other data of the same shapes, without a new trace."""
+        found = Marginal(self.joint.with_data(**data), self.start)
+        if self._latest is not None:
+            found.start = self._latest[1].u
+        return found
+
+    def explain(self, theta: Array) -> Explanation:
+        """What is wrong at some parameters: with the mode of the random effects, or with a number there."""
+        try:
+            found = self.mode(theta)
+        except InnerProblem as error:
+            return Explanation(None, None, (), str(error))
+        return self.joint.function.explain(self.joint.vector(theta, found.u))
+
+    def values(self, theta: Array) -> Values:
+        """Every value and adjoint of the joint log-likelihood at the mode, entry by entry."""
+        return self.joint.function.values(self.joint.vector(theta, self.mode(theta).u))
+
     def mode(self, theta: Array) -> Mode:
         """The mode of the random effects, from the latest one, or from the start if that leads nowhere.
 
@@ -62,13 +83,24 @@ class Marginal:
         found = None
         if self._latest is not None:
             try:
-                found = mode(self.joint, theta, self._latest[1].u)
+                found = mode(self.joint, theta, self._predicted(theta))
             except InnerProblem:
                 found = None
         if found is None:
             found = mode(self.joint, theta, self.start)
         self._latest = key, found
         return found
+
+    @np.errstate(all="ignore")
+    def _predicted(self, theta: Array) -> Array:
+        """About where the mode is: the latest one, moved along its tangent if that leads upwards."""
+        assert self._latest is not None
+        before, found = np.frombuffer(self._latest[0]), self._latest[1]
+        move = self.joint.vector(theta - before, np.zeros_like(found.u))
+        (product,) = self.joint.hessian_columns(self.joint.vector(before, found.u), [move])
+        there = found.u + found.factor.solve(product[self.joint.inner])
+        is_higher = self.joint.value(theta, there) > self.joint.value(theta, found.u)
+        return there if is_higher else found.u
 
     def value_flat(self, theta: Array) -> float:
         """The marginal log-likelihood."""
@@ -89,22 +121,12 @@ class Marginal:
         return weights, found.factor.solve(swept[self.joint.inner]), swept
 
     def hessian_flat(self, theta: Array) -> Array:
-        """Its Hessian: exact, or where that would cost too much, by differences of the exact gradient.
-
-        `hessian_error` then says about how wrong it is, relative to its diagonal.
-        """
+        """Its Hessian; `hessian_error` then says about how wrong it is, or None where it is exact."""
         found = self.mode(theta)
         x = self.joint.vector(theta, found.u)
-        if is_exact(found):
-            weights, v, _ = self._pulled(found, x)
-            self.hessian_error = None
-            return exact(self.joint, found, x, v, weights)
-        units = np.maximum(np.abs(theta), 1.0)
-        hessian, self.hessian_error = by_differences(
-            lambda there: self.value_and_grad_flat(there)[1], theta, units
-        )
-        self._latest = theta.tobytes(), found
-        return hessian
+        weights, v, _ = self._pulled(found, x)
+        matrix, self.hessian_error = hessian(self.joint, found, x, v, weights)
+        return matrix
 
 
 def _value(found: Mode) -> float:

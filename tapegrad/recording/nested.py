@@ -68,8 +68,8 @@ class StepRecorder(LiveRecorder):
         if around.slot not in self._slots:
             slot = self.builder.datum(Aval(around.shape, around.dtype))
             self._slots[around.slot] = slot
-            self.fixed[slot] = Tracer(around.recorder, around.slot, around.value)
-        return Tracer(self, self._slots[around.slot], around.value)
+            self.fixed[slot] = Tracer(around.recorder, around.slot, around.held)
+        return Tracer(self, self._slots[around.slot], around.held)
 
     def hoist(self) -> None:
         """Record in the code around the loop what does not depend on the iteration."""

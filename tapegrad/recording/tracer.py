@@ -113,7 +113,7 @@ def _function(called: Callable[..., Any]) -> Callable[..., Any]:
 class Tracer(Symbol):
     """A traced value: a slot of the tape being recorded and, while the user's function runs, its value."""
 
-    __slots__ = ("value",)
+    __slots__ = ("held",)
     __array_priority__ = 10_000.0
     __pandas_priority__ = 10_000
     is_view = False
@@ -122,11 +122,11 @@ class Tracer(Symbol):
     def __init__(self, recorder: Trace, slot: int, value: Any) -> None:
         self.recorder = recorder
         self.slot = slot
-        self.value = value
+        self.held = value
 
     def plain(self) -> Any:
         """The value."""
-        return self.recorder.lift(self, None).value
+        return self.recorder.lift(self, None).held
 
     def decide(self) -> Any:
         """The value, for Python to decide on: a guard holds the tape to it."""
@@ -173,8 +173,8 @@ class Tracer(Symbol):
 
     itemsize = property(lambda self: self.dtype.itemsize)
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
-    strides = property(lambda self: np.asarray(self.value).strides)
-    flags = property(lambda self: np.asarray(self.value).flags)
+    strides = property(lambda self: np.asarray(self.held).strides)
+    flags = property(lambda self: np.asarray(self.held).flags)
     device = property(lambda self: "cpu")
 
     def __len__(self) -> int:
@@ -188,7 +188,7 @@ class Tracer(Symbol):
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
-        return f"<traced %{self.slot}, shape={self.shape}, value={self.value!r}>"
+        return f"<traced %{self.slot}, shape={self.shape}, value={self.held!r}>"
 
     # Operators ----------------------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Tracer(Symbol):
 
     def __format__(self, spec: str) -> str:
         # For printing; the words around the number keep the text from being read back as one.
-        return f"<traced {format(self.value, spec)}>" if spec and self.ndim == 0 else repr(self)
+        return f"<traced {format(self.held, spec)}>" if spec and self.ndim == 0 else repr(self)
 
     # Indexing and assignment --------------------------------------------------------------------------------
 
@@ -311,14 +311,14 @@ class Tracer(Symbol):
 
     def _overwrite(self, result: Tracer) -> Tracer:
         result = self.recorder.lift(result, self.dtype)
-        self.slot, self.value = result.slot, laid_out(result.value, self.value)
+        self.slot, self.held = result.slot, laid_out(result.held, self.held)
         self.recorder.written()
         return self
 
     def copy(self, order: Any = "C") -> Tracer:
         """As of an array."""
         fresh = self.recorder.lift(self, None)
-        value = np.array(fresh.value, order=order) if self.ndim else fresh.value
+        value = np.array(fresh.held, order=order) if self.ndim else fresh.held
         return Tracer(fresh.recorder, fresh.slot, value)
 
     def __copy__(self) -> Tracer:
@@ -351,8 +351,9 @@ class Tracer(Symbol):
         return self.recorder.call_function(func, args, kwargs)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
-        """NumPy by the name that SciPy has for it, which asks where SCIPY_ARRAY_API is set."""
-        return _scipys_numpy()
+        """NumPy by the name that the package has for it which asks, as SciPy does with SCIPY_ARRAY_API."""
+        package, _, _ = sys._getframe(1).f_globals.get("__name__", "").rpartition(".common.")
+        return sys.modules.get(f"{package}.numpy") or _scipys_numpy()
 
     # Methods ------------------------------------------------------------------------------------------------
 
@@ -388,6 +389,15 @@ class Tracer(Symbol):
         """As of an array: to the only device that there is."""
         np.empty(0).to_device(device, stream=stream)  # NumPy's own errors
         return self
+
+    def setflags(self, write: bool | None = None, align: bool | None = None, uic: bool | None = None) -> None:
+        """As of an array, but nothing is forbidden: a write that NumPy refuses is found in the plain call."""
+
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        """As of an array: of the same dtype and of no other class."""
+        if any(kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())):
+            raise TraceError(f"a traced array has no view of another kind{whereabouts()}: keep it as it is")
+        return self[...] if self.shape else self
 
     def is_integer(self) -> bool:
         """As of a NumPy number."""

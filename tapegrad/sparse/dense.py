@@ -26,7 +26,7 @@ class Dense:
             lower = cholesky(matrix.reshape(n, n), lower=True, check_finite=False)
         except LinAlgError:
             lower = np.full((1, 1), np.nan)
-        if not np.isfinite(lower[-1, -1]):
+        if not np.isfinite(lower.diagonal()).all():
             raise NotPositiveDefinite(self.pattern.matrix(values))
         return DenseFactor(self, lower)
 

@@ -65,7 +65,7 @@ def folder() -> Path:
 
     Where there can be none, it is a temporary one for this process alone.
     """
-    place = wanted() / "kernels"
+    place = wanted() / "libraries"
     return place if _is_private(place) else _temporary()
 
 

@@ -54,8 +54,15 @@ def is_transfer(memory: Memory, entry: Entry) -> bool:
     if entry.op.name not in ("getitem", "concatenate"):
         return False
     if entry.op.name == "getitem":
-        return len(avals) == 1 and ARRAY not in dict(entry.attrs)["index"] and is_small(memory.aval(entry.output))
-    return all(map(is_small, avals)) and len({*(aval.dtype for aval in avals), memory.aval(entry.output).dtype}) == 1
+        return (
+            len(avals) == 1
+            and ARRAY not in dict(entry.attrs)["index"]
+            and is_small(memory.aval(entry.output))
+        )
+    return (
+        all(map(is_small, avals))
+        and len({*(aval.dtype for aval in avals), memory.aval(entry.output).dtype}) == 1
+    )
 
 
 class Encoder:
@@ -83,7 +90,9 @@ class Encoder:
         self.instructions.append((opcodes()[key], out, *operands))
         return out
 
-    def apply(self, op: Op, dtypes: tuple[Dtype, ...], operands: Sequence[int], out: int | None = None) -> int:
+    def apply(
+        self, op: Op, dtypes: tuple[Dtype, ...], operands: Sequence[int], out: int | None = None
+    ) -> int:
         """Write an elementwise op."""
         key = key_of(op, dtypes)
         if out is None:
@@ -173,7 +182,12 @@ class Encoder:
         steps = [step // shadow.itemsize for step in part.strides]
         table = self.memory.pointer(source)
         found = [
-            self.emit(("load", (dtype,)), self.new(dtype), table, start + int(np.dot(where, steps)) if where else start)
+            self.emit(
+                ("load", (dtype,)),
+                self.new(dtype),
+                table,
+                start + int(np.dot(where, steps)) if where else start,
+            )
             for where in np.ndindex(part.shape)
         ]
         self.store(entry.output, _array(found).reshape(part.shape) if part.ndim else found[0])

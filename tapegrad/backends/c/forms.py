@@ -135,11 +135,14 @@ def _matmul(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mappin
     rows = a if a.ndim > 1 else a[None, :]
     columns = b if b.ndim > 1 else b[:, None]
     gated = entry.op.name == "gated_matmul"
-    out: Names = np.empty((rows.shape[0], columns.shape[1]), dtype=object)
-    for i, j in np.ndindex(out.shape):
-        terms = [products(gated, x, y) for x, y in zip(rows[i], columns[:, j], strict=True)]
-        out[i, j] = assign(" + ".join(terms) or "0.0")
-    out = out if a.ndim > 1 else out[0]
+    stack = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
+    rows = np.broadcast_to(rows, (*stack, *rows.shape[-2:]))
+    columns = np.broadcast_to(columns, (*stack, *columns.shape[-2:]))
+    out: Names = np.empty((*stack, rows.shape[-2], columns.shape[-1]), dtype=object)
+    for *where, i, j in np.ndindex(out.shape):
+        pairs = zip(rows[(*where, i)], columns[(*where, slice(None), j)], strict=True)
+        out[(*where, i, j)] = assign(" + ".join(products(gated, x, y) for x, y in pairs) or "0.0")
+    out = out if a.ndim > 1 else out[..., 0, :]
     return out if b.ndim > 1 else out[..., 0]
 
 

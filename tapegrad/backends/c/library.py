@@ -12,8 +12,8 @@ from tapegrad.backends.c.commands import CompilationFailed, NoCompiler, execute
 from tapegrad.backends.c.compiler import compiler, reason
 from tapegrad.backends.c.probe import OPENMP, SHARED, Compiler
 
-KERNEL: Final = "kernel.so"
-SOURCE: Final = "kernel.c"
+BUILT: Final = "library.so"
+SOURCE: Final = "library.c"
 
 _lock = threading.Lock()
 _loaded: dict[str, ctypes.CDLL] = {}
@@ -40,7 +40,7 @@ def library(source: str, parallel: bool = False) -> ctypes.CDLL:
         raise NoCompiler(reason())
     whole = found.prelude + source
     flags = (*found.flags, SHARED, *((OPENMP,) if parallel else ()))
-    key = cache.key_of("kernel", whole, *flags, *found.libraries, found.identity)
+    key = cache.key_of("library", whole, *flags, *found.libraries, found.identity)
     with _lock:
         if key not in _loaded:
             _loaded[key] = _kept(key) or _compiled(key, whole, flags, found)
@@ -53,7 +53,7 @@ def _kept(key: str) -> ctypes.CDLL | None:
     if place is None:
         return None
     try:
-        return ctypes.CDLL(str(place / KERNEL))
+        return ctypes.CDLL(str(place / BUILT))
     except OSError:  # another process took it away just now
         return None
 
@@ -62,20 +62,20 @@ def _compiled(key: str, source: str, flags: tuple[str, ...], found: Compiler) ->
     """A library from its source, which goes into the cache."""
     with cache.room() as folder:
         (folder / SOURCE).write_text(source, encoding="ascii")
-        command = [*found.command, *flags, SOURCE, "-o", KERNEL, *found.libraries]
+        command = [*found.command, *flags, SOURCE, "-o", BUILT, *found.libraries]
         done = execute(command, folder, cache.compilers_own())
         if done.returncode:
             raise CompilationFailed(done.stderr.strip())
         try:
-            files = {name: (folder / name).read_bytes() for name in (SOURCE, KERNEL)}
+            files = {name: (folder / name).read_bytes() for name in (SOURCE, BUILT)}
             place = cache.store(key, files)
-            return ctypes.CDLL(str(place / KERNEL))
+            return ctypes.CDLL(str(place / BUILT))
         except OSError:  # the cache is full, or what was stored is gone again
             return _loaded_from(folder)
 
 
 def _loaded_from(folder: Path) -> ctypes.CDLL:
     try:
-        return ctypes.CDLL(str(folder / KERNEL))
+        return ctypes.CDLL(str(folder / BUILT))
     except OSError as error:
         raise CompilationFailed(str(error)) from None

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tapegrad.backends.c.homes import Homes
 from tapegrad.backends.c.text import stored_type
-from tapegrad.ops.registry import Aval, Shape
-from tapegrad.plan.stages import Plan
+from tapegrad.ops.registry import FLOAT, Aval, Shape
+from tapegrad.plan.stages import Plan, RowLoop
 from tapegrad.tape.tape import size_of
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -48,6 +49,8 @@ class Memory:
     parts : list of (int, int, int)
         For each row loop the entry of the table for what its blocks add to the sums, its rows, and how many
         numbers each block adds.
+    pools : dict of int to list of float
+        Entries of the table for numbers that a text reads.
     """
 
     plan: Plan
@@ -58,15 +61,32 @@ class Memory:
     columns: dict[int, int] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     parts: list[tuple[int, int, int]] = field(default_factory=list)
+    pools: dict[int, list[float]] = field(default_factory=dict)
     count: int = SIZES + 1
     aliases: Mapping[int, int] = field(default_factory=dict)
     shadows: dict[int, Array] = field(default_factory=dict)
+    homes: Homes = field(init=False)
 
     def __post_init__(self) -> None:
         start = 0
         for slot in self.plan.tape.parameters:
             self.inputs[slot] = start
             start += size_of(self.plan.tape.avals[slot].shape)
+        self.homes = self._find_homes()
+
+    def _find_homes(self) -> Homes:
+        tape, layout = self.plan.tape, self.plan.layout
+        assert layout is not None
+        large = [
+            slot
+            for slot in layout.places
+            if tape.avals[slot].dtype == FLOAT and not is_small(tape.avals[slot])
+        ]
+        homes = Homes(tape, self.aliases, large, self.shadow)
+        for stage in self.plan.stages:
+            for entry in () if isinstance(stage, RowLoop) else stage.entries:
+                homes.add(entry)
+        return homes
 
     def aval(self, slot: int) -> Aval:
         """The shape and dtype of a slot."""
@@ -100,6 +120,12 @@ class Memory:
         """A new entry of the table for the sums of the blocks of a loop."""
         entry = self._new()
         self.parts.append((entry, rows, width))
+        return entry
+
+    def pool(self, numbers: list[float]) -> int:
+        """A new entry of the table for numbers that a text reads."""
+        entry = self._new()
+        self.pools[entry] = numbers
         return entry
 
     def length(self, rows: int) -> int:

@@ -13,11 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.copying import move_function
 from tapegrad.backends.c.encoder import Encoder, is_transfer, takes
-from tapegrad.backends.c.forms import EVALUATORS, Names
+from tapegrad.backends.c.forms import EVALUATORS, Assign, Names
 from tapegrad.backends.c.memory import Memory, is_small
+from tapegrad.backends.c.moves import start_of
+from tapegrad.backends.c.moves import steps_of as view_steps
+from tapegrad.backends.c.operands import number as length
 from tapegrad.backends.c.rows import RowPrinter, elementwise
 from tapegrad.backends.c.runtime import headers
+from tapegrad.backends.c.scans import is_loop, loop_function
 from tapegrad.backends.c.steps import Forms, Step, Way, is_view, steps_of
 from tapegrad.backends.c.text import c_type, comment, literal
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
@@ -100,7 +105,9 @@ class Printer:
         piece = _Piece()
         for step in steps:
             alone = step.way is Way.NUMPY or self._is_shared_loop(step)
-            size = 1 if isinstance(step.what, RowLoop) else size_of(self.tape.avals[step.what.output].shape)
+            size = 1
+            if step.way in (Way.NUMBERS, Way.MACHINE) and isinstance(step.what, Entry):
+                size = size_of(self.tape.avals[step.what.output].shape)
             is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
             last = piece.steps[-1] if piece.steps else step
             changes = (last.way is Way.MACHINE, last.is_late) != (step.way is Way.MACHINE, step.is_late)
@@ -117,15 +124,15 @@ class Printer:
 
     def _with_machine(self, steps: list[Step]) -> list[Step]:
         """The steps, numbers on the tape machine where there are too many to print."""
-        sizes = [size_of(self.tape.avals[s.what.output].shape) for s in steps if isinstance(s.what, Entry)]
-        if sum(sizes) <= MOST_PRINTED:
+        numbers = [s.what for s in steps if s.way is Way.NUMBERS and isinstance(s.what, Entry)]
+        if sum(size_of(self.tape.avals[entry.output].shape) for entry in numbers) <= MOST_PRINTED:
             return steps
         return [step._replace(way=Way.MACHINE) if self._is_for_machine(step) else step for step in steps]
 
     def _is_for_machine(self, step: Step) -> bool:
         if isinstance(step.what, RowLoop):
             return False
-        if step.way is Way.NUMPY:
+        if step.way in (Way.NUMPY, Way.MOVES):
             return is_transfer(self.memory, step.what)
         return step.way is Way.NUMBERS and takes(self.memory, step.what)
 
@@ -160,7 +167,7 @@ class Printer:
 
     def printed(self) -> Printed:
         """Print all of it."""
-        steps = self._with_machine(list(steps_of(self.plan, self.forms)))
+        steps = self._with_machine(list(steps_of(self.plan, self.forms, is_loop)))
         pieces = list(self.pieces(steps))
         shared = self._find_shared(pieces)
         leaves = [*self.tape.data, *(slot for slot, _ in self.tape.constants)]
@@ -287,8 +294,10 @@ class _NumbersPrinter:
             self.body.append(f"const {kind} {name} = {text};")
             return name
 
-        inputs = [self.value(slot) for slot in entry.inputs]
-        if entry.op.is_elementwise:
+        inputs = [self.value(slot) for slot in entry.inputs if is_small(self.memory.aval(slot))]
+        if not inputs:
+            found = self.picked(entry, assign)
+        elif entry.op.is_elementwise:
             found = elementwise(entry, inputs, assign)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
@@ -326,11 +335,35 @@ class _NumbersPrinter:
             self._store(slot)
         return printer.name
 
+    def call(self, step: Step) -> None:
+        """Print the function of a loop or of copies, if anything is left to do, and call it."""
+        assert isinstance(step.what, Entry)
+        name = f"{'move' if step.way is Way.MOVES else 'loop'}{self.owner.loops}"
+        function = move_function if step.way is Way.MOVES else loop_function
+        text = function(self.memory, step.what, name)
+        if text is not None:
+            self.owner.loops += 1
+            self.owner.functions.append(text)
+            self.body.append(f"{name}(T);")
+
+    def picked(self, entry: Entry, assign: Assign) -> Names:
+        """A few elements of a large array."""
+        (slot,) = entry.inputs
+        view = np.asarray(entry.op.kernel(self.memory.shadow(slot), **dict(entry.attrs)))
+        start, steps = start_of(view, self.memory.shadow(slot)), view_steps(view)
+        names = np.empty(view.shape, dtype=object)
+        for where in np.ndindex(names.shape):
+            place = start + sum(i * step for i, step in zip(where, steps, strict=True))
+            names[where] = assign(f"({self.memory.base(slot)})[{length(self.memory, place)}]")
+        return names
+
     def steps(self) -> None:
         """Print all steps."""
         for step in self.piece.steps:
             if isinstance(step.what, RowLoop):
                 self.row_loop(step.what)
+            elif step.way is Way.LOOPS or step.way is Way.MOVES:
+                self.call(step)
             else:
                 self.entry(step.what)
 

@@ -117,10 +117,21 @@ class CWorkspace:
                 self._arrays[slot] = np.ascontiguousarray(value, self._tape.avals[slot].dtype)
         room = np.zeros(layout.size + ALIGNED, dtype=np.uint8)
         start = -room.ctypes.data % ALIGNED
+        self._place_homes()
         for slot, place in layout.places.items():
-            if not is_small(self._tape.avals[slot]):
+            if slot not in self._arrays and not is_small(self._tape.avals[slot]):
                 shape, dtype = self._tape.avals[slot]
                 self._arrays[slot] = np.ndarray(shape, dtype, room.data, start + place)
+
+    def _place_homes(self) -> None:
+        """Arrays that live in one another."""
+        homes = self._memory.homes
+        starts = [group.bounds[0] for group in homes.groups]
+        rooms = [np.zeros(b - a) for a, b in (group.bounds for group in homes.groups)]
+        for slot, (number, start) in homes.places.items():
+            shape = self._tape.avals[slot].shape
+            first = start - starts[number]
+            self._arrays[slot] = rooms[number][first : first + size_of(shape)].reshape(shape)
 
     def _cell(self, slot: int) -> Array:
         """A small value as an array."""
@@ -151,6 +162,9 @@ class CWorkspace:
             addresses[entry] = self.array(slot).ctypes.data
         for slot, entry in memory.columns.items():
             addresses[entry] = self._columns(slot).ctypes.data
+        for entry, numbers in memory.pools.items():
+            self._kept.append(np.array(numbers))
+            addresses[entry] = self._kept[-1].ctypes.data
         for entry, rows, width in memory.parts:
             room = np.zeros(-(-rows // BLOCK) * width)
             self._kept.append(room)

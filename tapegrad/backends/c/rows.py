@@ -163,11 +163,9 @@ class RowPrinter:
             )
         else:
             self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[WIDTH];")
-            step = f" * {strides[axis]}" if strides[axis] != 1 else ""
-            self._chunk_line(
-                f"for (int64_t i = 0; i < w; i++) {name}_rows[i] = "
-                f"a{slot}[{offset} + (r + (i < m ? i : m - 1)){step}];"
-            )
+            kind, step = stored_type(aval.dtype), strides[axis]
+            start = f"a{slot} + {offset} + r * {step}"
+            self._chunk_line(f"tg_column_{kind}({start}, {step}, m, {name}_rows);")
         self.loads[name] = f"{name}_rows[i]"
         return name
 
@@ -286,7 +284,10 @@ class RowPrinter:
         assert axis is not None
         names, strides = self.names[slot].ravel(), self.memory.strides(slot)
         self._pointer(slot, const=False)
-        if names.size == 1 and aval.dtype != BOOL and not is_small(aval):  # large arrays have room behind
+        # Whole vectors may be longer than the array: behind small ones, and behind what lives in another
+        # array, that is not free.
+        is_alone = slot not in self.memory.homes.places and not is_small(aval)
+        if names.size == 1 and aval.dtype != BOOL and is_alone:
             self.place(names[0]).lines.append(f"a{slot}[r + i] = {names[0]};")
             return
         for place, name in enumerate(names):
@@ -295,11 +296,9 @@ class RowPrinter:
             room = f"u{slot}_{place}"
             self._chunk_line(f"{c_type(aval.dtype)} {room}[WIDTH];")
             self.place(name).lines.append(f"{room}[i] = {name};")
-            step = f" * {strides[axis]}" if strides[axis] != 1 else ""
-            kind = f"({stored_type(aval.dtype)})" if aval.dtype == BOOL else ""
-            self.behind.append(
-                f"for (int64_t i = 0; i < m; i++) a{slot}[{offset} + (r + i){step}] = {kind}{room}[i];"
-            )
+            kind, step = stored_type(aval.dtype), strides[axis]
+            start = f"a{slot} + {offset} + r * {step}"
+            self.behind.append(f"tg_put_{kind}({start}, {step}, m, {room});")
 
     # Sums ---------------------------------------------------------------------------------------------------
 

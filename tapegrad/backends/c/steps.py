@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
 from tapegrad.backends.c.forms import EVALUATORS, is_exact
 from tapegrad.backends.c.memory import is_small
+from tapegrad.backends.c.moves import is_move
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.plan.stages import Plan, RowLoop
 from tapegrad.tape.entries import Entry, Row
@@ -20,8 +21,9 @@ class Way(Enum):
 
     NUMBERS = "numbers"  # element by element, in local variables
     ROWS = "rows"  # a row loop
-    MACHINE = "machine"  # the same, as instructions of the tape machine
-    ARRAYS = "arrays"  # loops over arrays in memory
+    MACHINE = "machine"  # numbers, as instructions of the tape machine
+    MOVES = "moves"  # copies of parts of arrays
+    LOOPS = "loops"  # step after step, where each needs the one before
     NUMPY = "numpy"  # the op's kernel
 
 
@@ -42,28 +44,28 @@ class Forms:
 
     def has_form(self, row: Row) -> bool:
         """Whether an entry can be written on numbers."""
-        op, inputs, output, attrs, _ = row
+        op, _, output, attrs, _ = row
         if op.is_elementwise:
             return bool(op.c) and (not self.exact[output] or is_exact(op.c))
         if op.name not in EVALUATORS or ARRAY in dict(attrs).get("index", ()):
             return op.name in ("getitem", "scatter") and ARRAY in dict(attrs)["index"]
         _, exact = EVALUATORS[op.name]
-        if (
-            op.name.endswith(("matmul", "dot"))
-            and max(len(self.tape.avals[slot].shape) for slot in inputs) > 2
-        ):
-            return False
         return exact or not self.exact[output]
 
     def is_of_numbers(self, entry: Entry) -> bool:
         """Whether an entry is written on numbers: all of its arrays are small."""
-        if not all(is_small(self.tape.avals[slot]) for slot in (*entry.inputs, entry.output)):
+        picks = entry.op.name == "getitem" and is_small(self.tape.avals[entry.output])
+        slots = entry.inputs[1:] if picks else (*entry.inputs, entry.output)
+        if not all(is_small(self.tape.avals[slot]) for slot in slots):
             return False
         return ARRAY not in dict(entry.attrs).get("index", ()) and self.has_form(entry)
 
 
-def steps_of(plan: Plan, forms: Forms) -> Iterator[Step]:
-    """The steps of a plan in order; nothing is left to do for what is a view."""
+def steps_of(plan: Plan, forms: Forms, is_loop: Callable[[Tape, Row, bool], bool]) -> Iterator[Step]:
+    """The steps of a plan in order; nothing is left to do for what is a view.
+
+    ``is_loop(tape, row, exact)`` says which entries are loops that have a form in C.
+    """
     assert plan.layout is not None
     for number, stage in enumerate(plan.stages):
         is_late = number >= plan.late
@@ -73,7 +75,13 @@ def steps_of(plan: Plan, forms: Forms) -> Iterator[Step]:
         for entry in stage.entries:
             if forms.is_of_numbers(entry):
                 yield Step(Way.NUMBERS, entry, is_late)
-            elif not is_view(plan, entry.output):
+            elif is_view(plan, entry.output):
+                continue
+            elif is_loop(plan.tape, entry, bool(forms.exact[entry.output])):
+                yield Step(Way.LOOPS, entry, is_late)
+            elif is_move(plan.tape, entry):
+                yield Step(Way.MOVES, entry, is_late)
+            else:
                 yield Step(Way.NUMPY, entry, is_late)
 
 

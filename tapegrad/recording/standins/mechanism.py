@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import update_wrapper
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
@@ -122,6 +122,10 @@ class _Replacement:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._place.serve(sys._getframe(1), args, kwargs)
 
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """As a method, where it stands in a class."""
+        return self if owner is None else MethodType(self, owner)
+
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._place.original
 
@@ -158,10 +162,13 @@ def in_force(trace: Trace, rows: Sequence[StandIn], around: dict[str, Any] | Non
         _end()
 
 
-def float_in(names: dict[str, Any]) -> bool:
-    """Have a stand-in for `float` in a module from the next trace on; False if that changes nothing."""
+def float_in(names: dict[str, Any], name: str) -> bool:
+    """Have a stand-in for `float` in a module from the next trace on, if `name` means it there.
+
+    False if that changes nothing.
+    """
     with _lock:
-        return _names.add_float(names)
+        return _names.add_type(names, name)
 
 
 def _begin(rows: Sequence[StandIn], around: dict[str, Any] | None) -> None:

@@ -60,11 +60,17 @@ class Names:
             if found is not None and found[0] is value:
                 self._add(_Held(names, name, *found))
 
-    def add_float(self, names: dict[str, Any]) -> bool:
-        """Let `float` mean its stand-in in a module; False if it does already, or means something else."""
-        if (id(names), "float") in self._known or "float" in names:
+    def add_type(self, names: dict[str, Any], name: str) -> bool:
+        """Let `float` mean its stand-in in a module, or `np.float64` everywhere; False if that is so already."""
+        if str(names.get("__name__", "")).partition(".")[0] in _SKIPPED:
             return False
-        self._add(_Held(names, "float", _ABSENT, FLOAT_OF_TRACED))
+        if name in ("float64", "double", "longdouble") and name not in names:
+            names = vars(np)
+        found = names.get(name, _ABSENT)
+        kind = float if name == "float" and found is _ABSENT else found
+        if not (isinstance(kind, type) and kind in TYPES) or (id(names), name) in self._known:
+            return False
+        self._add(_Held(names, name, found, TYPES[kind]))
         return True
 
     def _add(self, held: _Held) -> None:
@@ -89,49 +95,50 @@ class Names:
                     names[name] = original
 
 
-class _FloatOfTraced:
-    """What `float` is while a trace runs, in modules that ask a traced value for one.
+class _Type:
+    """What `float` is while a trace runs, in modules that ask a traced value for one, or `np.float64`.
 
     It is asked for nowhere else: Python gives no other way to a call of `float`, which must return a number.
     """
 
-    dtype = FLOAT  # as which NumPy takes it
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self.dtype = np.dtype(kind)  # as which NumPy takes it
 
     def __call__(self, *args: Any) -> Any:
         given = args[0] if len(args) == 1 else None
         if current_trace() is None or not isinstance(given, Tracer) or given.size != 1:
-            return float(*args)
+            return self._kind(*args)
         if given.dtype != FLOAT:
-            given = given.astype(float)
+            given = given.astype(FLOAT)
         return given.item() if given.shape else given.copy()
 
     def __instancecheck__(self, x: object) -> bool:
-        return isinstance(x, float)
+        return isinstance(x, self._kind)
 
     def __subclasscheck__(self, kind: type) -> bool:
-        return issubclass(kind, float)
+        return issubclass(kind, self._kind)
 
     def __mro_entries__(self, bases: Iterable[Any]) -> tuple[type, ...]:
-        return (float,)
+        return (self._kind,)
 
     def __or__(self, other: Any) -> Any:
-        return float | other
+        return self._kind | other
 
     def __ror__(self, other: Any) -> Any:
-        return other | float
+        return other | self._kind
 
     def __eq__(self, other: object) -> bool:
-        return other is self or other is float
+        return other is self or other is self._kind
 
     def __hash__(self) -> int:
-        return hash(float)
+        return hash(self._kind)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(float, name)
+        return getattr(self._kind, name)
 
     def __repr__(self) -> str:
-        return repr(float)
+        return repr(self._kind)
 
 
-FLOAT_OF_TRACED = _FloatOfTraced()
-assert np.dtype(FLOAT_OF_TRACED) == FLOAT  # type: ignore[call-overload]
+TYPES: dict[type, _Type] = {kind: _Type(kind) for kind in (float, np.float64, np.longdouble)}

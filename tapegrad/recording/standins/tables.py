@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from tapegrad.recording.standins import (
+    autograds,
     dataframes,
     densities,
+    filters,
     maths,
+    matrices,
     multivariates,
     numpys,
     quantiles,
     scipys,
+    splines,
     variables,
 )
 from tapegrad.recording.standins.mechanism import StandIn
@@ -19,8 +23,12 @@ ALL: tuple[StandIn, ...] = (
     *maths.TABLE,
     *scipys.TABLE,
     *densities.TABLE,
+    *filters.TABLE,
+    *matrices.TABLE,
     *multivariates.TABLE,
     *quantiles.TABLE,
+    *splines.TABLE,
     *variables.TABLE,
     *dataframes.TABLE,
+    *autograds.TABLE,
 )
