@@ -27,6 +27,7 @@ exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 
 myst_enable_extensions = ["colon_fence"]
+autosummary_generate = False
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # numpydoc's sections have the types, in words
 numpydoc_show_class_members = False
@@ -108,7 +109,7 @@ def fail_on_warnings(app, error):
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("builder-inited", run_examples)
+    #app.connect("builder-inited", run_examples)
     app.connect("source-read", link_within_the_site)
     app.connect("include-read", link_includes_within_the_site)
     app.connect("build-finished", draw_pictures)
