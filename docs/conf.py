@@ -41,9 +41,10 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 3,
     "show_prev_next": False,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
@@ -109,7 +110,7 @@ def fail_on_warnings(app, error):
 
 def setup(app):
     """Called by Sphinx."""
-    #app.connect("builder-inited", run_examples)
+    app.connect("builder-inited", run_examples)
     app.connect("source-read", link_within_the_site)
     app.connect("include-read", link_includes_within_the_site)
     app.connect("build-finished", draw_pictures)
