@@ -49,7 +49,7 @@ def scattered(n, per_row):
 
 def groups(count, size):
     """Blocks that do not meet, some of them larger."""
-    parts = [np.eye(size + i % 3) + 0.5 for i in range(count)]
+    parts = [sparse.coo_array(np.eye(size + i % 3) + 0.5) for i in range(count)]
     return sparse.block_diag(parts)
 
 

@@ -71,9 +71,90 @@ def test_joint_precision_has_the_errors(result):
     assert np.sqrt(np.diag(cov)[q:]) == pytest.approx(result.random.bse, rel=1e-8)
 
 
+def test_functions_of_both_have_the_errors_of_the_joint_covariance(result):
+    found = result.delta(lambda beta, a: dict(level=beta + a[:2], top=np.exp(a).sum()))
+    assert found.names == ("level[0]", "level[1]", "top")
+    cov, q = np.linalg.inv(result.joint_precision().toarray()), result.x.size
+    slopes = np.zeros((3, q + 12))
+    slopes[:2, 0] = 1.0
+    slopes[[0, 1], [q, q + 1]] = 1.0
+    slopes[2, q : q + 6] = np.exp(result.random["a"])
+    assert found.cov == pytest.approx(slopes @ cov @ slopes.T, rel=1e-8, abs=1e-12)
+    assert found.bse == pytest.approx(np.sqrt(np.diag(found.cov)))
+    assert found.value["level"][1] == pytest.approx(result.params["beta"] + result.random["a[1]"])
+
+
+def test_sum_of_exponentials_has_the_error_of_tmb():
+    case = models.case("simple")
+    told = case.told["adreport"]
+    found = tg.fit(case.joint, case.start, random="u").delta(lambda u: np.exp(u).sum())
+    assert found.x == pytest.approx([told["estimate"][1]], rel=1e-6)
+    assert found.bse == pytest.approx([told["se"][1]], rel=1e-5)
+
+
+def test_means_over_the_random_effects():
+    """Of a normal random effect with variance s, the mean of its square is that of the mode plus s; with
+    Poisson counts the mean of the exponential is known from the gamma distribution."""
+    y = np.array([3.0, 0.0, 7.0, 2.0])
+
+    def joint(c, u):  # exp(u) is gamma distributed given the counts, with the flat limit of its prior
+        return poisson.logpmf(y, np.exp(u)).sum() + (0.5 * u - np.exp(u)).sum() - 0.5 * (c - 1.0) ** 2
+
+    result = tg.fit(joint, dict(c=0.0, u=np.zeros(4)), random="u")
+    shape = y + 0.5  # of a gamma density of exp(u) with rate 2; the mode of u is log(shape / 2)
+    assert result.random.x == pytest.approx(np.log(shape / 2.0), rel=1e-9)
+    found = result.delta(lambda u: np.exp(u), bias_correct=True)
+    # Laplace's integral of the gamma density is off by a factor that depends on the shape alone, so that the
+    # derivative in the rate, which is the mean, is exact.
+    assert found.x == pytest.approx(shape / 2.0, rel=1e-9)
+    squares = result.delta(lambda c, u: (u**2).sum() + c, bias_correct=True)
+    step = 1e-4  # the marginal of f + e g, by differences
+
+    def tilted(e):
+        def f(c, u):
+            return joint(c, u) + e * ((u**2).sum() + c)
+
+        return tg.laplace(f, dict(c=1.0, u=np.zeros(4)), random="u").value(dict(c=1.0))
+
+    assert squares.x[0] == pytest.approx((tilted(step) - tilted(-step)) / (2.0 * step), rel=1e-6)
+
+
+def test_a_variance_on_the_boundary_has_a_mixture_of_chi_squares(result):
+    def without(beta, log_tau, log_sigma, a):
+        effects = norm.logpdf(a, 0.0, np.exp(log_tau)).sum()
+        return effects + norm.logpdf(linear.Y, beta + a[linear.GROUP], np.exp(log_sigma)).sum()
+
+    smaller = tg.fit(without, dict(beta=0.0, log_tau=0.0, log_sigma=0.0, a=np.zeros(6)), random="a")
+    plain, mixed = (result.lr_test(smaller, boundary=boundary) for boundary in (0, 1))
+    assert mixed.statistic == plain.statistic
+    assert mixed.pvalue == pytest.approx(0.5 * plain.pvalue, rel=1e-12)
+    with pytest.raises(ValueError, match="from 0 to 1, not 2"):
+        result.lr_test(smaller, boundary=2)
+
+
+def test_summary_tells_of_the_random_effects(result):
+    text = str(result.summary())
+    assert "Random effects  Number  SD of modes  Mean Std. Error" in text
+    assert "Integrated out by Laplace's method; Hessian: exact" in text
+    assert result.to_dict()["random"]["a[0]"]["mode"] == result.random.x[0]
+
+
 def test_diagnosis_is_fine():
     case = models.case("glmmTMB_salamanders_pois")
     assert tg.fit(case.joint, case.start, random="b").diagnose().is_fine
+
+
+def test_separation_within_groups_is_named():
+    """All outcomes in each group are alike: the maximum is one of Laplace's method alone."""
+    y = np.repeat([0.0, 1.0], 50).reshape(20, 5)
+
+    def joint(mu, log_tau, u):
+        eta = mu + u[:, None]
+        return norm.logpdf(u, 0.0, np.exp(log_tau)).sum() + (y * eta - np.logaddexp(0.0, eta)).sum()
+
+    found = tg.fit(joint, dict(mu=0.0, log_tau=0.0, u=np.zeros(20)), random="u").diagnose()
+    assert "skewed random effects" in found.kinds
+    assert "u[0], u[1], u[2] and 17 more are far from normal" in str(found)
 
 
 def test_transforms_fixed_ties_and_priors_go_with_it(closed):

@@ -60,12 +60,19 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
     """
     while True:
         asking: list[tuple[dict[str, Any], str]] = []
+        found, failed = None, None
         try:
-            return _recorded(f, structure, vector, data, asking)
-        except Exception:
-            if not any([float_in(*where) for where in asking]):
-                raise
+            found = _recorded(f, structure, vector, data, asking)
+        except Exception as error:
+            failed = error
+        changes = [float_in(*where) for where in asking]
+        if not any(changes):
+            break
         plain_call(f, structure, vector, data)  # what the function keeps must not be of the trace that failed
+    if found is None:
+        assert failed is not None
+        raise failed
+    return found
 
 
 def _recorded(

@@ -114,6 +114,11 @@ class Marginal:
         slope = swept + self.joint.crossed(x, v)
         return _value(found), slope[self.joint.outer]
 
+    def pull(self, theta: Array) -> Array:
+        """The inverse of A times the slope of minus half its log-determinant in the random effects."""
+        found = self.mode(theta)
+        return self._pulled(found, self.joint.vector(theta, found.u))[1]
+
     def _pulled(self, found: Mode, x: Array) -> tuple[Array, Array, Array]:
         """The weights of the inner Hessian's elements, the pull on the mode, and the slope with it held."""
         weights = 0.5 * found.factor.inverse_subset()

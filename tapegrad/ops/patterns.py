@@ -1,9 +1,9 @@
 """Sparse matrices on tapes: a fixed pattern, and values that may be traced.
 
 A matrix is the values of its stored elements, row by row, with `indices` and `indptr` as those of a
-csr_array; the same arrays, `transposed`, are its transpose. Products, and the log-determinant of a symmetric positive
-definite matrix, have derivatives of every order that never leave the pattern: the k-th derivative of the
-log-determinant is a form in k directions that all of them enter alike, so one op gives all derivatives.
+csr_array; the same arrays, `transposed`, are its transpose. Products, and the log-determinant of a symmetric
+positive definite matrix, have derivatives of every order that never leave the pattern: the k-th derivative of
+the log-determinant is a form in k directions that all of them enter alike, so one op gives all derivatives.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.ops import elementwise as ew
 from tapegrad.ops import logic
-from tapegrad.ops.indexing import update
+from tapegrad.ops.indexing import getitem, update
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
-from tapegrad.ops.shaping import CASTS, shape_of, transpose_
+from tapegrad.ops.shaping import CASTS, reshape_, shape_of, transpose_
 from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
@@ -139,8 +139,8 @@ class Tracer(Symbol):
 
     # What an array tells about itself -----------------------------------------------------------------------
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """What stands there in a plain call: code that asks with isinstance shall go the same way."""
         if sys._getframe(1).f_globals.get("__name__", "").startswith("tapegrad."):
             return type(self)
@@ -281,9 +281,20 @@ class Tracer(Symbol):
 
     # Indexing and assignment --------------------------------------------------------------------------------
 
+    def __getitem__(self, index: Any) -> Any:
+        if _is_truth(index):
+            return self[None].copy() if index else self[None][:0].copy()
+        spec, arrays = encode(index, self.shape)
+        return self.recorder.apply(getitem, (self, *arrays), {"index": spec})
+
     def __setitem__(self, index: Any, value: Any) -> None:
         if _is_mask(index, self.shape) and shape_of(value) == ():
             self._overwrite(self.recorder.apply(logic.where, (index, value, self), {}))
+            return
+        if _is_truth(index):  # of an array with one more axis, of length 1 or 0
+            if index:
+                given = NUMPY[np.broadcast_to](self.recorder.lift(value, None), (1, *self.shape))
+                self.receive(reshape_(given, self.shape))
             return
         spec, arrays = encode(index, self.shape)
         if isinstance(value, Tracer) and value.is_current_slice(self, spec):
@@ -395,7 +406,9 @@ class Tracer(Symbol):
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
         """As of an array: of the same dtype and of no other class."""
-        if any(kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())):
+        if any(
+            kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())
+        ):
             raise TraceError(f"a traced array has no view of another kind{whereabouts()}: keep it as it is")
         return self[...] if self.shape else self
 
@@ -442,7 +455,13 @@ _KINDS = {FLOAT: FLOAT, BOOL: BOOL, INT: INT, np.dtype(np.int32): INT}
 
 
 def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
+    return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape
+
+
+def _is_truth(index: Any) -> bool:
+    """Whether an index is a single truth value, which takes all or nothing."""
+    kind = type(index)
+    return kind is bool or kind is np.bool_ or (kind is Tracer and index.dtype == BOOL and not index.shape)
 
 
 def laid_out(value: Any, old: Any) -> Any:

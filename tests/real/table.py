@@ -1,4 +1,4 @@
-"""The table of functions that were not written for tapegrad: what a row is, and how it is held to plain calls.
+"""The table of functions that were not written for tapegrad: what a row is, and what it is compared with.
 
 A row is a function that makes the package's objects and gives what is traced, as it stands. It imports the
 package itself, so that rows of absent packages are skipped.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,9 +140,6 @@ class Differences:
                 up, down = (self.f(self.point + sign * k * step * direction) for sign in (1.0, -1.0))
                 total += weight * (up - 2.0 * self.middle + down if is_second else up - down)
             results.append(total / step ** (2 if is_second else 1))
-        gaps = [
-            abs(a - b) if np.isfinite(a) and np.isfinite(b) else np.inf
-            for a, b in zip(results, results[1:], strict=False)
-        ]
+        gaps = [abs(a - b) if np.isfinite(a) and np.isfinite(b) else np.inf for a, b in pairwise(results)]
         best = int(np.argmin(gaps))
         return results[best + 1], gaps[best]

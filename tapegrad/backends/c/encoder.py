@@ -1,8 +1,8 @@
 """Entries as instructions of the tape machine.
 
-As in `forms`, the value of a slot is an array of places here, one for each of its elements: what moves elements
-moves places. Values that are read elsewhere have cells of their own. The others share cells: a place is free
-again behind the last instruction that reads it.
+As in `forms`, the value of a slot is an array of places here, one for each of its elements: what moves
+elements moves places. Values that are read elsewhere have cells of their own. The others share cells: one is
+free again behind the last instruction that reads it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.c.machine import ONE, PER_WORD, Key, cases, gives, key_of, opcodes
 from tapegrad.backends.c.instructions import Instruction, paired, scheduled
+from tapegrad.backends.c.machine import ONE, PER_WORD, Key, cases, gives, key_of, of_floats, opcodes
 from tapegrad.backends.c.memory import INPUTS, Memory, is_small
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import BOOL, FLOAT, OPS, Op
 from tapegrad.tape.entries import Entry
+from tapegrad.tape.slots import Marks
 from tapegrad.tape.tape import size_of
 
 Places = np.ndarray[Any, np.dtype[np.object_]]
@@ -30,8 +31,11 @@ _FOLDS = ("sum", "prod", "max", "min", "logsumexp")
 _PRODUCTS = ("matmul", "dot", "gated_matmul")
 
 
-def takes(memory: Memory, entry: Entry) -> bool:
-    """Whether the machine can run an entry."""
+def takes(memory: Memory, entry: Entry, is_float: Marks) -> bool:
+    """Whether the machine can run an entry; `is_float` marks the slots of floats without dimensions."""
+    op, inputs, output, _, _ = entry
+    if op in of_floats() and is_float[output] and _all_marked(is_float, inputs):
+        return True
     avals = [memory.aval(slot) for slot in entry.inputs]
     out = memory.aval(entry.output)
     if entry.op.name in ("getitem", "concatenate") and not (is_small(out) and all(map(is_small, avals))):
@@ -46,6 +50,10 @@ def takes(memory: Memory, entry: Entry) -> bool:
     if entry.op.name in _PRODUCTS:
         return max(len(aval.shape) for aval in avals) <= 2
     return entry.op.name in (*_MOVES, *_FOLDS)
+
+
+def _all_marked(marks: Marks, slots: Sequence[int]) -> bool:
+    return 0 not in [marks[slot] for slot in slots]
 
 
 def is_transfer(memory: Memory, entry: Entry) -> bool:
@@ -66,10 +74,14 @@ def is_transfer(memory: Memory, entry: Entry) -> bool:
 
 
 class Encoder:
-    """Writes the instructions of one stretch; `shared` are the slots that others read."""
+    """Writes the instructions of one stretch.
 
-    def __init__(self, memory: Memory, shared: frozenset[int]) -> None:
-        self.memory, self.shared = memory, shared
+    `shared` are the slots that others read, and `is_float` marks those of floats without dimensions.
+    """
+
+    def __init__(self, memory: Memory, shared: frozenset[int], is_float: Marks) -> None:
+        self.memory, self.shared, self.is_float = memory, shared, is_float
+        self.codes = of_floats()
         self.places: dict[int, Any] = {}
         self.dtypes: list[Dtype] = []  # of the places, which are counted from -1 downward
         self.fixed: dict[int, int] = {}  # where those are that have a cell of their own
@@ -107,7 +119,7 @@ class Encoder:
 
     # Values -------------------------------------------------------------------------------------------------
 
-    def cell(self, slot: int) -> Places | int:
+    def cell(self, slot: int) -> Any:
         """The places of a value that has cells of its own."""
         shape, dtype = self.memory.aval(slot)
         start = self.memory.cells[slot] * PER_WORD[dtype]
@@ -146,8 +158,13 @@ class Encoder:
 
     def entry(self, entry: Entry) -> None:
         """Write one entry."""
-        op, inputs, output = entry.op, entry.inputs, entry.output
-        if op.is_elementwise:
+        op, inputs, output, _, _ = entry
+        code = self.codes.get(op)
+        if code is not None and self.is_float[output] and _all_marked(self.is_float, inputs):
+            out = self.cell(output) if output in self.shared else self.new(FLOAT)
+            self.instructions.append((code, out, *[self.value(slot) for slot in inputs]))
+            self.places[output] = out
+        elif op.is_elementwise:
             self._elementwise(entry)
         elif not is_small(self.memory.aval(output)):
             self._join(entry)
@@ -165,7 +182,7 @@ class Encoder:
         dtypes = tuple([self.memory.aval(slot).dtype for slot in entry.inputs])
         if self.memory.aval(output).shape == ():
             own = self.cell(output) if output in self.shared else None
-            self.places[output] = self.apply(op, dtypes, values, own)  # type: ignore[arg-type]
+            self.places[output] = self.apply(op, dtypes, values, own)
             return
         arrays = np.broadcast_arrays(*(np.asarray(value, dtype=object) for value in values))
         rows = zip(*(array.ravel().tolist() for array in arrays), strict=True)
@@ -176,8 +193,10 @@ class Encoder:
         """Elements of a large array."""
         (source,) = entry.inputs
         dtype = self.memory.aval(source).dtype
+        part = np.asarray(entry.op.kernel(self.memory.shadow(source), **dict(entry.attrs)))
+        while source in self.memory.aliases:  # a view can begin at the end of what it views
+            source = self.memory.aliases[source]
         shadow = self.memory.shadow(source)
-        part = np.asarray(entry.op.kernel(shadow, **dict(entry.attrs)))
         start = (part.ctypes.data - shadow.ctypes.data) // shadow.itemsize
         steps = [step // shadow.itemsize for step in part.strides]
         table = self.memory.pointer(source)
@@ -202,11 +221,16 @@ class Encoder:
 
     def _of_arrays(self, entry: Entry, arrays: list[Places], attrs: Mapping[str, Any]) -> Places:
         name = entry.op.name
+        if name in ("scatter", "update"):  # into which an array without axes would go as an array
+            arrays = [array[()] for array in arrays]
         if name == "concatenate":
             return np.concatenate(arrays, **attrs)
         if name == "scatter":
             out: Places = np.full(attrs["shape"], self._zero(), dtype=object)
-            return np.asarray(update.kernel(out, arrays[0], index=attrs["index"]), dtype=object)
+            value = arrays[0] if arrays[0].ndim else arrays[0].item()
+            return np.asarray(update.kernel(out, value, index=attrs["index"]), dtype=object)
+        if name == "update":
+            arrays[1] = arrays[1] if arrays[1].ndim else arrays[1].item()
         if name in _MOVES:
             return np.asarray(entry.op.kernel(*arrays, **attrs), dtype=object)
         if name in _PRODUCTS:
@@ -272,6 +296,10 @@ class Encoder:
                 ends[name] = -1
                 free.append(given[name] // PER_WORD[self.dtypes[name]])
         code[where] = np.array(given)[names]
+
+
+def _offset(where: Sequence[int], steps: Sequence[int]) -> int:
+    return sum(i * step for i, step in zip(where, steps, strict=True))
 
 
 def _array(places: list[int]) -> Places:

@@ -1,7 +1,7 @@
 """What makes instructions of the tape machine faster: two in one, and equal ones after another.
 
-An instruction is an opcode, a result and operands. Places are negative numbers here, and each is written once.
-What a processor waits for is the step from one instruction to another that it could not foresee.
+An instruction is an opcode, a result and operands. Places are negative numbers here, and each is written
+once. What a processor waits for is the step from one instruction to another that it could not foresee.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def paired(instructions: Sequence[Instruction], fixed: Container[int], one: int)
         else:
             found.append(instruction)
             continue
-        left, right = made.get(x), made.get(y)
+        left, right = (made.get(x), made.get(y)) if x != y else (None, None)
         inner = left if left is not None else right
         if inner is None:
             if uses.get(out) == 1 and out not in fixed:

@@ -1,9 +1,9 @@
 """The tape machine: one function of C that runs any stretch of numbers, compiled once.
 
-Straight code of thousands of statements takes a compiler minutes. So such stretches are data: instructions of
-32-bit numbers, an opcode and the places of what it reads and writes. Each elementwise op with a form in C is one
-case, for each of the types that it takes. Numbers stand in the cells of a program, as printed functions have
-them too; other instructions fetch elements from arrays and put them there.
+Straight code of thousands of statements takes a compiler minutes. So such stretches are data: instructions
+of 32-bit numbers, an opcode and the places of what it reads and writes. Each elementwise op with a form in C
+is one case, for each of the types that it takes. Numbers stand in the cells of a program, as printed
+functions have them too; other instructions fetch elements from arrays and put them there.
 """
 
 from __future__ import annotations
@@ -61,8 +61,11 @@ def _of_op(op: Op) -> Iterator[tuple[Key, Case]]:
         letter = _LETTERS[dtype]
         loop = f"for (int32_t k = 1; k < n; k++) total = total {op.c.strip()} {letter}(3 + k);"
         kind = "double" if dtype == FLOAT else "int64_t"
-        text = f"{{ const int32_t n = pc[2]; {kind} total = {letter}(3); {loop} {letter}(1) = total; pc += 3 + n; }}"
-        yield key_of(op, (dtype,)), Case(text, 0)
+        start, end = (
+            f"const int32_t n = pc[2]; {kind} total = {letter}(3);",
+            f"{letter}(1) = total; pc += 3 + n;",
+        )
+        yield key_of(op, (dtype,)), Case(f"{{ {start} {loop} {end} }}", 0)
         return
     count = arity_of(op).start
     declared = [op.takes_at(i) for i in range(count)]
@@ -93,7 +96,7 @@ def cases() -> dict[Key, Case]:
 
 
 # Two additions, subtractions or products in one instruction, and which of them are data. A step to an
-# instruction that the processor did not foresee takes longer than the arithmetic, so most are of this one case.
+# instruction that the processor did not foresee takes longer than the arithmetic, so most are of this case.
 ARITHMETIC: Key = ("arithmetic", (FLOAT,))
 ONE: Key = ("one", (FLOAT,))
 ADD, SUBTRACT, SUBTRACT_FROM, MULTIPLY, NEGATIVE_PRODUCT = range(5)
@@ -122,6 +125,19 @@ TG_FORM tg_arithmetic(int32_t way, double x, double y) {{
 def opcodes() -> dict[Key, int]:
     """The opcode of each case."""
     return {key: number for number, key in enumerate(cases(), start=1)}
+
+
+@cache
+def of_floats() -> dict[Op, int]:
+    """The opcodes of ops from as many floats as they have inputs to a float."""
+    codes = opcodes()
+    found = {}
+    for op in OPS.values():
+        if op.is_elementwise and "{" in op.c:
+            dtypes = (FLOAT,) * arity_of(op).start
+            if (op.name, dtypes) in codes and gives(op, dtypes) == FLOAT:
+                found[op] = codes[op.name, dtypes]
+    return found
 
 
 @cache

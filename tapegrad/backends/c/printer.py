@@ -27,8 +27,8 @@ from tapegrad.backends.c.steps import Forms, Step, Way, is_view, steps_of
 from tapegrad.backends.c.text import c_type, comment, literal
 from tapegrad.plan.stages import BLOCK, Plan, RowLoop
 from tapegrad.tape.entries import Entry
-from tapegrad.tape.slots import ends_of
-from tapegrad.tape.tape import size_of
+from tapegrad.tape.slots import Marks, ends_of
+from tapegrad.tape.tape import SCALAR, size_of
 
 # Numbers that are printed: compilers take a millisecond or two for each. More are left to the tape machine.
 MOST_PRINTED = 400
@@ -96,6 +96,7 @@ class Printer:
         self.memory = Memory(plan, aliases=aliases)
         self.constants = {slot: value for slot, value in self.tape.constants if np.ndim(value) == 0}
         self.functions: list[str] = []
+        self.is_float: Marks = bytearray()
         self.loops = 0
 
     # Cutting ------------------------------------------------------------------------------------------------
@@ -108,9 +109,9 @@ class Printer:
             size = 1
             if step.way in (Way.NUMBERS, Way.MACHINE) and isinstance(step.what, Entry):
                 size = size_of(self.tape.avals[step.what.output].shape)
-            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
             last = piece.steps[-1] if piece.steps else step
             changes = (last.way is Way.MACHINE, last.is_late) != (step.way is Way.MACHINE, step.is_late)
+            is_full = piece.size + size > LONGEST and step.way is not Way.MACHINE
             if piece.steps and (alone or is_full or changes):
                 yield piece
                 piece = _Piece()
@@ -127,14 +128,18 @@ class Printer:
         numbers = [s.what for s in steps if s.way is Way.NUMBERS and isinstance(s.what, Entry)]
         if sum(size_of(self.tape.avals[entry.output].shape) for entry in numbers) <= MOST_PRINTED:
             return steps
-        return [step._replace(way=Way.MACHINE) if self._is_for_machine(step) else step for step in steps]
+        self.is_float = bytearray([aval == SCALAR for aval in self.tape.avals])
+        return [
+            Step(Way.MACHINE, step.what, step.is_late) if self._is_for_machine(step) else step
+            for step in steps
+        ]
 
     def _is_for_machine(self, step: Step) -> bool:
         if isinstance(step.what, RowLoop):
             return False
         if step.way in (Way.NUMPY, Way.MOVES):
             return is_transfer(self.memory, step.what)
-        return step.way is Way.NUMBERS and takes(self.memory, step.what)
+        return step.way is Way.NUMBERS and takes(self.memory, step.what, self.is_float)
 
     def _is_shared_loop(self, step: Step) -> bool:
         return self.is_shared and isinstance(step.what, RowLoop) and step.what.rows > BLOCK
@@ -228,7 +233,7 @@ class Printer:
         yield Part(f"piece{number}")
 
     def _encoded(self, piece: _Piece, shared: frozenset[int]) -> Part:
-        encoder = Encoder(self.memory, shared)
+        encoder = Encoder(self.memory, shared, self.is_float)
         for step in piece.steps:
             assert isinstance(step.what, Entry)
             encoder.entry(step.what)

@@ -57,9 +57,11 @@ class CProgram:
     def library(self) -> Any:
         """The compiled functions."""
         if self._library is None:
-            self._library = library(self.source)
-            if any(part.code is not None for part in (*self.printed.early, *self.printed.late)):
+            parts = (*self.printed.early, *self.printed.late)
+            if any(part.code is not None for part in parts):
                 machine()
+            if any(part.name for part in parts):
+                self._library = library(self.source)
         return self._library
 
     def workspace(self, data: Mapping[int, Any]) -> CWorkspace:

@@ -121,6 +121,18 @@ def mode_slopes(result: Estimate) -> Array:
     return responses(joint, found, joint.vector(free, found.u))[:, joint.inner].T
 
 
+def shifts(result: Estimate) -> Array:
+    """How far the mean of each random effect lies from its mode, in its standard deviations, shape (r,).
+
+    Both are those given data and parameters; the mean is that to first order in the third derivatives. Where
+    the joint log-likelihood is quadratic in the random effects, it is 0. Laplace's method takes it for 0.
+    """
+    marginal = result.require_model("how skewed random effects are").marginal
+    found = marginal.mode(result.free_estimates)
+    variances = found.factor.inverse_subset()[found.point.layout.pattern.diagonal]
+    return np.asarray(marginal.pull(result.free_estimates) / np.sqrt(variances))
+
+
 def joint_precision(result: Estimate) -> Any:
     """The precision matrix of free coordinates and random effects together, sparse.
 

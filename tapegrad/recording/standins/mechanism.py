@@ -122,9 +122,11 @@ class _Replacement:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._place.serve(sys._getframe(1), args, kwargs)
 
-    def __get__(self, owner: Any, kind: Any = None) -> Any:
-        """As a method, where it stands in a class."""
-        return self if owner is None else MethodType(self, owner)
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """A method of the instance, where a function in a class is replaced."""
+        if instance is None or not isinstance(self._place.original, FunctionType):
+            return self
+        return MethodType(self, instance)
 
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._place.original

@@ -20,7 +20,18 @@ from tapegrad.recording.tracer import Tracer
 # Packages that make arrays for themselves, and those that know nothing of arrays.
 _SKIPPED = sys.stdlib_module_names | {
     *("tapegrad", "numpy", "scipy", "pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba"),
-    *("matplotlib", "pytest", "_pytest", "hypothesis", "IPython", "mypy", "PIL", "torch", "jax", "tensorflow"),
+    *(
+        "matplotlib",
+        "pytest",
+        "_pytest",
+        "hypothesis",
+        "IPython",
+        "mypy",
+        "PIL",
+        "torch",
+        "jax",
+        "tensorflow",
+    ),
 }
 
 
@@ -61,7 +72,7 @@ class Names:
                 self._add(_Held(names, name, *found))
 
     def add_type(self, names: dict[str, Any], name: str) -> bool:
-        """Let `float` mean its stand-in in a module, or `np.float64` everywhere; False if that is so already."""
+        """Let `float` mean its stand-in in a module, or `np.float64` everywhere; False if it does already."""
         if str(names.get("__name__", "")).partition(".")[0] in _SKIPPED:
             return False
         if name in ("float64", "double", "longdouble") and name not in names:

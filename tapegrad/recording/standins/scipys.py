@@ -120,7 +120,7 @@ def _inv(a: Any, assume_a: Any = None, lower: bool = False) -> Any:
 
 
 def _pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = False) -> Any:
-    """SciPy's cut-off is larger than NumPy's; what lies between is no zero to either, nor a number to trust."""
+    """With SciPy's cut-off, which is not NumPy's."""
     rows, columns = a.shape[-2:]
     values = np.linalg.svd(a, compute_uv=False)
     most = values[..., 0]

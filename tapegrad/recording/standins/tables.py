@@ -13,6 +13,7 @@ from tapegrad.recording.standins import (
     numpys,
     quantiles,
     scipys,
+    sparses,
     splines,
     variables,
 )
@@ -31,4 +32,5 @@ ALL: tuple[StandIn, ...] = (
     *variables.TABLE,
     *dataframes.TABLE,
     *autograds.TABLE,
+    *sparses.TABLE,
 )
