@@ -82,7 +82,7 @@ def run_examples(app):
     """Every example of the pages and of the public modules, whose output must be as shown."""
     if app.builder.name != "html":
         return
-    pages = sorted(HERE.glob("*.md")) + [HERE.parent / "README.md"]
+    pages = [*sorted(HERE.glob("*.md")), HERE.parent / "README.md"]
     failed = sum(
         doctest.testfile(str(page), module_relative=False, optionflags=OPTIONS, encoding="utf-8").failed
         for page in pages

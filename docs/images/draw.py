@@ -1,7 +1,7 @@
 """Draw the pictures of the pages: ``python docs/images/draw.py``, from the repository's root.
 
-The examples of a page are run in their order. Where the page shows a picture, the `axes` of the example before
-it are saved under its name.
+The examples of a page are run in their order. Where the page shows a picture, the `axes` of the example
+before it are saved under its name.
 """
 
 import re
