@@ -16,7 +16,7 @@ import numpy as np
 from mpmath import mp, mpf
 
 from benchmarks.accuracy_ops import BINARY, UNARY, _betaln_slope, _log_ndtr_slope
-from benchmarks.accuracy_special import _gammainc, _gammaincc
+from benchmarks.accuracy_special import _betainc, _gammainc, _gammaincc
 from benchmarks.c_coefficients import erfc_integral
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.runtime import headers
@@ -186,6 +186,28 @@ def _shape_slope(n: int, a: Any, x: Any) -> Any:
         return total / (2 * h if n == 1 else h * h)
 
 
+def _beta_slope(i: int, j: int, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """Of the incomplete beta function in its shapes, by differences of the smaller share."""
+    with mp.workdps(130):
+        if x >= 0.5:
+            x = 1 - y
+        h, k = mpf(10) ** -30 * min(a, 1), mpf(10) ** -30 * min(b, 1)
+        below = x < a / (a + b)
+
+        def share(p: int, q: int) -> Any:
+            s, t = a + p * h, b + q * k
+            return _betainc(s, t, x) if below else -_betainc(t, s, 1 - x)
+
+        if i and j:
+            return (share(1, 1) - share(1, -1) - share(-1, 1) + share(-1, -1)) / (4 * h * k)
+        return (share(i, j) - share(-i, -j)) / (2 * (h if i else k))
+
+
+def _beta_at(a: Any, b: Any, x: Any, y: Any) -> Any:
+    x, y = (x, 1 - x) if x < 0.5 else (1 - y, y)
+    return mp.exp((a - 1) * mp.log(x) + (b - 1) * mp.log(y) - _betaln_slope(0, 0, a, b))
+
+
 def _log1p_over(n: int, u: Any) -> Any:
     with mp.extradps(30 * (n + 1)):
         found = mp.log1p(u) / u
@@ -226,10 +248,25 @@ def shape_and_point(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
     return a, np.where(rng.uniform(size=size) < 0.6, around, 10.0 ** rng.uniform(-6.0, 2.7, size))
 
 
+def shapes_and_point(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    """Two shapes, a number between 0 and 1, and what it leaves."""
+    a, b = 10.0 ** rng.uniform(-3.0, 2.5, (2, size))
+    x = np.where(rng.uniform(size=size) < 0.5, a / (a + b), rng.uniform(size=size))
+    x = np.clip(x, 1e-9, 1.0 - 1e-9)
+    return a, b, x, 1.0 - x
+
+
 TABLE: Final[tuple[Asked, ...]] = (
+    *(
+        Asked(
+            "betainc_slope", orders, partial(_beta_slope, *map(int, orders)), shapes_and_point, bound, 60, 0.1
+        )
+        for orders, bound in (((1.0, 0.0), 1e-11), ((0.0, 1.0), 1e-11), ((1.0, 1.0), 1e-10))
+    ),
+    Asked("beta_density", (0.0, 0.0, 0.0), _beta_at, shapes_and_point, 1e-12, 60),
     Asked("gammainc", (), _gammainc, shape_and_point, 3e-13, 60, 0.5),
     Asked("gammaincc", (), _gammaincc, shape_and_point, 3e-13, 60, 0.5),
-    *of_orders("gammainc_slope", _shape_slope, shape_and_point, {1: 1e-12, 2: 1e-10}, 0.2),
+    *of_orders("gammainc_slope", _shape_slope, shape_and_point, {1: 1e-12, 2: 1e-12}, 0.2),
     Asked(
         "gamma_density",
         (0.0, 0.0),

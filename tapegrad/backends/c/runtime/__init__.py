@@ -10,10 +10,10 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "incomplete.h", "choices.h"),
+    *("beta.h", "incomplete.h", "incomplete_beta.h", "choices.h"),
 )
-_NAME = re.compile(r"\btg_\w+")
-_DEFINED = re.compile(r"\b(tg_\w+)\([^;{}]*\) \{")
+_NAME = re.compile(r"\b(?:tg|TG)_\w+")
+_DEFINED = re.compile(r"\btg_\w+(?=\([^;{}]*\) \{)|(?<=#define )TG_\w+|(?<=double )tg_\w+(?=\[)")
 
 
 @cache
