@@ -261,7 +261,7 @@ TABLE: Final[tuple[Asked, ...]] = (
         Asked(
             "betainc_slope", orders, partial(_beta_slope, *map(int, orders)), shapes_and_point, bound, 60, 0.1
         )
-        for orders, bound in (((1.0, 0.0), 1e-11), ((0.0, 1.0), 1e-11), ((1.0, 1.0), 1e-10))
+        for orders, bound in (((1.0, 0.0), 1e-12), ((0.0, 1.0), 1e-12), ((1.0, 1.0), 1e-12))
     ),
     Asked("beta_density", (0.0, 0.0, 0.0), _beta_at, shapes_and_point, 1e-12, 60),
     Asked("gammainc", (), _gammainc, shape_and_point, 3e-13, 60, 0.5),

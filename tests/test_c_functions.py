@@ -76,7 +76,7 @@ def test_special_values_of_ops_of_an_order_are_those_of_the_kernel(asked: Asked)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ours, kernels = caller(op.c, count, asked.orders)(*at), op.kernel(*asked.orders, *at)
-    np.testing.assert_allclose(ours, kernels, rtol=1e-11, atol=1e-305)
+    np.testing.assert_allclose(ours, kernels, rtol=1e-11, atol=1e-299)
 
 
 @pytest.mark.parametrize("polynomial", c_coefficients.POLYNOMIALS, ids=lambda polynomial: polynomial.name)
