@@ -73,6 +73,8 @@ class Printed:
     early, late : tuple of Part
     arrays : frozenset of int
         What Python sees as arrays: what NumPy reads and writes, and the ends of the tape.
+    lines : int
+        Of the text, without the headers.
     """
 
     text: str
@@ -80,6 +82,7 @@ class Printed:
     early: tuple[Part, ...]
     late: tuple[Part, ...]
     arrays: frozenset[int]
+    lines: int
 
 
 @dataclass
@@ -195,7 +198,8 @@ class Printer:
         early = tuple(self._joined([part for is_late, part in parts if not is_late], "early"))
         late = tuple(self._joined([part for is_late, part in parts if is_late], "late"))
         text = "\n".join([headers(self.functions), *self.functions]) + "\n"
-        return Printed(text, self.memory, early, late, frozenset(arrays))
+        lines = sum(function.count("\n") + 1 for function in self.functions)
+        return Printed(text, self.memory, early, late, frozenset(arrays), lines)
 
     def _joined(self, parts: list[Part], title: str) -> Iterator[Part]:
         """Consecutive functions become one call, and consecutive kernels one part."""
