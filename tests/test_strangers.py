@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.backends.numpy.printer import print_plan
 from tapegrad.backends.c.compiler import compiler
+from tapegrad.backends.numpy.printer import print_plan
 from tapegrad.backends.programs import BACKENDS, Executable
 from tapegrad.backends.written import Name, comment, written
 from tapegrad.mle import FitResult, StorageError, fit, load, save
