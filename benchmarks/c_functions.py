@@ -16,6 +16,7 @@ import numpy as np
 from mpmath import mp, mpf
 
 from benchmarks.accuracy_ops import BINARY, UNARY, _betaln_slope, _log_ndtr_slope
+from benchmarks.accuracy_special import _gammainc, _gammaincc
 from benchmarks.c_coefficients import erfc_integral
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.runtime import headers
@@ -175,6 +176,16 @@ def _slope_of_log_ndtr(n: int, x: Any) -> Any:
         return mp.diff(lambda t: mp.log(mp.erfc(-t / mp.sqrt(2)) / 2), x, n, h=mpf(10) ** -15)
 
 
+def _shape_slope(n: int, a: Any, x: Any) -> Any:
+    """Of P(a, x) in a, by differences."""
+    with mp.workdps(90):
+        h = mpf(10) ** -25 * min(a, 1)
+        steps = {1: ((1, 1), (-1, -1)), 2: ((1, 1), (-2, 0), (1, -1))}[n]
+        ends, sign = ((0, x), 1) if x < a else ((x, mp.inf), -1)  # the smaller share has more digits
+        total = sign * sum(c * mp.gammainc(a + k * h, *ends, regularized=True) for c, k in steps)
+        return total / (2 * h if n == 1 else h * h)
+
+
 def _log1p_over(n: int, u: Any) -> Any:
     with mp.extradps(30 * (n + 1)):
         found = mp.log1p(u) / u
@@ -208,7 +219,24 @@ def of_orders(
     return tuple(Asked(op, (float(n),), partial(f, n), draw, bound, 60, share) for n, bound in bounds.items())
 
 
+def shape_and_point(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
+    """A shape, and a number around it or anywhere."""
+    a = 10.0 ** rng.uniform(-4.0, 4.0, size)
+    around = a * np.exp(rng.normal(size=size) * np.minimum(2.0 / np.sqrt(a), 3.0))
+    return a, np.where(rng.uniform(size=size) < 0.6, around, 10.0 ** rng.uniform(-6.0, 2.7, size))
+
+
 TABLE: Final[tuple[Asked, ...]] = (
+    Asked("gammainc", (), _gammainc, shape_and_point, 3e-13, 60, 0.5),
+    Asked("gammaincc", (), _gammaincc, shape_and_point, 3e-13, 60, 0.5),
+    *of_orders("gammainc_slope", _shape_slope, shape_and_point, {1: 1e-12, 2: 1e-10}, 0.2),
+    Asked(
+        "gamma_density",
+        (0.0, 0.0),
+        lambda a, x: mp.exp((a - 1) * mp.log(x) - x - mp.loggamma(a)),
+        shape_and_point,
+        3e-13,
+    ),
     Asked("gammaln", (), _of_unary("gammaln"), RIGHT, 5e-15),
     Asked("gammaln", (), _of_unary("gammaln"), LEFT, 1e-11),
     Asked("digamma", (), mp.digamma, RIGHT, 3e-15),

@@ -19,7 +19,7 @@ _SHORTEST = 8  # along the axis
 
 
 def repeats(tape: Tape) -> Tape:
-    """Keep the rows of constant tables that repeat once, where elementwise ops read them beside other rows."""
+    """Keep rows of constant tables that repeat once, where elementwise ops read them beside other rows."""
     narrow: dict[int, Any] = {}
     for slot, value in tape.constants:
         if np.ndim(value) > 1 and (found := _narrowed(value)) is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names
+from tapegrad.backends.c.matrices import is_of_matrices, result_size, solved
 from tapegrad.backends.c.memory import SMALL
 from tapegrad.backends.c.rows import elementwise
 from tapegrad.backends.c.steps import Forms
@@ -44,7 +45,10 @@ def has_form(body: Body, exact: bool) -> bool:
         sizes = [size_of(tape.avals[slot].shape) for slot in (*inputs, output)]
         if max(sizes) > SMALL**2 or numbers > MOST_NUMBERS:
             return False
-        if ARRAY in dict(attrs).get("index", ()):
+        if is_of_matrices(tape, row, 0):
+            if marks[output]:
+                return False
+        elif ARRAY in dict(attrs).get("index", ()):
             if op.name not in _BY_PLACES or not all(
                 slot in constants for slot in inputs[_BY_PLACES[op.name] :]
             ):
@@ -80,6 +84,7 @@ class StepPrinter:
         self.lines: list[str] = []
         self.pool: list[float] = []
         self._moving: set[str] = set()
+        self._arrays = 0
         self._known: dict[tuple[str, str], str] = {}
         self._notes: dict[bool, Source | None] = {True: None, False: None}
 
@@ -119,6 +124,8 @@ class StepPrinter:
         attrs = dict(entry.attrs)
         if entry.op.is_elementwise:
             found = elementwise(entry, inputs, assign)
+        elif is_of_matrices(self.tape, entry, 0):
+            found = self._solved(entry, inputs)
         elif ARRAY in attrs.get("index", ()):
             free = _BY_PLACES[entry.op.name]
             places = [self.constants[slot] for slot in entry.inputs[free:]]
@@ -134,17 +141,32 @@ class StepPrinter:
         known = self._known.get((kind, text))
         if known is not None:
             return known
-        moves = any(name in self._moving for name in _VARIABLE.findall(text))
+        name = f"v{len(self._known)}"
+        self._write(entry, name, [text], [f"const {kind} {name} = {text};"])
+        self._known[kind, text] = name
+        return name
+
+    def _solved(self, entry: Entry, inputs: Sequence[Names]) -> Names:
+        """What works on small matrices, in local arrays."""
+        self._arrays += 1
+        name = f"q{self._arrays}"
+        operands = [names.ravel().tolist() for names in inputs]
+        shapes = [names.shape for names in inputs]
+        lines = list(solved(entry.op.name, shapes, operands, name))
+        self._write(entry, name, [text for texts in operands for text in texts], lines)
+        found = [f"{name}[{i}]" for i in range(result_size(entry.op.name, shapes))]
+        return np.array(found, dtype=object).reshape(self.tape.avals[entry.output].shape)
+
+    def _write(self, entry: Entry, name: str, reads: Sequence[str], found: Sequence[str]) -> None:
+        """Write the lines that give a variable its value: in the loop, if what they read changes there."""
+        moves = any(part in self._moving for text in reads for part in _VARIABLE.findall(text))
         lines = self.lines if moves else self.before
         if entry.source is not None and entry.source != self._notes[moves]:
             self._notes[moves] = entry.source
             lines.append(comment(f"{entry.source}  {entry.source.text}"))
-        name = f"v{len(self._known)}"
-        lines.append(f"const {kind} {name} = {text};")
-        self._known[kind, text] = name
+        lines += found
         if moves:
             self._moving.add(name)
-        return name
 
     def aval(self, slot: int) -> Aval:
         """The shape and dtype of a slot of the step."""

@@ -16,13 +16,14 @@ import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import SMALL, Memory, is_small
+from tapegrad.backends.c.runtime import WIDTH
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
 from tapegrad.tape.entries import Entry, Row
 from tapegrad.tape.tape import Tape, size_of
 
-WIDTH = 256  # rows to a chunk
+MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
 MOST_SUMS = 256  # numbers that stay in registers or close by
 MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
 MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
@@ -380,27 +381,39 @@ class RowPrinter:
         yield "            (void)w;"
         yield from (f"            {line}" for line in self.chunk)
         for level, segment in enumerate(self.segments):
-            yield from (f"            {line}" for line in self._loop(level, segment))
+            yield from (f"            {line}" for line in self._loops(level, segment))
         yield from (f"            {line}" for line in self.behind)
         yield "        }"
         yield from (f"        {line}" for line in self.ends)
         yield "    }"
         yield "}"
 
-    def _loop(self, level: int, segment: _Segment) -> Iterator[str]:
+    def _loops(self, level: int, segment: _Segment) -> Iterator[str]:
+        """The loop over the rows of a chunk: once for whole chunks, without masks, and once for the last."""
         if not segment.lines:
             return
         if segment.sums:
             yield f"double {', '.join(f'{name} = 0.0' for name in segment.sums)};"
+        if not segment.sums or len(segment.lines) > MOST_TWO_TIMES:
+            yield from self._loop(level, segment, "w")
+            return
+        yield "if (m == WIDTH) {"
+        yield from (f"    {line}" for line in self._loop(level, segment, "WIDTH"))
+        yield "} else {"
+        yield from (f"    {line}" for line in self._loop(level, segment, "w"))
+        yield "}"
+
+    def _loop(self, level: int, segment: _Segment, count: str) -> Iterator[str]:
         if level % 2 == 0:
             sums = f" reduction(+ : {', '.join(segment.sums)})" if segment.sums else ""
             yield f"#pragma omp simd{sums}"
-        yield "for (int64_t i = 0; i < w; i++) {"
-        if segment.sums:
+        yield f"for (int64_t i = 0; i < {count}; i++) {{"
+        if segment.sums and count == "w":
             yield "    const int64_t inside = i < m;"
         for name in segment.reads:
             yield f"    const {self.kind[name]} {name} = {self.loads[name]};"
-        yield from (f"    {line}" for line in segment.lines)
+        for text in segment.lines:
+            yield f"    {text if count == 'w' else text.replace('tg_kept(inside, ', '(')}"
         yield "}"
 
 

@@ -1,4 +1,4 @@
-"""Loops of which each step needs the one before, as functions of C: scans and linear recurrences.
+"""Loops over steps as functions of C: scans, linear recurrences, and stacks of small matrices.
 
 A scan runs its body step after step. Of a linear recurrence of a few numbers, the products are written
 out.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tapegrad.backends.c.bodies import StepPrinter, has_form
+from tapegrad.backends.c.matrices import is_of_matrices, stacked
 from tapegrad.backends.c.memory import Memory
 from tapegrad.backends.c.operands import Operand, number, operand
 from tapegrad.backends.c.text import c_type
@@ -25,19 +26,21 @@ MOST_LOOPED = 64
 
 
 def is_loop(tape: Tape, row: Row, exact: bool) -> bool:
-    """Whether an entry is a loop that has a form in C."""
-    op, _, output, attrs, _ = row
+    """Whether an entry is a loop over steps that has a form in C."""
+    op, inputs, output, attrs, _ = row
     if op.name == "scan":
         return has_form(dict(attrs)["body"], exact)
     if op.name == "recurrence":  # whose products of matrices NumPy adds up in an order of its own
         width = size_of(tape.avals[output].shape[1:])
         return width == 1 or (width <= MOST_LOOPED and not exact)
-    return False
+    # Of matrices whose last bits decide, LAPACK has its own.
+    is_stack = len(tape.avals[inputs[0]].shape) == 3 or len(tape.avals[inputs[-1]].shape) == 3
+    return not exact and is_stack and is_of_matrices(tape, row, 1)
 
 
 def loop_function(memory: Memory, entry: Entry, name: str) -> str:
-    """The function of a scan or a recurrence, which takes the table of all pointers."""
-    lines = _PRINTERS[entry.op.name](memory, entry)
+    """The function of such an entry, which takes the table of all pointers."""
+    lines = _PRINTERS.get(entry.op.name, stacked)(memory, entry)
     head = [f"static void {name}(void *const *T) {{", "    double *const s = T[0];"]
     head += ["    const double *const p = T[1];", "    (void)s, (void)p;"]
     return "\n".join([*head, *(f"    {line}" for line in lines), "}"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.written import written
 from tapegrad.ops.registry import BOOL, FLOAT
 
 LONGEST = 100  # letters of a line of the user's code
@@ -55,7 +56,7 @@ def literal(value: Any) -> str | None:
         return None
     if number == 0.0 and math.copysign(1.0, number) < 0.0:
         return None
-    return repr(number) if number >= 0.0 else f"({number!r})"
+    return written(number) if number >= 0.0 else f"({written(number)})"
 
 
 _MOST = 8

@@ -10,8 +10,9 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "choices.h"),
+    *("beta.h", "incomplete.h", "choices.h", "matrices.h"),
 )
+WIDTH = 512  # rows to a chunk, which stays in the nearest cache
 _NAME = re.compile(r"\btg_\w+")
 _DEFINED = re.compile(r"\b(tg_\w+)\([^;{}]*\) \{")
 
@@ -38,4 +39,6 @@ def headers(functions: Sequence[str]) -> str:
         if name in NAMES[:2] or called.intersection(_DEFINED.findall(header(name))):
             chosen.append(header(name))
             called.update(_NAME.findall(header(name)))
-    return "\n".join(["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), "#define WIDTH 256"])
+    return "\n".join(
+        ["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), f"#define WIDTH {WIDTH}"]
+    )

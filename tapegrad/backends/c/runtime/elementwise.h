@@ -86,12 +86,13 @@ TG_FORM tg_exp_gap(double x, double y) {
 TG_FORM tg_one_above(double x, double y, double e) { return tg_maximum(e, tg_kept(x > y, 1.0)); }
 
 TG_FORM tg_share(double x, double y) {
-    const double e = tg_gap(x, y), share = tg_where(x > y, 1.0, e) / (1.0 + e);
+    /* One division, which the shares of x and of y have in common. */
+    const double e = tg_gap(x, y), larger = 1.0 / (1.0 + e), share = tg_where(x > y, larger, e * larger);
     return tg_where(x == y, tg_kept(x > -INFINITY, 0.5), share);
 }
 
 TG_FORM tg_both_shares(double x, double y) {
-    const double e = tg_gap(x, y), both = e / ((1.0 + e) * (1.0 + e));
+    const double e = tg_gap(x, y), larger = 1.0 / (1.0 + e), both = e * larger * larger;
     return tg_where(x == y, tg_kept(x > -INFINITY, 0.25), both);
 }
 
