@@ -5,6 +5,7 @@ from types import ModuleType
 
 from tapegrad.errors import (
     BranchWarning,
+    CompilationWarning,
     LongTapeWarning,
     NonFiniteWarning,
     ReplayError,
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BranchWarning",
+    "CompilationWarning",
     "ConvergenceWarning",
     "FitResult",
     "Laplace",
@@ -51,7 +53,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for, so that ``tg.stats`` needs no import of its own.
-_MODULES = ("forward", "graph", "mle", "special", "stats", "testing")
+_MODULES = ("covariance", "forward", "graph", "mle", "special", "stats", "testing")
 
 
 def __getattr__(name: str) -> ModuleType:

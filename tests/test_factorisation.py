@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def scattered(n, per_row):
 
 def groups(count, size):
     """Blocks that do not meet, some of them larger."""
-    parts = [np.eye(size + i % 3) + 0.5 for i in range(count)]
+    parts = [sparse.coo_array(np.eye(size + i % 3) + 0.5) for i in range(count)]
     return sparse.block_diag(parts)
 
 
@@ -172,3 +173,26 @@ def test_a_chain_is_dissected_into_few_batches():
     layout = layout_of(pattern := pattern_of(chain(20_000)), dissected(pattern, 12))
     assert len(layout.batches) < 20
     assert layout.size < 20 * 20_000
+
+
+@pytest.mark.parametrize("name", ["one", "lattice", "chain", "crossed", "groups", "full"])
+def test_the_inverse_along_directions(name):
+    matrix = sparse.csr_array(MATRICES[name])
+    symbolic = analyse(matrix)
+    pattern = symbolic.pattern
+    moves = [pattern.symmetric(RNG.normal(size=pattern.nnz)) for _ in range(3)]
+    inverse = np.linalg.inv(matrix.toarray())
+    first, second, third = (pattern.matrix(move).toarray() for move in moves)
+    expected = {
+        0: inverse,
+        1: -inverse @ first @ inverse,
+        2: inverse @ (first @ inverse @ second + second @ inverse @ first) @ inverse,
+        3: -sum(
+            inverse @ a @ inverse @ b @ inverse @ c @ inverse
+            for a, b, c in permutations((first, second, third))
+        ),
+    }
+    for order, dense in expected.items():
+        found = symbolic.inverse_along(matrix, moves[:order])
+        wanted = dense[pattern.rows, pattern.indices]
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12 * np.abs(wanted).max())

@@ -224,9 +224,12 @@ class Specification:
         return total if self.logprior is None else total + self.prior(pieces)
 
     def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
-        """Trace a function of free coordinates under the name of the user's."""
+        """Trace a function of free coordinates under the name of the user's, to run as theirs."""
         f.__name__ = self.name
         f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
+        if isinstance(self.loglik, TracedFunction):
+            backend, threads = self.loglik.backend, self.loglik.threads
+            return trace_quietly(f, start, data=data, backend=backend, threads=threads)
         return trace_quietly(f, start, data=data)
 
 
