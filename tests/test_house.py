@@ -28,6 +28,7 @@ LAYERS = (
     ("plan",),
     ("backends",),
     ("function",),
+    ("marginal",),
     ("loops",),
     ("differences", "testing"),
     ("graph", "datasets", "forward"),
@@ -59,6 +60,14 @@ OFFERED = {
     },
     "tapegrad.function.trace": {"trace_quietly": "a function that need not depend on all parameters"},
     "tapegrad.function.traced": {"TracedFunction": "what is fitted"},
+    "tapegrad.marginal.curvature": {"responses": "how the mode moves with the parameters"},
+    "tapegrad.marginal.division": {
+        "Division": "which parameters are random effects",
+        "divided": "finds them by name",
+    },
+    "tapegrad.marginal.inner": {"InnerProblem": "random effects without a mode"},
+    "tapegrad.marginal.joint": {"Joint": "what is integrated"},
+    "tapegrad.marginal.surface": {"Marginal": "what is fitted, with random effects"},
     "tapegrad.nest": {
         "Leaf": "one number or array among the parameters",
         "Structure": "natural and free parameters as nests",
