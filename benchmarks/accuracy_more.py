@@ -201,6 +201,8 @@ WITHIN_ALL: Final = {
     **WITHIN_SPECIAL,
     "carlson": "elliprj",
     "kolmogorov_slope": "kolmogorov",
+    "omega_rest": "wrightomega",
+    "omega_share": "wrightomega",
     "poisson_density": "poisson_gammainc",
     "vonmises_density": "vonmises_tail",
 }

@@ -38,14 +38,18 @@ def _normal_density(x: Any, out: Any = None) -> Any:
 
 
 gaussian: Op = elementwise(
-    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=()
+    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), flattens=0, numpy=()
 )
 normal_density: Op = elementwise(
-    "normal_density", _normal_density, (-1.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=()
+    "normal_density",
+    _normal_density,
+    (-1.0, lambda out, x: x, Gate(lambda out, x: out)),
+    flattens=0,
+    numpy=(),
 )
-erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)))
-erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)))
-ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x))
+erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0)
+erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0)
+ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x), flattens=0)
 erfinv = elementwise(
     "erfinv", special.erfinv, (1.0 / TWO_OVER_SQRT_PI, lambda out, x: exp(square(out))), domain=(-0.9, 0.9)
 )
@@ -178,4 +182,4 @@ log_ndtr_slope: Op = of_order(
     samples=tuple((order, np.array([-12.0, -3.0, 0.3, 2.0])) for order in (1.0, 2.0)),
     least=1,
 )
-log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x))
+log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x), flattens=0)

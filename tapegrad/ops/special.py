@@ -118,8 +118,8 @@ betaln = elementwise(
 
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0))
-log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
+expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0), flattens=0)
+log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x), flattens=0)
 logit = elementwise(
     "logit", special.logit, (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)), domain=PROBABILITY
 )
@@ -129,7 +129,7 @@ def _softplus(x: Any, out: Any = None) -> Any:
     return np.logaddexp(0.0, x, out=out)
 
 
-softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=())
+softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), flattens=0, numpy=())
 
 # Products with a logarithm ----------------------------------------------------------------------------------
 

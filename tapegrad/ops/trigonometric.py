@@ -25,8 +25,8 @@ rad2deg = elementwise("rad2deg", np.rad2deg, 180.0 / math.pi, numpy=(np.rad2deg,
 
 # Hyperbolic -------------------------------------------------------------------------------------------------
 
-sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
-cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
+sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x), grows=True)
+cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x), grows=True)
 
 
 def _sech(x: Any, out: Any = None) -> Any:
@@ -36,8 +36,10 @@ def _sech(x: Any, out: Any = None) -> Any:
 
 
 # 1 / cosh(x)
-sech: Op = elementwise("sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), numpy=())
-tanh: Op = elementwise("tanh", np.tanh, (lambda out, x: sech(x), lambda out, x: sech(x)), python="tanh({0})")
+sech: Op = elementwise("sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), flattens=0, numpy=())
+tanh: Op = elementwise(
+    "tanh", np.tanh, (lambda out, x: sech(x), lambda out, x: sech(x)), flattens=0, python="tanh({0})"
+)
 
 
 def _log_cosh(x: Any, out: Any = None) -> Any:
@@ -87,7 +89,7 @@ cos_arctan: Op = elementwise(
     numpy=(),
 )
 sin_arctan: Op = elementwise("sin_arctan", _sin_arctan, (lambda out, x: cos_arctan(x),) * 3, numpy=())
-arctan = elementwise("arctan", np.arctan, (lambda out, x: cos_arctan(x),) * 2)
+arctan = elementwise("arctan", np.arctan, (lambda out, x: cos_arctan(x),) * 2, flattens=0)
 arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: cos_arctan(x))
 
 # Lengths and directions -------------------------------------------------------------------------------------
