@@ -38,7 +38,12 @@ def _normal_density(x: Any, out: Any = None) -> Any:
 
 
 gaussian: Op = elementwise(
-    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), flattens=0, numpy=()
+    "gaussian",
+    _gaussian,
+    (-2.0, lambda out, x: x, Gate(lambda out, x: out)),
+    flattens=0,
+    numpy=(),
+    c="tg_gaussian({0})",
 )
 normal_density: Op = elementwise(
     "normal_density",
@@ -46,15 +51,24 @@ normal_density: Op = elementwise(
     (-1.0, lambda out, x: x, Gate(lambda out, x: out)),
     flattens=0,
     numpy=(),
+    c="tg_normal_density({0})",
 )
-erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0)
-erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0)
-ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x), flattens=0)
+erf = elementwise(
+    "erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0, c="erf({0})"
+)
+erfc = elementwise(
+    "erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0, c="erfc({0})"
+)
+ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x), flattens=0, c="tg_ndtr({0})")
 erfinv = elementwise(
     "erfinv", special.erfinv, (1.0 / TWO_OVER_SQRT_PI, lambda out, x: exp(square(out))), domain=(-0.9, 0.9)
 )
 ndtri = elementwise(
-    "ndtri", special.ndtri, (SQRT_2PI, lambda out, x: exp(0.5 * square(out))), domain=PROBABILITY
+    "ndtri",
+    special.ndtri,
+    (SQRT_2PI, lambda out, x: exp(0.5 * square(out))),
+    domain=PROBABILITY,
+    c="tg_ndtri({0})",
 )
 
 # Repeated integrals of erfc, times exp(x**2) ----------------------------------------------------------------
@@ -97,8 +111,9 @@ erfcx_integral: Op = of_order(
     _erfcx_integral,
     (-2.0, lambda out, n, x: n + 1.0, lambda out, n, x: erfcx_integral(n + 1.0, x)),
     samples=tuple((order, np.array([-1.5, 0.3, 1.2, 4.0])) for order in (1.0, 2.0)),
+    c="tg_erfcx_integral({0}, {1})",
 )
-erfcx = elementwise("erfcx", special.erfcx, (-2.0, lambda out, x: erfcx_integral(1.0, x)))
+erfcx = elementwise("erfcx", special.erfcx, (-2.0, lambda out, x: erfcx_integral(1.0, x)), c="tg_erfcx({0})")
 
 # The logarithm of the normal distribution function ----------------------------------------------------------
 
@@ -181,5 +196,8 @@ log_ndtr_slope: Op = of_order(
     lambda out, n, x: log_ndtr_slope(n + 1.0, x),
     samples=tuple((order, np.array([-12.0, -3.0, 0.3, 2.0])) for order in (1.0, 2.0)),
     least=1,
+    c="tg_log_ndtr_slope({0}, {1})",
 )
-log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x), flattens=0)
+log_ndtr = elementwise(
+    "log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x), flattens=0, c="tg_log_ndtr({0})"
+)

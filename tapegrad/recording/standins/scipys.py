@@ -13,6 +13,7 @@ from tapegrad import special
 from tapegrad.recording.buffers import as_buffer, trace_in, unbuffered
 from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.numpys import traced_array
+from tapegrad.recording.tracer import is_traced
 
 
 def answer_by(function: Callable[..., Any], *ignored: str) -> Callable[..., Any]:
@@ -118,6 +119,18 @@ def _inv(a: Any, assume_a: Any = None, lower: bool = False) -> Any:
     return np.linalg.inv(_meant(a, assume_a, lower))
 
 
+def _pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = False) -> Any:
+    """With SciPy's cut-off, which is not NumPy's."""
+    rows, columns = a.shape[-2:]
+    values = np.linalg.svd(a, compute_uv=False)
+    most = values[..., 0]
+    if rtol is None:
+        rtol = max(rows, columns) * np.finfo(float).eps if atol is None else 0.0
+    cut = (0.0 if atol is None else atol) + rtol * most
+    found = np.linalg.pinv(a, rcond=cut / most)
+    return (found, int((values > cut).sum())) if return_rank else found
+
+
 def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     return np.linalg.norm(a, ord, axis, keepdims)
 
@@ -173,7 +186,7 @@ def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
 
 
 _LINALG: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh", "pinv")},
+    **{name: getattr(np.linalg, name) for name in ("det", "eigvalsh")},
     "block_diag": _block_diag,
     "cho_factor": _cho_factor,
     "cho_solve": _cho_solve,
@@ -181,12 +194,55 @@ _LINALG: dict[str, Callable[..., Any]] = {
     "eigh": _eigh,
     "inv": _inv,
     "norm": _norm,
+    "pinv": _pinv,
     "solve": _solve,
     "solve_banded": _solve_banded,
     "solve_triangular": _solve_triangular,
     "solveh_banded": _solveh_banded,
     "toeplitz": toeplitz,
 }
+
+# scipy.spatial ---------------------------------------------------------------------------------------------
+
+
+def _root(squares: Any) -> Any:
+    """Square roots, which are 0 without a slope where points coincide."""
+    apart = squares > 0.0
+    return np.where(apart, np.sqrt(np.where(apart, squares, 1.0)), 0.0)
+
+
+_METRICS: dict[str, Callable[..., Any]] = {
+    "sqeuclidean": lambda gaps: (gaps**2).sum(axis=-1),
+    "euclidean": lambda gaps: _root((gaps**2).sum(axis=-1)),
+    "cityblock": lambda gaps: np.abs(gaps).sum(axis=-1),
+    "chebyshev": lambda gaps: np.abs(gaps).max(axis=-1),
+}
+
+
+def _cdist(XA: Any, XB: Any, metric: Any = "euclidean", *, out: Any = None, **kwargs: Any) -> Any:
+    known = None if callable(metric) else _METRICS.get(str(metric))
+    if known is None or out is not None or any(value is not None for value in kwargs.values()):
+        return NotImplemented
+    rows, others = (x if is_traced(x) else np.asarray(x) for x in (XA, XB))
+    return known(rows[:, None, :] - others[None, :, :])
+
+
+def _pdist(X: Any, metric: Any = "euclidean", *, out: Any = None, **kwargs: Any) -> Any:
+    square = _cdist(X, X, metric, out=out, **kwargs)
+    return square if square is NotImplemented else square[np.triu_indices(square.shape[0], 1)]
+
+
+def _squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
+    if X.ndim == 2:
+        return X[np.triu_indices(X.shape[0], 1)]
+    n = round(0.5 + np.sqrt(0.25 + 2 * X.shape[0]))
+    rows, columns = np.triu_indices(n, 1)
+    square = np.zeros((n, n), dtype=int)
+    square[rows, columns] = square[columns, rows] = np.arange(X.shape[0])
+    return np.where(np.eye(n, dtype=bool), 0.0, X[square])
+
+
+_SPATIAL: dict[str, Callable[..., Any]] = {"cdist": _cdist, "pdist": _pdist, "squareform": _squareform}
 
 # What SciPy's own code uses within --------------------------------------------------------------------------
 
@@ -241,6 +297,7 @@ def _select(
 TABLE = [
     *[StandIn("scipy.special", name, answer_by(function)) for name, function in _SPECIAL.items()],
     *[StandIn("scipy.linalg", name, answer_by(function, *HOW)) for name, function in _LINALG.items()],
+    *[StandIn("scipy.spatial.distance", name, answer_by(function)) for name, function in _SPATIAL.items()],
     *[
         row
         for package in ("scipy._lib", "scipy._external")  # as versions of SciPy have it

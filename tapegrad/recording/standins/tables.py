@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tapegrad.recording.standins import (
+    autograds,
     dataframes,
     densities,
     filters,
@@ -12,6 +13,7 @@ from tapegrad.recording.standins import (
     numpys,
     quantiles,
     scipys,
+    sparses,
     splines,
     variables,
 )
@@ -29,4 +31,6 @@ ALL: tuple[StandIn, ...] = (
     *splines.TABLE,
     *variables.TABLE,
     *dataframes.TABLE,
+    *autograds.TABLE,
+    *sparses.TABLE,
 )
