@@ -17,6 +17,7 @@ from tapegrad.errors import (
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
 from tapegrad.loops.functions import map, scan
+from tapegrad.marginal.laplace import Laplace, laplace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape.tape import Tape, TapeError
 from tapegrad.tape.verify import verify
@@ -28,6 +29,7 @@ __all__ = [
     "CompilationWarning",
     "ConvergenceWarning",
     "FitResult",
+    "Laplace",
     "LongTapeWarning",
     "NonFiniteWarning",
     "ReplayError",
@@ -41,6 +43,7 @@ __all__ = [
     "UnusedParameterWarning",
     "compare",
     "fit",
+    "laplace",
     "load",
     "map",
     "save",
@@ -50,7 +53,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for, so that ``tg.stats`` needs no import of its own.
-_MODULES = ("forward", "graph", "mle", "special", "stats", "testing")
+_MODULES = ("covariance", "forward", "graph", "mle", "special", "stats", "testing")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -792,3 +792,24 @@ def test_float32_data_are_float64_on_the_tape():
     small = np.array([200, 100], dtype=np.uint8)
     tape = tg.trace(lambda s, n: s * (n + n).sum(), dict(s=1.0), data=dict(n=small))
     assert tape([1.0]) == 600.0
+
+
+# A single truth value as an index: all or nothing, with one more axis ---------------------------------------
+
+
+@pytest.mark.parametrize("index", [True, False, np.bool_(True), np.bool_(False)])
+def test_a_truth_value_takes_all_or_nothing(index):
+    x = np.array([0.3, 0.5])
+    found = tg.trace(lambda v: v[index] * 2.0, x)
+    np.testing.assert_array_equal(found(x), x[index] * 2.0)
+    assert found(x).shape == x[index].shape
+
+    def written(v):
+        y, z = v * 1.0, np.full_like(v[0], 7.0)
+        y[index] = v[0] * 3.0
+        taken = v * 1.0
+        taken[index][...] = 0.0  # of a copy
+        z[v[0] < 1.0] = np.log(v[1][v[1] > 0.0])  # a traced truth value, and what is 0-d in NumPy
+        return np.append(y * taken, z)
+
+    np.testing.assert_array_equal(tg.trace(written, x)(x * 1.1), written(x * 1.1))

@@ -142,9 +142,9 @@ def test_floats_are_recorded_as_by_the_general_way(op, n, x):
                 for y in others
             ]
     for a, b in pairs:
-        assert type(a.value) is type(b.value)
-        assert np.asarray(a.value).tobytes() == np.asarray(b.value).tobytes() or (
-            np.isnan([a.value, b.value]).all()
+        assert type(a.held) is type(b.held)
+        assert np.asarray(a.held).tobytes() == np.asarray(b.held).tobytes() or (
+            np.isnan([a.held, b.held]).all()
         )
         assert (a.slot, a.dtype, a.shape) == (b.slot, b.dtype, b.shape)
     a, b = finished(general[0]), finished(short[0])

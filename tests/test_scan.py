@@ -381,7 +381,7 @@ def test_the_step_is_called_once_and_lines_are_those_of_the_step():
     calls = []
 
     def step(c, x):
-        calls.append(isinstance(x, float))
+        calls.append(not hasattr(x, "recorder"))
         return np.sin(c) + x, np.exp(x)
 
     traced = tg.trace(lambda a: tg.scan(step, a, E)[1].sum() * a, 0.3)

@@ -212,7 +212,7 @@ def test_a_function_that_takes_one_place_only() -> None:
     plain = Remembering(lambda w, last: True)
 
     def g(w: Any) -> Any:
-        if isinstance(w, np.ndarray) and not np.array_equal(w, W):
+        if type(w) is np.ndarray and not np.array_equal(w, W):
             raise ValueError("nor here")
         return plain(w)
 
@@ -260,12 +260,16 @@ def test_a_difference_within_rounding_of_the_terms() -> None:
     def f(a: Any) -> Any:  # one way on tracers, another on numbers
         one, small = 1.0001 * a, 1e-3 * a
         large = 1e13 * a
-        return (one + large) - large if isinstance(a, float) else one + (large - large) + small - small
+        return (
+            (one + large) - large
+            if isinstance(a, float) and not hasattr(a, "recorder")
+            else one + (large - large) + small - small
+        )
 
     assert tg.trace(f, 1.0)(1.0) == pytest.approx(1.0001, rel=1e-15)
     assert abs(f(1.0) - 1.0001) > 1e-5
     with pytest.raises(tg.ReplayError, match="test the type"):
-        tg.trace(lambda a: a * (1.0 + 1e-8 * isinstance(a, float)), 1.0)
+        tg.trace(lambda a: a * (1.0 + 1e-8 * hasattr(a, "recorder")), 1.0)
 
 
 def test_sizes_are_the_terms_without_their_signs() -> None:

@@ -16,7 +16,7 @@ from tapegrad.recording.current import running
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
 from tapegrad.recording.live import LiveRecorder
 from tapegrad.recording.messages import foreign_step
-from tapegrad.recording.standins.mechanism import in_force
+from tapegrad.recording.standins.mechanism import float_in, in_force
 from tapegrad.recording.standins.tables import ALL
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.values import frozen, tidy_value
@@ -53,7 +53,36 @@ class Recorded(NamedTuple):
 
 
 def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
-    """Trace `f` at the parameters `vector`."""
+    """Trace `f` at the parameters `vector`.
+
+    Where a module asks a traced value for a float, the function is traced once more, with a stand-in for
+    `float` in that module.
+    """
+    while True:
+        asking: list[tuple[dict[str, Any], str]] = []
+        found, failed = None, None
+        try:
+            found = _recorded(f, structure, vector, data, asking)
+        except Exception as error:
+            failed = error
+        changes = [float_in(*where) for where in asking]
+        if not any(changes):
+            break
+        plain_call(f, structure, vector, data)  # what the function keeps must not be of the trace that failed
+    if found is None:
+        assert failed is not None
+        raise failed
+    return found
+
+
+def _recorded(
+    f: Callable[..., Any],
+    structure: Structure,
+    vector: Vector,
+    data: Mapping[str, Any],
+    asking: list[tuple[dict[str, Any], str]],
+) -> Recorded:
+    """The same, once. The names in code that asked for a float are added to `asking`."""
     builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
     recorder = LiveRecorder(builder)
     leaves = []
@@ -72,13 +101,14 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         bound[label] = Tracer(recorder, slot, value)
     failed: Exception | None = None
     try:
-        with np.errstate(all="ignore"), in_force(recorder, ALL), recorder.running():
+        with np.errstate(all="ignore"), in_force(recorder, ALL, _globals_of(f)), recorder.running():
             result = call(f, structure.build(leaves), bound)
             outputs, found = scan(result, "output", lambda node, label: _output(recorder, node, f))
     except Exception as error:
         failed = error
     finally:
         recorder.close()
+        asking += recorder.asking
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
     unrolled = recorder.watch is not None and recorder.watch.told(builder.name)
@@ -86,7 +116,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         builder.finish(tracer.slot for tracer in found),
         values,
         outputs,
-        [tracer.value for tracer in found],
+        [tracer.held for tracer in found],
         recorder.dataframes,
         recorder.steps,
         unrolled or None,
@@ -137,6 +167,13 @@ def _output(recorder: LiveRecorder, result: Any, f: Callable[..., Any]) -> Trace
                 f"{definition(f)} returned {what}; expected numbers or arrays, or a nest of them"
             )
     return recorder.lift(result, FLOAT)
+
+
+def _globals_of(f: Callable[..., Any]) -> dict[str, Any] | None:
+    """The global names of the code of a function."""
+    inner = inspect.unwrap(getattr(f, "func", f))
+    found = getattr(inner, "__globals__", None) or getattr(type(inner).__call__, "__globals__", None)
+    return found if isinstance(found, dict) else None
 
 
 def definition(f: Callable[..., Any]) -> str:

@@ -46,7 +46,7 @@ def _written(
 def _fresh(recorder: LiveRecorder, value: Any) -> Tracer:
     """A tracer of its own, which can be written to."""
     tracer = recorder.own(value, None)
-    return Tracer(recorder, tracer.slot, tracer.value)
+    return Tracer(recorder, tracer.slot, tracer.held)
 
 
 def over_nothing(loop: Loop, recorder: LiveRecorder | None) -> tuple[Any, Any]:

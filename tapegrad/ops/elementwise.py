@@ -121,6 +121,7 @@ floor = elementwise("floor", np.floor, None, c="floor({0})")
 ceil = elementwise("ceil", np.ceil, None, c="ceil({0})")
 trunc: Op = elementwise("trunc", np.trunc, None, c="trunc({0})")
 rint: Op = elementwise("rint", np.rint, None, c="rint({0})")
+spacing = elementwise("spacing", np.spacing, None)
 heaviside = elementwise("heaviside", np.heaviside, None, None, c="tg_heaviside({0}, {1})")
 
 # Exponentials and logarithms --------------------------------------------------------------------------------

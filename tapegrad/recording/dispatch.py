@@ -245,7 +245,8 @@ def _bound(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple
 
 
 def _is_listed(value: Any, values: tuple[Any, ...]) -> bool:
-    return any(value is other for other in values)
+    # What stands in for a function or a type is equal to it.
+    return any(value is other or (callable(value) and value == other) for other in values)
 
 
 def _check_taken(name: str, rule: Callable[..., Any], named: dict[str, Any]) -> None:

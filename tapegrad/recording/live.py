@@ -5,6 +5,7 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import join
+from tapegrad.ops.matrices import is_sparse
 from tapegrad.ops.registry import BOOL, FLOAT, Attrs, Aval, Op
 from tapegrad.ops.shaping import reshape, shape_of
 from tapegrad.recording import dispatch
@@ -23,9 +25,10 @@ from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
-from tapegrad.recording.messages import plain_value_wanted
+from tapegrad.recording.messages import plain_value_wanted, sparse_operand
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.sharing import view_of
+from tapegrad.recording.symbol import OthersToAnswer
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.unrolling import Watch
 from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
@@ -58,6 +61,8 @@ class LiveRecorder(Recorder):
         values then belongs to the step.
     has_buffers : bool
         Whether traced values have been written into plain arrays.
+    asking : list of (dict, str)
+        The names in code that has asked for a float, and the global names that they may be looked up in.
     """
 
     is_step = False
@@ -71,6 +76,7 @@ class LiveRecorder(Recorder):
         self.handouts: Handouts | None = None
         self.inner: LiveRecorder | None = None
         self.has_buffers = False
+        self.asking: list[tuple[dict[str, Any], str]] = []
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self._seen: list[Any] = []
@@ -152,6 +158,8 @@ class LiveRecorder(Recorder):
             array = operand
         elif dispatch.holds_traced(operand):
             return self.lift(dispatch.array_of(operand), dtype)
+        elif is_sparse(operand):
+            raise OthersToAnswer(sparse_operand(operand))
         else:
             array = self._of_pandas(operand) if is_pandas(operand) else np.asarray(operand)
         if array.dtype == object:
@@ -166,7 +174,7 @@ class LiveRecorder(Recorder):
     def array(self, operand: Any, array: Array, dtype: np.dtype[Any]) -> Tracer:
         """A constant array; one that is used twice is copied once, as long as it has not changed between."""
         known = self._arrays.get(id(operand))
-        if known is not None and is_still(known.value, array, dtype):
+        if known is not None and is_still(known.held, array, dtype):
             return known
         tracer: Tracer = super().array(operand, array, dtype)
         self._arrays[id(operand)] = tracer
@@ -188,7 +196,7 @@ class LiveRecorder(Recorder):
         if self.inner is not None:
             return self.inner.apply(op, args, attrs)
         operands = [self.own(arg, op.takes_at(i)) for i, arg in enumerate(args)]
-        value = tidy_value(op.kernel(*[operand.value for operand in operands], **attrs))
+        value = tidy_value(op.kernel(*[operand.held for operand in operands], **attrs))
         inputs = tuple([operand.slot for operand in operands])
         result = self._append(op, inputs, tuple(attrs.items()), aval_of(value), value)
         of = op.view_of(attrs)
@@ -210,9 +218,9 @@ class LiveRecorder(Recorder):
 
     def unary(self, op: Op, operand: Any) -> Any:
         """Record an elementwise op of one operand."""
-        if type(operand) is not Tracer or type(operand.value) is not float or operand.recorder is not self:
+        if type(operand) is not Tracer or type(operand.held) is not float or operand.recorder is not self:
             return dispatch.settled(op.kernel, (operand,), self.apply(op, (operand,), {}))
-        scalar, x = op.scalar, operand.value
+        scalar, x = op.scalar, operand.held
         try:
             if scalar is not None:
                 value = scalar(x)
@@ -228,9 +236,11 @@ class LiveRecorder(Recorder):
 
     def binary(self, op: Op, left: Any, right: Any) -> Any:
         """Record an elementwise op of two operands."""
-        x = left.value if type(left) is Tracer and left.recorder is self else left
-        y = right.value if type(right) is Tracer and right.recorder is self else right
+        x = left.held if type(left) is Tracer and left.recorder is self else left
+        y = right.held if type(right) is Tracer and right.recorder is self else right
         if type(x) not in _FLOATS or type(y) not in _FLOATS:
+            if _goes_first(x) or _goes_first(y):
+                return NotImplemented
             return dispatch.settled(op.kernel, (left, right), self.apply(op, (left, right), {}))
         scalar = op.scalar
         try:
@@ -264,8 +274,8 @@ class LiveRecorder(Recorder):
         tracer = self.own(tracer, None)
         if tracer.slot not in self._guarded:
             self._guarded.add(tracer.slot)
-            self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.value), self._lines.current()))
-        return tracer.value
+            self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.held), self._lines.current()))
+        return tracer.held
 
     def call_ufunc(
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
@@ -295,6 +305,12 @@ class LiveRecorder(Recorder):
         elements = contents(tracer)
         return elements if dtype is None else elements.astype(dtype)
 
+    def float_wanted(self) -> TraceError:
+        """The error for code that wants a float of a traced value; who calls `float` by its name is noted."""
+        frame = sys._getframe(3)
+        self.asking += [(frame.f_globals, name) for name in frame.f_code.co_names]
+        return plain_value_wanted()
+
     def written(self) -> None:
         """A tracer has been written to: those who hold plain arrays in its memory shall see it."""
         if self.inner is not None:
@@ -318,6 +334,11 @@ def _current(array: Array) -> Any:
     """An array, or the traced array that stands in its memory by now."""
     found = array.recorded if type(array) is Buffer else traced_memory(array)
     return array if found is None else found
+
+
+def _goes_first(operand: Any) -> bool:
+    """Whether an operand holds traced values itself: autograd's boxes, in what packages differentiate."""
+    return type(operand).__module__.startswith("autograd.")
 
 
 @cache

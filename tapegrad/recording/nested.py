@@ -41,6 +41,7 @@ class StepRecorder(LiveRecorder):
         self.outer = outer
         self.dataframes, self.steps = outer.dataframes, outer.steps
         self.has_buffers = outer.has_buffers
+        self.asking = outer.asking
         self._in_all_steps = in_all_steps
         self.fixed: dict[int, Any] = {}
         self._slots: dict[int, int] = {}  # of this recording, by those of the outer one
@@ -67,8 +68,8 @@ class StepRecorder(LiveRecorder):
         if around.slot not in self._slots:
             slot = self.builder.datum(Aval(around.shape, around.dtype))
             self._slots[around.slot] = slot
-            self.fixed[slot] = Tracer(around.recorder, around.slot, around.value)
-        return Tracer(self, self._slots[around.slot], around.value)
+            self.fixed[slot] = Tracer(around.recorder, around.slot, around.held)
+        return Tracer(self, self._slots[around.slot], around.held)
 
     def hoist(self) -> None:
         """Record in the code around the loop what does not depend on the iteration."""

@@ -35,7 +35,7 @@ def _is_view(owner: Tracer, made: Tracer, op: Op, attrs: dict[str, Any]) -> bool
         return False  # an element is a copy
     if op.view_of(attrs, in_order=False) is not None:
         return True
-    return np.may_share_memory(made.value, owner.value)  # the layout decides
+    return np.may_share_memory(made.held, owner.held)  # the layout decides
 
 
 # Of NumPy functions -----------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def share(func: Any, args: Any, kwargs: dict[str, Any], result: Any, again: Call
         return _each(result, lambda i, made: made.copy("C") if is_traced(made) and made.ndim > 1 else made)
     if func in LAID_OUT and is_traced(result) and result.ndim > 1:
         fresh = result.copy("K")
-        fresh.value = laid_out(fresh.value, func(*_replaced(args, {}), **_replaced(kwargs, {})))
+        fresh.held = laid_out(fresh.held, func(*_replaced(args, {}), **_replaced(kwargs, {})))
         return fresh
     owners = [x for x in _traced((args, kwargs)) if x.shape or x.is_view]
     if func not in ASKED:
@@ -162,7 +162,7 @@ def _own(made: Any, owners: list[Tracer], like: Any = None) -> Any:
     if not is_alias:
         return made
     fresh = made.copy("K")
-    fresh.value = fresh.value if like is None else laid_out(fresh.value, like)
+    fresh.held = fresh.held if like is None else laid_out(fresh.held, like)
     return fresh
 
 

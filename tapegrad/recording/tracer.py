@@ -6,6 +6,7 @@ object loops call on the elements of an object array. What it needs for this it 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Protocol, TypeGuard
@@ -15,13 +16,12 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.ops import elementwise as ew
 from tapegrad.ops import logic
-from tapegrad.ops.indexing import update
+from tapegrad.ops.indexing import getitem, update
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
-from tapegrad.ops.shaping import CASTS, shape_of, transpose_
+from tapegrad.ops.shaping import CASTS, reshape_, shape_of, transpose_
 from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
-from tapegrad.recording.messages import plain_value_wanted
 from tapegrad.recording.symbol import Recording, Symbol, unary
 from tapegrad.recording.values import Array
 
@@ -52,6 +52,9 @@ class Trace(Recording, Protocol):
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
         """The plain array that NumPy asks a tracer for."""
+
+    def float_wanted(self) -> TraceError:
+        """The error for code that wants a float of a traced value."""
 
     def written(self) -> None:
         """A tracer has been written to."""
@@ -110,7 +113,7 @@ def _function(called: Callable[..., Any]) -> Callable[..., Any]:
 class Tracer(Symbol):
     """A traced value: a slot of the tape being recorded and, while the user's function runs, its value."""
 
-    __slots__ = ("value",)
+    __slots__ = ("held",)
     __array_priority__ = 10_000.0
     __pandas_priority__ = 10_000
     is_view = False
@@ -119,11 +122,11 @@ class Tracer(Symbol):
     def __init__(self, recorder: Trace, slot: int, value: Any) -> None:
         self.recorder = recorder
         self.slot = slot
-        self.value = value
+        self.held = value
 
     def plain(self) -> Any:
         """The value."""
-        return self.recorder.lift(self, None).value
+        return self.recorder.lift(self, None).held
 
     def decide(self) -> Any:
         """The value, for Python to decide on: a guard holds the tape to it."""
@@ -135,6 +138,14 @@ class Tracer(Symbol):
         return self.recorder.is_step
 
     # What an array tells about itself -----------------------------------------------------------------------
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What stands there in a plain call: code that asks with isinstance shall go the same way."""
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("tapegrad."):
+            return type(self)
+        aval = self.recorder.builder.avals[self.slot]
+        return np.ndarray if aval.shape or self.is_view else aval.dtype.type
 
     @property
     def mT(self) -> Any:
@@ -162,8 +173,8 @@ class Tracer(Symbol):
 
     itemsize = property(lambda self: self.dtype.itemsize)
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
-    strides = property(lambda self: np.asarray(self.value).strides)
-    flags = property(lambda self: np.asarray(self.value).flags)
+    strides = property(lambda self: np.asarray(self.held).strides)
+    flags = property(lambda self: np.asarray(self.held).flags)
     device = property(lambda self: "cpu")
 
     def __len__(self) -> int:
@@ -177,7 +188,7 @@ class Tracer(Symbol):
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
-        return f"<traced %{self.slot}, shape={self.shape}, value={self.value!r}>"
+        return f"<traced %{self.slot}, shape={self.shape}, value={self.held!r}>"
 
     # Operators ----------------------------------------------------------------------------------------------
 
@@ -248,7 +259,7 @@ class Tracer(Symbol):
     def _as_plain(self) -> Any:
         """The one element, of whole numbers and truth values: a float would leave the tape."""
         if self.dtype == FLOAT:
-            raise plain_value_wanted()
+            raise self.recorder.float_wanted()
         return self.item()
 
     def item(self, *args: Any) -> Any:
@@ -266,13 +277,24 @@ class Tracer(Symbol):
 
     def __format__(self, spec: str) -> str:
         # For printing; the words around the number keep the text from being read back as one.
-        return f"<traced {format(self.value, spec)}>" if spec and self.ndim == 0 else repr(self)
+        return f"<traced {format(self.held, spec)}>" if spec and self.ndim == 0 else repr(self)
 
     # Indexing and assignment --------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Any:
+        if _is_truth(index):
+            return self[None].copy() if index else self[None][:0].copy()
+        spec, arrays = encode(index, self.shape)
+        return self.recorder.apply(getitem, (self, *arrays), {"index": spec})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if _is_mask(index, self.shape) and shape_of(value) == ():
             self._overwrite(self.recorder.apply(logic.where, (index, value, self), {}))
+            return
+        if _is_truth(index):  # of an array with one more axis, of length 1 or 0
+            if index:
+                given = NUMPY[np.broadcast_to](self.recorder.lift(value, None), (1, *self.shape))
+                self.receive(reshape_(given, self.shape))
             return
         spec, arrays = encode(index, self.shape)
         if isinstance(value, Tracer) and value.is_current_slice(self, spec):
@@ -300,14 +322,14 @@ class Tracer(Symbol):
 
     def _overwrite(self, result: Tracer) -> Tracer:
         result = self.recorder.lift(result, self.dtype)
-        self.slot, self.value = result.slot, laid_out(result.value, self.value)
+        self.slot, self.held = result.slot, laid_out(result.held, self.held)
         self.recorder.written()
         return self
 
     def copy(self, order: Any = "C") -> Tracer:
         """As of an array."""
         fresh = self.recorder.lift(self, None)
-        value = np.array(fresh.value, order=order) if self.ndim else fresh.value
+        value = np.array(fresh.held, order=order) if self.ndim else fresh.held
         return Tracer(fresh.recorder, fresh.slot, value)
 
     def __copy__(self) -> Tracer:
@@ -340,8 +362,9 @@ class Tracer(Symbol):
         return self.recorder.call_function(func, args, kwargs)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
-        """NumPy by the name that SciPy has for it, which asks where SCIPY_ARRAY_API is set."""
-        return _scipys_numpy()
+        """NumPy by the name that the package has for it which asks, as SciPy does with SCIPY_ARRAY_API."""
+        package, _, _ = sys._getframe(1).f_globals.get("__name__", "").rpartition(".common.")
+        return sys.modules.get(f"{package}.numpy") or _scipys_numpy()
 
     # Methods ------------------------------------------------------------------------------------------------
 
@@ -377,6 +400,17 @@ class Tracer(Symbol):
         """As of an array: to the only device that there is."""
         np.empty(0).to_device(device, stream=stream)  # NumPy's own errors
         return self
+
+    def setflags(self, write: bool | None = None, align: bool | None = None, uic: bool | None = None) -> None:
+        """As of an array, but nothing is forbidden: a write that NumPy refuses is found in the plain call."""
+
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        """As of an array: of the same dtype and of no other class."""
+        if any(
+            kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())
+        ):
+            raise TraceError(f"a traced array has no view of another kind{whereabouts()}: keep it as it is")
+        return self[...] if self.shape else self
 
     def is_integer(self) -> bool:
         """As of a NumPy number."""
@@ -421,7 +455,13 @@ _KINDS = {FLOAT: FLOAT, BOOL: BOOL, INT: INT, np.dtype(np.int32): INT}
 
 
 def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape and shape != ()
+    return isinstance(index, Tracer) and index.dtype == BOOL and index.shape == shape
+
+
+def _is_truth(index: Any) -> bool:
+    """Whether an index is a single truth value, which takes all or nothing."""
+    kind = type(index)
+    return kind is bool or kind is np.bool_ or (kind is Tracer and index.dtype == BOOL and not index.shape)
 
 
 def laid_out(value: Any, old: Any) -> Any:

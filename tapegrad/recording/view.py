@@ -25,7 +25,7 @@ class View(Tracer):
     def __init__(
         self, made: Tracer, owner: Tracer, read: Callable[[], Tracer], look: Callable[[Any], Any]
     ) -> None:
-        super().__init__(made.recorder, made.slot, made.value)
+        super().__init__(made.recorder, made.slot, made.held)
         self.owner = owner
         self.origin = owner.slot
         self.read = read
@@ -37,7 +37,7 @@ class View(Tracer):
             self.owner.refresh()
         if self.owner.slot != self.origin:
             fresh = self.read()
-            self.slot, self.value, self.origin = fresh.slot, fresh.value, self.owner.slot
+            self.slot, self.held, self.origin = fresh.slot, fresh.held, self.owner.slot
 
     def _overwrite(self, result: Tracer) -> Tracer:
         raise ValueError("assignment destination is read-only")
@@ -66,7 +66,7 @@ class Picked(View):
     def _lay_out(self) -> None:
         """Hold the same numbers in the layout that NumPy gives."""
         if self.ndim:
-            self.value = self.look(self.owner.value)
+            self.held = self.look(self.owner.held)
 
     def refresh(self) -> None:
         """Read the owner again if it has been written to."""
@@ -80,7 +80,7 @@ class Picked(View):
             return super()._overwrite(result)
         Tracer._overwrite(self, result)
         apply, owner = self.recorder.apply, self.owner
-        new = apply(reshape, (Tracer(self.recorder, self.slot, self.value),), {"shape": (self.places.size,)})
+        new = apply(reshape, (Tracer(self.recorder, self.slot, self.held),), {"shape": (self.places.size,)})
         flat = apply(reshape, (owner,), {"shape": (owner.size,)})
         flat = apply(update, (flat, new, self.places.ravel()), {"index": (ARRAY,)})
         owner._overwrite(apply(reshape, (flat,), {"shape": owner.shape}))
@@ -108,7 +108,7 @@ class Window(View):
     def _overwrite(self, result: Tracer) -> Tracer:
         Tracer._overwrite(self, result)
         apply, owner = self.recorder.apply, self.owner
-        new = Tracer(self.recorder, self.slot, self.value)
+        new = Tracer(self.recorder, self.slot, self.held)
         if self.op is getitem:
             whole = apply(update, (owner, new), self.attrs)
         elif self.op is reshape:
@@ -118,5 +118,5 @@ class Window(View):
         owner._overwrite(whole)
         self.origin = owner.slot
         if self.ndim:
-            self.value = self.op.kernel(owner.value, **self.attrs)  # the same numbers, in the owner's layout
+            self.held = self.op.kernel(owner.held, **self.attrs)  # the same numbers, in the owner's layout
         return self

@@ -5,7 +5,8 @@ where an argument is traced, or, for makers of arrays, where the caller is no li
 the function itself. When the last trace is over, all is as it was.
 
 A function written in Python is given other code, so that each name that holds it leads here, those of
-``from scipy.special import logsumexp`` too. Anything else is replaced where it stands.
+``from scipy.special import logsumexp`` too. Anything else is replaced where it stands, and where the user's
+modules hold it under names of their own, see `tapegrad.recording.standins.names`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import update_wrapper
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
 from tapegrad.recording.current import current_trace, running
+from tapegrad.recording.standins.names import Names
 from tapegrad.recording.tracer import Trace
 
 OWN = frozenset(("tapegrad",))
@@ -46,6 +48,8 @@ class StandIn(NamedTuple):
         they get instead.
     silent_for : frozenset of str
         The packages whose own calls go to the original.
+    always : bool
+        The answer is asked whatever the arguments are, because traced values may stand inside of objects.
     """
 
     owner: str
@@ -53,6 +57,7 @@ class StandIn(NamedTuple):
     answer: Callable[..., Any] | None
     keep: Callable[..., Any] | None = None
     silent_for: frozenset[str] = OWN
+    always: bool = False
 
 
 class _Place:
@@ -79,7 +84,7 @@ class _Place:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
         is_asked = row.answer is not None and library not in row.silent_for
-        if is_asked and trace_in((args, kwargs)) is not None:
+        if is_asked and (row.always or trace_in((args, kwargs)) is not None):
             answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
             if answer is not NotImplemented:
                 return answer
@@ -117,6 +122,12 @@ class _Replacement:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._place.serve(sys._getframe(1), args, kwargs)
 
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """A method of the instance, where a function in a class is replaced."""
+        if instance is None or not isinstance(self._place.original, FunctionType):
+            return self
+        return MethodType(self, instance)
+
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._place.original
 
@@ -135,33 +146,58 @@ _running = 0
 _modules = 0  # how many were loaded when rows were last looked for
 _places: dict[StandIn, _Place] = {}
 _by_key: dict[int, _Place] = {}
+_names = Names()
+_replacements: dict[int, tuple[Any, Any]] = {}  # of what is replaced where it stands, by its id
 
 
 @contextmanager
-def in_force(trace: Trace, rows: Sequence[StandIn]) -> Iterator[None]:
-    """While this lasts, the thread runs `trace`, and the stand-ins of `rows` are in force."""
-    _change(1, rows)
+def in_force(trace: Trace, rows: Sequence[StandIn], around: dict[str, Any] | None = None) -> Iterator[None]:
+    """While this lasts, the thread runs `trace`, and the stand-ins of `rows` are in force.
+
+    `around` are the global names of the function that is traced.
+    """
+    _begin(rows, around)
     try:
         with running(trace):
             yield
     finally:
-        _change(-1, rows)
+        _end()
 
 
-def _change(by: int, rows: Sequence[StandIn]) -> None:
-    """One trace more or less."""
+def float_in(names: dict[str, Any], name: str) -> bool:
+    """Have a stand-in for `float` in a module from the next trace on, if `name` means it there.
+
+    False if that changes nothing.
+    """
+    with _lock:
+        return _names.add_type(names, name)
+
+
+def _begin(rows: Sequence[StandIn], around: dict[str, Any] | None) -> None:
+    """One trace more."""
     global _running, _modules
     with _lock:
-        _running += by
-        if by > 0:
-            if _running == 1:
-                for row in [row for row, place in _places.items() if not place.put()]:
-                    del _places[row]
-                    _modules = 0
-            if _modules != len(sys.modules):
-                _modules = len(sys.modules)
-                _put_new(rows)
-        elif not _running:
+        _running += 1
+        if _running == 1:
+            for row in [row for row, place in _places.items() if not place.put()]:
+                del _places[row]
+                _modules = 0
+        if _modules != len(sys.modules):
+            _modules = len(sys.modules)
+            _put_new(rows)
+            _names.look_through_modules(_replacements)
+        if around is not None:
+            _names.look_through(around, _replacements)
+        _names.put()
+
+
+def _end() -> None:
+    """One trace less."""
+    global _running
+    with _lock:
+        _running -= 1
+        if not _running:
+            _names.take_away()
             for place in _places.values():
                 place.take_away()
 
@@ -180,6 +216,8 @@ def _put_new(rows: Sequence[StandIn]) -> None:
             place = _places[row] = _Place(owner, row.name, original, row)
             _by_key[id(place)] = place
             place.put()
+            if place.function is None and isinstance(place.owner, ModuleType):
+                _replacements[id(original)] = original, place.replacement
 
 
 def _library(caller: FrameType) -> str:
