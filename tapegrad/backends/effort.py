@@ -24,8 +24,8 @@ ARRAYS: Final = 300.0
 ELEMENT: Final = 0.2
 STEP: Final = 20.0
 # Nanoseconds that a compiler takes for a program, and for each line of it.
-PROGRAM: Final = 1e8
-LINE: Final = 1e6
+PROGRAM: Final = 5e7
+LINE: Final = 4e5
 
 
 class Meter(Generic[T]):
