@@ -25,10 +25,10 @@ ARRAYS: Final = 300.0
 ELEMENT: Final = 0.2
 STEP: Final = 20.0
 # Nanoseconds that a compiler takes for a program, and for each line of it.
-PROGRAM: Final = 1e8
-LINE: Final = 1e6
+PROGRAM: Final = 5e7
+LINE: Final = 4e5
 # What it takes to make an instruction of the tape machine, by what a line takes.
-ENCODED: Final = 0.01
+ENCODED: Final = 0.025
 
 
 class Meter(Generic[T]):
