@@ -6,6 +6,7 @@ import contextvars
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -29,7 +30,8 @@ from tapegrad.tape.tape import SCALAR, Tape, size_of
 
 Array = np.ndarray[Any, Any]
 
-SHORTEST = 32  # rows that make a loop by rows; fewer are written number by number, or run by NumPy
+# Rows that make a loop by rows. Arrays of up to 16 elements are written number by number.
+SHORTEST = 18
 
 
 class CProgram:
@@ -44,7 +46,10 @@ class CProgram:
         self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
         forms = Forms(tape, deciding_slots(tape))
         joins = Joins(tape, forms.has_form)
-        self.plan: Plan = plan(tape, late, shortest // 2, len(tape.entries), joins)
+        cut = plan(tape, late, shortest // 2, len(tape.entries), joins)
+        assert cut.layout is not None
+        layout = replace(cut.layout, blocks=(), block_size=0)  # chunks of rows stand on the stack
+        self.plan: Plan = replace(cut, layout=layout, at_once=BLOCK)
         self.printed = print_plan(self.plan, forms, threads > 1)
         self._library: Any = None
         self.packed: dict[int, Array] = {}
@@ -59,8 +64,9 @@ class CProgram:
         """The compiled functions."""
         if self._library is None:
             parts = (*self.printed.early, *self.printed.late)
-            if any(part.code is not None for part in parts):
-                machine()
+            for part in parts:
+                if part.code is not None:
+                    machine(part.is_special)
             if any(part.name for part in parts):
                 self._library = library(self.source)
         return self._library
@@ -221,7 +227,7 @@ class CWorkspace:
             return partial(_run, [self._kernel(entry) for entry in part.entries])
         if part.code is not None:
             places = [ctypes.c_void_p(array.ctypes.data) for array in (part.code, self._cells)]
-            return partial(machine(), *places, ctypes.byref(self._table))
+            return partial(machine(part.is_special), *places, ctypes.byref(self._table))
         function = getattr(self._program.library, part.name)
         function.restype = None
         if part.blocks:
