@@ -218,6 +218,30 @@ def test_a_flat_direction_is_named():
         marginal(dict(s=0.0))
 
 
+def test_what_is_not_finite_at_the_start_is_said():
+    marginal = tg.laplace(lambda s, u: (np.log(u) - u).sum() - s**2, dict(s=1.0, u=np.ones(2)), random="u")
+    assert marginal.mode(dict(s=1.0)) == pytest.approx(np.ones(2))
+    marginal = tg.laplace(lambda s, u: (np.log(s * u) - u).sum(), dict(s=1.0, u=np.ones(2)), random="u")
+    with pytest.raises(
+        InnerProblem, match="the joint log-likelihood is nan at the start of the random effects"
+    ):
+        marginal(dict(s=-1.0))
+
+
+def test_poor_starts_reach_the_mode():
+    """Newton's first steps overshoot, and far away the joint log-likelihood is not concave."""
+
+    def joint(s, u):
+        return -np.exp(np.minimum(u, 300.0)).sum() + (3.0 * u).sum() - np.log1p((u - 1.0) ** 2).sum() - s**2
+
+    found = [
+        tg.laplace(joint, dict(s=1.0, u=np.full(3, start)), random="u").mode(dict(s=1.0))
+        for start in (0.0, 20.0, -40.0, 100.0)
+    ]
+    for mode in found[1:]:
+        assert mode == pytest.approx(found[0], rel=1e-10)
+
+
 def test_a_saddle_is_left():
     """Between the two peaks of u it curves upwards at the start, where the slope is 0."""
 
