@@ -794,7 +794,7 @@ def test_float32_data_are_float64_on_the_tape():
     assert tape([1.0]) == 600.0
 
 
-# A single truth value as an index: all or nothing, with one more axis ----------------------------------------
+# A single truth value as an index: all or nothing, with one more axis ---------------------------------------
 
 
 @pytest.mark.parametrize("index", [True, False, np.bool_(True), np.bool_(False)])
