@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 from benchmarks import costs, report
 from benchmarks.contestants import PEERS, installed_peers
+from benchmarks.fits import FITS, print_fits
 from benchmarks.loops import LOOPS
 from benchmarks.measure import TRACE_OPS, Mismatch, trace_cost
 from benchmarks.models import MODELS
@@ -48,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.loops.compare import print_loops
 
         print_loops(options.loops or list(LOOPS), options.before)
+    elif options.fits is not None:
+        print_fits(options.fits or list(FITS))
     elif options.costs:
         costs.print_costs(options.json)
     else:
@@ -114,6 +117,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="with --loops: an earlier tapegrad in DIR, to compare with"
+    )
+    parser.add_argument(
+        "--fits", nargs="*", metavar="NAME", choices=FITS, help=f"only whole fits: {', '.join(FITS)}"
     )
     parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)

@@ -45,7 +45,7 @@ def use_graph(model: Model, data: Data, start: Theta) -> ValueAndGrad:
 def use_tape(model: Model, data: Data, start: Theta) -> ValueAndGrad:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tg.LongTapeWarning)  # of the loops, which are there for that
-        return tg.trace(plain(model, data), start).value_and_grad
+        return tg.trace(plain(model, data), start, backend="numpy").value_and_grad
 
 
 def use_hand(model: Model, data: Data, start: Theta) -> ValueAndGrad:

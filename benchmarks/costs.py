@@ -50,7 +50,7 @@ class Cost:
 def cost(model: Model, n: int) -> Cost:
     """Measure one model, after a check of every number; raises `Mismatch` where one is wrong."""
     data = model.data(n)
-    tape = tg.trace(plain(model, data), model.start)
+    tape = tg.trace(plain(model, data), model.start, backend="numpy")
     direction = tape.unravel(np.linspace(-1.0, 1.0, tape.structure.size))
     check(model, data, tape, direction)
     calls = {"plain call": lambda theta: plain(model, data)(**theta), **derivatives(tape, direction)}
@@ -81,7 +81,9 @@ def derivatives(tape: tg.TracedFunction, direction: Theta) -> dict[str, Call]:
 
 
 def _prepare(what: str, direction: Theta) -> Any:
-    return lambda model, data, start: derivatives(tg.trace(plain(model, data), start), direction)[what]
+    return lambda model, data, start: derivatives(
+        tg.trace(plain(model, data), start, backend="numpy"), direction
+    )[what]
 
 
 def check(model: Model, data: Data, tape: tg.TracedFunction, direction: Theta) -> None:

@@ -40,7 +40,7 @@ class Timing:
 def timings(model: Model, n: int, with_jax: bool) -> Iterator[Timing]:
     """Measure one model at one size; raises `Mismatch` where the Hessians differ."""
     data = model.data(n)
-    tape = tg.trace(plain(model, data), model.start)
+    tape = tg.trace(plain(model, data), model.start, backend="numpy")
     calls: dict[str, Callable[[Theta], Any]] = {"tape": tape.hessian}
     if with_jax:
         calls["jax"] = use_jax(model, data, tape)

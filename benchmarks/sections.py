@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import firstcalls, hessians, memory, report, targets, views
+from benchmarks import compiled, firstcalls, hessians, memory, report, targets, views
 from benchmarks.contestants import CONTESTANTS, Prepare
 from benchmarks.measure import Result, measure
 from benchmarks.models import ARRAY_SIZES, MODELS, Model
@@ -36,6 +36,18 @@ SECTIONS: Final = {
         firstcalls.timings,
     ),
     "views": Section("value and gradient on views of the data", views.HEAD, views.FOOT, views.timings),
+    "compiled": Section(
+        "tapegrad's C: value and gradient",
+        compiled.HEAD,
+        compiled.FOOT,
+        compiled.timings,
+    ),
+    "compiled-hessian": Section(
+        "tapegrad's C: Hessian, and the compiler",
+        compiled.LATER_HEAD,
+        compiled.LATER_FOOT,
+        compiled.later,
+    ),
     "memory": Section("peak memory beyond the data", memory.HEAD, memory.FOOT, memory.peaks, (memory.N,)),
 }
 

@@ -5,6 +5,7 @@ from types import ModuleType
 
 from tapegrad.errors import (
     BranchWarning,
+    CompilationWarning,
     LongTapeWarning,
     NonFiniteWarning,
     ReplayError,
@@ -16,6 +17,7 @@ from tapegrad.errors import (
 from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
 from tapegrad.loops.functions import map, scan
+from tapegrad.marginal.laplace import Laplace, laplace
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape.tape import Tape, TapeError
 from tapegrad.tape.verify import verify
@@ -24,8 +26,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BranchWarning",
+    "CompilationWarning",
     "ConvergenceWarning",
     "FitResult",
+    "Laplace",
     "LongTapeWarning",
     "NonFiniteWarning",
     "ReplayError",
@@ -39,6 +43,7 @@ __all__ = [
     "UnusedParameterWarning",
     "compare",
     "fit",
+    "laplace",
     "load",
     "map",
     "save",
@@ -48,7 +53,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for, so that ``tg.stats`` needs no import of its own.
-_MODULES = ("forward", "graph", "mle", "special", "stats", "testing")
+_MODULES = ("covariance", "forward", "graph", "mle", "special", "stats", "testing")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tapegrad import ConvergenceWarning, StandardErrorWarning, TraceError, __version__, fit
+from tapegrad.backends.c import cache
 from tapegrad.demo import report
 from tapegrad.mle import transforms
 
@@ -55,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "demo":
         return _demo()
+    if options.command == "cache":
+        return _cache(options)
     try:
         return _fit(options)
     except CommandError as error:
@@ -70,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tapegrad {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands")
     commands.add_parser("demo", help="fit a regression to real data, and show how")
+    caching = commands.add_parser(
+        "cache",
+        help="the libraries that the backend 'c' has compiled",
+        description="Where compiled libraries are kept, and how many. The environment variable "
+        f"{cache.VARIABLE} names another folder.",
+    )
+    caching.add_argument("--list", action="store_true", help="list them, the one used last at the end")
+    caching.add_argument("--clear", action="store_true", help="remove them")
     fitting = commands.add_parser(
         "fit",
         help="fit a log-likelihood of yours to a data file",
@@ -109,6 +121,19 @@ def _call(kind: str, count: int) -> str:
 def _demo() -> int:
     for paragraph in report():
         print(paragraph, end="\n\n", flush=True)
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    if options.clear:
+        count, what = cache.clear(), "removed from"
+    else:
+        found = cache.entries()
+        for entry in found if options.list else ():
+            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+            print(f"{entry.folder.name}  {entry.size:>10,} bytes  used {used}")
+        count, what = len(found), f"with {sum(entry.size for entry in found):,} bytes in"
+    print(f"{count} {'entry' if count == 1 else 'entries'} {what} {cache.folder()}")
     return 0
 
 

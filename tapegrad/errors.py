@@ -33,3 +33,7 @@ class UnusedParameterWarning(UserWarning):
 
 class NonFiniteWarning(RuntimeWarning):
     """A result is NaN; the message names the entry where the first one arose."""
+
+
+class CompilationWarning(RuntimeWarning):
+    """The C compiler failed, and NumPy computes instead; the message shows what the compiler says."""

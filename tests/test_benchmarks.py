@@ -10,10 +10,23 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from benchmarks import contestants, costs, firstcalls, hessians, measure, memory, report, targets, views
+from benchmarks import (
+    compiled,
+    contestants,
+    costs,
+    firstcalls,
+    fits,
+    hessians,
+    measure,
+    memory,
+    report,
+    targets,
+    views,
+)
 from benchmarks.__main__ import main
 from benchmarks.models import MODELS
 from benchmarks.sections import SECTIONS
+from tapegrad.backends.c.compiler import compiler
 
 ARRAY_MODELS = [name for name, model in MODELS.items() if not model.is_loop]
 
@@ -112,6 +125,7 @@ def test_all_sections_in_one_run(
         assert rows == {
             "views": ["normal", "logistic", "logistic"],
             "memory": ["m"] * 6,
+            **({} if compiler() else {"compiled": [], "compiled-hessian": []}),
         }.get(name, ["normal", "logistic"])
 
 
@@ -293,3 +307,68 @@ def test_durations(seconds: float, expected: str) -> None:
 )
 def test_sizes(count: int | None, expected: str) -> None:
     assert report.size(count) == expected
+
+
+# C ----------------------------------------------------------------------------------------------------------
+
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [1, 100, 700])
+@pytest.mark.parametrize("name", ["normal", "logistic", "student_t", "mixture"])
+def test_c_by_hand_is_the_gradient_by_hand(name: str, n: int) -> None:
+    model = MODELS[name]
+    data = model.data(n)
+    value, grad = compiled.use_limit(model, data, model.start)(model.start)
+    by_hand, grad_by_hand = contestants.use_hand(model, data, model.start)(model.start)
+    assert_allclose(value, by_hand, rtol=1e-12)
+    for key in grad_by_hand:
+        assert_allclose(grad[key], grad_by_hand[key], rtol=1e-10)
+
+
+@needs_compiler
+def test_ratios_of_c_above_their_targets_have_a_star() -> None:
+    seconds = {"numpy": 9.0, "c": 1.0, "limit": 0.5, "by hand": 0.9, "jax": 2.0, "2 threads": 0.7}
+    small, large = (str(compiled.Timing("mixture", n, seconds)).split()[-4:] for n in (100, 1_000_000))
+    assert small == ["2.00x", "1.11x*", "0.50x*", "0.70x"]
+    assert large == ["2.00x*", "1.11x", "0.50x*", "0.70x*"]
+    logistic = str(compiled.Timing("logistic", 10_000, seconds)).split()
+    assert logistic[-2:] == ["0.50x", "0.70x"]
+    later = compiled.Later("normal", 1_000_000, {"c": 1.0, "jax": 5.0}, 0.7, 100)
+    assert str(later).split()[-4:] == ["0.20x*", "700", "ms*", "100"]
+
+
+@needs_compiler
+def test_compiling_is_timed_in_an_empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TAPEGRAD_CACHE_DIR", str(tmp_path))
+    source = "int one(void) { return 1; }\n"
+    assert compiled.seconds_to_compile(source) > 0.0
+    before = set(tmp_path.rglob("library.so"))
+    assert compiled.seconds_to_compile(source) > 0.0
+    assert set(tmp_path.rglob("library.so")) == before
+
+
+# Whole fits -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["weibull", "poisson"])
+def test_a_whole_fit(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(fits, "ROUNDS", 1)
+    assert main(["--fits", name]) == 0
+    *_, head, rule, line, at_most = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["fit", "n", "tapegrad", "scipy"]
+    assert set(rule) == {"-"}
+    assert line.split()[0] == name
+    assert at_most.split() == ["at", "most", "1.00x", "2.00x"]
+
+
+def test_a_fit_that_ends_lower_than_another_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "ROUNDS", 1)
+    right = fits.weibull()
+    other = replace(right, by_package=lambda: 1e6, package="numpy")
+    monkeypatch.setitem(fits.FITS, "weibull", lambda: other)
+    with pytest.raises(measure.Mismatch, match=r"weibull: tapegrad ends at .*, numpy at 1000000"):
+        fits.fitted("weibull")
+    monkeypatch.setitem(fits.FITS, "weibull", lambda: replace(other, is_same=False))
+    assert "numpy" in str(fits.fitted("weibull"))

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.loops import LOOPS, compare, fits, stages
+import tapegrad as tg
+from benchmarks.limits import by_hand_in_c
+from benchmarks.loops import LOOPS, compare, compiled, fits, stages
 from benchmarks.measure import Mismatch
+from tapegrad.backends.c.compiler import compiler
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +67,28 @@ def test_a_fit_that_ends_lower_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(fits, "by_differences", higher)
     with pytest.raises(Mismatch, match="SciPy"):
         fits.fitted("normal")
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+@pytest.mark.parametrize("name", compiled.TARGETS)
+def test_c_by_hand_is_the_loop(name: str) -> None:
+    for n in (2, 3, 60):
+        loop = LOOPS[name].data(n)
+        value, grad = by_hand_in_c(name, [loop.y], loop.start)(loop.start)
+        np.testing.assert_allclose(value, loop.plain(loop.start), rtol=1e-12)
+        expected = tg.trace(loop.loglik, loop.start, reroll=False, backend="replay").grad(loop.start)
+        for key in expected:
+            np.testing.assert_allclose(grad[key], expected[key], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_a_line_of_a_loop_in_c() -> None:
+    line = compiled.measured("garch", 200)
+    assert line.split()[:2] == ["garch", "200"]
+    assert list(compiled.lines(["normal"])) == []
+    with pytest.raises(Mismatch, match="garch: c finds"):
+        compiled.check(
+            "garch",
+            LOOPS["garch"].data(10).start,
+            {"numpy": lambda theta: (1.0, dict(mu=1.0)), "c": lambda theta: (2.0, dict(mu=1.0))},
+        )

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.loops import fits, scans
-from benchmarks.loops.model import LOOPS, Loop, numbers
-from benchmarks.loops.stages import RTOL, Stages, agree, flat, median_s
+from benchmarks.loops import compiled, fits
+from benchmarks.loops.model import LOOPS, Loop
+from benchmarks.loops.stages import Stages, median_s
 from benchmarks.measure import Mismatch
 from benchmarks.report import duration, environment, line, size, titled
 from benchmarks.targets import ratio
@@ -60,6 +59,9 @@ def print_loops(names: Iterable[str], before: Path | None) -> None:
     if "garch" in names:
         garch = next(one for one in found if one.name == "garch")
         print(*garch_lines(garch, before), sep="\n", flush=True)
+    print("", *titled("in tapegrad's C: value and gradient", compiled.HEAD), sep="\n")
+    for text in compiled.lines(list(names)):
+        print(text, flush=True)
     print("", *titled("whole fits, tracing included", fits.HEAD), sep="\n")
     for name in fits.TARGETS:
         if name in names:
@@ -134,7 +136,7 @@ def graph_seconds(loop: Loop) -> float | None:
 
 
 def garch_lines(garch: Stages, before: Path | None) -> Iterator[str]:
-    """GARCH against JAX, on ten times the data, and against an earlier tapegrad."""
+    """GARCH on ten times the data, and against an earlier tapegrad."""
     yield from ("", *titled("GARCH", line("against", "n", STAGES)))
     yield stage_line(garch)
     name, n = LONG
@@ -162,16 +164,3 @@ def garch_lines(garch: Stages, before: Path | None) -> Iterator[str]:
                 ("peak memory", garch.peak_bytes, old.peak_bytes, 0.25),
             )
         )
-    if find_spec("jax") is None:
-        yield "JAX is not installed: no comparison with lax.scan"
-        return
-    call = scans.garch_by_jax(garch.n)
-    start = scans.checked_start()
-    value, grad = call(start)
-    agree(float(value), garch.value)
-    agree(flat({key: grad[key] for key in start}), garch.grad)
-    jax_s = median_s(lambda theta: call(theta), numbers(start))
-    yield (
-        f"value and gradient against JAX's lax.scan ({duration(jax_s)}), equal to {RTOL:g}: "
-        f"{ratio(garch.call_s, jax_s, 1.5)}; at most 1.5x"
-    )

@@ -24,11 +24,14 @@ class Loop:
     start : dict
     array : callable, optional
         The same as array code.
+    y : ndarray, optional
+        What is observed, for those who compute the same in another way.
     """
 
     loglik: Loglik
     start: Theta
     array: Loglik | None = None
+    y: Any = None
 
     def plain(self, theta: Theta) -> float:
         """A call of the loop without tapegrad, on NumPy's numbers."""

@@ -25,7 +25,7 @@ def garch(rng: Generator, n: int) -> Loop:
             ll -= 0.5 * (np.log(h) + e * e / h)
         return ll
 
-    return Loop(loglik, dict(mu=0.05, log_omega=-2.0, alpha=0.1, beta=0.8))
+    return Loop(loglik, dict(mu=0.05, log_omega=-2.0, alpha=0.1, beta=0.8), y=y)
 
 
 def returns(rng: Generator, n: int) -> Any:
@@ -146,7 +146,7 @@ def local_level(rng: Generator, n: int) -> Loop:
             var = (1.0 - gain) * var
         return ll
 
-    return Loop(loglik, dict(log_q=-1.0, log_r=0.1))
+    return Loop(loglik, dict(log_q=-1.0, log_r=0.1), y=y)
 
 
 @loop("nonlinear", size=1_000)
@@ -203,7 +203,7 @@ def hmm_log(rng: Generator, n: int) -> Loop:
             forward = logsumexp(forward[:, None] + log_move, axis=0) - 0.5 * (y[t] - m) ** 2
         return logsumexp(forward)
 
-    return Loop(loglik, dict(m=np.array([-1.0, 0.1, 1.2]), stay=0.5))
+    return Loop(loglik, dict(m=np.array([-1.0, 0.1, 1.2]), stay=0.5), y=y)
 
 
 @loop("nonlinear", size=1_000)

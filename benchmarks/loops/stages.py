@@ -96,7 +96,7 @@ def run(name: str, n: int) -> Stages:
     gauge = meter()
     before = gauge.now()
     gauge.reset()
-    trace_s, traced = seconds(lambda: tg.trace(loop.loglik, loop.start))
+    trace_s, traced = seconds(lambda: tg.trace(loop.loglik, loop.start, backend="numpy"))
     gradient_s, (value, grad) = seconds(lambda: traced.value_and_grad(loop.start))
     hessian_s, _ = seconds(lambda: traced.hessian(loop.start))
     peak = max(gauge.peak() - before, 0)
@@ -146,7 +146,7 @@ def flat(grad: Theta) -> Any:
 
 def check(loop: Loop, traced: Any) -> float | None:
     """Hold the tape against plain calls and array code; the time of the latter. Exits where they differ."""
-    array = None if loop.array is None else tg.trace(loop.array, loop.start)
+    array = None if loop.array is None else tg.trace(loop.array, loop.start, backend="numpy")
     for step in (0, 77):
         theta = shifted(loop.start, step)
         value, grad = traced.value_and_grad(theta)

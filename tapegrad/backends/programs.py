@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tapegrad.backends.c import backend as c
+from tapegrad.backends.effort import Meter
 from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.numpy.compiled import compiled
 from tapegrad.backends.replay import Broken, located
@@ -61,14 +63,27 @@ class Program(Protocol):
 BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
     "numpy": compiled,
     "replay": replayed,
+    "c": c.compiled,
 }
+# NumPy's programs at first, and C's for those that have run so often that compiling them pays.
+AUTO = "auto"
 
 
 class Executable:
-    """A program on its data, run from any number of threads: each takes a workspace and puts it back."""
+    """A program on its data, run from any number of threads: each takes a workspace and puts it back.
 
-    def __init__(self, program: Program, data: Mapping[int, Any], has_guards: bool) -> None:
+    A `meter` counts its runs, and gives a faster program for it in the end.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        data: Mapping[int, Any],
+        has_guards: bool,
+        meter: Meter[Program] | None = None,
+    ) -> None:
         self._program = program
+        self._meter = meter
         self._data = data
         self._has_guards = has_guards
         self._idle: deque[AnyWorkspace] = deque()
@@ -87,8 +102,11 @@ class Executable:
         set and one of the guards does not hold, nothing is read and the result is the `Broken` guard. Nor if
         `news` has something to say of the sides that choices take: then this is the result.
         """
+        if self._meter is not None and self._meter.left <= 0:
+            self._turn(self._meter)
+        idle = self._idle
         try:
-            workspace = self._idle.pop()
+            workspace = idle.pop()
         except IndexError:
             workspace = self._program.workspace(self._data)
         try:
@@ -107,5 +125,15 @@ class Executable:
             for direction in directions:
                 workspace.run_late(direction)
                 result.append(read(workspace.outputs))
-        self._idle.append(workspace)
+        if self._meter is not None:
+            self._meter.left -= 1 if directions is None or broken is not None else 1 + len(result)
+        idle.append(workspace)
         return result
+
+    def _turn(self, meter: Meter[Program]) -> None:
+        """Run another program from now on, if there is one by now; what runs at the moment ends as it is."""
+        program = meter.turn()
+        if program is not None:
+            if program is not self._program:
+                self._program, self._idle = program, deque()
+            self._meter = None

@@ -149,6 +149,25 @@ class FlatFunction:
             np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
         )
 
+    def run(self, kind: Derived, inputs: Vector, directions: Iterable[Vector] | None = None) -> Any:
+        """What the derived tape of one kind gives, and the tapes of the path that was taken.
+
+        Parameters
+        ----------
+        kind : Derived
+        inputs : ndarray
+            The parameters, and after them what else the tape takes early, as one flat vector.
+        directions : iterable of ndarray, optional
+            What it takes late; the outputs then are a list with those for each.
+
+        Returns
+        -------
+        outputs : list
+        tapes : Tapes
+        """
+        outputs, path = self._router.run(kind, inputs, copies, directions)
+        return outputs, path.tapes
+
     def _replays(self, vector: Vector) -> jacobians.Replay:
         return partial(self._replay, vector=vector)
 

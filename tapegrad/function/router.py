@@ -68,6 +68,11 @@ class Router:
         self.current, self.outputs = self._record(vector)
         self._tree.insert(self.current)
 
+    @property
+    def running(self) -> Running:
+        """How its tapes are run."""
+        return self._running
+
     def with_data(self, data: Mapping[str, Any]) -> Router:
         """A router on other data, that knows the current path and has traced nothing by itself."""
         twin = object.__new__(Router)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.programs import BACKENDS, Executable, Program
+from tapegrad.backends.c.backend import compiles
+from tapegrad.backends.c.compiler import compiler
+from tapegrad.backends.c.program import CProgram
+from tapegrad.backends.effort import Meter
+from tapegrad.backends.programs import AUTO, BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.trials import copied
@@ -38,6 +44,9 @@ class Programs:
         self._running = running
         self._finished: dict[Derived, tuple[Tape, Tape]] = {}
         self._made: dict[Derived, Program] = {}
+        self._meters: dict[Derived, Meter[Program]] = {}
+        self._printed: dict[Derived, CProgram] = {}
+        self._lock = threading.Lock()
 
     def finished(self, kind: Derived) -> tuple[Tape, Tape]:
         """A tape as it is run: what depends on data alone, and the rest."""
@@ -49,8 +58,11 @@ class Programs:
         """The program of a tape; its last direction comes late."""
         if kind not in self._made:
             _, tape = self.finished(kind)
-            make = BACKENDS[self._running.backend]
-            self._made[kind] = make(tape, tape.parameters[self._early(kind) :], self._running.threads)
+            is_auto = self._running.backend == AUTO
+            make = BACKENDS["numpy" if is_auto else self._running.backend]
+            self._made[kind] = make(tape, self._late(kind), self._running.threads)
+            if is_auto:
+                self._meters[kind] = Meter(tape, partial(self._turned, kind))
         return self._made[kind]
 
     def executable(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
@@ -64,11 +76,52 @@ class Programs:
         return found
 
     def _bound(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
+        _, rest = self.finished(kind)
+        program = self[kind]
+        return Executable(program, self._values(kind, data), bool(rest.guards), self._meters.get(kind))
+
+    def _values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
+        """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
-        bound = {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
-        return Executable(self[kind], bound, bool(rest.guards))
+        return {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
+
+    def _turned(self, kind: Derived) -> Program | None:
+        """What runs a tape from now on, compiled if that can be done; None while it does not pay yet."""
+        with self._lock:
+            meter = self._meters.get(kind)
+            if meter is None:  # another thread was here
+                return self._made[kind]
+            if compiler() is not None:
+                if kind not in self._printed:
+                    _, tape = self.finished(kind)
+                    self._printed[kind] = CProgram(tape, self._late(kind), self._running.threads)
+                program = self._printed[kind]
+                if not meter.pays(program.source.count("\n")):
+                    return None
+                if compiles(program):
+                    self._hold(kind, program)
+                    self._made[kind] = program
+                del self._printed[kind]
+            del self._meters[kind]
+            return self._made[kind]
+
+    def _hold(self, kind: Derived, program: Program) -> None:
+        """Hold a program against the one that serves, which has passed its own trial."""
+        trial, (_, tape) = self.tapes.trial, self.finished(kind)
+        data = self._values(kind, trial.data)
+        trial.hold_other(
+            kind,
+            tape,
+            data,
+            *(partial(self._run, kind, Executable(one, data, False)) for one in (program, self._made[kind])),
+        )
+
+    def _late(self, kind: Derived) -> Sequence[int]:
+        """Which of its inputs come late."""
+        _, tape = self.finished(kind)
+        return tape.parameters[self._early(kind) :]
 
     def _early(self, kind: Derived) -> int:
         """How many of its inputs come early."""

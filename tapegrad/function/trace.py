@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tapegrad.backends.programs import BACKENDS
+from tapegrad.backends.c.compiler import compiler, reason
+from tapegrad.backends.programs import AUTO, BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function.calling import calling
 from tapegrad.function.router import Router
@@ -41,8 +42,10 @@ def trace(
         Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
         trace. Arrays that `f` finds by itself (closures, globals) are copied when it is traced, unless
         they are read-only.
-    backend : {"numpy", "replay"}
-        What runs the tapes: generated NumPy code, or the reference loop over the entries.
+    backend : {"numpy", "c", "replay", "auto"}
+        What runs the tapes: generated NumPy code; generated C code, where there is a compiler; the
+        reference loop over the entries; or NumPy code at first, and C code once so much has been computed
+        that compiling pays.
     threads : int
         Threads that share the blocks of a row loop. More than one pay on long data of which a row costs
         much; the result does not depend on their number.
@@ -112,8 +115,10 @@ def trace_quietly(
     reroll: bool = True,
 ) -> TracedFunction:
     """Trace a function that need not depend on all of its parameters: `trace`, which says nothing of that."""
-    if backend not in BACKENDS:
-        raise ValueError(f"no backend {backend!r}: choose one of {', '.join(BACKENDS)}")
+    if backend not in (AUTO, *BACKENDS):
+        raise ValueError(f"no backend {backend!r}: choose one of {', '.join([AUTO, *BACKENDS])}")
+    if backend == "c" and compiler() is None:
+        raise ValueError(f"the backend 'c' cannot be used: {reason()}")
     structure, vector = structure_of(params, argument_name(f))
     clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
     if clashing:

@@ -61,6 +61,16 @@ class TracedFunction(FlatFunction):
         return self._router.current.programs[GRADIENT if self.outputs.is_scalar else VALUE]
 
     @property
+    def backend(self) -> str:
+        """The backend that was asked for."""
+        return self._router.running.backend
+
+    @property
+    def threads(self) -> int:
+        """The threads that may share the blocks of a row loop."""
+        return self._router.running.threads
+
+    @property
     def nobs(self) -> int | None:
         """The number of observations, or None where it is not known.
 

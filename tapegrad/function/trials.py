@@ -115,14 +115,27 @@ class Trial:
         tape = self.made.get(kind)
         if tape is None:
             return
-        there = self.looks[1].vector
-        total = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)
-        directions = np.cos(np.arange(1.0, 1.0 + total - there.size))
-        inputs = np.concatenate([there, directions])
+        inputs = self._inputs(tape)
         data = list(self.data.values())
         values = evaluate(tape, inputs, dict(zip(tape.data, data, strict=True)), tape.outputs)
         expected = [values[slot] for slot in tape.outputs]
         self._compare(tape, f"its {kind.name}", run(inputs), expected, lambda: sizes_of(tape, inputs, data))
+
+    def hold_other(self, kind: Kind, tape: Tape, data: Mapping[int, Any], run: Run, before: Run) -> None:
+        """Hold a program of a tape against another one, which has passed."""
+        inputs = self._inputs(tape)
+        what = f"its {kind.name}"
+        values = list(data.values())
+        self._compare(
+            tape, what, run(inputs), before(inputs), lambda: sizes_of(tape, inputs, values), "by NumPy"
+        )
+
+    def _inputs(self, tape: Tape) -> Vector:
+        """Where derivatives are compared: at the place of the latest look, in some direction."""
+        there = self.looks[-1].vector
+        total = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)
+        directions = np.cos(np.arange(1.0, 1.0 + total - there.size))
+        return np.concatenate([there, directions])
 
     def _compare(
         self,
@@ -131,12 +144,13 @@ class Trial:
         found: Sequence[Any],
         expected: Sequence[Any],
         sizes: Callable[[], Sequence[Any]],
+        how: str = "before the passes",
     ) -> None:
         # An infinity or NaN is seen by whoever gets it, and may stand for another.
         known = [np.where(np.isfinite(x), y, np.nan) for x, y in zip(found, expected, strict=True)]
         place = differing(found, known, lambda: [_or_any(size) for size in sizes()], only_finite=True)
         if place is not None:
-            raise _defect(tape, what, found[place], expected[place], "before the passes")
+            raise _defect(tape, what, found[place], expected[place], how)
 
 
 def _or_any(size: Any) -> Any:

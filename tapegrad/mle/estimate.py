@@ -66,6 +66,13 @@ class Estimate:
     ends : tuple of str
         The free coordinates among these directions that have run to an end, as the logarithm of a variance
         that is estimated at 0 does.
+    modes, modes_bse : ndarray of shape (r,) or None
+        The random effects where the joint log-likelihood is highest, and their standard errors; None in a
+        model without. `random` has them by name.
+    random_names : tuple of str
+        Their names.
+    hessian_error : float or None
+        About how wrong `observed_info` is, relative to its diagonal; None where it is exact.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     """
@@ -91,6 +98,10 @@ class Estimate:
     path: Array | None = None
     flat: Array | None = None
     ends: tuple[str, ...] = ()
+    random_names: tuple[str, ...] = ()
+    modes: Array | None = None
+    modes_bse: Array | None = None
+    hessian_error: float | None = None
     _model: Model | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -172,7 +183,8 @@ class Estimate:
         cov[moved], cov[:, moved] = np.nan, np.nan
         return cov
 
-    def _cov_of_free(self) -> Array:
+    def cov_of_free(self) -> Array:
+        """Covariance matrix of the free coordinates, of shape (q, q), as far as the data determine it."""
         if self.cov_free is not None:
             return self.cov_free
         return generalised_inverse(self.observed_info, self.flat)
@@ -181,11 +193,11 @@ class Estimate:
     def free_bse(self) -> Array:
         """Standard errors of the free coordinates, of shape (q,)."""
         moved = moves_along(np.eye(self.df_model), self.observed_info, self.flat)
-        return np.sqrt(np.where(moved, np.nan, np.diag(self._cov_of_free())))
+        return np.sqrt(np.where(moved, np.nan, np.diag(self.cov_of_free())))
 
     def cov_where_determined(self) -> Array:
         """The covariance matrix for all that does not change along `flat`; other elements have no meaning."""
-        free = self._cov_of_free()
+        free = self.cov_of_free()
         if self.jacobian is None:
             return free.copy()
         if np.isnan(free).any():  # 0 for the fixed ones would then be 0 times nan

@@ -16,6 +16,7 @@ from tapegrad.mle.climb.search import Found, Search, Watch
 from tapegrad.mle.climb.starts import value_at_start
 from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
+from tapegrad.mle.infer.random import with_modes
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
@@ -65,6 +66,7 @@ def fit(
     progress: bool = False,
     nobs: int | None = None,
     maxiter: int | None = None,
+    random: Names = (),
 ) -> FitResult:
     """Maximise a log-likelihood.
 
@@ -129,6 +131,11 @@ def fit(
     maxiter : int, optional
         Limit on the optimiser's iterations from each start and in each phase, in its own count; its own
         default where not given.
+    random : str or sequence of str, optional
+        Random effects: parameters ("u"), or elements ("u[3]"), that are integrated out by Laplace's method.
+        `loglik` is then the joint log-likelihood of data and random effects, in which each of them has a
+        density over all real numbers. What is estimated are the other parameters; `result.random` has the
+        modes of the random effects.
 
     Returns
     -------
@@ -182,6 +189,7 @@ def fit(
         tie=tie,
         logprior=logprior,
         nobs=nobs,
+        random=random,
     )
     surface = Counted(model.function)
     value = value_at_start(model, surface)
@@ -207,6 +215,8 @@ def fit(
     result = _result(
         model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
     )
+    if model.division is not None:
+        result = with_modes(result)
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)
@@ -227,6 +237,7 @@ def _result(
     model: Model, surface: Counted, found: Found, flat: Undetermined | None, **told: Any
 ) -> FitResult:
     space, free = model.space, found.end.x
+    told |= {} if model.division is None else {"hessian_error": model.marginal.hessian_error}
     return FitResult(
         params=model.natural_params(free),
         x=space.natural(free),

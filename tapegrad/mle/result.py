@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer import delta, hypotheses, profile
+from tapegrad.mle.infer.random import RandomEffects, joint_precision, random_effects
 from tapegrad.mle.report import diagnose, intervals, storage, summary
 from tapegrad.mle.report.labelled import Labelled
 from tapegrad.mle.resample import simulation
@@ -26,6 +27,19 @@ class FitResult(Estimate):
 
     delta = delta.delta
     predict = delta
+
+    @property
+    def random(self) -> RandomEffects:
+        """The random effects: modes, standard errors, names.
+
+        Raises
+        ------
+        ValueError
+            If the model has none.
+        """
+        return random_effects(self)
+
+    joint_precision = joint_precision
 
     diagnose = diagnose.diagnose
     coverage = simulation.coverage

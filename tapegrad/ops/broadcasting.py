@@ -182,6 +182,7 @@ add_n = register(
         Linear(lambda i, ct, *terms: unbroadcast(ct, shape_of(terms[i]))),
         scalar=lambda *terms: reduce(operator.add, terms),
         python=" + ",
+        c=" + ",
         arity=ANY_NUMBER,
         samples=(
             ((1.5, 2.0, -0.3), {}),
@@ -242,6 +243,7 @@ gated_mul = register(
         masks=True,
         scalar=lambda ct, factor: 0.0 if ct == 0.0 else ct * factor,
         python="0.0 if {0} == 0.0 else {0} * {1}",
+        c="tg_gated_mul({0}, {1})",
         samples=(
             ((1.5, 2.0), {}),
             ((_ROW, 3.0), {}),

@@ -45,6 +45,7 @@ log_ratio: Op = elementwise(
     lambda out, x, m: -reciprocal(m),
     domain=POSITIVE,
     numpy=(),
+    c="tg_log_ratio({0}, {1})",
 )
 
 # 1 - x / m, with its digits where x and m are close; 1 for x = 0.
@@ -55,6 +56,7 @@ one_less_ratio: Op = elementwise(
     lambda out, x, m: x / m / m,
     domain=POSITIVE,
     numpy=(),
+    c="tg_one_less_ratio({0}, {1})",
 )
 
 
@@ -102,6 +104,7 @@ bd0: Op = elementwise(
     lambda out, x, m: one_less_ratio(x, m),
     domain=POSITIVE,
     numpy=(),
+    c="tg_bd0({0}, {1})",
 )
 
 
@@ -186,6 +189,7 @@ nb_log_ratio: Op = register(
             )
         ),
         samples=SAMPLES,
+        c="tg_nb_log_ratio({0}, {1}, {2})",
     )
 )
 
@@ -203,6 +207,7 @@ nb_slope: Op = register(
             )
         ),
         samples=SAMPLES,
+        c="tg_nb_slope({0}, {1}, {2})",
     )
 )
 
@@ -220,5 +225,6 @@ nb_deviance: Op = register(
             )
         ),
         samples=SAMPLES,
+        c="tg_nb_deviance({0}, {1}, {2})",
     )
 )

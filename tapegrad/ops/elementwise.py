@@ -31,8 +31,8 @@ LOG10 = math.log(10.0)
 
 # Arithmetic -------------------------------------------------------------------------------------------------
 
-add = elementwise("add", np.add, 1.0, 1.0, scalar=operator.add, python="{0} + {1}")
-sub = elementwise("sub", np.subtract, 1.0, -1.0, scalar=operator.sub, python="{0} - {1}")
+add = elementwise("add", np.add, 1.0, 1.0, scalar=operator.add, python="{0} + {1}", c="{0} + {1}")
+sub = elementwise("sub", np.subtract, 1.0, -1.0, scalar=operator.sub, python="{0} - {1}", c="{0} - {1}")
 mul = elementwise(
     "mul",
     np.multiply,
@@ -40,6 +40,7 @@ mul = elementwise(
     lambda out, x, y: x,
     scalar=operator.mul,
     python="{0} * {1}",
+    c="{0} * {1}",
 )
 div = elementwise(
     "div",
@@ -49,8 +50,9 @@ div = elementwise(
     domain=((-2.0, 2.0), POSITIVE),
     scalar=operator.truediv,
     python="{0} / {1}",
+    c="{0} / {1}",
 )
-neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg, python="-{0}")
+neg = elementwise("neg", np.negative, -1.0, scalar=operator.neg, python="-{0}", c="-{0}")
 
 
 def _reciprocal(x: Any, out: Any = None) -> Any:
@@ -65,9 +67,15 @@ reciprocal: Op = elementwise(
     numpy=(np.reciprocal,),
     scalar=lambda x: 1.0 / x,
     python="1.0 / {0}",
+    c="1.0 / {0}",
 )
 square: Op = elementwise(
-    "square", np.square, (2.0, lambda out, x: x), scalar=lambda x: x * x, python="{0} * {0}"
+    "square",
+    np.square,
+    (2.0, lambda out, x: x),
+    scalar=lambda x: x * x,
+    python="{0} * {0}",
+    c="{0} * {0}",
 )
 
 
@@ -81,6 +89,7 @@ power: Op = elementwise(
     (lambda out, x, y: log(x), Gate(lambda out, x, y: out)),
     domain=(POSITIVE, (-2.0, 2.0)),
     numpy=(np.power, np.float_power),
+    c="pow({0}, {1})",
 )
 remainder = elementwise(
     "remainder",
@@ -88,31 +97,44 @@ remainder = elementwise(
     1.0,
     lambda out, x, y: -floor_divide(x, y),
     domain=((-2.0, 2.0), (0.7, 0.75)),
+    c="tg_remainder({0}, {1})",
 )
 fmod = elementwise(
-    "fmod", np.fmod, 1.0, lambda out, x, y: -rint((x - out) / y), domain=((-2.0, 2.0), (0.7, 0.75))
+    "fmod",
+    np.fmod,
+    1.0,
+    lambda out, x, y: -rint((x - out) / y),
+    domain=((-2.0, 2.0), (0.7, 0.75)),
+    c="fmod({0}, {1})",
 )
-floor_divide: Op = elementwise("floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE))
+floor_divide: Op = elementwise(
+    "floor_divide", np.floor_divide, None, None, domain=((-2.0, 2.0), POSITIVE), c="tg_floor_divide({0}, {1})"
+)
 
 # Magnitude and rounding -------------------------------------------------------------------------------------
 
-absolute = elementwise("abs", np.absolute, lambda out, x: sign(x), masks=True, numpy=(np.absolute, np.fabs))
-sign: Op = elementwise("sign", np.sign, None)
-floor = elementwise("floor", np.floor, None)
-ceil = elementwise("ceil", np.ceil, None)
-trunc: Op = elementwise("trunc", np.trunc, None)
-rint: Op = elementwise("rint", np.rint, None)
-heaviside = elementwise("heaviside", np.heaviside, None, None)
+absolute = elementwise(
+    "abs", np.absolute, lambda out, x: sign(x), masks=True, numpy=(np.absolute, np.fabs), c="fabs({0})"
+)
+sign: Op = elementwise("sign", np.sign, None, c="tg_sign({0})")
+floor = elementwise("floor", np.floor, None, c="floor({0})")
+ceil = elementwise("ceil", np.ceil, None, c="ceil({0})")
+trunc: Op = elementwise("trunc", np.trunc, None, c="trunc({0})")
+rint: Op = elementwise("rint", np.rint, None, c="rint({0})")
+spacing = elementwise("spacing", np.spacing, None)
+heaviside = elementwise("heaviside", np.heaviside, None, None, c="tg_heaviside({0}, {1})")
 
 # Exponentials and logarithms --------------------------------------------------------------------------------
 
-exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})")
-exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out))
-expm1 = elementwise("expm1", np.expm1, lambda out, x: exp(x), python="expm1({0})")
-log: Op = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})")
-log2 = elementwise("log2", np.log2, (1.0 / LOG2, Per(lambda out, x: x)), domain=POSITIVE)
-log10 = elementwise("log10", np.log10, (1.0 / LOG10, Per(lambda out, x: x)), domain=POSITIVE)
-log1p = elementwise("log1p", np.log1p, Per(lambda out, x: 1.0 + x), domain=UNIT, python="log1p({0})")
+exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})", c="exp({0})")
+exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out), c="exp2({0})")
+expm1 = elementwise("expm1", np.expm1, lambda out, x: exp(x), python="expm1({0})", c="expm1({0})")
+log: Op = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})", c="log({0})")
+log2 = elementwise("log2", np.log2, (1.0 / LOG2, Per(lambda out, x: x)), domain=POSITIVE, c="log2({0})")
+log10 = elementwise("log10", np.log10, (1.0 / LOG10, Per(lambda out, x: x)), domain=POSITIVE, c="log10({0})")
+log1p = elementwise(
+    "log1p", np.log1p, Per(lambda out, x: 1.0 + x), domain=UNIT, python="log1p({0})", c="log1p({0})"
+)
 sqrt = elementwise(
     "sqrt",
     np.sqrt,
@@ -120,6 +142,7 @@ sqrt = elementwise(
     domain=POSITIVE,
     scalar=math.sqrt,
     python="sqrt({0})",
+    c="sqrt({0})",
 )
 # The square root of a sum of squares: at 0 it has a kink, and 0 is its subgradient of least norm.
 root = elementwise(
@@ -129,15 +152,24 @@ root = elementwise(
     domain=POSITIVE,
     scalar=math.sqrt,
     python="sqrt({0})",
+    c="sqrt({0})",
     numpy=(),
 )
 cbrt = elementwise(
-    "cbrt", np.cbrt, (1.0 / 3.0, Per(lambda out, x: out), Per(lambda out, x: out)), domain=POSITIVE
+    "cbrt",
+    np.cbrt,
+    (1.0 / 3.0, Per(lambda out, x: out), Per(lambda out, x: out)),
+    domain=POSITIVE,
+    c="cbrt({0})",
 )
 
 
 logaddexp = elementwise(
-    "logaddexp", np.logaddexp, lambda out, x, y: share(x, y), lambda out, x, y: share(y, x)
+    "logaddexp",
+    np.logaddexp,
+    lambda out, x, y: share(x, y),
+    lambda out, x, y: share(y, x),
+    c="tg_logaddexp({0}, {1})",
 )
 
 
@@ -170,7 +202,13 @@ def _gap_slope(out: Any, x: Any, y: Any) -> Any:
 
 
 exp_gap = elementwise(
-    "exp_gap", _exp_gap, _gap_slope, lambda out, x, y: _gap_slope(out, y, x), masks=True, numpy=()
+    "exp_gap",
+    _exp_gap,
+    _gap_slope,
+    lambda out, x, y: _gap_slope(out, y, x),
+    masks=True,
+    numpy=(),
+    c="tg_exp_gap({0}, {1})",
 )
 
 
@@ -192,6 +230,7 @@ one_above = register(
             ((np.array([1.0, 2.0, 3.0]), 2.0, np.array([0.3, 0.8, 0.4])), {}),
             ((np.array([[1.0], [2.0]]), np.array([0.5, 1.5, 2.5]), 0.25), {}),
         ),
+        c="tg_one_above({0}, {1}, {2})",
     )
 )
 
@@ -224,6 +263,7 @@ share: Op = elementwise(
     (-1.0, lambda out, x, y: both_shares(x, y)),
     scalar=_share_of_numbers,
     numpy=(),
+    c="tg_share({0}, {1})",
 )
 
 
@@ -255,6 +295,7 @@ both_shares: Op = elementwise(
     (lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
     scalar=_both_shares_of_numbers,
     numpy=(),
+    c="tg_both_shares({0}, {1})",
 )
 share_gap: Op = elementwise(
     "share_gap",
@@ -262,6 +303,7 @@ share_gap: Op = elementwise(
     (2.0, lambda out, x, y: both_shares(x, y)),
     (-2.0, lambda out, x, y: both_shares(x, y)),
     numpy=(),
+    c="tg_share_gap({0}, {1})",
 )
 
 
@@ -283,6 +325,7 @@ share2: Op = elementwise(
     (LOG2, lambda out, x, y: both_shares2(x, y)),
     (-LOG2, lambda out, x, y: both_shares2(x, y)),
     numpy=(),
+    c="tg_share2({0}, {1})",
 )
 both_shares2: Op = elementwise(
     "both_shares2",
@@ -290,6 +333,7 @@ both_shares2: Op = elementwise(
     (-LOG2, lambda out, x, y: out, lambda out, x, y: share_gap2(x, y)),
     (LOG2, lambda out, x, y: out, lambda out, x, y: share_gap2(x, y)),
     numpy=(),
+    c="tg_both_shares2({0}, {1})",
 )
 share_gap2: Op = elementwise(
     "share_gap2",
@@ -297,9 +341,14 @@ share_gap2: Op = elementwise(
     (2.0 * LOG2, lambda out, x, y: both_shares2(x, y)),
     (-2.0 * LOG2, lambda out, x, y: both_shares2(x, y)),
     numpy=(),
+    c="tg_share_gap2({0}, {1})",
 )
 logaddexp2 = elementwise(
-    "logaddexp2", np.logaddexp2, lambda out, x, y: share2(x, y), lambda out, x, y: share2(y, x)
+    "logaddexp2",
+    np.logaddexp2,
+    lambda out, x, y: share2(x, y),
+    lambda out, x, y: share2(y, x),
+    c="tg_logaddexp2({0}, {1})",
 )
 
 # Choices, copies and rounding ------------------------------------------------------------------------------
@@ -321,6 +370,7 @@ relu = register(
         Products(_where_positive, _where_positive),
         masks=True,
         domain=((-2.0, 2.0),),
+        c="tg_relu({0})",
     )
 )
 

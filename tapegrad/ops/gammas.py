@@ -148,6 +148,7 @@ gamma_rest: Op = of_order(
     _gamma_rest,
     lambda out, order, x: gamma_rest(order + 1.0, x),
     samples=((0.0, 1.5), (0.0, X), (1.0, X[:, None]), (2.0, 20.0 * X)),
+    c="tg_gamma_rest({0}, {1})",
 )
 
 # The same at x + a less that at x.
@@ -157,6 +158,7 @@ gamma_rest_gain: Op = of_order(
     lambda out, order, x, a: gamma_rest_gain(order + 1.0, x, a),
     lambda out, order, x, a: gamma_rest(order + 1.0, x + a),
     samples=((0.0, 1.5, 3.0), (0.0, X, A), (1.0, X[:, None], A), (2.0, 20.0 * X, 4.0)),
+    c="tg_gamma_rest_gain({0}, {1}, {2})",
 )
 
 
@@ -196,6 +198,7 @@ polygamma_gain: Op = of_order(
     lambda out, n, x, a: polygamma_gain(n + 1.0, x, a),
     lambda out, n, x, a: polygamma(n + 1.0, x + a),
     samples=((0.0, 1.5, 3.0), (0.0, X, A), (1.0, X[:, None], A), (1.0, 20.0 * X, 4.0)),
+    c="tg_polygamma_gain({0}, {1}, {2})",
 )
 
 # log Gamma(x + a) - log Gamma(x): the logarithm of the rising factorial x (x + 1) ... (x + a - 1), which is
@@ -215,5 +218,6 @@ log_poch: Op = register(
             ((20.0 * X, 4.0), {}),
             ((2.5, A), {}),
         ),
+        c="tg_log_poch({0}, {1})",
     )
 )

@@ -91,10 +91,10 @@ def _matmul_links(i: int, shapes: list[Shape], values: list[Any]) -> Any:
 
 
 def _matmul_rows(axes: Any, row: int | None, shapes: Any, out: Shape) -> Along | None:
-    """Rows on the left, on the right, or summed over; stacks of matrices are not cut."""
+    """Rows on the left, on the right, or summed over; or each row is a matrix of its own."""
     (a, b), (left, right) = shapes, axes
     if len(a) > 2 or len(b) > 2:
-        return None
+        return _stacked_rows(axes, row, shapes, out)
     if left == len(a) - 1 and right == 0:
         reads = (
             Read.TRANSPOSED if len(a) == 2 else Read.ALIGNED,
@@ -106,6 +106,16 @@ def _matmul_rows(axes: Any, row: int | None, shapes: Any, out: Shape) -> Along |
     if left is None and len(b) == 2 and right == 1 and row == len(out) - 1:
         return Along((Read.WHOLE, Read.TRANSPOSED))
     return None
+
+
+def _stacked_rows(axes: Any, row: int | None, shapes: Any, out: Shape) -> Along | None:
+    """Stacks of matrices, of which each row is one; a product with a vector is not cut."""
+    if row is None or row >= len(out) - 2 or min(map(len, shapes)) < 2:
+        return None
+    for axis, shape in zip(axes, shapes, strict=True):
+        if axis is not None and len(shape) - axis != len(out) - row:
+            return None
+    return Along(tuple(Read.BROADCAST if axis is None else Read.ALIGNED for axis in axes))
 
 
 matmul = register(

@@ -27,23 +27,50 @@ from tapegrad.ops.shaping import shape_of
 
 # Comparisons and logicals: no derivative --------------------------------------------------------------------
 
-equal = elementwise("equal", np.equal, None, None, gives=BOOL, scalar=operator.eq, python="{0} == {1}")
+equal = elementwise(
+    "equal", np.equal, None, None, gives=BOOL, scalar=operator.eq, python="{0} == {1}", c="{0} == {1}"
+)
 not_equal = elementwise(
-    "not_equal", np.not_equal, None, None, gives=BOOL, scalar=operator.ne, python="{0} != {1}"
+    "not_equal",
+    np.not_equal,
+    None,
+    None,
+    gives=BOOL,
+    scalar=operator.ne,
+    python="{0} != {1}",
+    c="{0} != {1}",
 )
-less = elementwise("less", np.less, None, None, gives=BOOL, scalar=operator.lt, python="{0} < {1}")
+less = elementwise(
+    "less", np.less, None, None, gives=BOOL, scalar=operator.lt, python="{0} < {1}", c="{0} < {1}"
+)
 less_equal = elementwise(
-    "less_equal", np.less_equal, None, None, gives=BOOL, scalar=operator.le, python="{0} <= {1}"
+    "less_equal",
+    np.less_equal,
+    None,
+    None,
+    gives=BOOL,
+    scalar=operator.le,
+    python="{0} <= {1}",
+    c="{0} <= {1}",
 )
-greater = elementwise("greater", np.greater, None, None, gives=BOOL, scalar=operator.gt, python="{0} > {1}")
+greater = elementwise(
+    "greater", np.greater, None, None, gives=BOOL, scalar=operator.gt, python="{0} > {1}", c="{0} > {1}"
+)
 greater_equal = elementwise(
-    "greater_equal", np.greater_equal, None, None, gives=BOOL, scalar=operator.ge, python="{0} >= {1}"
+    "greater_equal",
+    np.greater_equal,
+    None,
+    None,
+    gives=BOOL,
+    scalar=operator.ge,
+    python="{0} >= {1}",
+    c="{0} >= {1}",
 )
 
-isnan = elementwise("isnan", np.isnan, None, gives=BOOL)
-isinf = elementwise("isinf", np.isinf, None, gives=BOOL)
-isfinite = elementwise("isfinite", np.isfinite, None, gives=BOOL)
-signbit = elementwise("signbit", np.signbit, None, gives=BOOL)
+isnan = elementwise("isnan", np.isnan, None, gives=BOOL, c="{0} != {0}")
+isinf = elementwise("isinf", np.isinf, None, gives=BOOL, c="fabs({0}) == INFINITY")
+isfinite = elementwise("isfinite", np.isfinite, None, gives=BOOL, c="fabs({0}) < INFINITY")
+signbit = elementwise("signbit", np.signbit, None, gives=BOOL, c="signbit({0}) != 0")
 
 logical_and = elementwise(
     "logical_and",
@@ -53,9 +80,17 @@ logical_and = elementwise(
     takes=(BOOL,),
     gives=BOOL,
     numpy=(np.logical_and, np.bitwise_and),
+    c="{0} & {1}",
 )
 logical_or = elementwise(
-    "logical_or", np.logical_or, None, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_or, np.bitwise_or)
+    "logical_or",
+    np.logical_or,
+    None,
+    None,
+    takes=(BOOL,),
+    gives=BOOL,
+    numpy=(np.logical_or, np.bitwise_or),
+    c="{0} | {1}",
 )
 logical_xor = elementwise(
     "logical_xor",
@@ -65,9 +100,16 @@ logical_xor = elementwise(
     takes=(BOOL,),
     gives=BOOL,
     numpy=(np.logical_xor, np.bitwise_xor),
+    c="{0} ^ {1}",
 )
 logical_not = elementwise(
-    "logical_not", np.logical_not, None, takes=(BOOL,), gives=BOOL, numpy=(np.logical_not, np.invert)
+    "logical_not",
+    np.logical_not,
+    None,
+    takes=(BOOL,),
+    gives=BOOL,
+    numpy=(np.logical_not, np.invert),
+    c="{0} ^ 1",
 )
 
 # Choices ----------------------------------------------------------------------------------------------------
@@ -98,6 +140,7 @@ where = register(
             ((np.array([[True], [False]]), np.array([1.0, 2.0, 3.0]), 7.0), {}),
             ((False, np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])), {}),
         ),
+        c="tg_where({0}, {1}, {2})",
     )
 )
 
@@ -117,7 +160,7 @@ def where_(condition: Any, x: Any = None, y: Any = None) -> Any:
 # these choose between them as the op itself chooses, and multiply only at ties.
 
 
-def _extreme(name: str, kernel: Any, is_ahead: Callable[[Any, Any], Any]) -> Op:
+def _extreme(name: str, kernel: Any, is_ahead: Callable[[Any, Any], Any], c: str) -> Op:
     """The larger or smaller of two; ties share equally, whatever the order of the arguments."""
 
     def chosen(i: int, moving: Any, x: Any, y: Any) -> Any:
@@ -129,17 +172,17 @@ def _extreme(name: str, kernel: Any, is_ahead: Callable[[Any, Any], Any]) -> Op:
 
     rule = Products(jvp=lambda i, t, out, x, y: chosen(i, t, x, y), vjp=vjp)
     domain = ((-2.0, 2.0), (-2.0, 2.0))
-    return register(Op(name, kernel, broadcast, rule, masks=True, numpy=(kernel,), domain=domain))
+    return register(Op(name, kernel, broadcast, rule, masks=True, c=c, numpy=(kernel,), domain=domain))
 
 
 def _or_missing(is_ahead: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda x, y: logical_or(is_ahead(x, y), isnan(y))
 
 
-maximum = _extreme("maximum", np.maximum, greater)
-minimum = _extreme("minimum", np.minimum, less)
-fmax = _extreme("fmax", np.fmax, _or_missing(greater))
-fmin = _extreme("fmin", np.fmin, _or_missing(less))
+maximum = _extreme("maximum", np.maximum, greater, "tg_maximum({0}, {1})")
+minimum = _extreme("minimum", np.minimum, less, "tg_minimum({0}, {1})")
+fmax = _extreme("fmax", np.fmax, _or_missing(greater), "tg_fmax({0}, {1})")
+fmin = _extreme("fmin", np.fmin, _or_missing(less), "tg_fmin({0}, {1})")
 
 
 @implements(np.clip)

@@ -38,19 +38,27 @@ def _normal_density(x: Any, out: Any = None) -> Any:
 
 
 gaussian: Op = elementwise(
-    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=()
+    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=(), c="tg_gaussian({0})"
 )
 normal_density: Op = elementwise(
-    "normal_density", _normal_density, (-1.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=()
+    "normal_density",
+    _normal_density,
+    (-1.0, lambda out, x: x, Gate(lambda out, x: out)),
+    numpy=(),
+    c="tg_normal_density({0})",
 )
-erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)))
-erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)))
-ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x))
+erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), c="erf({0})")
+erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), c="erfc({0})")
+ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x), c="tg_ndtr({0})")
 erfinv = elementwise(
     "erfinv", special.erfinv, (1.0 / TWO_OVER_SQRT_PI, lambda out, x: exp(square(out))), domain=(-0.9, 0.9)
 )
 ndtri = elementwise(
-    "ndtri", special.ndtri, (SQRT_2PI, lambda out, x: exp(0.5 * square(out))), domain=PROBABILITY
+    "ndtri",
+    special.ndtri,
+    (SQRT_2PI, lambda out, x: exp(0.5 * square(out))),
+    domain=PROBABILITY,
+    c="tg_ndtri({0})",
 )
 
 # Repeated integrals of erfc, times exp(x**2) ----------------------------------------------------------------
@@ -93,8 +101,9 @@ erfcx_integral: Op = of_order(
     _erfcx_integral,
     (-2.0, lambda out, n, x: n + 1.0, lambda out, n, x: erfcx_integral(n + 1.0, x)),
     samples=tuple((order, np.array([-1.5, 0.3, 1.2, 4.0])) for order in (1.0, 2.0)),
+    c="tg_erfcx_integral({0}, {1})",
 )
-erfcx = elementwise("erfcx", special.erfcx, (-2.0, lambda out, x: erfcx_integral(1.0, x)))
+erfcx = elementwise("erfcx", special.erfcx, (-2.0, lambda out, x: erfcx_integral(1.0, x)), c="tg_erfcx({0})")
 
 # The logarithm of the normal distribution function ----------------------------------------------------------
 
@@ -177,5 +186,8 @@ log_ndtr_slope: Op = of_order(
     lambda out, n, x: log_ndtr_slope(n + 1.0, x),
     samples=tuple((order, np.array([-12.0, -3.0, 0.3, 2.0])) for order in (1.0, 2.0)),
     least=1,
+    c="tg_log_ndtr_slope({0}, {1})",
 )
-log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x))
+log_ndtr = elementwise(
+    "log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x), c="tg_log_ndtr({0})"
+)

@@ -20,12 +20,18 @@ ORDERS = 100  # more than anybody takes derivatives
 
 
 def of_order(
-    name: str, kernel: Callable[..., Any], *partials: Partial, samples: Any, least: int = 0, orders: int = 1
+    name: str,
+    kernel: Callable[..., Any],
+    *partials: Partial,
+    samples: Any,
+    least: int = 0,
+    orders: int = 1,
+    c: str = "",
 ) -> Op:
     """Declare an op of so many `orders`, its kernel ``kernel(*orders, *operands, out)`` with orders as ints.
 
     `partials` has those of the operands, and `samples` the arguments for the test table, with the orders in
-    front. `least` is the lowest order that the kernel knows.
+    front. `least` is the lowest order that the kernel knows. `c` is the form in C.
     """
 
     def fits(shapes: list[Shape], values: list[Any]) -> bool:
@@ -43,6 +49,7 @@ def of_order(
             fits=fits,
             samples=tuple((arguments, {}) for arguments in samples),
             arity=range(orders + len(partials), orders + len(partials) + 1),
+            c=c,
         )
     )
 

@@ -56,4 +56,5 @@ log1p_over: Op = of_order(
     _log1p_over,
     lambda out, n, u: log1p_over(n + 1.0, u),
     samples=tuple((order, np.array([-0.7, -0.2, 0.0, 1.3, 4.0])) for order in (0.0, 1.0, 2.0)),
+    c="tg_log1p_over({0}, {1})",
 )

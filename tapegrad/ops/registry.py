@@ -154,6 +154,9 @@ class Op:
     python : str
         How it is written on Python floats, as in ``"{0} + {1}"``, or what stands between any number of
         operands; empty where the kernel is called.
+    c : str
+        The same in C, on doubles, or on int64_t for truths and whole numbers; operands are names or literals.
+        It may call the functions of C and those in `tapegrad/backends/c/runtime`. Empty: NumPy computes it.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.
     samples : tuple of (args, attrs)
@@ -172,6 +175,7 @@ class Op:
     links: Callable[..., Any] | None = None
     rows: Callable[..., Along | None] | None = None
     python: str = ""
+    c: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()
     attrs: Mapping[str, Kind] = field(default_factory=dict, repr=False)
     arity: range | None = None
@@ -329,6 +333,7 @@ def elementwise(
     masks: bool = False,
     scalar: Callable[..., Any] | None = None,
     python: str = "",
+    c: str = "",
     numpy: tuple[Callable[..., Any], ...] | None = None,
     samples: tuple[tuple[Any, ...], ...] = (),
 ) -> Op:
@@ -350,6 +355,7 @@ def elementwise(
         masks=masks,
         scalar=scalar,
         python=python,
+        c=c,
         numpy=(kernel,) if numpy is None else numpy,
         domain=ranges,
         samples=tuple((arguments, {}) for arguments in samples),

@@ -154,6 +154,7 @@ gated_div: Op = register(
         masks=True,
         scalar=lambda ct, y: 0.0 if ct == 0.0 else ct / y,
         python="0.0 if {0} == 0.0 else {0} / {1}",
+        c="tg_gated_div({0}, {1})",
         samples=(
             ((1.5, 2.0), {}),
             ((np.array([0.5, -1.0, 2.0]), 3.0), {}),

@@ -234,7 +234,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
 # Casts ------------------------------------------------------------------------------------------------------
 
 
-def _cast(name: str, dtype: np.dtype[Any]) -> Op:
+def _cast(name: str, dtype: np.dtype[Any], c: str) -> Op:
     def kernel(x: Any, out: Any = None) -> Any:
         if out is None:
             return np.asarray(x).astype(dtype)[()]
@@ -246,10 +246,10 @@ def _cast(name: str, dtype: np.dtype[Any]) -> Op:
         ((np.array([True, False]),), {}),
         ((3,), {}),
     )
-    return register(Op(name, kernel, broadcast, None, takes=(None,), gives=dtype, samples=samples))
+    return register(Op(name, kernel, broadcast, None, takes=(None,), gives=dtype, c=c, samples=samples))
 
 
-to_float = _cast("to_float", FLOAT)
-to_int = _cast("to_int", INT)
-to_bool = _cast("to_bool", BOOL)
+to_float = _cast("to_float", FLOAT, "(double){0}")
+to_int = _cast("to_int", INT, "(int64_t){0}")
+to_bool = _cast("to_bool", BOOL, "{0} != 0")
 CASTS = {FLOAT: to_float, INT: to_int, BOOL: to_bool}

@@ -19,15 +19,23 @@ from tapegrad.ops.registry import NUMPY, Op, Per, elementwise, written
 NUMPY.update({special.expm1: expm1, special.log1p: log1p, special.exp2: exp2, special.cbrt: cbrt})
 NUMPY.update({special.round: rint})
 exp10: Op = elementwise(
-    "exp10", special.exp10, (LOG10, lambda out, x: out), samples=((np.array([-0.7, 0.4]),),)
+    "exp10",
+    special.exp10,
+    (LOG10, lambda out, x: out),
+    samples=((np.array([-0.7, 0.4]),),),
+    c="exp10({0})",
 )
 
 PROBABILITY = (0.1, 0.9)
 
 # The gamma family -------------------------------------------------------------------------------------------
 
-gammaln = elementwise("gammaln", special.gammaln, lambda out, x: digamma(x), domain=POSITIVE)
-digamma: Op = elementwise("digamma", special.digamma, lambda out, x: polygamma(1.0, x), domain=POSITIVE)
+gammaln = elementwise(
+    "gammaln", special.gammaln, lambda out, x: digamma(x), domain=POSITIVE, c="tg_lgamma({0})"
+)
+digamma: Op = elementwise(
+    "digamma", special.digamma, lambda out, x: polygamma(1.0, x), domain=POSITIVE, c="tg_digamma({0})"
+)
 
 
 def _polygamma(n: Any, x: Any, out: Any = None) -> Any:
@@ -45,6 +53,7 @@ polygamma: Op = elementwise(
     lambda out, n, x: polygamma(n + 1.0, x),
     domain=((1.0, 1.0), POSITIVE),
     numpy=(special.polygamma,),
+    c="tg_polygamma({0}, {1})",
 )
 gamma = elementwise("gamma", special.gamma, (lambda out, x: out, lambda out, x: digamma(x)), domain=POSITIVE)
 
@@ -100,6 +109,7 @@ polygamma_step: Op = of_order(
     lambda out, n, x, h: polygamma_step(n + 1.0, x, h),
     lambda out, n, x, h: polygamma(n + 1.0, x + h),
     samples=tuple((n, np.array([0.3, 2.0, 40.0]), np.array([1.5, 0.01, 3.0])) for n in (1.0, 2.0)),
+    c="tg_polygamma_step({0}, {1}, {2})",
 )
 beta = elementwise(
     "beta",
@@ -114,14 +124,19 @@ betaln = elementwise(
     (-1.0, lambda out, a, b: polygamma_step(0.0, a, b)),
     (-1.0, lambda out, a, b: polygamma_step(0.0, b, a)),
     domain=POSITIVE,
+    c="tg_betaln({0}, {1})",
 )
 
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0))
-log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x))
+expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0), c="tg_expit({0})")
+log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x), c="tg_log_expit({0})")
 logit = elementwise(
-    "logit", special.logit, (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)), domain=PROBABILITY
+    "logit",
+    special.logit,
+    (Per(lambda out, x: x), Per(lambda out, x: 1.0 - x)),
+    domain=PROBABILITY,
+    c="tg_logit({0})",
 )
 
 
@@ -129,7 +144,7 @@ def _softplus(x: Any, out: Any = None) -> Any:
     return np.logaddexp(0.0, x, out=out)
 
 
-softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=())
+softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=(), c="tg_softplus({0})")
 
 # Products with a logarithm ----------------------------------------------------------------------------------
 
@@ -141,6 +156,7 @@ xlogy = elementwise(
     lambda out, x, y: log(y),
     (lambda out, x, y: x, Per(lambda out, x, y: y, of_nothing=True)),
     domain=POSITIVE,
+    c="tg_xlogy({0}, {1})",
 )
 xlog1py = elementwise(
     "xlog1py",
@@ -148,4 +164,5 @@ xlog1py = elementwise(
     lambda out, x, y: log1p(y),
     (lambda out, x, y: x, Per(lambda out, x, y: 1.0 + y, of_nothing=True)),
     domain=(POSITIVE, (-0.9, 0.9)),
+    c="tg_xlog1py({0}, {1})",
 )

@@ -17,16 +17,20 @@ from tapegrad.ops.registry import Op, Per, elementwise, written
 
 # Of an angle ------------------------------------------------------------------------------------------------
 
-sin = elementwise("sin", np.sin, lambda out, x: cos(x))
-cos: Op = elementwise("cos", np.cos, (-1.0, lambda out, x: sin(x)))
-tan = elementwise("tan", np.tan, lambda out, x: 1.0 + square(out), domain=(-1.0, 1.0))
-deg2rad = elementwise("deg2rad", np.deg2rad, math.pi / 180.0, numpy=(np.deg2rad, np.radians))
-rad2deg = elementwise("rad2deg", np.rad2deg, 180.0 / math.pi, numpy=(np.rad2deg, np.degrees))
+sin = elementwise("sin", np.sin, lambda out, x: cos(x), c="sin({0})")
+cos: Op = elementwise("cos", np.cos, (-1.0, lambda out, x: sin(x)), c="cos({0})")
+tan = elementwise("tan", np.tan, lambda out, x: 1.0 + square(out), domain=(-1.0, 1.0), c="tan({0})")
+deg2rad = elementwise(
+    "deg2rad", np.deg2rad, math.pi / 180.0, numpy=(np.deg2rad, np.radians), c="{0} * (M_PI / 180.0)"
+)
+rad2deg = elementwise(
+    "rad2deg", np.rad2deg, 180.0 / math.pi, numpy=(np.rad2deg, np.degrees), c="{0} * (180.0 / M_PI)"
+)
 
 # Hyperbolic -------------------------------------------------------------------------------------------------
 
-sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x))
-cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x))
+sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x), c="sinh({0})")
+cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x), c="cosh({0})")
 
 
 def _sech(x: Any, out: Any = None) -> Any:
@@ -36,8 +40,12 @@ def _sech(x: Any, out: Any = None) -> Any:
 
 
 # 1 / cosh(x)
-sech: Op = elementwise("sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), numpy=())
-tanh: Op = elementwise("tanh", np.tanh, (lambda out, x: sech(x), lambda out, x: sech(x)), python="tanh({0})")
+sech: Op = elementwise(
+    "sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), numpy=(), c="tg_sech({0})"
+)
+tanh: Op = elementwise(
+    "tanh", np.tanh, (lambda out, x: sech(x), lambda out, x: sech(x)), python="tanh({0})", c="tanh({0})"
+)
 
 
 def _log_cosh(x: Any, out: Any = None) -> Any:
@@ -48,7 +56,7 @@ def _log_cosh(x: Any, out: Any = None) -> Any:
 
 
 # The logarithm of cosh, which does not overflow.
-log_cosh: Op = elementwise("log_cosh", _log_cosh, lambda out, x: tanh(x), numpy=())
+log_cosh: Op = elementwise("log_cosh", _log_cosh, lambda out, x: tanh(x), numpy=(), c="tg_log_cosh({0})")
 
 # Inverse ----------------------------------------------------------------------------------------------------
 
@@ -58,15 +66,18 @@ def _circle(x: Any, out: Any = None) -> Any:
 
 
 # 1 - x**2, with its digits next to 1 and -1
-circle = elementwise("circle", _circle, (-2.0, lambda out, x: x), numpy=())
-arcsin = elementwise("arcsin", np.arcsin, Per(lambda out, x: sqrt(circle(x))), domain=UNIT)
-arccos = elementwise("arccos", np.arccos, (-1.0, Per(lambda out, x: sqrt(circle(x)))), domain=UNIT)
-arctanh = elementwise("arctanh", np.arctanh, Per(lambda out, x: circle(x)), domain=UNIT)
+circle = elementwise("circle", _circle, (-2.0, lambda out, x: x), numpy=(), c="(1.0 - {0}) * (1.0 + {0})")
+arcsin = elementwise("arcsin", np.arcsin, Per(lambda out, x: sqrt(circle(x))), domain=UNIT, c="asin({0})")
+arccos = elementwise(
+    "arccos", np.arccos, (-1.0, Per(lambda out, x: sqrt(circle(x)))), domain=UNIT, c="acos({0})"
+)
+arctanh = elementwise("arctanh", np.arctanh, Per(lambda out, x: circle(x)), domain=UNIT, c="atanh({0})")
 arccosh = elementwise(
     "arccosh",
     np.arccosh,
     (Per(lambda out, x: sqrt(x - 1.0)), Per(lambda out, x: sqrt(x + 1.0))),
     domain=(1.2, 3.0),
+    c="acosh({0})",
 )
 
 
@@ -85,10 +96,13 @@ cos_arctan: Op = elementwise(
     _cos_arctan,
     (lambda out, x: -sin_arctan(x), lambda out, x: out, lambda out, x: out),
     numpy=(),
+    c="1.0 / hypot(1.0, {0})",
 )
-sin_arctan: Op = elementwise("sin_arctan", _sin_arctan, (lambda out, x: cos_arctan(x),) * 3, numpy=())
-arctan = elementwise("arctan", np.arctan, (lambda out, x: cos_arctan(x),) * 2)
-arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: cos_arctan(x))
+sin_arctan: Op = elementwise(
+    "sin_arctan", _sin_arctan, (lambda out, x: cos_arctan(x),) * 3, numpy=(), c="tg_sin_arctan({0})"
+)
+arctan = elementwise("arctan", np.arctan, (lambda out, x: cos_arctan(x),) * 2, c="atan({0})")
+arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: cos_arctan(x), c="asinh({0})")
 
 # Lengths and directions -------------------------------------------------------------------------------------
 
@@ -121,6 +135,7 @@ cosine: Op = elementwise(
     (lambda out, x, y: -out, Per(lambda out, x, y: _length(x, y)), lambda out, x, y: cosine(y, x)),
     domain=((0.5, 2.0), (-2.0, 2.0)),
     numpy=(),
+    c="tg_cosine({0}, {1})",
 )
 hypot: Op = elementwise(
     "hypot",
@@ -128,6 +143,7 @@ hypot: Op = elementwise(
     lambda out, x, y: cosine(x, y),
     lambda out, x, y: cosine(y, x),
     domain=((0.5, 2.0), (-2.0, 2.0)),
+    c="hypot({0}, {1})",
 )
 arctan2 = elementwise(
     "arctan2",
@@ -135,4 +151,5 @@ arctan2 = elementwise(
     (lambda out, y, x: cosine(x, y), Per(lambda out, y, x: hypot(x, y))),
     (lambda out, y, x: -cosine(y, x), Per(lambda out, y, x: hypot(x, y))),
     domain=((-2.0, 2.0), (0.5, 2.0)),
+    c="atan2({0}, {1})",
 )

@@ -11,6 +11,7 @@ from tapegrad.passes.exponentials import exponentials
 from tapegrad.passes.loops.branches import branches
 from tapegrad.passes.loops.reroll import reroll
 from tapegrad.passes.once import once
+from tapegrad.passes.repeats import repeats
 from tapegrad.passes.simplify import simplify
 from tapegrad.passes.statistics.statistics import statistics
 from tapegrad.passes.strength import strength
@@ -19,7 +20,7 @@ from tapegrad.tape.tape import Tape
 
 LOOPS = (branches, reroll)
 PASSES = (simplify, statistics, dce, sums)
-FINISHING = (exponentials, strength, dce)
+FINISHING = (exponentials, strength, repeats, dce)
 
 
 Pass = Callable[[Tape], Tape]
@@ -40,6 +41,7 @@ __all__ = [
     "dce",
     "exponentials",
     "once",
+    "repeats",
     "reroll",
     "simplify",
     "statistics",

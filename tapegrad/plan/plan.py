@@ -9,7 +9,7 @@ reverse half does not depend on the value of the sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import Along, Read, Shape
@@ -23,10 +23,18 @@ _Key = tuple[int, int]  # even times for what is executed whole, odd ones for lo
 _SEVERAL = -1
 
 
-def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK, longest: int = LONGEST_PRINTED) -> Plan:
+def plan(
+    tape: Tape,
+    late: Sequence[int] = (),
+    block: int = BLOCK,
+    longest: int = LONGEST_PRINTED,
+    joins: Callable[[Row, Along, int], bool] | None = None,
+) -> Plan:
     """Cut a tape into stages; what depends on the leaves `late` comes last, in stages of its own.
 
-    Stages that are executed whole and have more than `longest` entries are interpreted.
+    Stages that are executed whole and have more than `longest` entries are interpreted. Of the entries that
+    act along the rows, those that ``joins(row, along, rows)`` refuses are executed whole as well; where it is
+    given, a loop may read arrays of other lengths whole.
     """
     tape, early = hoist(tape, late)
     lengths = _row_lengths(tape, block)
@@ -39,8 +47,8 @@ def plan(tape: Tape, late: Sequence[int] = (), block: int = BLOCK, longest: int 
         if i == early:
             start, inside = latest + 2, {}
         _, inputs, output, _, _ = row
-        found, rows = _along(tape, row, lengths, block)
-        if found is None:
+        found, rows = _along(tape, row, lengths, block, joins is not None)
+        if found is None or (joins is not None and not joins(row, found, rows)):
             time = start
             for slot in inputs:
                 if ready[slot] > time:
@@ -131,19 +139,28 @@ def _row_lengths(tape: Tape, block: int) -> list[int]:
     return [known[shape] for shape, _ in tape.avals]
 
 
-def _along(tape: Tape, row: Row, lengths: Sequence[int], block: int) -> tuple[Along | None, int]:
-    """How an entry acts along the rows, None where it is executed whole; and over how many rows."""
+def _along(
+    tape: Tape, row: Row, lengths: Sequence[int], block: int, is_mixed: bool
+) -> tuple[Along | None, int]:
+    """How an entry acts along the rows, None where it is executed whole; and over how many rows.
+
+    Where lengths may be mixed, an operand of another length is read whole, such as what a gather takes from.
+    """
     op, inputs, output, attrs, _ = row
-    rows = lengths[output]
-    for slot in inputs:
-        length = lengths[slot]
-        if length:
-            if rows and length != rows:
-                return None, 0
-            rows = length
-    if rows in (0, _SEVERAL):
+    found = {lengths[slot] for slot in (*inputs, output)} - {0}
+    if not found or _SEVERAL in found or (len(found) > 1 and not is_mixed):
         return None, 0
     shapes = tuple([tape.avals[slot].shape for slot in inputs])
     out = tape.avals[output].shape
-    axes = tuple([row_axis(shape, block) for shape in shapes])
-    return op.along_rows(axes, row_axis(out, block), shapes, out, attrs), rows
+    for rows in sorted(found, reverse=True):
+        axes = tuple(
+            [
+                row_axis(shape, block) if lengths[slot] == rows else None
+                for slot, shape in zip(inputs, shapes, strict=True)
+            ]
+        )
+        axis = row_axis(out, block) if lengths[output] == rows else None
+        along = op.along_rows(axes, axis, shapes, out, attrs)
+        if along is not None:
+            return along, rows
+    return None, 0

@@ -16,7 +16,8 @@ import numpy as np
 
 # Of these, the derivative is 0 wherever there is one.
 PIECEWISE_CONSTANT = """
-    np.ceil np.fix np.floor np.floor_divide np.heaviside np.rint np.round np.around np.sign np.trunc np.angle
+    np.ceil np.fix np.floor np.floor_divide np.heaviside np.rint np.round np.around np.sign
+    np.spacing np.trunc np.angle
     np.equal np.greater np.greater_equal np.less np.less_equal np.not_equal np.signbit np.isclose np.allclose
     np.isfinite np.isinf np.isnan np.isneginf np.isposinf np.isin np.array_equal np.array_equiv
     np.logical_and np.logical_not np.logical_or np.logical_xor np.all np.any
@@ -44,7 +45,7 @@ REFUSED: dict[str, str] = {
     "the length of the remainder changes with the values": "np.polydiv",
     "find the bin of each row with np.digitize, and add up with np.bincount": "np.histogram2d np.histogramdd",
     "it takes numbers apart in bits, and the steps between doubles have no derivative": """
-        np.frexp np.nextafter np.spacing
+        np.frexp np.nextafter
     """,
     "it works on the bits of whole numbers": """
         np.bitwise_count np.left_shift np.right_shift np.packbits np.unpackbits

@@ -17,6 +17,7 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import join
+from tapegrad.ops.matrices import is_sparse
 from tapegrad.ops.registry import BOOL, FLOAT, Attrs, Aval, Op
 from tapegrad.ops.shaping import reshape, shape_of
 from tapegrad.recording import dispatch
@@ -24,9 +25,10 @@ from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
-from tapegrad.recording.messages import plain_value_wanted
+from tapegrad.recording.messages import plain_value_wanted, sparse_operand
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.sharing import view_of
+from tapegrad.recording.symbol import OthersToAnswer
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.unrolling import Watch
 from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
@@ -156,6 +158,8 @@ class LiveRecorder(Recorder):
             array = operand
         elif dispatch.holds_traced(operand):
             return self.lift(dispatch.array_of(operand), dtype)
+        elif is_sparse(operand):
+            raise OthersToAnswer(sparse_operand(operand))
         else:
             array = self._of_pandas(operand) if is_pandas(operand) else np.asarray(operand)
         if array.dtype == object:

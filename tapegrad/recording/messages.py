@@ -86,6 +86,15 @@ def plain_value_wanted() -> TraceError:
     return TraceError(f"a traced value was asked for as a plain number{whereabouts()}: {advice}")
 
 
+def sparse_operand(operand: Any) -> str:
+    """What is said of a sparse matrix where an array is wanted."""
+    return (
+        f"a {type(operand).__name__} cannot stand where an array is wanted{whereabouts()}: with traced "
+        "values sparse matrices take part in `A @ x`, `x @ A`, `c * A` and `A + B`; write these instead of "
+        "NumPy's functions, or A.toarray() where the matrix is small"
+    )
+
+
 def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
     """The error for a function that cannot be recorded."""
     advice = _NO_RULE.get(func) or reasons().get(func) or _WITHOUT_RULE

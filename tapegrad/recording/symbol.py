@@ -40,11 +40,18 @@ class Recording(Protocol):
         """Where the user's code stands, for messages: `` at file:line: `text` ``."""
 
 
+class OthersToAnswer(TraceError):
+    """An operand has operators of its own for traced values; elsewhere it cannot stand."""
+
+
 def operator(op: Op) -> Callable[[Any, Any], Any]:
     """A method that records `op` of the symbol and another operand."""
 
     def method(self: Symbol, other: Any) -> Any:
-        return self.recorder.binary(op, self, other)
+        try:
+            return self.recorder.binary(op, self, other)
+        except OthersToAnswer:
+            return NotImplemented
 
     return method
 

@@ -16,6 +16,13 @@ from tapegrad.stats.counts import bernoulli, nbinom, poisson
 from tapegrad.stats.dispersed import genpoisson, nbinom_mu
 from tapegrad.stats.exponentials import expon, rayleigh
 from tapegrad.stats.extremes import genextreme, gumbel_l, gumbel_r, weibull_max, weibull_min
+from tapegrad.stats.fields import (
+    ar1,
+    multivariate_normal_chol,
+    multivariate_normal_prec,
+    random_walk,
+    separable_normal,
+)
 from tapegrad.stats.gammas import chi2, gamma, gamma_mean, gengamma, invgamma
 from tapegrad.stats.inflated import hurdle, zero_inflated
 from tapegrad.stats.intervals import censored, truncated, truncnorm
@@ -27,6 +34,7 @@ from tapegrad.stats.skewed import exponnorm, halfnorm, invgauss, lognorm, skewno
 from tapegrad.stats.symmetric import cauchy, halfcauchy, laplace, logistic, t
 
 __all__ = [
+    "ar1",
     "bernoulli",
     "beta",
     "beta_mean",
@@ -63,13 +71,17 @@ __all__ = [
     "lognorm",
     "multinomial",
     "multivariate_normal",
+    "multivariate_normal_chol",
+    "multivariate_normal_prec",
     "multivariate_t",
     "nbinom",
     "nbinom_mu",
     "norm",
     "pareto",
     "poisson",
+    "random_walk",
     "rayleigh",
+    "separable_normal",
     "skellam",
     "skewnorm",
     "t",

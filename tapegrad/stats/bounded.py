@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.circular import log_i0e
+from tapegrad.ops.turns import vonmises_tail
 from tapegrad.stats.common import Continuous, Operand, choose, log_of_part, quiet, replace, standardize, valid
 
 _LOG_2PI = np.log(2.0 * np.pi)
@@ -111,7 +112,7 @@ class triang(Continuous):  # SciPy's name
         return log_of_part(triang.sf(x, c, loc, scale), triang.cdf(x, c, loc, scale))
 
 
-class vonmises:  # SciPy's name
+class vonmises(Continuous):  # SciPy's name
     """The von Mises distribution of angles: concentration `kappa` >= 0, around `loc`.
 
     Examples
@@ -146,6 +147,37 @@ class vonmises:  # SciPy's name
         return kappa * away - (log_i0e(kappa) + _LOG_2PI) - np.log(scale)
 
     @staticmethod
-    def pdf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Density, the exponential of `logpdf`."""
-        return np.exp(vonmises.logpdf(x, kappa, loc, scale))
+    @quiet
+    def cdf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Probability of angles from half a turn before `loc` up to `x`; one more for each full turn."""
+        tail, right, turns = _parts_of_turn(x, kappa, loc, scale)
+        return choose(right, 1.0 - tail, tail) + turns
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """One less `cdf`, accurate in the tail."""
+        tail, right, turns = _parts_of_turn(x, kappa, loc, scale)
+        return choose(right, tail, 1.0 - tail) - turns
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(vonmises.cdf(x, kappa, loc, scale), vonmises.sf(x, kappa, loc, scale))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Log of `sf`."""
+        return log_of_part(vonmises.sf(x, kappa, loc, scale), vonmises.cdf(x, kappa, loc, scale))
+
+
+def _parts_of_turn(x: Operand, kappa: Operand, loc: Operand, scale: Operand) -> tuple[Any, Any, Any]:
+    """The probability beyond an angle, the side that it is on, and how many full turns it has made."""
+    z, _ = standardize(x, loc, scale)
+    kappa = valid(kappa, np.greater_equal(kappa, 0))
+    turns = np.rint(z / (2.0 * np.pi))
+    rest = z - 2.0 * np.pi * turns
+    tail = vonmises_tail(0.0, kappa, np.minimum(np.abs(rest), np.pi))
+    return tail, np.greater_equal(rest, 0), turns

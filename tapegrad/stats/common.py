@@ -46,7 +46,7 @@ def not_a_count(k: Any) -> Any:
     return np.logical_or(np.less(k, 0), np.less(np.floor(k), k))
 
 
-def replace(value: Any, outside: Any, by: float, *parameters: Any) -> Any:
+def replace(value: Any, outside: Any, by: Any, *parameters: Any) -> Any:
     """`value`, and `by` where `outside` holds and no parameter is ``nan``."""
     if _is_plain(outside) and not np.any(outside):
         return value

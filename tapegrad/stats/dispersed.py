@@ -3,17 +3,29 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+from scipy.special import betainc, betaincc, gammaln, xlogy
 
 from tapegrad.ops.deviances import bd0
 from tapegrad.ops.gammas import gamma_rest_gain
-from tapegrad.stats.common import Operand, choose, not_a_count, positive, quiet, replace, shift, valid
+from tapegrad.stats.common import (
+    Discrete,
+    Operand,
+    choose,
+    log_of_part,
+    not_a_count,
+    positive,
+    quiet,
+    replace,
+    shift,
+    valid,
+)
 from tapegrad.stats.counts import log_factorial_rest
+from tapegrad.stats.sums import log_sum_between, log_sum_from
 
 _COUNTS = 500  # up to here the usual formula has an error below 1e-12 of the result
 
 
-class nbinom_mu:
+class nbinom_mu(Discrete):
     """The negative binomial distribution by its mean `mu` >= 0 and size `n` > 0: ``p = n / (n + mu)``.
 
     The variance is ``mu + mu**2 / n``; in the NB2 regressions of the econometricians ``n = 1 / alpha``.
@@ -55,12 +67,37 @@ class nbinom_mu:
         return replace(value + gamma_rest_gain(0.0, n, k), not_a_count(k), -np.inf, mu, n)
 
     @staticmethod
-    def pmf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
-        """Probability of `k`, the exponential of `logpmf`."""
-        return np.exp(nbinom_mu.logpmf(k, mu, n, loc))
+    @quiet
+    def cdf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """Probability of a count up to `k`."""
+        k, mu, n = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0)), positive(n)
+        return replace(betaincc(np.maximum(k, 0.0) + 1.0, n, mu / (n + mu)), np.less(k, 0), 0.0, mu, n)
+
+    @staticmethod
+    @quiet
+    def sf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """Probability of a count above `k`."""
+        k, mu, n = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0)), positive(n)
+        return replace(betainc(np.maximum(k, 0.0) + 1.0, n, mu / (n + mu)), np.less(k, 0), 1.0, mu, n)
+
+    @staticmethod
+    @quiet
+    def logcdf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(nbinom_mu.cdf(k, mu, n, loc), nbinom_mu.sf(k, mu, n, loc))
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`."""
+        return log_of_part(nbinom_mu.sf(k, mu, n, loc), nbinom_mu.cdf(k, mu, n, loc))
 
 
-class genpoisson:
+def _below_1(lam: Operand) -> Any:
+    return valid(lam, np.logical_and(np.greater_equal(lam, 0), np.less(lam, 1)))
+
+
+class genpoisson(Discrete):
     """The generalised Poisson distribution of Consul and Jain (1973): `theta` > 0 and 0 <= `lam` < 1.
 
     The mean is ``theta / (1 - lam)`` and the variance ``theta / (1 - lam)**3``.
@@ -76,8 +113,7 @@ class genpoisson:
     @quiet
     def logpmf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
         """Log of the probability, ``log(theta) + (k - 1) log(theta + k lam) - theta - k lam - log(k!)``."""
-        k, theta = shift(k, loc), positive(theta)
-        lam = valid(lam, np.logical_and(np.greater_equal(lam, 0), np.less(lam, 1)))
+        k, theta, lam = shift(k, loc), positive(theta), _below_1(lam)
         m = theta + k * lam
         if np.greater(k, _COUNTS).any():
             value = np.log(theta) - np.log(m) - (bd0(k, m) + log_factorial_rest(k))
@@ -86,6 +122,21 @@ class genpoisson:
         return replace(value, not_a_count(k), -np.inf, theta, lam)
 
     @staticmethod
-    def pmf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
-        """Probability of `k`, the exponential of `logpmf`."""
-        return np.exp(genpoisson.logpmf(k, theta, lam, loc))
+    @quiet
+    def logcdf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`, a sum of probabilities."""
+        k, theta, lam = np.floor(shift(k, loc)), positive(theta), _below_1(lam)
+        value = log_sum_between(genpoisson.logpmf, 0.0, k, theta, lam)
+        return replace(
+            replace(value, np.less(k, 0), -np.inf, theta, lam), np.equal(k, np.inf), 0.0, theta, lam
+        )
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`, a sum to convergence, accurate in the tail."""
+        k, theta, lam = np.floor(shift(k, loc)), positive(theta), _below_1(lam)
+        value = log_sum_from(genpoisson.logpmf, np.maximum(k + 1.0, 0.0), theta, lam)
+        return replace(
+            replace(value, np.less(k, 0), 0.0, theta, lam), np.equal(k, np.inf), -np.inf, theta, lam
+        )

@@ -9,6 +9,7 @@ from tapegrad.stats.common import (
     Continuous,
     Operand,
     at_edge,
+    choose,
     log1mexp_of_exp,
     operand,
     outside_or_infinite,
@@ -215,8 +216,11 @@ class genextreme(Continuous):  # SciPy's name
         """Log of the density, smooth where `c` passes 0; ``-inf`` outside the support."""
         scale = positive(scale)
         y, log_rest, below, beyond = _reduced(x, c, loc, scale)
-        value = -(y + np.exp(-y)) - (log_rest + np.log(scale))
-        return replace(value, np.logical_or(beyond, below), -np.inf, c, loc, scale)
+        log_scale = np.log(scale)
+        value = -(y + np.exp(-y)) - (log_rest + log_scale)
+        # For c = 1 the density ends in a step, at the upper end itself.
+        at_end = choose(np.logical_and(np.equal(c, 1.0), np.isneginf(log_rest)), -log_scale, -np.inf)
+        return replace(value, np.logical_or(beyond, below), at_end, c, loc, scale)
 
     @staticmethod
     @quiet

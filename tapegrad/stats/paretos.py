@@ -8,6 +8,7 @@ from tapegrad.ops.quotients import log1p_over
 from tapegrad.stats.common import (
     Continuous,
     Operand,
+    choose,
     log1mexp,
     operand,
     outside_or_infinite,
@@ -87,7 +88,10 @@ class genpareto(Continuous):  # SciPy's name
         scale = positive(scale)
         y, log_rest, below, above = _reduced(x, c, loc, scale)
         value = -(y + log_rest) - np.log(scale)
-        return replace(value, np.logical_or(below, above), -np.inf, c, loc, scale)
+        # At the upper end itself the density ends in a step for c = -1, and in a pole below.
+        at_end = choose(np.equal(c, -1.0), -np.log(scale), choose(np.less(c, -1.0), np.inf, -np.inf))
+        beyond = choose(np.isneginf(log_rest), at_end, -np.inf)
+        return replace(value, np.logical_or(below, above), beyond, c, loc, scale)
 
     @staticmethod
     @quiet

@@ -5,8 +5,27 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, xlogy
 
+from tapegrad.ops.mixtures import (
+    noncentral_gammainc,
+    noncentral_gammaincc,
+    poisson_gammainc,
+    poisson_gammaincc,
+)
 from tapegrad.special import logsumexp
-from tapegrad.stats.common import Operand, choose, not_a_count, positive, quiet, replace, shift, valid
+from tapegrad.stats.common import (
+    Continuous,
+    Discrete,
+    Operand,
+    choose,
+    log_of_part,
+    not_a_count,
+    positive,
+    quiet,
+    replace,
+    shift,
+    valid,
+)
+from tapegrad.stats.sums import log_sum_between, log_sum_from
 
 _MOST_TERMS = 1 << 16
 _NEGLIGIBLE = -45.0  # the logarithm of what a sum does not notice
@@ -32,7 +51,7 @@ def _normaliser(lam: Any, nu: Any) -> Any:
     return np.logaddexp(0.0, logsumexp(exponents, axis=-1))  # the term of 0 is 1
 
 
-class cmpoisson:
+class cmpoisson(Discrete):
     """The Conway-Maxwell-Poisson distribution: `lam` > 0, `nu` > 0; Poisson's for ``nu = 1``.
 
     Examples
@@ -68,9 +87,20 @@ class cmpoisson:
         return replace(value, not_a_count(k), -np.inf, lam, nu)
 
     @staticmethod
-    def pmf(k: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
-        """Probability of `k`, the exponential of `logpmf`."""
-        return np.exp(cmpoisson.logpmf(k, lam, nu, loc))
+    @quiet
+    def logcdf(k: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`, a sum of probabilities."""
+        k, lam, nu = np.floor(shift(k, loc)), positive(lam), positive(nu)
+        value = log_sum_between(cmpoisson.logpmf, 0.0, k, lam, nu)
+        return replace(replace(value, np.less(k, 0), -np.inf, lam, nu), np.equal(k, np.inf), 0.0, lam, nu)
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`, a sum to convergence, accurate in the tail."""
+        k, lam, nu = np.floor(shift(k, loc)), positive(lam), positive(nu)
+        value = log_sum_from(cmpoisson.logpmf, np.maximum(k + 1.0, 0.0), lam, nu)
+        return replace(replace(value, np.less(k, 0), 0.0, lam, nu), np.equal(k, np.inf), -np.inf, lam, nu)
 
 
 def _series(z: Any, a: Any) -> Any:
@@ -94,7 +124,7 @@ def _series(z: Any, a: Any) -> Any:
     return logsumexp(exponents, axis=-1)
 
 
-class tweedie:
+class tweedie(Continuous):
     """The Tweedie distribution of power 1 < `p` < 2: mean `mu` > 0, variance ``phi * mu**p``.
 
     It is a sum of a Poisson number of gamma variables: 0 with some probability, with a density above.
@@ -136,9 +166,41 @@ class tweedie:
         return replace(value, np.logical_or(np.less(x, 0), np.isinf(x)), -np.inf, mu, phi, p)
 
     @staticmethod
-    def pdf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
-        """Density at `x`, and the probability of 0."""
-        return np.exp(tweedie.logpdf(x, mu, phi, p))
+    @quiet
+    def cdf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
+        """Probability of a value up to `x`, a sum of gamma distribution functions."""
+        x, mu, phi = shift(x, 0), positive(mu), positive(phi)
+        shape, total, rate = _parts(np.maximum(x, 0.0), mu, phi, p)
+        return replace(
+            poisson_gammainc(0.0, 0.0, 0.0, 0.0, shape, total, rate), np.less(x, 0), 0.0, mu, phi, rate
+        )
+
+    @staticmethod
+    @quiet
+    def sf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
+        """Probability of a value above `x`, accurate in the tail."""
+        x, mu, phi = shift(x, 0), positive(mu), positive(phi)
+        shape, total, rate = _parts(np.maximum(x, 0.0), mu, phi, p)
+        return replace(poisson_gammaincc(0.0, 0.0, shape, total, rate), np.less(x, 0), 1.0, mu, phi, rate)
+
+    @staticmethod
+    @quiet
+    def logcdf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(tweedie.cdf(x, mu, phi, p), tweedie.sf(x, mu, phi, p))
+
+    @staticmethod
+    @quiet
+    def logsf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
+        """Log of `sf`."""
+        return log_of_part(tweedie.sf(x, mu, phi, p), tweedie.cdf(x, mu, phi, p))
+
+
+def _parts(x: Any, mu: Any, phi: Any, p: Operand) -> tuple[Any, Any, Any]:
+    """The shape of each gamma variable, `x` in units of their scale, and the mean of their number."""
+    p = valid(p, np.logical_and(np.greater(p, 1), np.less(p, 2)))
+    each = np.power(mu, 1.0 - p) / (phi * (p - 1.0))
+    return (2.0 - p) / (p - 1.0), x * each, np.power(mu, 2.0 - p) / (phi * (2.0 - p))
 
 
 def _log_bessel_series(k: Any, log_product: Any) -> Any:
@@ -164,7 +226,7 @@ def _log_bessel_series(k: Any, log_product: Any) -> Any:
     return logsumexp(exponents, axis=-1)
 
 
-class skellam:  # SciPy's name
+class skellam(Discrete):  # SciPy's name
     """The distribution of Skellam: the difference of two Poisson counts, of means `mu1` > 0 and `mu2` > 0.
 
     Examples
@@ -202,6 +264,27 @@ class skellam:  # SciPy's name
         return replace(value, not_a_count(size), -np.inf, mu1, mu2)
 
     @staticmethod
-    def pmf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
-        """Probability of `k`, the exponential of `logpmf`."""
-        return np.exp(skellam.logpmf(k, mu1, mu2, loc))
+    @quiet
+    def cdf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
+        """Probability of a difference up to `k`, a sum of Poisson distribution functions."""
+        k, mu1, mu2 = np.floor(shift(k, loc)), positive(mu1), positive(mu2)
+        right = noncentral_gammaincc(np.maximum(k, 0.0) + 1.0, mu1, mu2)
+        return choose(np.less(k, 0), noncentral_gammainc(0.0, np.maximum(-k, 1.0), mu2, mu1), right)
+
+    @staticmethod
+    @quiet
+    def sf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
+        """Probability of a difference above `k`."""
+        return skellam.cdf(-(np.floor(shift(k, loc)) + 1.0), mu2, mu1)
+
+    @staticmethod
+    @quiet
+    def logcdf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
+        """Log of `cdf`."""
+        return log_of_part(skellam.cdf(k, mu1, mu2, loc), skellam.sf(k, mu1, mu2, loc))
+
+    @staticmethod
+    @quiet
+    def logsf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
+        """Log of `sf`."""
+        return log_of_part(skellam.sf(k, mu1, mu2, loc), skellam.cdf(k, mu1, mu2, loc))

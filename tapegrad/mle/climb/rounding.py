@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.climb.surfaces import Surface, is_finite
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -16,7 +17,7 @@ _ALLOWED_SHARE: Final = 1e-13
 
 
 @np.errstate(all="ignore")
-def noise(function: TracedFunction, x: Array) -> float:
+def noise(function: TracedFunction | Marginal, x: Array) -> float:
     """By how much the value at `x` may be wrong, if every entry on the tape rounds once.
 
     The rounding of an entry changes the result by its adjoint times the spacing of floats at its value; their
@@ -34,12 +35,12 @@ def noise(function: TracedFunction, x: Array) -> float:
     return total if np.isfinite(total) else np.inf
 
 
-def is_clear(function: TracedFunction, x: Array) -> bool:
+def is_clear(function: TracedFunction | Marginal, x: Array) -> bool:
     """Whether rounding hides nothing at `x` that is worth a search."""
     return noise(function, x) <= allowed(function.value_flat(x))
 
 
-def loudest(function: TracedFunction, x: Array) -> int:
+def loudest(function: TracedFunction | Marginal, x: Array) -> int:
     """The coordinate that makes rounding grow most as it grows or falls."""
 
     def louder(i: int) -> float:
@@ -63,7 +64,7 @@ class Clear:
     Parameters
     ----------
     surface : Surface
-    function : TracedFunction
+    function : TracedFunction or Marginal
         What `surface` evaluates.
     value : float
         That where a search begins.
@@ -71,7 +72,9 @@ class Clear:
         How many times as much rounding is put up with.
     """
 
-    def __init__(self, surface: Surface, function: TracedFunction, value: float, slack: float = 1.0) -> None:
+    def __init__(
+        self, surface: Surface, function: TracedFunction | Marginal, value: float, slack: float = 1.0
+    ) -> None:
         self._slack = slack
         self._surface = surface
         self._function = function

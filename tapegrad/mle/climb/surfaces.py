@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tapegrad.errors import NonFiniteWarning
 from tapegrad.function.record import line_that_raised
+from tapegrad.marginal.inner import InnerProblem
 from tapegrad.mle.notices import warn
 from tapegrad.recording.frames import location
 
@@ -103,7 +104,12 @@ class Supported:
             return np.full((theta.size, theta.size), np.nan)
 
     def _tell(self, error: Exception) -> None:
-        """Warn of an exception that the user's function has raised; raise any other again."""
+        """Warn of an exception that the user's function has raised; raise any other again.
+
+        Where random effects have no mode, there is no marginal log-likelihood, as outside the support.
+        """
+        if isinstance(error, InnerProblem):
+            return
         line = line_that_raised(error)
         if line is None:
             raise error

@@ -1,7 +1,7 @@
 """Functions of the estimates, with standard errors by the delta method."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,9 @@ from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.together import Together, takes_random_effects
 from tapegrad.mle.levels import normal_intervals
+from tapegrad.mle.matrices import moves_along
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -76,11 +78,41 @@ class Derived:
     __repr__ = __str__
 
 
-def delta(result: Estimate, function: Callable[..., Any], names: Sequence[str] | None = None) -> Derived:
+@dataclass(frozen=True, eq=False, repr=False)
+class DerivedTogether(Derived):
+    """A function of estimates and random effects with its uncertainty.
+
+    Attributes
+    ----------
+    cov_elements : ndarray of shape (k, k)
+        Covariance matrix of its elements, with the spread of the random effects about their modes.
+    """
+
+    cov_elements: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    @property
+    def cov(self) -> Array:
+        """Covariance matrix, of shape (k, k)."""
+        return self.cov_elements.copy()
+
+    @property
+    def bse(self) -> Array:
+        """Standard errors, of shape (k,)."""
+        return np.asarray(np.sqrt(np.diag(self.cov_elements)))
+
+
+def delta(
+    result: Estimate,
+    function: Callable[..., Any],
+    names: Sequence[str] | None = None,
+    *,
+    bias_correct: bool = False,
+) -> Derived:
     """A function of the parameters, with standard errors by the delta method.
 
-    Where the data do not determine all parameters, what does not move along the directions `flat` has
-    standard errors all the same.
+    If the model has random effects, and the function has an argument for one of them, it is taken at their
+    modes, and its errors include their spread. Where the data do not determine all parameters, what does not
+    move along the directions `flat` has standard errors all the same.
 
     Parameters
     ----------
@@ -89,6 +121,9 @@ def delta(result: Estimate, function: Callable[..., Any], names: Sequence[str] |
         In plain NumPy, of the parameters in their structure: a dict is passed as keyword arguments.
     names : sequence of str, optional
         What to call the elements of what the function returns. One that returns a dict names them by itself.
+    bias_correct : bool
+        Give the mean of the function over the random effects instead of its value at their modes (by the
+        epsilon method of Thorson and Kristensen 2016). The standard errors stay as they are.
 
     Returns
     -------
@@ -97,7 +132,7 @@ def delta(result: Estimate, function: Callable[..., Any], names: Sequence[str] |
     Raises
     ------
     ValueError
-        If the names are not as many as the elements.
+        If the names are not as many as the elements, or a mean is asked of a function without random effects.
 
     Examples
     --------
@@ -109,9 +144,30 @@ def delta(result: Estimate, function: Callable[..., Any], names: Sequence[str] |
     >>> print(result.delta(lambda scale: 1.0 / scale, ["rate"]))
     rate  0.5  (se 0.2236, 95% 0.0617387 to 0.938261)
     """
+    if takes_random_effects(result, function):
+        return _together(result, function, names, bias_correct)
+    if bias_correct:
+        raise ValueError("bias_correct is for functions of random effects: name one among the arguments")
     derived = derive(function, result.params, result.cov_where_determined(), names)
     moved = result.moves_along_flat(derived.jacobian)
     return replace(derived, undetermined=moved) if moved.any() else derived
+
+
+def _together(
+    result: Estimate, function: Callable[..., Any], names: Sequence[str] | None, bias_correct: bool
+) -> Derived:
+    found = Together(result, function)
+    traced = found.traced
+    x = traced.outputs.ravel(traced(found.at))
+    if bias_correct:
+        x = x + found.correction()
+    cov = found.covariance(result.cov_of_free())
+    undetermined = moves_along(found.free_slopes, result.observed_info, result.flat)
+    cov[undetermined], cov[:, undetermined] = np.nan, np.nan
+    value = traced.outputs.unravel(x)
+    return DerivedTogether(
+        value, x, _named(traced, names), found.free_slopes, result.cov_of_free(), undetermined, cov
+    )
 
 
 def derive(

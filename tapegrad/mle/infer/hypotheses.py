@@ -4,12 +4,12 @@ import ast
 import itertools
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
+from scipy.special import binom, chdtrc
 
 from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.climb.refit import refit
@@ -228,7 +228,9 @@ def _evaluate(node: Any, places: Mapping[str, int], x: Any) -> Any:
 # Likelihood ratio and score ---------------------------------------------------------------------------------
 
 
-def lr_test(result: Estimate, restricted: Estimate | Mapping[str, float]) -> HypothesisTest:
+def lr_test(
+    result: Estimate, restricted: Estimate | Mapping[str, float], *, boundary: int = 0
+) -> HypothesisTest:
     """The likelihood-ratio test: twice the difference of the maximal log-likelihoods.
 
     Parameters
@@ -238,6 +240,13 @@ def lr_test(result: Estimate, restricted: Estimate | Mapping[str, float]) -> Hyp
     restricted : Estimate, or mapping of str to float
         The fit of a smaller model nested in it; or values at which parameters of `result` are held while the
         others are fitted again.
+    boundary : int
+        How many of the restrictions put a parameter on the boundary of its range, as a variance that is 0.
+        The statistic then is a mixture of chi-squared variables: of k such parameters, if they are
+        independent, as many are estimated at 0 as there are heads in k throws of a coin (S. Self and
+        K.-Y. Liang, Journal of the American Statistical Association 82, 1987). Of a random slope that is
+        correlated with an intercept, the variance counts and the covariance does not: df 2, boundary 1 (D.
+        Stram and J. W. Lee, Biometrics 50, 1994).
 
     Returns
     -------
@@ -246,13 +255,14 @@ def lr_test(result: Estimate, restricted: Estimate | Mapping[str, float]) -> Hyp
     Raises
     ------
     ValueError
-        If the smaller model has as many free parameters, another number of observations, or a larger
-        log-likelihood; if one of the fits has not converged; or if a prior took part (which is not known of
-        a fit that was read from a file).
+        If there are fewer restrictions than those on the boundary; if the smaller model has as many free
+        parameters, another number of observations, or a larger log-likelihood; if one of the fits has not
+        converged; or if a prior took part (which is not known of a fit that was read from a file).
     """
     if isinstance(restricted, Mapping):
         _, llf, held = _refitted(result, restricted)
-        return _outcome("likelihood ratio", _equations(restricted), _ratio(result.llf, llf), len(held))
+        hypothesis, ratio = _equations(restricted), _ratio(result.llf, llf)
+        return _mixed(_outcome("likelihood ratio", hypothesis, ratio, len(held)), boundary)
     df = result.df_model - restricted.df_model
     if df < 1:
         raise ValueError(
@@ -263,9 +273,20 @@ def lr_test(result: Estimate, restricted: Estimate | Mapping[str, float]) -> Hyp
         raise ValueError(f"the fits have {result.nobs} and {restricted.nobs} observations: fit the same data")
     for fit in (result, restricted):
         require_maximum(fit)
-    return _outcome(
-        "likelihood ratio", f"{restricted.model} in {result.model}", _ratio(result.llf, restricted.llf), df
-    )
+    hypothesis, ratio = f"{restricted.model} in {result.model}", _ratio(result.llf, restricted.llf)
+    return _mixed(_outcome("likelihood ratio", hypothesis, ratio, df), boundary)
+
+
+def _mixed(test: HypothesisTest, boundary: int) -> HypothesisTest:
+    """The same test, with some of its restrictions on the boundary."""
+    if not 0 <= boundary <= test.df:
+        raise ValueError(f"boundary is a number of restrictions, from 0 to {test.df}, not {boundary!r}")
+    if not boundary:
+        return test
+    inside = np.arange(boundary + 1)
+    df = test.df - boundary + inside
+    tails = np.where(df > 0, chdtrc(np.maximum(df, 1), test.statistic), float(test.statistic <= 0.0))
+    return replace(test, pvalue=float(binom(boundary, inside) @ tails / 2.0**boundary))
 
 
 def require_maximum(result: Estimate) -> None:

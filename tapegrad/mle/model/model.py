@@ -10,7 +10,11 @@ import numpy.typing as npt
 
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.division import Division, divided
+from tapegrad.marginal.joint import Joint
+from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.model.make_space import Names, make_space
+from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
 from tapegrad.mle.transforms import Transform
 from tapegrad.nest import Leaf, argument_name, call, structure_of
@@ -30,10 +34,10 @@ class Model:
     ----------
     specification : Specification
         What the user wrote: log-likelihood, log-prior, and the space of their parameters.
-    function : TracedFunction
+    function : TracedFunction or Marginal
         What is maximised, as a function of the free coordinates: the (weighted) log-likelihood, plus the
-        log-prior where there is one. Use `value_flat`, `value_and_grad_flat` and `hessian` with a free
-        vector.
+        log-prior where there is one; of a model with random effects, the marginal one. Use `value_flat`,
+        `value_and_grad_flat` and `hessian_flat` with a free vector.
     rows : TracedFunction or None
         The log-likelihood of each observation, unweighted and without the prior, shape (n,), as a function
         of the free coordinates; None where the log-likelihood is one number.
@@ -48,7 +52,7 @@ class Model:
     """
 
     specification: "Specification"
-    function: TracedFunction
+    function: TracedFunction | Marginal
     rows: TracedFunction | None
     prior: TracedFunction | None
     data: Mapping[str, Any]
@@ -59,6 +63,24 @@ class Model:
     def space(self) -> Space:
         """The map between free and natural vectors, and the names of both."""
         return self.specification.space
+
+    @property
+    def division(self) -> Division | None:
+        """Which parameters are random effects; None where there are none."""
+        return self.specification.division
+
+    @property
+    def marginal(self) -> Marginal:
+        """What is maximised, of a model with random effects.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        if not isinstance(self.function, Marginal):
+            raise ValueError(f"{self.name} has no random effects: name them as fit(..., random=...)")
+        return self.function
 
     @property
     def loglik(self) -> Callable[..., Any] | TracedFunction:
@@ -105,6 +127,11 @@ class Model:
         ValueError
             If the log-likelihood is one number; the message says that `what` needs one for each observation.
         """
+        if self.rows is None and self.division is not None:
+            raise ValueError(
+                f"{what} need the log-likelihood of each observation; with random effects there is none, "
+                "because observations that share one are not independent"
+            )
         if self.rows is None:
             raise ValueError(
                 f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
@@ -148,11 +175,15 @@ class Specification:
     logprior : callable or None
         The log-prior, of natural parameters.
     space : Space
+        That of the parameters to be estimated.
+    division : Division or None
+        Which of the log-likelihood's parameters these are, where others are random effects.
     """
 
     loglik: Callable[..., Any] | TracedFunction
     logprior: Callable[..., Any] | None
     space: Space
+    division: Division | None = None
 
     @property
     def name(self) -> str:
@@ -162,14 +193,19 @@ class Specification:
         return getattr(self.loglik, "__name__", type(self.loglik).__name__).replace("<lambda>", "f")
 
     def split(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Keyword arguments as free coordinates, and data."""
+        """Keyword arguments as free coordinates (and random effects), and data."""
         labels = {leaf.label for leaf in self.space.free_structure.leaves}
+        if self.division is not None:
+            labels.update(self.division.random_keys)
         pieces = {key: value for key, value in arguments.items() if key in labels}
         return pieces, {key: value for key, value in arguments.items() if key not in labels}
 
     def values(self, pieces: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
         """What the user's log-likelihood returns."""
         params = self.space.params(pieces)
+        if self.division is not None:
+            leaves = zip(self.space.structure.leaves, self.space.leaves(pieces), strict=True)
+            params = self.division.whole({**pieces, **{leaf.label: value for leaf, value in leaves}})
         if isinstance(self.loglik, TracedFunction):
             return self.loglik.on(params, data)
         return call(self.loglik, params, data)
@@ -188,9 +224,12 @@ class Specification:
         return total if self.logprior is None else total + self.prior(pieces)
 
     def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
-        """Trace a function of free coordinates under the name of the user's."""
+        """Trace a function of free coordinates under the name of the user's, to run as theirs."""
         f.__name__ = self.name
         f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
+        if isinstance(self.loglik, TracedFunction):
+            backend, threads = self.loglik.backend, self.loglik.threads
+            return trace_quietly(f, start, data=data, backend=backend, threads=threads)
         return trace_quietly(f, start, data=data)
 
 
@@ -205,6 +244,7 @@ def make_model(
     tie: Sequence[Names] = (),
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
+    random: Names = (),
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
 
@@ -222,6 +262,13 @@ def make_model(
         data = loglik.data
     else:
         structure, values = structure_of(params, argument_name(loglik))
+    if len(random):
+        division = divided(structure, random)
+        check_random(division, transforms, fixed, tie, weights)
+        space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
+        _check_data(space, data)
+        given = Specification(loglik, logprior, space, division)
+        return _marginal_model(given, values, data, nobs)
     space = make_space(structure, values, transforms, fixed, tie)
     given = Specification(loglik, logprior, space)
     _check_data(space, data)
@@ -240,6 +287,26 @@ def make_model(
     if nobs is None:
         nobs = counted if rows is None else rows.outputs.size
     return Model(given, function, rows, prior, data, checked, nobs)
+
+
+def _marginal_model(given: Specification, values: Array, data: dict[str, Any], nobs: int | None) -> Model:
+    """The model of which the random effects are integrated out; `values` are the start of everything."""
+    assert given.division is not None
+    pieces = given.space.free_structure.unravel(given.space.start)
+    random = given.division.start(values)
+    clash = sorted(set(pieces) & set(random) | set(data) & set(random))
+    if clash:
+        raise ValueError(f"{', '.join(clash)} is the name of random effects and of something else")
+    joint = given.trace(lambda **a: given.total(*given.split(a), None), {**pieces, **random}, data)
+    if isinstance(given.loglik, TracedFunction) and nobs is None:
+        nobs = given.loglik.nobs
+    nobs = joint.nobs if nobs is None else nobs
+    if nobs == 0:
+        raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    leaves = given.division.random_leaves(joint.structure)
+    function = Marginal(Joint(joint, leaves), values[given.division.random])
+    prior = None if given.logprior is None else _traced_prior(given)
+    return Model(given, function, None, prior, data, None, nobs)
 
 
 def _finite(traced: TracedFunction, params: Any) -> Array:

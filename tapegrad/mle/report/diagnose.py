@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.random import shifts
 from tapegrad.mle.matrices import covariance, to_unit_diagonal
 from tapegrad.mle.report.curvature import Finding, collapse, curvature, curved_ridge
 from tapegrad.mle.report.ways import SINGULAR, Site, is_ridge
@@ -25,6 +26,10 @@ _FLAT_ERROR: Final = 3.0
 _FLAT_SLOPE: Final = 1e-2
 # Exponentials of more than this are at the end of any range.
 _OVERFLOWING: Final = 100.0
+
+
+# A mean so many standard deviations from the mode belongs to no density that a normal one comes near.
+_SHIFTED = 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,8 +113,26 @@ def diagnose(result: Estimate) -> Diagnosis:
         findings += _scaling(result)
     if site is not None and result.converged:
         findings += _shape(site)
+    if site is not None and result.modes is not None and np.isfinite(result.modes).all():
+        findings += _skewed(result)
     few = "" if result.nobs is not None else "whether there are few data is not known: pass nobs= to fit"
     return Diagnosis(tuple(findings), _eigenvalues(result.observed_info), few)
+
+
+def _skewed(result: Estimate) -> Iterator[Finding]:
+    """Random effects that are far from normal, given the data."""
+    found = np.abs(shifts(result))
+    far = np.flatnonzero(found > _SHIFTED)
+    if far.size:
+        first = far[np.argsort(-found[far], kind="stable")][:3]
+        names = ", ".join(result.random_names[i] for i in first.tolist())
+        more = f" and {far.size - 3:,} more" if far.size > 3 else ""
+        yield Finding(
+            "skewed random effects",
+            f"given the data, {names}{more} are far from normal (their means lie up to {found.max():.1f} "
+            "standard deviations from their modes), and Laplace's method is inaccurate; perhaps all outcomes "
+            "in a group are alike. Give their standard deviation a prior, or integrate more exactly",
+        )
 
 
 def _eigenvalues(information: Array) -> Array:

@@ -74,9 +74,9 @@ def _fit_from_json(content: dict[str, Any]) -> Estimate:
 def _check_fit(result: Estimate) -> None:
     if not isinstance(result.names, tuple) or len(set(map(checked_line, result.names))) < len(result.names):
         raise StorageError("the parameters' names are no tuple of different texts")
-    if not isinstance(result.ends, tuple):
-        raise StorageError("ends is no tuple of texts")
-    for line in (result.method, result.model, result.cov_type, *result.ends):
+    if not (isinstance(result.ends, tuple) and isinstance(result.random_names, tuple)):
+        raise StorageError("ends or random_names is no tuple of texts")
+    for line in (result.method, result.model, result.cov_type, *result.ends, *result.random_names):
         checked_line(line)
     if not (isinstance(result.message, str) and result.message.replace("\n", " ").isprintable()):
         raise StorageError("message is no text")
@@ -84,6 +84,8 @@ def _check_fit(result: Estimate) -> None:
         checked_count(getattr(result, name))
     if result.nobs is not None and checked_count(result.nobs) < 1:
         raise StorageError("nobs is no number of observations")
+    if not (result.hessian_error is None or type(result.hessian_error) is float):
+        raise StorageError("hessian_error is no float")
     if type(result.llf) is not float or type(result.converged) is not bool:
         raise StorageError("llf is no float, or converged neither true nor false")
     _check_arrays(result)
@@ -100,19 +102,27 @@ def _numbers(nest: Any) -> list[Any]:
     return list(np.ravel(nest))
 
 
+def _optional(result: Estimate) -> tuple[str, ...]:
+    """The arrays that may be missing."""
+    return ("free", "cov_free", "jacobian", *(() if result.random_names else ("modes", "modes_bse")))
+
+
 def _check_arrays(result: Estimate) -> None:
     if (result.free is None) != (result.jacobian is None):
         raise StorageError("free and jacobian go together")
     p = len(result.names)
     q = p if result.free is None else np.size(result.free)
     shapes = {"x": (p,), "observed_info": (q, q), "free": (q,), "cov_free": (q, q), "jacobian": (p, q)}
+    if (result.modes is None) != (not result.random_names):
+        raise StorageError("modes and random_names go together")
+    shapes |= {"modes": (len(result.random_names),), "modes_bse": (len(result.random_names),)}
     if result.path is not None:
         shapes["path"] = (np.size(result.path),)
     if result.flat is not None:
         shapes["flat"] = (q, np.size(result.flat) // max(q, 1))
     for name, shape in shapes.items():
         array = getattr(result, name)
-        if array is None and name in ("free", "cov_free", "jacobian"):
+        if array is None and name in _optional(result):
             continue
         if not (isinstance(array, np.ndarray) and array.dtype == np.float64 and array.shape == shape):
             raise StorageError(f"{name} is no array of float64 of shape {shape}")

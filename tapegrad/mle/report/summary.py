@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.flat import why_undetermined
+from tapegrad.mle.infer.random import random_effects
 from tapegrad.mle.report.intervals import conf_int
 from tapegrad.mle.tables import html_table, text_table
 
@@ -96,8 +97,30 @@ def summarize(result: Estimate) -> Summary:
     return Summary(
         title=f"Maximum likelihood fit: {result.model}    method: {result.method}{robust}",
         rows=tuple(rows),
-        notes=(*((_LEGEND,) if result.converged else ()), _criteria(result), *_ending(result)),
+        notes=(
+            *((_LEGEND,) if result.converged else ()),
+            *_random_effects(result),
+            _criteria(result),
+            *_ending(result),
+        ),
     )
+
+
+def _random_effects(result: Estimate) -> tuple[str, ...]:
+    """What was integrated out, and how the modes are spread; nothing in a model without random effects."""
+    if not result.random_names:
+        return ()
+    found = random_effects(result)
+    lines = [("Random effects", "Number", "SD of modes", "Mean Std. Error")]
+    for label, count in found.labels():
+        places = found.places(label)
+        numbers = (
+            format(float(np.std(found.x[places])), ".6g"),
+            format(float(np.mean(found.bse[places])), ".6g"),
+        )
+        lines.append((label, f"{count:,}", *numbers))
+    hessian = "exact" if result.hessian_error is None else f"right to about {result.hessian_error:.0e}"
+    return (*text_table(lines), f"Integrated out by Laplace's method; Hessian: {hessian}")
 
 
 def _criteria(result: Estimate) -> str:
@@ -198,7 +221,18 @@ def as_dict(result: Estimate) -> dict[str, Any]:
     cov = [[_plain(value) for value in row] for row in result.cov_params()]
     unknown = _BY_OBSERVATIONS if result.nobs is None else ()
     reported = {name: None if name in unknown else _plain(getattr(result, name)) for name in _REPORTED}
-    return {"params": coefficients, "cov_params": cov, **reported}
+    random = {
+        name: {"mode": _plain(mode), "se": _plain(se)}
+        for name, mode, se in zip(
+            result.random_names, _none(result.modes), _none(result.modes_bse), strict=True
+        )
+    }
+    told = {"random": random} if random else {}
+    return {"params": coefficients, "cov_params": cov, **told, **reported}
+
+
+def _none(values: Array | None) -> list[Any]:
+    return [] if values is None else list(values)
 
 
 def _plain(value: Any) -> Any:

@@ -70,6 +70,8 @@ class Site:
         self.names = result.free_names
         self.information = result.observed_info
         self.x = result.free_estimates
+        self.value: float
+        self.gradient: Array
         self.value, self.gradient = model.function.value_and_grad_flat(self.x)
         self._here = self._height(self.x)
 

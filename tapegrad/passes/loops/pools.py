@@ -125,7 +125,7 @@ class Pools(Copy):
 
     def _flat(self, base: int) -> int:
         """An array of the old tape, laid out flat."""
-        slot = self.new[base]
+        slot = self.number(base)  # which may be an element itself, as in x[i][()]
         size = self.size(slot)
         return slot if self.shape(slot) == (size,) else self.emit(reshape, (slot,), None, shape=(size,))
 

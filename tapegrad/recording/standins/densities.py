@@ -1,4 +1,4 @@
-"""scipy.stats: the methods of its distributions.
+"""scipy.stats: the methods of its distributions that take a point.
 
 Where tapegrad.stats has a distribution, that serves. Otherwise the formulas of SciPy's own distribution run
 on all traced values: those outside the support are masked afterwards.
@@ -15,9 +15,11 @@ import numpy as np
 from tapegrad import stats
 from tapegrad.errors import TraceError
 from tapegrad.recording.frames import whereabouts
+from tapegrad.recording.standins.formulas import formula
 from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.numpys import TABLE as OF_NUMPY
 from tapegrad.recording.standins.numpys import traced_array
+from tapegrad.stats.sums import log_sum_between
 
 _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 
@@ -25,19 +27,19 @@ _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 def _method(name: str) -> Callable[..., Any]:
     def answer(original: Callable[..., Any], dist: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         own = getattr(_own(dist), name, None)
-        x, args = _array(x), tuple(map(_array, args))
-        kwargs = {key: _array(value) for key, value in kwargs.items()}
+        x, args = as_array(x), tuple(map(as_array, args))
+        kwargs = {key: as_array(value) for key, value in kwargs.items()}
         if own is not None:
             return own(x, *args, **kwargs)
         if "_parse_args" not in vars(dist):
             return NotImplemented
         shapes, loc, scale = dist._parse_args(*args, **kwargs)
-        return _Standard(dist, x, shapes, loc, scale).result(name)
+        return Standard(dist, x, shapes, loc, scale).result(name)
 
     return answer
 
 
-def _array(arg: Any) -> Any:
+def as_array(arg: Any) -> Any:
     """An array of a list, traced or plain; numbers and arrays as they are."""
     array = traced_array(arg)
     return np.asarray(array) if isinstance(array, (list, tuple)) else array
@@ -50,7 +52,7 @@ def _own(dist: Any) -> Any:
     return getattr(stats, name, None) if type(theirs) is type(dist) else None
 
 
-class _Standard:
+class Standard:
     """The standard form of a distribution, at the standardised point."""
 
     def __init__(self, dist: Any, x: Any, shapes: Any, loc: Any, scale: Any) -> None:
@@ -66,7 +68,7 @@ class _Standard:
         self.shapes = shapes
         with np.errstate(all="ignore"):
             self.is_valid = np.logical_and(dist._argcheck(*shapes), np.greater(scale, 0))
-            self.low, self.high = dist._get_support(*shapes)
+            self.low, self.high = formula(dist, "_get_support")(*shapes)
 
     def result(self, name: str) -> Any:
         """One of the methods."""
@@ -79,17 +81,21 @@ class _Standard:
 
     def _inside(self) -> Any:
         """The logarithm of the density or mass."""
-        z, kind = self.z, "pmf" if self.is_discrete else "pdf"
+        z = self.z
         found = np.logical_and(np.less_equal(self.low, z), np.less_equal(z, self.high))
         if self.is_discrete:
             found = np.logical_and(found, self.dist._nonzero(z, *self.shapes))
-        if self._states(f"_log{kind}"):
-            value = getattr(self.dist, f"_log{kind}")(z, *self.shapes)
-        elif self._states(f"_{kind}"):
-            value = np.log(getattr(self.dist, f"_{kind}")(z, *self.shapes))
-        else:
-            raise self._refused(kind)
+        value = self._log_density(z, *self.shapes)
         return np.where(found, value if self.is_discrete else value - np.log(self.scale), -np.inf)
+
+    def _log_density(self, z: Any, *shapes: Any) -> Any:
+        """The same for points that are in the support."""
+        kind = "pmf" if self.is_discrete else "pdf"
+        if self._states(f"_log{kind}"):
+            return formula(self.dist, f"_log{kind}")(z, *shapes)
+        if not self._states(f"_{kind}"):
+            raise self._refused(kind)
+        return np.log(formula(self.dist, f"_{kind}")(z, *shapes))
 
     def _cumulative(self, name: str) -> Any:
         z, of_tail = self.z, name.endswith("sf")
@@ -104,29 +110,48 @@ class _Standard:
     def _probability(self, name: str) -> Any:
         if name.startswith("log"):
             if self._states(f"_{name}"):
-                return getattr(self.dist, f"_{name}")(self.z, *self.shapes)
+                return formula(self.dist, f"_{name}")(self.z, *self.shapes)
             p = self._probability(name[3:])
             q = self._probability("sf" if name == "logcdf" else "cdf")
             return np.where(np.less(p, 0.5), np.log(p), np.log1p(-q))
         other = "cdf" if name == "sf" else "sf"
         if not self._states(f"_{name}"):
             if not self._states(f"_{other}"):
-                raise self._refused(name)
-            return 1.0 - getattr(self.dist, f"_{other}")(self.z, *self.shapes)
-        return getattr(self.dist, f"_{name}")(self.z, *self.shapes)
+                return self._summed(name)
+            return 1.0 - formula(self.dist, f"_{other}")(self.z, *self.shapes)
+        return formula(self.dist, f"_{name}")(self.z, *self.shapes)
+
+    def _summed(self, name: str) -> Any:
+        """The sum of the masses up to a count, as SciPy has it too."""
+        if not self.is_discrete:
+            raise self._refused(name)
+        if not np.all(np.isfinite(self.low)):
+            raise self._refused(name)
+        last = np.minimum(np.floor(self.z), self.high)
+        below = np.exp(log_sum_between(self._log_density, self.low, last, *self.shapes))
+        return 1.0 - below if name == "sf" else below
 
     def _states(self, name: str) -> bool:
-        """Whether the distribution has a formula of its own, not the general one by integrals."""
-        general = sys.modules[_INFRASTRUCTURE]
-        base = general.rv_discrete if self.is_discrete else general.rv_continuous
-        return getattr(type(self.dist), name, None) is not getattr(base, name, None)
+        return states(self.dist, name)
 
     def _refused(self, name: str) -> TraceError:
-        return TraceError(
-            f"scipy.stats.{self.dist.name} has no formula for {name}, and computes it by integrals or "
-            f"differences, which cannot be traced{whereabouts()}: write the formula, or take one of "
-            "tapegrad.stats"
-        )
+        return refused(self.dist, name)
+
+
+def states(dist: Any, name: str) -> bool:
+    """Whether a distribution has a formula of its own, not the general one by integrals or by a search."""
+    general = sys.modules[_INFRASTRUCTURE]
+    base = general.rv_discrete if hasattr(dist, "pmf") else general.rv_continuous
+    is_general = getattr(type(dist), name, None) is getattr(base, name, None)
+    return not is_general or formula(dist, name) != getattr(dist, name)
+
+
+def refused(dist: Any, name: str) -> TraceError:
+    """What is said of a method without a formula."""
+    return TraceError(
+        f"scipy.stats.{dist.name} has no formula for {name}, and computes it by integrals, differences or a "
+        f"search, which cannot be traced{whereabouts()}: write the formula, or take one of tapegrad.stats"
+    )
 
 
 _METHODS = {

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import update_wrapper
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
@@ -48,6 +48,8 @@ class StandIn(NamedTuple):
         they get instead.
     silent_for : frozenset of str
         The packages whose own calls go to the original.
+    always : bool
+        The answer is asked whatever the arguments are, because traced values may stand inside of objects.
     """
 
     owner: str
@@ -55,6 +57,7 @@ class StandIn(NamedTuple):
     answer: Callable[..., Any] | None
     keep: Callable[..., Any] | None = None
     silent_for: frozenset[str] = OWN
+    always: bool = False
 
 
 class _Place:
@@ -81,7 +84,7 @@ class _Place:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
         is_asked = row.answer is not None and library not in row.silent_for
-        if is_asked and trace_in((args, kwargs)) is not None:
+        if is_asked and (row.always or trace_in((args, kwargs)) is not None):
             answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
             if answer is not NotImplemented:
                 return answer
@@ -118,6 +121,12 @@ class _Replacement:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._place.serve(sys._getframe(1), args, kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """A method of the instance, where a function in a class is replaced."""
+        if instance is None or not isinstance(self._place.original, FunctionType):
+            return self
+        return MethodType(self, instance)
 
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._place.original

@@ -1,4 +1,4 @@
-"""SciPy, without its statistics: special functions written in Python, linear algebra, filters."""
+"""SciPy, without its statistics: special functions written in Python, linear algebra."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import numpy as np
 from scipy import special as raw
 
 from tapegrad import special
-from tapegrad.ops.recurrences import recurrence_
-from tapegrad.recording.buffers import unbuffered
+from tapegrad.recording.buffers import as_buffer, trace_in, unbuffered
 from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.numpys import traced_array
 from tapegrad.recording.tracer import is_traced
 
 
-def _by(function: Callable[..., Any], *ignored: str) -> Callable[..., Any]:
+def answer_by(function: Callable[..., Any], *ignored: str) -> Callable[..., Any]:
     """An answer by a function with the same arguments, but for those that say how SciPy goes about it."""
 
     def answer(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -68,7 +67,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 
 # scipy.linalg -----------------------------------------------------------------------------------------------
 
-_HOW = ("overwrite_a", "overwrite_b", "overwrite_ab", "check_finite", "driver", "lapack_driver")
+HOW = ("overwrite_a", "overwrite_b", "overwrite_ab", "check_finite", "driver", "lapack_driver")
 
 
 def _transposed(a: Any) -> Any:
@@ -145,7 +144,7 @@ def _block_diag(*blocks: Any) -> Any:
     return np.block(rows)
 
 
-def _toeplitz(c: Any, r: Any = None) -> Any:
+def toeplitz(c: Any, r: Any = None) -> Any:
     c = np.ravel(c)
     r = c if r is None else np.ravel(r)
     down, along = np.arange(c.shape[0])[:, None], np.arange(r.shape[0])
@@ -200,7 +199,7 @@ _LINALG: dict[str, Callable[..., Any]] = {
     "solve_banded": _solve_banded,
     "solve_triangular": _solve_triangular,
     "solveh_banded": _solveh_banded,
-    "toeplitz": _toeplitz,
+    "toeplitz": toeplitz,
 }
 
 # scipy.spatial ---------------------------------------------------------------------------------------------
@@ -245,28 +244,6 @@ def _squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
 
 _SPATIAL: dict[str, Callable[..., Any]] = {"cdist": _cdist, "pdist": _pdist, "squareform": _squareform}
 
-# scipy.signal -----------------------------------------------------------------------------------------------
-
-
-def _lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
-    """A moving average of the past, and then a linear recurrence."""
-    b, a, x = (np.atleast_1d(v) for v in (b, a, x))
-    if zi is not None or x.ndim != 1:
-        return NotImplemented
-    b, a = b / a[0], a / a[0]
-    n, order = x.shape[0], a.shape[0] - 1
-    moved = [np.concatenate([np.zeros(min(k, n)), x[: max(n - k, 0)]]) for k in range(b.shape[0])]
-    total = sum(b[k] * moved[k] for k in range(b.shape[0]))
-    if not order or not n:
-        return total
-    if order == 1:
-        return recurrence_(-a[1], total, 0.0, reverse=False)
-    # The last values as a vector: the first row of the matrix has the coefficients, the others pass on.
-    matrix = np.concatenate([-a[None, 1:], np.eye(order)[:-1]])
-    steps = np.concatenate([total[:, None], np.zeros((n, order - 1))], axis=1)
-    return recurrence_(matrix, steps, np.zeros(order), reverse=False)[:, 0]
-
-
 # What SciPy's own code uses within --------------------------------------------------------------------------
 
 
@@ -278,11 +255,35 @@ def _apply_where(
     f2: Callable[..., Any] | None = None,
     *,
     fill_value: Any = None,
+    kwargs: Any = None,
     xp: Any = None,
 ) -> Any:
     """Both functions everywhere: what is not chosen has no influence."""
-    given = unbuffered(args if isinstance(args, tuple) else (args,))
-    return np.where(unbuffered(cond), f1(*given), fill_value if f2 is None else f2(*given))
+    given, named = unbuffered(args if isinstance(args, tuple) else (args,)), unbuffered(kwargs or {})
+    return np.where(unbuffered(cond), f1(*given, **named), fill_value if f2 is None else f2(*given, **named))
+
+
+def _update(
+    original: Callable[..., Any],
+    at: Any,
+    at_op: Any,
+    in_place_op: Any,
+    out_of_place_op: Any,
+    y: Any,
+    copy: Any = None,
+    xp: Any = None,
+) -> Any:
+    """`at(x)[index].set(y)` and the like: into a copy, unless `x` is a traced array, which is written to."""
+    x, index = at._x, unbuffered(at._idx)
+    if trace_in((x, index, y)) is None:
+        return NotImplemented
+    is_traced = trace_in(x) is not None
+    if not is_traced:
+        x = as_buffer(np.array(x, dtype=float))
+    elif copy:
+        x = x.copy()
+    x[index] = y if in_place_op is None else in_place_op(x[index], y)
+    return x
 
 
 def _select(
@@ -294,10 +295,16 @@ def _select(
 
 
 TABLE = [
-    *[StandIn("scipy.special", name, _by(function)) for name, function in _SPECIAL.items()],
-    *[StandIn("scipy.linalg", name, _by(function, *_HOW)) for name, function in _LINALG.items()],
-    *[StandIn("scipy.spatial.distance", name, _by(function)) for name, function in _SPATIAL.items()],
-    StandIn("scipy.signal", "lfilter", _by(_lfilter)),
-    StandIn("scipy._lib.array_api_extra", "apply_where", _apply_where),
+    *[StandIn("scipy.special", name, answer_by(function)) for name, function in _SPECIAL.items()],
+    *[StandIn("scipy.linalg", name, answer_by(function, *HOW)) for name, function in _LINALG.items()],
+    *[StandIn("scipy.spatial.distance", name, answer_by(function)) for name, function in _SPATIAL.items()],
+    *[
+        row
+        for package in ("scipy._lib", "scipy._external")  # as versions of SciPy have it
+        for row in (
+            StandIn(f"{package}.array_api_extra", "apply_where", _apply_where),
+            StandIn(f"{package}.array_api_extra._lib._at:at", "_op", _update, always=True),
+        )
+    ],
     StandIn("scipy._lib._util", "_lazyselect", _select),
 ]

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from tapegrad.recording.standins import autograds, dataframes, densities, maths, normals, numpys, scipys
+from tapegrad.recording.standins import (
+    autograds,
+    dataframes,
+    densities,
+    filters,
+    maths,
+    matrices,
+    multivariates,
+    numpys,
+    quantiles,
+    scipys,
+    sparses,
+    splines,
+    variables,
+)
 from tapegrad.recording.standins.mechanism import StandIn
 
 ALL: tuple[StandIn, ...] = (
@@ -10,7 +24,13 @@ ALL: tuple[StandIn, ...] = (
     *maths.TABLE,
     *scipys.TABLE,
     *densities.TABLE,
-    *normals.TABLE,
+    *filters.TABLE,
+    *matrices.TABLE,
+    *multivariates.TABLE,
+    *quantiles.TABLE,
+    *splines.TABLE,
+    *variables.TABLE,
     *dataframes.TABLE,
     *autograds.TABLE,
+    *sparses.TABLE,
 )

@@ -1,0 +1,1 @@
+"""A plan as C, compiled when it is needed."""

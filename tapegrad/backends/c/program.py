@@ -1,0 +1,279 @@
+"""The backend "c": a plan as C, compiled, and bound once to the arrays of each workspace."""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.c.library import library
+from tapegrad.backends.c.machine import machine
+from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
+from tapegrad.backends.c.printer import Part, print_plan
+from tapegrad.backends.c.rows import WIDTH, Joins
+from tapegrad.backends.c.steps import Forms
+from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.ops.registry import Read
+from tapegrad.plan.places import ALIGNED
+from tapegrad.plan.plan import plan
+from tapegrad.plan.stages import BLOCK, Plan, RowLoop
+from tapegrad.tape.slots import deciding_slots
+from tapegrad.tape.tape import SCALAR, Tape, size_of
+
+Array = np.ndarray[Any, Any]
+
+SHORTEST = 32  # rows that make a loop by rows; fewer are written number by number, or run by NumPy
+
+
+class CProgram:
+    """A tape's plan in C, compiled: what all data and all threads share."""
+
+    def __init__(
+        self, tape: Tape, late: Sequence[int] = (), threads: int = 1, shortest: int = SHORTEST
+    ) -> None:
+        self.tape = tape
+        self.late = late
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
+        forms = Forms(tape, deciding_slots(tape))
+        joins = Joins(tape, forms.has_form)
+        self.plan: Plan = plan(tape, late, shortest // 2, len(tape.entries), joins)
+        self.printed = print_plan(self.plan, forms, threads > 1)
+        self._library: Any = None
+        self.packed: dict[int, Array] = {}
+
+    @property
+    def source(self) -> str:
+        """The code that is run."""
+        return self.printed.text
+
+    @property
+    def library(self) -> Any:
+        """The compiled functions."""
+        if self._library is None:
+            parts = (*self.printed.early, *self.printed.late)
+            if any(part.code is not None for part in parts):
+                machine()
+            if any(part.name for part in parts):
+                self._library = library(self.source)
+        return self._library
+
+    def workspace(self, data: Mapping[int, Any]) -> CWorkspace:
+        """Memory for one thread."""
+        return CWorkspace(self, data)
+
+    def share(self, function: Callable[..., Any], table: Any, blocks: int) -> None:
+        """Let threads share the blocks of a row loop."""
+        assert self._pool is not None
+        cuts = np.linspace(0, blocks, min(self.threads, blocks) + 1).astype(int).tolist()
+        jobs = [
+            self._pool.submit(function, table, ctypes.c_int64(first), ctypes.c_int64(last))
+            for first, last in pairwise(cuts)
+        ]
+        for job in jobs:
+            job.result()
+
+
+class CWorkspace:
+    """The memory of one thread, and the functions bound to it."""
+
+    def __init__(self, program: CProgram, data: Mapping[int, Any]) -> None:
+        self._program = program
+        self._printed, self._plan, self._tape = program.printed, program.plan, program.plan.tape
+        self._memory = self._printed.memory
+        self.inputs = np.zeros(sum(size_of(self._tape.avals[slot].shape) for slot in self._tape.parameters))
+        self._cells = np.zeros(max(self._memory.size, 1))
+        self._arrays: dict[int, Array] = {}
+        self._views: dict[int, Array] = {}
+        self._place(data)
+        self._check_indices()
+        self._table = self._make_table()
+        self._early = [self._bound(part) for part in self._printed.early]
+        self._late = [self._bound(part) for part in self._printed.late]
+        self._outputs = self._reader(self._tape.outputs)
+        self.guards = self._tape.guards
+        self._guarded = self._reader([guard.slot for guard in self.guards])
+        self._uses_numpy = any(part.entries for part in (*self._printed.early, *self._printed.late))
+        self._context = contextvars.copy_context()
+        self._context.run(np.seterr, all="ignore")
+
+    # Memory -------------------------------------------------------------------------------------------------
+
+    def _place(self, data: Mapping[int, Any]) -> None:
+        """The leaves, and room for what is written."""
+        layout = self._plan.layout
+        assert layout is not None
+        for slot, start in self._memory.inputs.items():
+            shape = self._tape.avals[slot].shape
+            self._arrays[slot] = self.inputs[start : start + size_of(shape)].reshape(shape)
+        for slot, value in (*self._tape.constants, *data.items()):
+            if slot in self._memory.cells:
+                self._cell(slot)[...] = value
+            else:
+                self._arrays[slot] = np.ascontiguousarray(value, self._tape.avals[slot].dtype)
+        room = np.zeros(layout.size + ALIGNED, dtype=np.uint8)
+        start = -room.ctypes.data % ALIGNED
+        self._place_homes()
+        for slot, place in layout.places.items():
+            if slot not in self._arrays and not is_small(self._tape.avals[slot]):
+                shape, dtype = self._tape.avals[slot]
+                self._arrays[slot] = np.ndarray(shape, dtype, room.data, start + place)
+
+    def _place_homes(self) -> None:
+        """Arrays that live in one another."""
+        homes = self._memory.homes
+        starts = [group.bounds[0] for group in homes.groups]
+        rooms = [np.zeros(b - a) for a, b in (group.bounds for group in homes.groups)]
+        for slot, (number, start) in homes.places.items():
+            shape = self._tape.avals[slot].shape
+            first = start - starts[number]
+            self._arrays[slot] = rooms[number][first : first + size_of(shape)].reshape(shape)
+
+    def _cell(self, slot: int) -> Array:
+        """A small value as an array."""
+        shape, dtype = self._tape.avals[slot]
+        return np.ndarray(shape, dtype, self._cells.data, WORD * self._memory.cells[slot])
+
+    def array(self, slot: int) -> Array:
+        """Any value as an array."""
+        if slot not in self._arrays:
+            if slot in self._memory.cells:
+                self._arrays[slot] = self._cell(slot)
+            else:
+                entry = self._tape.entries.writer_of(slot)
+                assert entry is not None
+                owner = self.array(self._memory.aliases[slot])
+                self._arrays[slot] = np.asarray(entry.op.kernel(owner, **dict(entry.attrs)))
+        return self._arrays[slot]
+
+    def _make_table(self) -> Any:
+        memory = self._memory
+        sizes = np.array(list(memory.sizes) or [0], dtype=np.int64)
+        self._kept: list[Array] = [sizes]
+        addresses: list[int] = [0] * memory.count
+        addresses[CELLS] = self._cells.ctypes.data
+        addresses[INPUTS] = self.inputs.ctypes.data
+        addresses[SIZES] = sizes.ctypes.data
+        for slot, entry in memory.pointers.items():
+            addresses[entry] = self.array(slot).ctypes.data
+        for slot, entry in memory.columns.items():
+            addresses[entry] = self._columns(slot).ctypes.data
+        for entry, numbers in memory.pools.items():
+            self._kept.append(np.array(numbers))
+            addresses[entry] = self._kept[-1].ctypes.data
+        for entry, rows, width in memory.parts:
+            room = np.zeros(-(-rows // BLOCK) * width)
+            self._kept.append(room)
+            addresses[entry] = room.ctypes.data
+        return (ctypes.c_void_p * memory.count)(*addresses)
+
+    def _check_indices(self) -> None:
+        """Refuse indices of gathers and scatters in row loops that do not exist."""
+        for stage in self._plan.stages:
+            ways = zip(stage.entries, stage.reads, strict=True) if isinstance(stage, RowLoop) else ()
+            for entry, reads in ways:
+                if entry.op.name not in ("getitem", "scatter") or len(entry.inputs) < 2:
+                    continue
+                whole = entry.inputs[0] if reads[0] is Read.GATHERED else entry.output
+                length, places = self._tape.avals[whole].shape[0], self.array(entry.inputs[1])
+                if places.size and not (-length <= places.min() and places.max() < length):
+                    raise IndexError(f"an index is out of bounds for axis 0 with size {length}")
+
+    def _columns(self, slot: int) -> Array:
+        """A leaf in chunks of rows, column by column; the last row again and again behind the last."""
+        packed = self._program.packed
+        if slot not in packed:
+            axis = self._plan.row_axis(slot)
+            assert axis is not None
+            array = self.array(slot)
+            rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+            count = -(-len(rows) // WIDTH)
+            padded = np.concatenate([rows, np.repeat(rows[-1:], count * WIDTH - len(rows), axis=0)])
+            chunks = padded.reshape(count, WIDTH, -1).transpose(0, 2, 1)
+            found = np.ascontiguousarray(chunks)
+            if slot in self._tape.data:
+                self._kept.append(found)
+                return found
+            packed[slot] = found
+        return packed[slot]
+
+    # Binding ------------------------------------------------------------------------------------------------
+
+    def _bound(self, part: Part) -> Callable[[], Any]:
+        """One part as a call without arguments."""
+        if part.entries:
+            return partial(_run, [self._kernel(entry) for entry in part.entries])
+        if part.code is not None:
+            places = [ctypes.c_void_p(array.ctypes.data) for array in (part.code, self._cells)]
+            return partial(machine(), *places, ctypes.byref(self._table))
+        function = getattr(self._program.library, part.name)
+        function.restype = None
+        if part.blocks:
+            return partial(self._program.share, function, self._table, part.blocks)
+        return partial(function, ctypes.byref(self._table))
+
+    def _kernel(self, entry: Any) -> Callable[[], Any]:
+        inputs = [self.array(slot) for slot in entry.inputs]
+        return partial(entry.op.kernel, *inputs, out=self.array(entry.output), **dict(entry.attrs))
+
+    def _reader(self, slots: Sequence[int]) -> Callable[[], list[Any]]:
+        """Reads values: numbers as Python's floats, all others as arrays."""
+        found = [self.array(slot) for slot in slots]
+        is_number = [self._tape.avals[slot] == SCALAR for slot in slots]
+        readers = [
+            array.item if number else partial(_same, array)
+            for array, number in zip(found, is_number, strict=True)
+        ]
+        return lambda: [read() for read in readers]
+
+    # Replay -------------------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """The outputs of the latest run."""
+        return self._outputs()
+
+    def run(self, inputs: Array) -> None:
+        """Write every value, or where `inputs` lack the late leaves, every value without them."""
+        self.inputs[: inputs.size] = inputs
+        self._execute(self._early)
+
+    def run_late(self, inputs: Array) -> None:
+        """Write the values that depend on the late leaves, which are the last inputs."""
+        self.inputs[self.inputs.size - inputs.size :] = inputs
+        self._execute(self._late)
+
+    def _execute(self, parts: Sequence[Callable[[], Any]]) -> None:
+        if self._uses_numpy:
+            self._context.run(_run, parts)
+        else:
+            for part in parts:
+                part()
+
+    def broken(self) -> Broken | None:
+        """The first guard that does not hold after a replay."""
+        return first_broken(self.guards, self._guarded())
+
+    def taken(self) -> list[Any]:
+        """Where the sides of choices are taken."""
+        return taken_sides(self.guards, self._guarded())
+
+
+def _run(calls: Sequence[Callable[[], Any]]) -> None:
+    for call in calls:
+        call()
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+def program(tape: Tape, late: Sequence[int], threads: int) -> CProgram:
+    """The backend "c"."""
+    return CProgram(tape, late, threads)

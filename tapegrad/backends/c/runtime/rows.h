@@ -1,0 +1,52 @@
+/* Rows in chunks of WIDTH, blocks of BLOCK: what the loops over rows have in common. */
+
+#include <stdint.h>
+#include <string.h>
+
+/* So many rows are taken at once: vectors are always whole, so that no row depends on where a block ends. */
+#define TG_WHOLE(m) (((m) + 7) & ~(int64_t)7)
+
+/* The place that an index names, which counts from the end where it is negative. */
+static inline __attribute__((always_inline, unused)) int64_t tg_place(int64_t index, int64_t length) {
+    return index + (length & -(int64_t)(index < 0));
+}
+
+/* Chunks of m rows of a column, one element every `step`, to and from arrays of WIDTH. As functions of their
+   own they are compiled once, and not for each column of each loop. In whole vectors, the last row stands again
+   and again behind the last one. */
+#define TG_COLUMN(name, stored, local)                                                                         \
+    static __attribute__((noinline, unused)) void name(const stored *from, int64_t step, int64_t m, local *room) { \
+        for (int64_t i = 0; i < m; i++) room[i] = from[i * step];                                              \
+        for (int64_t i = m; i < TG_WHOLE(m); i++) room[i] = room[m - 1];                                       \
+    }
+#define TG_PUT(name, stored, local)                                                                            \
+    static __attribute__((noinline, unused)) void name(stored *to, int64_t step, int64_t m, const local *room) { \
+        for (int64_t i = 0; i < m; i++) to[i * step] = (stored)room[i];                                        \
+    }
+TG_COLUMN(tg_column_double, double, double)
+TG_COLUMN(tg_column_int64_t, int64_t, int64_t)
+TG_COLUMN(tg_column_uint8_t, uint8_t, int64_t)
+TG_PUT(tg_put_double, double, double)
+TG_PUT(tg_put_int64_t, int64_t, int64_t)
+TG_PUT(tg_put_uint8_t, uint8_t, int64_t)
+
+/* The same of columns in order, which are read where they are if they end with a vector. */
+static inline __attribute__((unused)) const double *tg_rows(const double *from, int64_t m, double *room) {
+    if ((m & 7) == 0) return from;
+    tg_column_double(from, 1, m, room);
+    return room;
+}
+
+static inline __attribute__((unused)) const int64_t *tg_whole_rows(const int64_t *from, int64_t m, int64_t *room) {
+    if ((m & 7) == 0) return from;
+    tg_column_int64_t(from, 1, m, room);
+    return room;
+}
+
+/* The sums of all blocks, each `width` numbers, added pairwise in their order: they are left in the first. */
+static inline __attribute__((unused)) const double *tg_added(double *parts, int64_t blocks, int64_t width) {
+    for (int64_t step = 1; step < blocks; step *= 2)
+        for (int64_t b = 0; b + step < blocks; b += 2 * step)
+            for (int64_t k = 0; k < width; k++) parts[b * width + k] += parts[(b + step) * width + k];
+    return parts;
+}

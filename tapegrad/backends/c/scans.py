@@ -1,0 +1,155 @@
+"""Loops over steps as functions of C: scans, linear recurrences, and stacks of small matrices.
+
+A scan runs its body step after step. Of a linear recurrence of a few numbers, the products are written
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from tapegrad.backends.c.bodies import StepPrinter, has_form
+from tapegrad.backends.c.matrices import is_of_matrices, stacked
+from tapegrad.backends.c.memory import Memory
+from tapegrad.backends.c.operands import Operand, number, operand
+from tapegrad.backends.c.text import c_type
+from tapegrad.tape.body import Body
+from tapegrad.tape.entries import Entry, Row
+from tapegrad.tape.tape import Tape, size_of
+
+# Numbers in the state of a linear recurrence whose products are written out.
+MOST_WRITTEN = 6
+# With more numbers to a state NumPy's products of matrices are as quick.
+MOST_LOOPED = 64
+
+
+def is_loop(tape: Tape, row: Row, exact: bool) -> bool:
+    """Whether an entry is a loop over steps that has a form in C."""
+    op, inputs, output, attrs, _ = row
+    if op.name == "scan":
+        return has_form(dict(attrs)["body"], exact)
+    if op.name == "recurrence":  # whose products of matrices NumPy adds up in an order of its own
+        width = size_of(tape.avals[output].shape[1:])
+        return width == 1 or (width <= MOST_LOOPED and not exact)
+    # Of matrices whose last bits decide, LAPACK has its own.
+    is_stack = len(tape.avals[inputs[0]].shape) == 3 or len(tape.avals[inputs[-1]].shape) == 3
+    return not exact and is_stack and is_of_matrices(tape, row, 1)
+
+
+def loop_function(memory: Memory, entry: Entry, name: str) -> str:
+    """The function of such an entry, which takes the table of all pointers."""
+    lines = _PRINTERS.get(entry.op.name, stacked)(memory, entry)
+    head = [f"static void {name}(void *const *T) {{", "    double *const s = T[0];"]
+    head += ["    const double *const p = T[1];", "    (void)s, (void)p;"]
+    return "\n".join([*head, *(f"    {line}" for line in lines), "}"])
+
+
+# Scans ------------------------------------------------------------------------------------------------------
+
+
+def _scan(memory: Memory, entry: Entry) -> Iterator[str]:
+    attrs = dict(entry.attrs)
+    body: Body = attrs["body"]
+    step, lines = StepPrinter(body), list[str]()
+    out = operand(memory, entry.output, "out", lines, const=False)
+    operands = [operand(memory, slot, f"a{i}", lines) for i, slot in enumerate(entry.inputs)]
+    start, others = operands[0], operands[1:]
+    state = [f"h{i}" for i in range(body.width)]
+    states = [f"double h{i} = {start.at(i)};" for i in range(body.width)]
+    for slot, (a, b, _) in zip(body.tape.parameters, body.spans, strict=False):
+        step.take(slot, state[a:b], moves=True)
+    reads = list[str]()
+    for i, slot in enumerate(body.tape.parameters[body.carried :]):
+        moves = i >= body.fixed
+        _take(step, slot, others[i], f"x{i}", reads if moves else lines, moves)
+    for row in body.tape.entries:
+        step.entry(row)
+    found = [name for slot in body.tape.outputs for name in step.value(slot).ravel()]
+    if step.pool:
+        lines.append(f"const double *const pool = T[{memory.pool(step.pool)}];")
+    yield from lines
+    yield from step.before
+    yield from states
+    yield f"for (int64_t t = 0; t < {number(memory, attrs['count'])}; t++) {{"
+    for text in (*reads, *step.lines):
+        yield f"    {text}"
+    yield from (f"    const double g{i} = {text};" for i, text in enumerate(found))
+    yield from (f"    {out.at('t', i)} = h{i} = g{i};" for i in range(body.width))
+    yield "}"
+
+
+def _take(step: StepPrinter, slot: int, given: Operand, name: str, lines: list[str], moves: bool) -> None:
+    """Read the elements of an input of a loop, once or in each step."""
+    shape, dtype = step.aval(slot)
+    names = []
+    for i, place in enumerate(np.ndindex(shape)):
+        names.append(f"{name}_{i}")
+        text = given.at("t", *place) if moves else given.at(*place)
+        lines.append(f"const {c_type(dtype)} {names[-1]} = {text};")
+    step.take(slot, names, moves)
+
+
+# Linear recurrences -----------------------------------------------------------------------------------------
+
+
+def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
+    is_reverse, lines = dict(entry.attrs)["reverse"], list[str]()
+    out = operand(memory, entry.output, "out", lines, const=False)
+    a, b, start = (
+        operand(memory, slot, name, lines)
+        for slot, name in zip(entry.inputs, ("a", "b", "start"), strict=True)
+    )
+    width, count = size_of(out.shape[1:]), out.shape[0]
+    varies = len(a.shape) > 2 * len(start.shape)
+    yield from lines
+    n = number(memory, count)
+    loop = (
+        f"for (int64_t t = {n} - 1; t >= 0; t--) {{"
+        if is_reverse
+        else f"for (int64_t t = 0; t < {n}; t++) {{"
+    )
+    write = _written_out if width <= MOST_WRITTEN else _looped
+    yield from write(a, b, start, out, width, varies, loop)
+
+
+def _written_out(
+    a: Operand, b: Operand, start: Operand, out: Operand, width: int, varies: bool, loop: str
+) -> Iterator[str]:
+    places: list[tuple[int, ...]] = [(i,) if start.shape else () for i in range(width)]
+
+    def factor(i: int, j: int) -> str:
+        return a.at("t", *places[i], *places[j]) if varies else f"f{i}_{j}"
+
+    for i in range(width):
+        yield f"double h{i} = {start.at(*places[i])};"
+    for i, j in () if varies else np.ndindex(width, width):
+        yield f"const double f{i}_{j} = {a.at(*places[i], *places[j])};"
+    yield loop
+    for i in range(width):
+        products = " + ".join(f"{factor(i, j)} * h{j}" for j in range(width))
+        yield f"    const double g{i} = {products} + {b.at('t', *places[i])};"
+    for i in range(width):
+        yield f"    {out.at('t', *places[i])} = h{i} = g{i};"
+    yield "}"
+
+
+def _looped(
+    a: Operand, b: Operand, start: Operand, out: Operand, width: int, varies: bool, loop: str
+) -> Iterator[str]:
+    def factor(j: int | str) -> str:
+        return a.at("t", "i", j) if varies else a.at("i", j)
+
+    rows = f"for (int64_t i = 0; i < {width}; i++)"
+    yield f"double h[{width}], g[{width}];"
+    yield f"{rows} h[i] = {start.at('i')};"
+    yield loop
+    yield f"    {rows} g[i] = {factor(0)} * h[0];"
+    yield f"    for (int64_t j = 1; j < {width}; j++)"
+    yield f"        {rows} g[i] += {factor('j')} * h[j];"
+    yield f"    {rows} {out.at('t', 'i')} = h[i] = g[i] + {b.at('t', 'i')};"
+    yield "}"
+
+
+_PRINTERS: dict[str, Callable[[Memory, Entry], Iterator[str]]] = {"scan": _scan, "recurrence": _recurrence}

@@ -1,0 +1,110 @@
+"""Many directions at once: a tape of which some leaves are given many values, with one more axis for them.
+
+`pushforward` takes one direction at a time. Where all directions are known beforehand, as those that find a
+sparse Hessian, they stand on the tape as constants, and one walk over it follows all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tapegrad.derive.batching import BatchingError, Operand, applied, led
+from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.gates import Gates
+from tapegrad.derive.pushforward import push, pushforward
+from tapegrad.ops.indexing import concatenate
+from tapegrad.ops.registry import FLOAT
+from tapegrad.ops.shaping import reshape
+from tapegrad.recording.recorder import Recorder
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.entries import entry_of
+from tapegrad.tape.tape import Tape, size_of
+
+Array = np.ndarray[Any, Any]
+
+
+def with_columns(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array) -> Tape:
+    """The tape, with the products of a Jacobian and some constant directions as one further output.
+
+    Parameters
+    ----------
+    tape : Tape
+    of : sequence of int
+        The slots whose Jacobian it is.
+    moving : sequence of int
+        The parameter leaves that the directions move.
+    seeds : ndarray, shape (k, n)
+        The directions, over the elements of these leaves one after the other.
+
+    Returns
+    -------
+    Tape
+        Its outputs are those of `tape`, and the products, shape (k, m), over the elements of these slots
+        one after the other.
+    """
+    try:
+        return _at_once(tape, of, moving, seeds)
+    except BatchingError:
+        return _one_by_one(tape, of, moving, seeds)
+
+
+def _split(tape: Tape, moving: Sequence[int], seeds: Array) -> list[Array]:
+    """The part of the directions that belongs to each leaf, with the shape of the leaf behind their axis."""
+    shapes = [tape.avals[slot].shape for slot in moving]
+    ends = np.cumsum([size_of(shape) for shape in shapes])[:-1]
+    return [
+        part.reshape(len(seeds), *shape)
+        for part, shape in zip(np.split(seeds, ends, axis=1), shapes, strict=True)
+    ]
+
+
+def _at_once(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array) -> Tape:
+    pushed = pushforward(replace(tape, outputs=tuple(of)), moving)
+    count = len(seeds)
+    directions = dict(
+        zip(pushed.parameters[len(tape.parameters) :], _split(tape, moving, seeds), strict=True)
+    )
+    builder = Builder(tape.name)
+    recorder = Recorder(builder)
+    operands: dict[int, Operand] = {}
+
+    def place(slot: int, new: int, varies: bool = False) -> None:
+        operands[slot] = Operand(recorder.symbol(new), varies)
+
+    for slot in tape.parameters:
+        place(slot, builder.parameter(tape.avals[slot]))
+    for slot in tape.data:
+        place(slot, builder.datum(tape.avals[slot]))
+    for slot, value in pushed.constants:
+        place(slot, builder.constant(value))
+    for slot, values in directions.items():
+        place(slot, recorder.lift(values, FLOAT).slot, varies=True)
+    for entry in map(entry_of, pushed.entries.rows()):
+        recorder.at = entry.source
+        operands[entry.output] = applied(entry, [operands[slot] for slot in entry.inputs], count)
+    builder.guards += [guard._replace(slot=operands[guard.slot].value.slot) for guard in tape.guards]
+    builder.labels |= {operands[slot].value.slot: label for slot, label in tape.labels}
+    found = [_flat(led(operands[slot], count), count) for slot in pushed.outputs]
+    outputs = [operands[slot].value.slot for slot in tape.outputs]
+    return builder.finish((*outputs, concatenate(*found, axis=1).slot))
+
+
+def _one_by_one(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array) -> Tape:
+    new = Continuation(tape)
+    gates = Gates(tape)
+    parts = _split(tape, moving, seeds)
+    rows = []
+    for i in range(len(seeds)):
+        tangents = {slot: new.recorder.lift(part[i], FLOAT) for slot, part in zip(moving, parts, strict=True)}
+        found = push(tape, new.value, tangents, new.visit, gates)
+        outputs = [new.value(slot) for slot in new.slots_or_zeros(found, of)]
+        rows.append(concatenate(*[_flat(out, 1) for out in outputs], axis=1))
+    return new.builder.finish((*tape.outputs, concatenate(*rows, axis=0).slot))
+
+
+def _flat(value: Any, count: int) -> Any:
+    return reshape(value, shape=(count, size_of(value.shape) // count))

@@ -1,0 +1,1 @@
+"""Marginal likelihoods: a joint log-likelihood with some of its unknowns integrated out."""

@@ -1,0 +1,123 @@
+"""A joint log-likelihood of parameters and random effects, with its derivatives in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.function.derived import HVP, VALUE
+from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.kinds import Kinds
+from tapegrad.marginal.layout import Layout
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The joint log-likelihood at some parameters and random effects.
+
+    Attributes
+    ----------
+    value : float
+    slope : ndarray, shape (q,)
+        Its gradient in the random effects.
+    curvature : ndarray, shape (nnz,)
+        The stored elements of minus its Hessian in the random effects, in the order of the layout.
+    layout : Layout
+    """
+
+    value: float
+    slope: Array
+    curvature: Array
+    layout: Layout
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of it is finite."""
+        return bool(
+            np.isfinite(self.value) and np.isfinite(self.slope).all() and np.isfinite(self.curvature).all()
+        )
+
+
+class Joint:
+    """A traced joint log-likelihood f, some of whose parameters are to be integrated out.
+
+    Parameters
+    ----------
+    function : TracedFunction
+    leaves : sequence of int
+        Which of its parameter leaves are the random effects.
+
+    Attributes
+    ----------
+    inner, outer : ndarray of int
+        Where the random effects, and the parameters, stand in the flat vector of both.
+    """
+
+    def __init__(self, function: TracedFunction, leaves: Sequence[int], kinds: Kinds | None = None) -> None:
+        self.function = function
+        self.leaves = tuple(leaves)
+        of_leaf = [np.arange(leaf.place.start, leaf.place.stop) for leaf in function.structure.leaves]
+        rest = [i for i in range(len(of_leaf)) if i not in self.leaves]
+        self.inner = np.concatenate([of_leaf[i] for i in self.leaves])
+        self.outer = np.concatenate([np.empty(0, dtype=np.intp), *(of_leaf[i] for i in rest)])
+        self._kinds = kinds or Kinds(self.leaves, self.inner)
+
+    def with_data(self, **data: Any) -> Joint:
+        """The same on other data of the same shapes."""
+        return Joint(self.function.with_data(**data), self.leaves, self._kinds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the random effects."""
+        names = self.function.names
+        return tuple(names[i] for i in self.inner)
+
+    def vector(self, theta: Array, u: Array) -> Array:
+        """Parameters and random effects as the flat vector of both."""
+        x = np.empty(self.function.structure.size)
+        x[self.outer] = theta
+        x[self.inner] = u
+        return x
+
+    def value(self, theta: Array, u: Array) -> float:
+        """f alone."""
+        return float(self.function.run(VALUE, self.vector(theta, u))[0][0])
+
+    def at(self, theta: Array, u: Array) -> Point:
+        """f with its gradient and its Hessian in the random effects."""
+        (value, slope, elements), tapes = self.function.run(self._kinds.inner, self.vector(theta, u))
+        return Point(value, slope, -elements, self._kinds.layouts[tapes])
+
+    def swept(self, x: Array, weights: Array) -> Array:
+        """The gradient of f plus the weighted elements of its Hessian in u, weights held, shape (p + q,)."""
+        outputs, _ = self.function.run(self._kinds.sweep, np.concatenate([x, [1.0], weights]))
+        return self.function.structure.join(outputs)
+
+    def crossed(self, x: Array, v: Array) -> Array:
+        """The Hessian of f in both, times a direction in the random effects, shape (p + q,)."""
+        outputs, _ = self.function.run(self._kinds.cross, np.concatenate([x, v]))
+        return self.function.structure.join(outputs)
+
+    def hessian_columns(self, x: Array, directions: Iterable[Array]) -> list[Array]:
+        """The Hessian of f in both, times directions in both, shape (p + q,)."""
+        products, _ = self.function.run(HVP, x, directions)
+        return [self.function.structure.join(product) for product in products]
+
+    def second(self, x: Array, v: Array, weights: Array, directions: Iterable[Array]) -> list[Array]:
+        """The Hessian of f, plus v times its gradient in u, plus the weighted elements of its Hessian in u.
+
+        It is multiplied by each of the directions, shape (p + q,); `v` and the weights are held.
+        """
+        inputs = np.concatenate([x, [1.0], v, weights])
+        products, _ = self.function.run(self._kinds.second, inputs, directions)
+        return [self.function.structure.join(product) for product in products]
+
+    def bent(self, x: Array, directions: Iterable[Array]) -> list[Array]:
+        """How the stored elements of minus the Hessian in u change along directions in both."""
+        products, _ = self.function.run(self._kinds.bend, x, directions)
+        return [-product[0] for product in products]

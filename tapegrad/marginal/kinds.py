@@ -1,0 +1,102 @@
+"""The derived tapes of a joint log-likelihood: what a marginal likelihood by Laplace's method is made of.
+
+The joint log-likelihood f has parameters x, of which some, u, are to be integrated out. Each tape is made
+once for each path through the user's branches, and replayed from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.many import with_columns
+from tapegrad.derive.pullback import pullback
+from tapegrad.derive.pushforward import pushforward
+from tapegrad.derive.sparsity import colour_symmetric, jacobian_pattern
+from tapegrad.function.derived import GRADIENT, Derived, Tapes, in_parameters
+from tapegrad.marginal.layout import Layout
+from tapegrad.ops.indexing import ARRAY, concatenate, getitem
+from tapegrad.ops.shaping import reshape
+from tapegrad.passes import dce
+from tapegrad.tape.tape import Tape, size_of
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(eq=False)
+class Kinds:
+    """The kinds of derived tapes of one joint log-likelihood.
+
+    Attributes
+    ----------
+    leaves : tuple of int
+        Which parameter leaves are integrated out.
+    places : ndarray of int
+        Their elements in the flat vector of all parameters.
+    layouts : dict of Tapes to Layout
+        Where the elements of the inner Hessian stand, on each path.
+    inner : Derived
+        f, its gradient in u, and the stored elements of its Hessian in u.
+    sweep : Derived
+        The gradient in x of ``c f + w . h``, h the elements of the Hessian; takes c and w after x.
+    cross : Derived
+        The Hessian of f times a direction in u, which comes after x.
+    bend : Derived
+        How h changes along directions in x.
+    second : Derived
+        The Hessian of ``c f + v . f_u + w . h`` times directions in x; takes c, v and w after x.
+    """
+
+    leaves: tuple[int, ...]
+    places: Array
+    layouts: dict[Tapes, Layout] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.inner = Derived("inner", self._inner)
+        self.sweep = Derived("sweep", self._sweep)
+        self.cross = Derived("cross", self._cross)
+        self.bend = Derived("bend", self._bend, late=in_parameters)
+        self.second = Derived("second", self._second, late=in_parameters)
+
+    def _slots(self, tape: Tape) -> list[int]:
+        return [tape.parameters[i] for i in self.leaves]
+
+    def _inner(self, tapes: Tapes) -> Tape:
+        gradient = tapes[GRADIENT]
+        _, *slopes = gradient.outputs
+        of = [slopes[i] for i in self.leaves]
+        start = dce(replace(gradient, outputs=tuple(of)))
+        pattern = jacobian_pattern(start)[:, self.places]
+        complete = pattern + sparse.eye_array(len(self.places), dtype=bool)
+        colouring = colour_symmetric(complete)
+        layout = self.layouts[tapes] = Layout(colouring, idle=np.diff(pattern.indptr) == 0)
+        tape = with_columns(gradient, of, self._slots(gradient), colouring.seeds())
+        new = Continuation(tape)
+        products = new.value(tape.outputs[-1])
+        found = reshape(products, shape=(size_of(products.shape),))
+        elements = getitem(found, layout.read_at(products.shape[1]), index=(ARRAY,))
+        parts = [new.value(tape.outputs[1 + i]) for i in self.leaves]
+        flat = [reshape(part, shape=(size_of(part.shape),)) for part in parts]
+        slope = concatenate(*flat, axis=0) if len(flat) > 1 else flat[0]
+        return new.builder.finish((tape.outputs[0], slope.slot, elements.slot))
+
+    def _sweep(self, tapes: Tapes) -> Tape:
+        tape = tapes[self.inner]
+        value, _, elements = tape.outputs
+        return pullback(dce(replace(tape, outputs=(value, elements))))
+
+    def _cross(self, tapes: Tapes) -> Tape:
+        gradient = tapes.gradient_alone
+        return pushforward(gradient, self._slots(gradient))
+
+    def _bend(self, tapes: Tapes) -> Tape:
+        tape = tapes[self.inner]
+        return pushforward(dce(replace(tape, outputs=tape.outputs[2:])))
+
+    def _second(self, tapes: Tapes) -> Tape:
+        tape = pullback(tapes[self.inner])
+        return pushforward(dce(tape), tape.parameters[: len(tape.parameters) - 3])

@@ -1,0 +1,210 @@
+"""Eight models with random effects as plain NumPy functions, with the numbers that TMB gives for them.
+
+The data and the numbers are read from tests/data/laplace. Each model is the joint log-likelihood; TMB's own
+templates have its negative.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from tapegrad.stats import norm, poisson
+
+FOLDER = Path(__file__).parent / "data" / "laplace"
+
+
+@dataclass
+class Case:
+    """A model with its start values, and what TMB says of it."""
+
+    joint: Callable[..., Any]
+    start: dict[str, Any]
+    random: tuple[str, ...]
+    told: dict[str, Any]
+
+
+def array(stored: Any) -> Any:
+    """An array as it is stored."""
+    if isinstance(stored, dict) and stored.get("sparse"):
+        places = (np.array(stored["i"]), np.array(stored["j"]))
+        return sparse.csr_array((np.array(stored["x"], dtype=float), places), shape=stored["dim"])
+    if isinstance(stored, dict) and stored.get("array"):
+        return np.array(stored["values"], dtype=float).reshape(stored["dim"], order=stored["order"])
+    if isinstance(stored, dict) and stored.get("factor"):
+        return np.array(stored["codes0"])
+    return np.array(stored, dtype=float) if isinstance(stored, list) else stored
+
+
+def read(name: str) -> dict[str, Any]:
+    """The stored file of a model."""
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def columns(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
+    """For each row of a matrix of zeros and ones, its ones: their columns, and how many of them count."""
+    dense = matrix.toarray()
+    most = int(dense.sum(axis=1).max())
+    order = np.argsort(-dense, axis=1, kind="stable")[:, :most]
+    return order, np.take_along_axis(dense, order, axis=1)
+
+
+def simple(told: dict[str, Any]) -> Callable[..., Any]:
+    """A normal mixed model through design matrices."""
+    x, a = array(told["data"]["x"]), array(told["data"]["A"]).toarray()
+    at, counts = columns(array(told["data"]["B"]))
+
+    def joint(u, beta, logsdu, logsd0):
+        mean = a @ beta + (counts * u[at]).sum(axis=1)
+        return norm.logpdf(u, 0.0, np.exp(logsdu)).sum() + norm.logpdf(x, mean, np.exp(logsd0)).sum()
+
+    return joint
+
+
+def randomregression(told: dict[str, Any]) -> Callable[..., Any]:
+    """Random slopes and intercepts."""
+    group, x, t = (array(told["data"][name]) for name in ("group", "x", "t"))
+
+    def joint(a, b, mu, sigma, sigma0):
+        effects = norm.logpdf(a, mu[0], sigma[0]).sum() + norm.logpdf(b, mu[1], sigma[1]).sum()
+        return effects + norm.logpdf(x, a[group] * t + b[group], sigma0).sum()
+
+    return joint
+
+
+def thetalog(told: dict[str, Any]) -> Callable[..., Any]:
+    """A state-space model of a population."""
+    y = array(told["data"]["Y"])
+
+    def joint(X, logr0, logtheta, logK, logQ, logR):
+        mean = X[:-1] + np.exp(logr0) * (1.0 - np.exp(np.exp(logtheta) * (X[:-1] - logK)))
+        states = norm.logpdf(X[1:], mean, np.exp(0.5 * logQ)).sum()
+        return states + norm.logpdf(y, X, np.exp(0.5 * logR)).sum()
+
+    return joint
+
+
+def socatt(told: dict[str, Any]) -> Callable[..., Any]:
+    """Ordinal answers, with one random effect for each person."""
+    y, s, x, group = (array(told["data"][name]) for name in ("y", "S", "X", "group"))
+    last, first = y == s - 1, y == 0
+
+    def joint(b, logsigma, tmpk, u):
+        alpha = tmpk[0] + np.concatenate([np.zeros(1), np.cumsum(np.exp(tmpk[1:]))])
+        eta = x @ b + np.exp(logsigma) * u[group]
+        above = np.where(last, 1.0, 1.0 / (1.0 + np.exp(-(alpha[np.where(last, 0, y)] - eta))))
+        below = np.where(first, 0.0, 1.0 / (1.0 + np.exp(-(alpha[np.where(first, 0, y - 1)] - eta))))
+        return norm.logpdf(u).sum() + np.log(1e-20 + above - below).sum()
+
+    return joint
+
+
+def orange_big(told: dict[str, Any]) -> Callable[..., Any]:
+    """The growth of five trees, a thousand times."""
+    data = told["data"]
+    y, t, times = array(data["y"]), array(data["t"]), data["multiply"]
+    tree = np.repeat(np.arange(data["M"]), np.array(data["ngroup"], dtype=int))
+
+    def joint(beta, log_sigma, log_sigma_u, u):
+        grown = 1.0 / (1.0 + np.exp(-(t - 726.0 - beta[1]) / (356.0 + beta[2])))
+        mean = (192.0 + beta[0] + u.reshape(times, -1)[:, tree]) * grown
+        effects = (-log_sigma_u - 0.5 * (u / np.exp(log_sigma_u)) ** 2).sum()
+        return effects + (-log_sigma - 0.5 * ((y - mean) / np.exp(log_sigma)) ** 2).sum()
+
+    return joint
+
+
+def ar1xar1(told: dict[str, Any]) -> Callable[..., Any]:
+    """Counts on a grid, with a field that is autoregressive both ways."""
+    counts = array(told["data"]["N"])
+    shape = told["parameters_start"]["eta"]["dim"]
+
+    def joint(eta, transf_phi1, transf_phi2):
+        first, second = np.tanh(transf_phi1), np.tanh(transf_phi2)
+        field = eta
+        z = np.concatenate(
+            [field[:, :1], (field[:, 1:] - second * field[:, :-1]) / np.sqrt(1.0 - second**2)], axis=1
+        )
+        z = np.concatenate([z[:1], (z[1:] - first * z[:-1]) / np.sqrt(1.0 - first**2)])
+        scales = (shape[1] - 1) * shape[0] * 0.5 * np.log(1.0 - second**2)
+        scales = scales + (shape[0] - 1) * shape[1] * 0.5 * np.log(1.0 - first**2)
+        rates = eta.T.reshape(-1)
+        return norm.logpdf(z).sum() - scales + poisson.logpmf(counts, np.exp(rates)).sum()
+
+    return joint
+
+
+def glmmTMB_salamanders_pois(told: dict[str, Any]) -> Callable[..., Any]:
+    """Counts of salamanders, with one random effect for each site."""
+    y, x = array(told["y"]), array(told["X"])
+    site = columns(array(told["Z"]))[0][:, 0]
+
+    def joint(beta, theta, b):
+        rate = np.exp(x @ beta + b[site])
+        return norm.logpdf(b, 0.0, np.exp(theta)).sum() + poisson.logpmf(y, rate).sum()
+
+    return joint
+
+
+def glmmTMB_sleepstudy(told: dict[str, Any]) -> Callable[..., Any]:
+    """Reaction times, with correlated random intercepts and slopes."""
+    y, x = array(told["y"]), array(told["X"])
+    subject, days = array(told["data_frame"]["Subject"]), x[:, 1]
+
+    def joint(beta, betad, theta, b):
+        effects = b.reshape(-1, 2)
+        rho = theta[2] / np.sqrt(1.0 + theta[2] ** 2)
+        first, second = effects[:, 0] / np.exp(theta[0]), effects[:, 1] / np.exp(theta[1])
+        rest = (second - rho * first) / np.sqrt(1.0 - rho**2)
+        scales = theta[0] + theta[1] + 0.5 * np.log(1.0 - rho**2)
+        mean = x @ beta + effects[subject, 0] + effects[subject, 1] * days
+        return (
+            norm.logpdf(first).sum()
+            + norm.logpdf(rest).sum()
+            - scales * len(x) / 10
+            + norm.logpdf(y, mean, np.exp(0.5 * betad)).sum()
+        )
+
+    return joint
+
+
+def start_of(told: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The start values by name, and the names of the random effects."""
+    if "parameters_start" in told:
+        start = {name: array(value) for name, value in told["parameters_start"].items()}
+        start = {name: value if np.ndim(value) else float(value) for name, value in start.items()}
+        named = told["random"]
+        return start, (named,) if isinstance(named, str) else tuple(named)
+    numbers = np.array(told["start"], dtype=float)
+    names = told["fixed_names"]
+    start = {}
+    for name in dict.fromkeys(names):
+        mine = numbers[[other == name for other in names]]
+        start[name] = float(mine[0]) if len(mine) == 1 else mine
+    start["b"] = np.zeros(told["n_random"])
+    return start, ("b",)
+
+
+NAMES = (
+    "simple",
+    "randomregression",
+    "thetalog",
+    "socatt",
+    "orange_big",
+    "ar1xar1",
+    "glmmTMB_salamanders_pois",
+    "glmmTMB_sleepstudy",
+)
+
+
+def case(name: str) -> Case:
+    """One of the models."""
+    told = read(name)
+    start, random = start_of(told)
+    return Case(globals()[name](told), start, random, told)

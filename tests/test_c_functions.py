@@ -1,0 +1,92 @@
+"""The special functions in C: against mpmath, and next to the kernels of the ops where both have a rule."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import c_coefficients
+from benchmarks.c_functions import TABLE, Asked, caller, errors
+from tapegrad.backends.c.compiler import compiler
+from tapegrad.backends.c.forms import calls_of
+from tapegrad.backends.c.runtime import NAMES, declared, header
+from tapegrad.ops import OPS
+from tapegrad.ops.registry import arity_of
+
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C compiler")
+
+
+def _name(asked: Asked) -> str:
+    return f"{asked.op} {asked.orders}"
+
+
+@needs_compiler
+@pytest.mark.parametrize("asked", TABLE, ids=_name)
+def test_worst_errors_against_mpmath(asked: Asked) -> None:
+    """A smaller version of ``python -m benchmarks.c_functions``."""
+    ours, kernels, _ = errors(asked, 60)
+    assert np.max(ours) <= asked.bound
+    # No worse than the kernel over the same points, up to what 60 points leave to chance.
+    assert np.max(ours) <= max(5.0 * np.max(kernels), 5e-15)
+
+
+EDGES = np.array(
+    [
+        *(np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, 1e-310, -1e-300, 1.7e308, -1.7e308, 1e155, 1e16),
+        *(1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 8.0, -2.5, 700.0, -700.0, 40.0, -40.0),
+    ]
+)
+UNARY = [name for name, op in OPS.items() if "tg_" in op.c and op.is_elementwise and arity_of(op).stop == 2]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", UNARY)
+def test_special_values_of_one_argument_are_those_of_the_kernel(name: str) -> None:
+    op = OPS[name]
+    # SciPy's gammaln is infinite at the smallest numbers, where it is about 745.
+    at = EDGES[~((EDGES > 0.0) & (EDGES < 1e-300))] if name == "gammaln" else EDGES
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(caller(op.c, 1)(at), op.kernel(at), rtol=1e-12, atol=1e-307)
+
+
+@needs_compiler
+@pytest.mark.parametrize("asked", [asked for asked in TABLE if asked.orders], ids=_name)
+def test_special_values_of_ops_of_an_order_are_those_of_the_kernel(asked: Asked) -> None:
+    op = OPS[asked.op]
+    count = arity_of(op).start - len(asked.orders)
+    inside = {"gamma_rest": ~np.signbit(EDGES), "log1p_over": ~(EDGES < -1.0)}
+    at: tuple[Any, ...] = (EDGES[inside[asked.op]] if asked.op in inside else EDGES,)
+    # The functions of two arguments are those of counts, for x > 0 and a = 0, 1, 2, ...
+    if count == 2:
+        pairs = itertools.product((np.nan, 1e-300, 1.0, 3.0, 700.0, 1e16), (0.0, 1.0, 3.0, 1e9))
+        at = tuple(np.array(list(pairs)).T)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours, kernels = caller(op.c, count, asked.orders)(*at), op.kernel(*asked.orders, *at)
+    np.testing.assert_allclose(ours, kernels, rtol=1e-11, atol=1e-305)
+
+
+@pytest.mark.parametrize("polynomial", c_coefficients.POLYNOMIALS, ids=lambda polynomial: polynomial.name)
+def test_the_polynomials_are_those_that_are_written(polynomial: c_coefficients.Polynomial) -> None:
+    assert "\n".join(c_coefficients._lines(polynomial)) in header("polynomials.h")
+
+
+def test_every_function_that_an_op_calls_is_declared() -> None:
+    ways = ("TG_FORM", "TG_EXACT", "TG_ALONE", "TG_EXACT_ALONE")
+    called = {name for op in OPS.values() for name in calls_of(op.c) if name.startswith("tg_")}
+    assert called <= declared(*ways)
+
+
+def test_headers_stand_in_the_order_of_their_calls() -> None:
+    known: set[str] = set()
+    for name in NAMES:
+        text = header(name)
+        defined = set(re.findall(r"^(?:TG_\w+|static .*?) \*?(tg_\w+)\(", text, re.MULTILINE))
+        called = set(re.findall(r"\b(tg_\w+)\(", text))
+        assert called <= known | defined, name
+        known |= defined

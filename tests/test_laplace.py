@@ -1,0 +1,177 @@
+"""Marginal log-likelihoods by Laplace's method, held against TMB and against closed forms."""
+
+from __future__ import annotations
+
+import laplace_models as models
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+import tapegrad as tg
+from tapegrad.marginal.inner import InnerProblem
+from tapegrad.stats import norm
+
+SLOW = ("ar1xar1",)
+CASES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in models.NAMES]
+
+
+def marginal_of(case):
+    return tg.laplace(case.joint, case.start, random=case.random)
+
+
+@pytest.mark.parametrize("name", [one for one in CASES if not one.values[0].startswith("glmmTMB")])
+def test_value_and_gradient_at_the_start_are_those_of_tmb(name):
+    case = models.case(name)
+    told = case.told
+    marginal = marginal_of(case)
+    value, gradient = marginal.value_and_grad_flat(np.array(told["start"], dtype=float))
+    expected = -np.array(told["laplace_grad_at_start"])
+    assert value == pytest.approx(-told["laplace_nll_at_start"], rel=1e-8)
+    assert gradient == pytest.approx(expected, rel=1e-8, abs=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_value_standard_errors_and_modes_at_the_optimum_are_those_of_tmb(name):
+    case = models.case(name)
+    told = case.told
+    marginal = marginal_of(case)
+    estimate = np.array(told["estimate"])
+    assert marginal.value_flat(estimate) == pytest.approx(-told["objective"], rel=1e-8)
+    errors = np.sqrt(np.diag(np.linalg.inv(-marginal.hessian_flat(estimate))))
+    assert errors == pytest.approx(np.array(told["se"]), rel=1e-5)
+    mode = marginal.mode(marginal.structure.unravel(estimate))
+    expected = np.array(told["random_mode"])
+    if name == "ar1xar1":  # TMB's arrays stand in Fortran's order
+        mode = mode.reshape(50, 50).T.ravel()
+    assert mode == pytest.approx(expected, rel=1e-5, abs=1e-5 * np.abs(expected).max())
+
+
+# Where the joint log-likelihood is quadratic in the random effects, Laplace's method is exact ---------------
+
+RNG = np.random.default_rng(4)
+GROUP = np.repeat(np.arange(6), 4)
+SLOPES = RNG.normal(size=24)
+Y = RNG.normal(size=24) + 1.3 * RNG.normal(size=6)[GROUP] + 1.5 * RNG.normal(size=6)[GROUP] * SLOPES
+
+
+def linear(beta, log_tau, log_sigma, a, b):
+    mean = beta + a[GROUP] + b[GROUP] * SLOPES
+    effects = norm.logpdf(a, 0.0, np.exp(log_tau[0])).sum() + norm.logpdf(b, 0.0, np.exp(log_tau[1])).sum()
+    return effects + norm.logpdf(Y, mean, np.exp(log_sigma)).sum()
+
+
+START = dict(beta=0.2, log_tau=np.array([-0.3, -0.9]), log_sigma=0.1, a=np.zeros(6), b=np.zeros(6))
+
+
+def closed_form(beta, log_tau, log_sigma):
+    same = GROUP[:, None] == GROUP
+    cov = same * (np.exp(2.0 * log_tau[0]) + np.exp(2.0 * log_tau[1]) * np.outer(SLOPES, SLOPES))
+    return multivariate_normal(np.full(24, beta), cov + np.exp(2.0 * log_sigma) * np.eye(24)).logpdf(Y)
+
+
+def as_function(beta, log_tau, log_sigma):
+    """The closed form, to be traced."""
+    same = GROUP[:, None] == GROUP
+    cov = same * (np.exp(2.0 * log_tau[0]) + np.exp(2.0 * log_tau[1]) * np.outer(SLOPES, SLOPES))
+    cov = cov + np.exp(2.0 * log_sigma) * np.eye(24)
+    rest = Y - beta
+    return -0.5 * (rest @ np.linalg.solve(cov, rest) + np.linalg.slogdet(cov)[1] + 24 * np.log(2 * np.pi))
+
+
+def test_linear_mixed_model_is_exact():
+    marginal = tg.laplace(linear, START, random=["a", "b"])
+    at = dict(beta=0.4, log_tau=np.array([-0.1, -0.5]), log_sigma=-0.2)
+    assert marginal(at) == pytest.approx(closed_form(**at), rel=1e-12)
+    exact = tg.trace(as_function, at)
+    gradient = marginal.structure.ravel(marginal.grad(at))
+    assert gradient == pytest.approx(exact.value_and_grad_flat(exact.ravel(at))[1], rel=1e-10)
+    assert marginal.hessian(at) == pytest.approx(exact.hessian(at), rel=1e-9, abs=1e-9)
+
+
+def test_elements_may_be_random_and_others_not():
+    """b[0] is a parameter: the integral is over the other eleven."""
+    some = [f"b[{i}]" for i in range(1, 6)]
+    marginal = tg.laplace(linear, START, random=["a", *some])
+    assert marginal.names == ("beta", "log_tau[0]", "log_tau[1]", "log_sigma", "b[0]")
+    at = dict(beta=0.4, log_tau=np.array([-0.1, -0.5]), log_sigma=-0.2, b=np.array([0.3]))
+    same = GROUP[:, None] == GROUP
+    slopes = np.where(GROUP == 0, 0.0, SLOPES)
+    cov = same * (np.exp(-0.2) + np.exp(-1.0) * np.outer(slopes, slopes)) + np.exp(-0.4) * np.eye(24)
+    mean = 0.4 + np.where(GROUP == 0, 0.3 * SLOPES, 0.0)
+    expected = multivariate_normal(mean, cov).logpdf(Y) + norm.logpdf(0.3, 0.0, np.exp(-0.5))
+    assert marginal(at) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["thetalog", "socatt", "glmmTMB_salamanders_pois"])
+def test_hessian_is_the_derivative_of_the_gradient(name):
+    case = models.case(name)
+    marginal = marginal_of(case)
+    theta = 1.02 * np.array(case.told["estimate"])
+    hessian = marginal.hessian_flat(theta)
+    assert marginal._marginal.hessian_error is None
+    for i in range(theta.size):
+        move = np.zeros(theta.size)
+        move[i] = 1e-5
+        up, down = (marginal.value_and_grad_flat(theta + sign * move)[1] for sign in (1.0, -1.0))
+        assert hessian[i] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-5 * np.abs(hessian).max())
+
+
+@pytest.mark.parametrize("name", ["thetalog", "socatt", "glmmTMB_salamanders_pois"])
+def test_the_way_to_a_point_leaves_no_trace(name):
+    case = models.case(name)
+    theta = np.array(case.told["estimate"])
+    found = []
+    for way in ([], [0.7 * theta], [1.3 * theta, 0.9 * theta], [theta + 0.2, theta - 0.2]):
+        marginal = marginal_of(case)
+        for point in way:
+            marginal.value_flat(point)
+        found.append((marginal.value_flat(theta), *marginal.value_and_grad_flat(theta)[1]))
+    values = np.array(found)
+    assert np.ptp(values[:, 0]) <= 1e-10 * abs(values[0, 0])
+    assert np.ptp(values, axis=0).max() <= 1e-10 * max(1.0, np.abs(values).max())
+
+
+# What is no random effect -----------------------------------------------------------------------------------
+
+
+def test_a_random_effect_without_influence_is_named():
+    marginal = tg.laplace(lambda s, u: -0.5 * u[0] ** 2 - s**2, dict(s=1.0, u=np.zeros(3)), random="u")
+    with pytest.raises(InnerProblem, match=r"does not depend on u\[1\], u\[2\]"):
+        marginal(dict(s=1.0))
+
+
+def test_a_flat_direction_is_named():
+    def joint(s, u):
+        return -0.5 * np.exp(s) * (u[0] - u[1] - 1.0) ** 2 - 0.5 * u[2] ** 2
+
+    marginal = tg.laplace(joint, dict(s=0.0, u=np.zeros(3)), random="u")
+    with pytest.raises(
+        InnerProblem, match=r"is flat along u\[0\] \+ u\[1\] \(a block of 2: u\[0\], u\[1\]\)"
+    ):
+        marginal(dict(s=0.0))
+
+
+def test_a_saddle_is_left():
+    """Between the two peaks of u it curves upwards at the start, where the slope is 0."""
+
+    def joint(s, u):
+        return (2.0 * u**2 - u**4).sum() - s**2
+
+    marginal = tg.laplace(joint, dict(s=1.0, u=np.zeros(2)), random="u")
+    assert np.abs(marginal.mode(dict(s=1.0))) == pytest.approx(np.ones(2), rel=1e-12)
+
+
+def test_what_has_no_peak_is_said_to_run_off():
+    def joint(s, u):
+        return np.log1p(u**2).sum() * s
+
+    marginal = tg.laplace(joint, dict(s=1.0, u=np.ones(2)), random="u")
+    with pytest.raises(InnerProblem, match=r"u\[0\]"):
+        marginal(dict(s=1.0))
+
+
+def test_names_are_checked():
+    with pytest.raises(ValueError, match=r"no parameter 'v'; there are beta, log_tau, log_sigma, a, b"):
+        tg.laplace(linear, START, random="v")
+    with pytest.raises(ValueError, match=r"leave at least one to be estimated"):
+        tg.laplace(linear, START, random=list(START))
