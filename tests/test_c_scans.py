@@ -263,7 +263,7 @@ def test_equations_in_a_step(n: int) -> None:
     traced = traced_with(
         lambda *parts: (f(*parts) ** 2).sum(), np.ones(n), near(n, n), np.linspace(0.1, 1, 9)
     )
-    program = CProgram(traced.grad_tape, shortest=4)
+    program = CProgram(traced.grad_tape, shortest=8)
     assert not left_to_numpy(program)
     assert_agrees(program, traced.ravel([np.ones(n), near(n, n), np.linspace(0.1, 1, 9)]))
 

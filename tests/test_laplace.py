@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import laplace_models as models
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 import tapegrad as tg
+from benchmarks.laplace import models
 from tapegrad.marginal.inner import InnerProblem
 from tapegrad.stats import norm
 

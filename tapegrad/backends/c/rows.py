@@ -16,13 +16,13 @@ import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import SMALL, Memory, is_small
+from tapegrad.backends.c.runtime import WIDTH
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
 from tapegrad.tape.entries import Entry, Row
 from tapegrad.tape.tape import Tape, size_of
 
-WIDTH = 512  # rows to a chunk
 MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
 MOST_SUMS = 256  # numbers that stay in registers or close by
 MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
