@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from mpmath import mp, mpf
 
 PAGE = Path(__file__).parent.parent / "tapegrad" / "backends" / "c" / "runtime" / "polynomials.h"
@@ -131,6 +132,20 @@ def _lines(polynomial: Polynomial) -> Iterator[str]:
     yield "}"
 
 
+def _rule() -> Iterator[str]:
+    """Gauss's rule of 64 nodes from 0 to 1."""
+    with mp.workdps(DIGITS):
+        starts = np.polynomial.legendre.leggauss(64)[0].tolist()
+        nodes = [mp.findroot(lambda x: mp.legendre(64, x), start) for start in starts]
+        slopes = [64 * (mp.legendre(63, x) - x * mp.legendre(64, x)) / (1 - x * x) for x in nodes]
+        weights = [1 / ((1 - x * x) * slope**2) for x, slope in zip(nodes, slopes, strict=True)]
+    yield "/* Gauss's rule of 64 nodes, from 0 to 1 */"
+    for name, numbers in (("nodes", [(x + 1) / 2 for x in nodes]), ("weights", weights)):
+        rows = [", ".join(repr(float(x)) for x in numbers[i : i + 4]) for i in range(0, 64, 4)]
+        body = ",\n    ".join(rows)
+        yield f"static const double tg_tail_{name}[64] = {{\n    {body}}};"
+
+
 def text() -> str:
     """The whole file."""
     head = (
@@ -142,7 +157,8 @@ def text() -> str:
         "#define TG_MULTIPLY_ADD(x, y, z) ((x) * (y) + (z))\n"
         "#endif\n\n"
     )
-    return head + "\n\n".join("\n".join(_lines(polynomial)) for polynomial in POLYNOMIALS) + "\n"
+    parts = [*map(_lines, POLYNOMIALS), _rule()]
+    return head + "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import numpy as np
 
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.program import CProgram
-from tapegrad.backends.c.runtime import headers
+from tapegrad.backends.c.runtime import WIDTH, headers
 from tapegrad.tape.tape import Tape
 
 _KINDS = "early|late|piece|rows|loop|move|scan|recurrence|scatter|concatenate|reshape|transpose|broadcast_to|getitem"
 _FUNCTION = re.compile(rf"\b((?:{_KINDS})\d+)\(")
-_BODY = "#define WIDTH 512\n"
+_BODY = f"#define WIDTH {WIDTH}\n"
 
 
 class Prefixed:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -19,9 +19,13 @@ from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.c.machine import cases
 from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.interpreter import Workspace
+from tapegrad.backends.replay import evaluate
 from tapegrad.ops import OPS
 from tapegrad.ops.registry import BOOL, Op, arity_of
+from tapegrad.passes import tidy
 from tapegrad.tape.tape import Tape
+from tests import loop_programs
+from tests.test_random_programs import PROGRAM, THETA, traced
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
 
@@ -201,7 +205,8 @@ def chain(n: int) -> Callable[[Any], Any]:
 
 
 def test_a_long_tape_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    program.machine()  # once for all
+    for special in (False, True):
+        program.machine(special)  # once for all
 
     def refuse(*arguments: Any) -> Any:
         raise AssertionError("a compiler was asked")
@@ -226,3 +231,40 @@ def test_directions_run_late() -> None:
     expected = tg.trace(chain(30), np.array([0.3, 0.5, 0.7]), backend="replay")
     at = np.array([0.2, 0.9, 0.4])
     np.testing.assert_allclose(traced.hessian(at), expected.hessian(at), rtol=1e-11)
+
+
+def agree_with_the_reference(tape: Tape, point: Any, tolerance: float) -> None:
+    """What runs on the machine, as far as nothing is left for a compiler."""
+    made = CProgram(tape)
+    if any(part.name for part in made.printed.early):
+        return
+    workspace = made.workspace({})
+    workspace.run(np.asarray(point, dtype=float))
+    values = evaluate(tape, point, {})
+    expected = [np.asarray(values[slot]) for slot in tape.outputs]
+    size = max([1.0, *(np.max(np.abs(e[np.isfinite(e)]), initial=0.0) for e in expected)])
+    for found, value in zip(workspace.outputs, expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=tolerance, atol=tolerance * size)
+
+
+QUIET = [f"ignore::tapegrad.{kind}Warning" for kind in ("Branch", "NonFinite", "Retrace", "LongTape")]
+
+
+@pytest.mark.filterwarnings(*QUIET)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(PROGRAM, THETA)
+def test_random_programs(made: Any, theta: Any) -> None:
+    tape = traced(made, theta, "replay")
+    for one in (tape.tape, tape.grad_tape, tidy(tape.hessian_tape)):
+        agree_with_the_reference(one, theta, 1e-12)
+
+
+@pytest.mark.filterwarnings(*QUIET)
+@pytest.mark.parametrize("seed", range(12))
+def test_random_loops(seed: int) -> None:
+    made = loop_programs.program(random.Random(seed))
+    theta = made.theta(0)
+    tape = tg.trace(made.function(), theta, backend="replay", reroll=False)
+    point = tape.ravel(made.theta(1))
+    for one in (tape.tape, tape.grad_tape):
+        agree_with_the_reference(one, point, 1e-10)  # these loops blow up rounding errors by some thousand

@@ -10,6 +10,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.backends.c.compiler import compiler
+from tapegrad.backends.c.forms import EVALUATORS
 from tapegrad.backends.replay import evaluate
 from tapegrad.ops import OPS
 from tapegrad.ops.registry import BOOL
@@ -17,15 +18,21 @@ from tapegrad.tape.tape import Tape
 from tests.c_batches import outputs_of, programs_of
 from tests.test_ops import DIFFERENTIABLE, SAMPLES, SPECIAL_VALUES, Program, _is_free, _traceable
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler was found")
+pytestmark = [
+    pytest.mark.skipif(compiler() is None, reason="no C compiler was found"),
+    pytest.mark.filterwarnings("ignore::tapegrad.UnusedParameterWarning"),
+]
 
 # Functions by vectors are at most 4 units in the last place from the truth; sums have an order of their own.
 TOLERANCE = 1e-13
 
 
-def _cases(kind: str) -> list[tuple[str, Tape, list[Any]]]:
+def _cases(kind: str, everything: bool) -> list[tuple[str, Tape, list[Any]]]:
     found = []
     for parameter in SAMPLES if kind == "value" else DIFFERENTIABLE:
+        op = parameter.values[0].op
+        if not (op.c or op.name in EVALUATORS or everything):
+            continue
         program = Program(parameter.values[0], masks=kind == "value")
         if not _traceable(program):
             continue
@@ -41,8 +48,8 @@ def _cases(kind: str) -> list[tuple[str, Tape, list[Any]]]:
     return found
 
 
-def _compared(kind: str, shortest: int) -> None:
-    cases = _cases(kind)
+def _compared(kind: str, shortest: int, everything: bool) -> None:
+    cases = _cases(kind, everything)
     programs = programs_of([tape for _, tape, _ in cases], shortest)
     bad = []
     for (name, tape, points), program in zip(cases, programs, strict=True):
@@ -60,11 +67,16 @@ def _compared(kind: str, shortest: int) -> None:
     assert not bad
 
 
-@pytest.mark.filterwarnings("ignore::tapegrad.UnusedParameterWarning")
+@pytest.mark.parametrize(("kind", "shortest"), [("value", 32), ("gradient", 2)])
+def test_every_op_with_a_form_agrees_with_the_reference(kind: str, shortest: int) -> None:
+    _compared(kind, shortest, everything=False)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("shortest", [32, 2])
-@pytest.mark.parametrize("kind", ["value", "gradient", pytest.param("hessian", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["value", "gradient", "hessian"])
 def test_every_op_agrees_with_the_reference(kind: str, shortest: int) -> None:
-    _compared(kind, shortest)
+    _compared(kind, shortest, everything=True)
 
 
 # Special values ---------------------------------------------------------------------------------------------

@@ -194,6 +194,7 @@ gamma_density: Op = of_order(
     lambda out, n, m, a, x: gamma_density(n, m + 1.0, a, x),
     samples=((0.0, 0.0, 1.5, 0.7), (1.0, 0.0, A, X), (0.0, 1.0, A, X)),
     orders=2,
+    c="tg_gamma_density({0}, {1}, {2}, {3})",
 )
 
 # The derivative of gammainc in its shape.
@@ -203,6 +204,7 @@ gammainc_slope: Op = of_order(
     lambda out, n, a, x: gammainc_slope(n + 1.0, a, x),
     lambda out, n, a, x: gamma_density(n, 0.0, a, x),
     samples=((1.0, 1.5, 0.7), (1.0, A, X)),
+    c="tg_gammainc_slope({0}, {1}, {2})",
 )
 gammainc = elementwise(
     "gammainc",
@@ -210,6 +212,7 @@ gammainc = elementwise(
     lambda out, a, x: gammainc_slope(1.0, a, x),
     lambda out, a, x: gamma_density(0.0, 0.0, a, x),
     samples=SAMPLES,
+    c="tg_gammainc({0}, {1})",
 )
 gammaincc = elementwise(
     "gammaincc",
@@ -217,4 +220,5 @@ gammaincc = elementwise(
     (-1.0, lambda out, a, x: gammainc_slope(1.0, a, x)),
     (-1.0, lambda out, a, x: gamma_density(0.0, 0.0, a, x)),
     samples=SAMPLES,
+    c="tg_gammaincc({0}, {1})",
 )

@@ -348,6 +348,7 @@ all_ = register(
         takes=(BOOL,),
         gives=BOOL,
         attrs=REDUCTION_ATTRS,
+        rows=reduction_rows,
         samples=_TRUTH,
     )
 )
@@ -360,6 +361,7 @@ any_ = register(
         takes=(BOOL,),
         gives=BOOL,
         attrs=REDUCTION_ATTRS,
+        rows=reduction_rows,
         samples=_TRUTH,
     )
 )

@@ -130,9 +130,11 @@ class Plan:
         From this stage on they depend on the late leaves.
     late_leaves : frozenset of int
     block : int
-        Rows to a block.
+        Rows to a block; twice as many make a row axis.
     layout : Layout or None
         None where the tape is replayed entry by entry, which lays out its values by itself.
+    at_once : int
+        Rows to a block as a backend walks them; 0: `block`.
     """
 
     tape: Tape
@@ -141,6 +143,7 @@ class Plan:
     late_leaves: frozenset[int]
     block: int
     layout: Layout | None
+    at_once: int = 0
 
     def row_axis(self, slot: int) -> int | None:
         """The axis along which a slot is walked in blocks, or None."""
@@ -160,10 +163,12 @@ def _described(plan: Plan, stage: Stage) -> str:
         scalars = sum(size_of(plan.tape.avals[entry.output].shape) == 1 for entry in stage.entries)
         how = "whole" if isinstance(stage, Whole) else "entry by entry"
         return f"  {how}: {len(stage.entries):,} entries, {scalars:,} of them scalar"
-    blocks = -(-stage.rows // plan.block)
+    at_once = plan.at_once or plan.block
+    blocks = -(-stage.rows // at_once)
     sums, stored = len(stage.sums), len(stage.stored)
+    walk = f"{stage.rows:,} in {blocks:,} block{'s' * (blocks != 1)} of {at_once:,}"
     return (
-        f"  rows: {stage.rows:,} in {blocks:,} blocks of {plan.block:,}: {len(stage.entries)} entries, "
+        f"  rows: {walk}: {len(stage.entries)} entries, "
         f"{sums} sum{'s' * (sums != 1)}, {stored} stored in full"
     )
 

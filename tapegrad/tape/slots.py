@@ -17,6 +17,7 @@ from tapegrad.tape.tape import Tape, size_of
 Marks: TypeAlias = bytearray
 
 _LANDMARKS = (0.0, np.inf, -np.inf)
+_FINITE = frozenset(("isfinite", "isinf", "isnan"))
 
 
 def marked(tape: Tape, slots: Iterable[int]) -> Marks:
@@ -45,12 +46,17 @@ def needed_for(tape: Tape, slots: Iterable[int]) -> Marks:
 def deciding_slots(tape: Tape) -> Marks:
     """All slots whose last bit can matter: what guards, comparisons, roundings and sorts depend on.
 
-    A comparison with 0 or infinity for equality is no such case: rounding takes nothing there or away.
+    A comparison with 0 or infinity for equality, or a question whether a number is finite, is no such case:
+    rounding takes nothing there or away. What is made of truth values alone decides nothing anew.
     """
     ends = [guard.slot for guard in tape.guards]
     insensitive = {slot for slot, value in tape.constants if np.ndim(value) == 0 and value in _LANDMARKS}
     for op, inputs, _, attrs, _ in tape.entries.rows():
-        decides = op.rule is None and not (op.name == "equal" and insensitive.intersection(inputs))
+        decides = op.rule is None and not (
+            op.name in _FINITE
+            or (op.name in ("equal", "not_equal") and insensitive.intersection(inputs))
+            or all(tape.avals[slot].dtype == np.bool_ for slot in inputs)
+        )
         if decides or (op.name == "scan" and dict(attrs)["body"].decides):
             ends += inputs
     return needed_for(tape, ends) if ends else bytearray(len(tape.avals))

@@ -227,10 +227,7 @@ class Encoder:
             return np.concatenate(arrays, **attrs)
         if name == "scatter":
             out: Places = np.full(attrs["shape"], self._zero(), dtype=object)
-            value = arrays[0] if arrays[0].ndim else arrays[0].item()
-            return np.asarray(update.kernel(out, value, index=attrs["index"]), dtype=object)
-        if name == "update":
-            arrays[1] = arrays[1] if arrays[1].ndim else arrays[1].item()
+            return np.asarray(update.kernel(out, arrays[0], index=attrs["index"]), dtype=object)
         if name in _MOVES:
             return np.asarray(entry.op.kernel(*arrays, **attrs), dtype=object)
         if name in _PRODUCTS:

@@ -105,6 +105,13 @@ def _product(assign: Assign, factors: list[str]) -> str:
     return factors[0] if len(factors) == 1 else assign(" * ".join(factors)) if factors else "1.0"
 
 
+def _truth(sign: str, end: str) -> Callable[[Assign, list[str]], str]:
+    def fold(assign: Assign, truths: list[str]) -> str:
+        return truths[0] if len(truths) == 1 else assign(f" {sign} ".join(truths)) if truths else end
+
+    return fold
+
+
 def _folded(function: str, end: str) -> Callable[[Assign, list[str]], str]:
     def fold(assign: Assign, numbers: list[str]) -> str:
         found = numbers[0] if numbers else end
@@ -159,6 +166,8 @@ EVALUATORS: dict[str, tuple[Evaluator, bool]] = {
     "scatter": (_scattered, True),
     "sum": (_reduced(sum_of), False),
     "prod": (_reduced(_product), False),
+    "any": (_reduced(_truth("|", "0")), True),
+    "all": (_reduced(_truth("&", "1")), True),
     "max": (_reduced(_folded("tg_maximum", "-INFINITY")), True),
     "min": (_reduced(_folded("tg_minimum", "INFINITY")), True),
     "logsumexp": (_reduced(_logsumexp), False),

@@ -21,6 +21,7 @@ from tapegrad.backends.c.machine import (
     TYPES,
     opcodes,
 )
+from tapegrad.backends.c.memory import INPUTS
 from tapegrad.ops.registry import FLOAT
 
 Instruction: TypeAlias = tuple[int, ...]
@@ -92,9 +93,10 @@ def scheduled(instructions: Sequence[Instruction]) -> list[Instruction]:
 
     Of all instructions whose operands are there, those of the most frequent opcode come next.
     """
-    stored = {instruction[2] for instruction in instructions if instruction[0] in _stores()}
-    if any(instruction[0] in _loads() and instruction[2] in stored for instruction in instructions):
-        return list(instructions)  # what is fetched from an array must have been put there
+    codes = {instruction[0] for instruction in instructions}
+    fetches = any(row[0] in _loads() and row[2] != INPUTS for row in instructions)
+    if fetches and codes & _stores():
+        return list(instructions)  # what is put into an array can be fetched from another: they share memory
     maker: dict[int, int] = {}
     readers: list[list[int]] = [[] for _ in instructions]
     waits = [0] * len(instructions)

@@ -6,6 +6,7 @@ import contextvars
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,8 @@ from tapegrad.backends.c.library import library
 from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
-from tapegrad.backends.c.rows import WIDTH, Joins
+from tapegrad.backends.c.rows import Joins
+from tapegrad.backends.c.runtime import WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
 from tapegrad.ops.registry import Read
@@ -28,7 +30,8 @@ from tapegrad.tape.tape import SCALAR, Tape, size_of
 
 Array = np.ndarray[Any, Any]
 
-SHORTEST = 32  # rows that make a loop by rows; fewer are written number by number, or run by NumPy
+# Rows that make a loop by rows. Arrays of up to 16 elements are written number by number.
+SHORTEST = 18
 
 
 class CProgram:
@@ -43,7 +46,10 @@ class CProgram:
         self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
         forms = Forms(tape, deciding_slots(tape))
         joins = Joins(tape, forms.has_form)
-        self.plan: Plan = plan(tape, late, shortest // 2, len(tape.entries), joins)
+        cut = plan(tape, late, shortest // 2, len(tape.entries), joins)
+        assert cut.layout is not None
+        layout = replace(cut.layout, blocks=(), block_size=0)  # chunks of rows stand on the stack
+        self.plan: Plan = replace(cut, layout=layout, at_once=BLOCK)
         self.printed = print_plan(self.plan, forms, threads > 1)
         self._library: Any = None
         self.packed: dict[int, Array] = {}
@@ -58,8 +64,9 @@ class CProgram:
         """The compiled functions."""
         if self._library is None:
             parts = (*self.printed.early, *self.printed.late)
-            if any(part.code is not None for part in parts):
-                machine()
+            for part in parts:
+                if part.code is not None:
+                    machine(part.is_special)
             if any(part.name for part in parts):
                 self._library = library(self.source)
         return self._library
@@ -92,16 +99,17 @@ class CWorkspace:
         self._arrays: dict[int, Array] = {}
         self._views: dict[int, Array] = {}
         self._place(data)
-        self._check_indices()
         self._table = self._make_table()
-        self._early = [self._bound(part) for part in self._printed.early]
-        self._late = [self._bound(part) for part in self._printed.late]
+        self._context = contextvars.copy_context()
+        self._context.run(np.seterr, all="ignore")
+        self._early = self._caller(self._printed.early)
+        self._late = self._caller(self._printed.late)
+        fault = self._missing_index()
+        if fault is not None:
+            self._early = partial(_refuse, fault)
         self._outputs = self._reader(self._tape.outputs)
         self.guards = self._tape.guards
         self._guarded = self._reader([guard.slot for guard in self.guards])
-        self._uses_numpy = any(part.entries for part in (*self._printed.early, *self._printed.late))
-        self._context = contextvars.copy_context()
-        self._context.run(np.seterr, all="ignore")
 
     # Memory -------------------------------------------------------------------------------------------------
 
@@ -173,8 +181,8 @@ class CWorkspace:
             addresses[entry] = room.ctypes.data
         return (ctypes.c_void_p * memory.count)(*addresses)
 
-    def _check_indices(self) -> None:
-        """Refuse indices of gathers and scatters in row loops that do not exist."""
+    def _missing_index(self) -> IndexError | None:
+        """The error that an index of a gather or a scatter in a row loop is, if one does not exist."""
         for stage in self._plan.stages:
             ways = zip(stage.entries, stage.reads, strict=True) if isinstance(stage, RowLoop) else ()
             for entry, reads in ways:
@@ -183,7 +191,8 @@ class CWorkspace:
                 whole = entry.inputs[0] if reads[0] is Read.GATHERED else entry.output
                 length, places = self._tape.avals[whole].shape[0], self.array(entry.inputs[1])
                 if places.size and not (-length <= places.min() and places.max() < length):
-                    raise IndexError(f"an index is out of bounds for axis 0 with size {length}")
+                    return IndexError(f"an index is out of bounds for axis 0 with size {length}")
+        return None
 
     def _columns(self, slot: int) -> Array:
         """A leaf in chunks of rows, column by column; the last row again and again behind the last."""
@@ -205,13 +214,20 @@ class CWorkspace:
 
     # Binding ------------------------------------------------------------------------------------------------
 
+    def _caller(self, parts: Sequence[Part]) -> Callable[[], Any]:
+        """Some parts, one after another, as one call."""
+        calls = [self._bound(part) for part in parts]
+        if any(part.entries for part in parts):
+            return partial(self._context.run, _run, calls)
+        return calls[0] if len(calls) == 1 else partial(_run, calls)
+
     def _bound(self, part: Part) -> Callable[[], Any]:
         """One part as a call without arguments."""
         if part.entries:
             return partial(_run, [self._kernel(entry) for entry in part.entries])
         if part.code is not None:
             places = [ctypes.c_void_p(array.ctypes.data) for array in (part.code, self._cells)]
-            return partial(machine(), *places, ctypes.byref(self._table))
+            return partial(machine(part.is_special), *places, ctypes.byref(self._table))
         function = getattr(self._program.library, part.name)
         function.restype = None
         if part.blocks:
@@ -226,6 +242,15 @@ class CWorkspace:
         """Reads values: numbers as Python's floats, all others as arrays."""
         found = [self.array(slot) for slot in slots]
         is_number = [self._tape.avals[slot] == SCALAR for slot in slots]
+        cells = [self._memory.cells.get(slot, -1) for slot in slots]
+        if (
+            slots
+            and all(is_number)
+            and cells[0] >= 0
+            and cells == list(range(cells[0], cells[0] + len(cells)))
+        ):
+            read_all: Callable[[], list[Any]] = self._cells[cells[0] : cells[-1] + 1].tolist
+            return read_all
         readers = [
             array.item if number else partial(_same, array)
             for array, number in zip(found, is_number, strict=True)
@@ -242,19 +267,12 @@ class CWorkspace:
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
         self.inputs[: inputs.size] = inputs
-        self._execute(self._early)
+        self._early()
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""
         self.inputs[self.inputs.size - inputs.size :] = inputs
-        self._execute(self._late)
-
-    def _execute(self, parts: Sequence[Callable[[], Any]]) -> None:
-        if self._uses_numpy:
-            self._context.run(_run, parts)
-        else:
-            for part in parts:
-                part()
+        self._late()
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
@@ -270,10 +288,9 @@ def _run(calls: Sequence[Callable[[], Any]]) -> None:
         call()
 
 
+def _refuse(fault: IndexError) -> None:
+    raise fault
+
+
 def _same(array: Array) -> Array:
     return array
-
-
-def program(tape: Tape, late: Sequence[int], threads: int) -> CProgram:
-    """The backend "c"."""
-    return CProgram(tape, late, threads)

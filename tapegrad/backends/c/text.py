@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.written import written
 from tapegrad.ops.registry import BOOL, FLOAT
 
 LONGEST = 100  # letters of a line of the user's code
@@ -46,7 +47,7 @@ def literal(value: Any) -> str | None:
 
     All others come from memory: they may be data, and models that differ in data only share their code.
     """
-    number = value.item() if isinstance(value, np.generic) else value
+    number = value.item() if isinstance(value, np.generic | np.ndarray) else value
     if isinstance(number, (bool, int)):
         return None if abs(number) > _MOST else str(int(number)) if number >= 0 else f"({int(number)})"
     if number == math.inf:
@@ -55,7 +56,7 @@ def literal(value: Any) -> str | None:
         return None
     if number == 0.0 and math.copysign(1.0, number) < 0.0:
         return None
-    return repr(number) if number >= 0.0 else f"({number!r})"
+    return written(number) if number >= 0.0 else f"({written(number)})"
 
 
 _MOST = 8

@@ -10,10 +10,11 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "choices.h", "matrices.h"),
+    *("beta.h", "incomplete.h", "incomplete_beta.h", "choices.h", "matrices.h"),
 )
-_NAME = re.compile(r"\btg_\w+")
-_DEFINED = re.compile(r"\b(tg_\w+)\([^;{}]*\) \{")
+WIDTH = 512  # rows to a chunk, which stays in the nearest cache
+_NAME = re.compile(r"\b(?:tg|TG)_\w+")
+_DEFINED = re.compile(r"\btg_\w+(?=\([^;{}]*\) \{)|(?<=#define )TG_\w+|(?<=double )tg_\w+(?=\[)")
 
 
 @cache
@@ -30,6 +31,13 @@ def declared(*ways: str) -> frozenset[str]:
     return frozenset(name for text in texts for name in pattern.findall(text))
 
 
+def called_beyond(text: str) -> set[str]:
+    """The functions in a text that do not stand in the two headers that are always there."""
+    always = {name for header_ in NAMES[:2] for name in _DEFINED.findall(header(header_))}
+    known = {name for header_ in NAMES[2:] for name in _DEFINED.findall(header(header_))}
+    return known.intersection(_NAME.findall(text)) - always
+
+
 def headers(functions: Sequence[str]) -> str:
     """The beginning of a program: the headers that its functions call, and those that these need in turn."""
     called = {name for text in functions for name in _NAME.findall(text)}
@@ -38,4 +46,6 @@ def headers(functions: Sequence[str]) -> str:
         if name in NAMES[:2] or called.intersection(_DEFINED.findall(header(name))):
             chosen.append(header(name))
             called.update(_NAME.findall(header(name)))
-    return "\n".join(["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), "#define WIDTH 512"])
+    return "\n".join(
+        ["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), f"#define WIDTH {WIDTH}"]
+    )

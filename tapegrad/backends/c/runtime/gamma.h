@@ -194,7 +194,8 @@ TG_ALONE tg_polygamma_high(int n, double x) {
 TG_FORM tg_polygamma(double n, double x) {
     if (n == 0.0) return tg_digamma(x);
     if (n == 1.0) return tg_trigamma(x);
-    if (!(n > 0.0 && n < 171.0 && n == rint(n))) return NAN;
+    if (!(n > 0.0 && n == rint(n))) return NAN;
+    if (n > 1e3) return !(x <= 1.0) ? NAN : fmod(n, 2.0) == 0.0 ? -INFINITY : INFINITY;
     return tg_polygamma_high((int)n, x);
 }
 

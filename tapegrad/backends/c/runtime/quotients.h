@@ -13,7 +13,7 @@ TG_FORM tg_log1p_over(double n, double u) {
         return u == 0.0 ? 1.0 : u == INFINITY ? 0.0 : found;
     }
     if (!(n > 0.0 && n < 100.0 && n == rint(n))) return NAN;
-    const int order = (int)n, near = fabs(u) < 0.45;
+    const int order = (int)n, near = (u > -0.35) & (u < 0.45);
     double total = 0.0, factorial = 1.0, found = log1p(u) / u, power = 1.0;
     const double low = near ? u : 0.0, step = 1.0 / (1.0 + u);
     for (int i = 0; i < 10; i++) {
