@@ -103,10 +103,10 @@ def test_value_and_slopes(name):
 
 @pytest.mark.parametrize("name", ["expm", "logm", "sqrtm"])
 def test_second_derivatives_of_functions_of_matrices(name):
-    f, at = FUNCTIONS[name]
-    traced = tg.trace(f, at)
-    hessian = traced.hessian(at).reshape(9, 9)
-    columns = [slopes(lambda v, i=i: traced.grad(v.reshape(3, 3)).ravel()[i], at.ravel()) for i in range(9)]
+    at = A[:2, :2]
+    traced = tg.trace(lambda v: np.sum(getattr(linalg, name)(v) * np.array([[1.0, 2.0], [3.0, 4.0]])), at)
+    hessian = traced.hessian(at).reshape(4, 4)
+    columns = [slopes(lambda v, i=i: traced.grad(v.reshape(2, 2)).ravel()[i], at.ravel()) for i in range(4)]
     np.testing.assert_allclose(hessian, columns, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-11, atol=1e-13)
 

@@ -80,29 +80,30 @@ def _pearson3_tail(of_left: bool) -> Callable[..., Any]:
 # Sums of uniform variables: a B-spline, by the recurrence of de Boor ----------------------------------------
 
 
-def _b_splines(x: Any, order: int) -> Any:
-    """The B-spline of so many whole knots at `x`."""
-    if order == 1:
-        return np.where(np.logical_and(np.greater_equal(x, 0.0), np.less(x, 1.0)), 1.0, 0.0)
-    low, high = _b_splines(x, order - 1), _b_splines(x - 1.0, order - 1)
-    return (x * low + (order - x) * high) / (order - 1.0)
+def _b_splines(x: Any, order: int, count: int) -> list[Any]:
+    """The B-spline of so many whole knots at ``x``, ``x - 1`` and so on: `count` of them."""
+    at = [x - float(j) for j in range(count + order - 1)]
+    level = [np.where(np.logical_and(np.greater_equal(y, 0.0), np.less(y, 1.0)), 1.0, 0.0) for y in at]
+    for m in range(2, order + 1):
+        pairs = zip(at, level[:-1], level[1:], strict=False)
+        level = [(y * here + (m - y) * beyond) / (m - 1.0) for y, here, beyond in pairs]
+    return level
+
+
+def _irwinhall(x: Any, n: Any, value: Callable[[Any, int], Any]) -> Any:
+    orders = _plain(n)
+    total: Any = 0.0
+    for order in np.unique(orders[np.isfinite(orders)]).astype(int).tolist():
+        total = total + np.where(orders == order, value(x, order), 0.0)
+    return total
 
 
 def _irwinhall_pdf(x: Any, n: Any) -> Any:
-    orders = _plain(n)
-    total: Any = 0.0
-    for order in np.unique(orders[np.isfinite(orders)]).astype(int).tolist():
-        total = total + np.where(orders == order, _b_splines(x, order), 0.0)
-    return total
+    return _irwinhall(x, n, lambda x, order: _b_splines(x, order, 1)[0])
 
 
 def _irwinhall_cdf(x: Any, n: Any) -> Any:
-    orders = _plain(n)
-    total: Any = 0.0
-    for order in np.unique(orders[np.isfinite(orders)]).astype(int).tolist():
-        below = sum(_b_splines(x - j, order + 1) for j in range(order + 1))
-        total = total + np.where(orders == order, below, 0.0)
-    return total
+    return _irwinhall(x, n, lambda x, order: sum(_b_splines(x, order + 1, order + 1)))
 
 
 # Counts -----------------------------------------------------------------------------------------------------
