@@ -140,6 +140,39 @@ def test_summary_tells_of_the_random_effects(result):
     assert result.to_dict()["random"]["a[0]"]["mode"] == result.random.x[0]
 
 
+def test_scores_by_group_are_those_of_the_closed_form():
+    """One row for each group, and one for each observation and each random effect, in groups."""
+    y, group = linear.Y, linear.GROUP
+
+    def by_group(mu, log_tau, log_sigma, u):
+        rows = norm.logpdf(y.reshape(6, 4), mu + u[:, None], np.exp(log_sigma)).sum(axis=1)
+        return rows + norm.logpdf(u, 0.0, np.exp(log_tau))
+
+    def one_by_one(mu, log_tau, log_sigma, u):
+        rows = norm.logpdf(y, mu + u[group], np.exp(log_sigma))
+        return np.concatenate([rows, norm.logpdf(u, 0.0, np.exp(log_tau))])
+
+    def closed(mu, log_tau, log_sigma):
+        cov = np.exp(2.0 * log_tau) * np.ones((4, 4)) + np.exp(2.0 * log_sigma) * np.eye(4)
+        rest = y.reshape(6, 4) - mu
+        squares = (rest * np.linalg.solve(cov, rest.T).T).sum(axis=1)
+        return -0.5 * (squares + np.linalg.slogdet(cov)[1] + 4.0 * np.log(2.0 * np.pi))
+
+    start = dict(mu=0.0, log_tau=0.0, log_sigma=0.0)
+    full = {**start, "u": np.zeros(6)}
+    labels = np.concatenate([group, np.arange(6)])
+    for kind in ("HC0", "opg"):
+        expected = tg.fit(closed, start, cov_type=kind)
+        assert tg.fit(by_group, full, random="u", cov_type=kind).bse == pytest.approx(expected.bse, rel=1e-5)
+    plain = dict(groups=np.arange(6), use_correction=False)
+    expected = tg.fit(closed, start, cov_type="cluster", cov_kwds=plain)
+    told = dict(groups=labels, use_correction=False)
+    found = tg.fit(one_by_one, full, random="u", cov_type="cluster", cov_kwds=told)
+    assert found.bse == pytest.approx(expected.bse, rel=1e-5)
+    with pytest.raises(ValueError, match=r"u\[0\] stands in several rows"):
+        tg.fit(one_by_one, full, random="u", cov_type="HC0")
+
+
 def test_diagnosis_is_fine():
     case = models.case("glmmTMB_salamanders_pois")
     assert tg.fit(case.joint, case.start, random="b").diagnose().is_fine

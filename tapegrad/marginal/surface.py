@@ -118,6 +118,25 @@ class Marginal:
         slope = swept + moved
         return _value(found), slope[self.joint.outer]
 
+    def mixed(self, theta: Array, directions: Array) -> list[Array]:
+        """The Hessian of ``f + v . f_u + w . h``, whose gradient is the marginal one, times directions.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (p,)
+        directions : ndarray, shape (k, p)
+
+        Returns
+        -------
+        list of ndarray
+            For each, in parameters and random effects.
+        """
+        found = self.mode(theta)
+        x = self.joint.vector(theta, found.u)
+        weights, v, _ = self._pulled(found, x)
+        still = np.zeros_like(found.u)
+        return self.joint.second(x, v, weights, [self.joint.vector(one, still) for one in directions])[0]
+
     def pull(self, theta: Array) -> Array:
         """The inverse of A times the slope of minus half its log-determinant in the random effects."""
         found = self.mode(theta)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from tapegrad.mle.matrices import generalised_inverse
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import outer_products, sums_by_group, weighted_scores
+from tapegrad.mle.model.shares import check_independent
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -75,6 +76,7 @@ def free_covariance(
     keywords = check_cov_type(cov_type, cov_kwds)
     if cov_type == "nonrobust":
         return generalised_inverse(information, flat)
+    check_independent(model, free, keywords.get("groups"))
     if cov_type == "opg":
         return generalised_inverse(outer_products(model, free), flat)
     bread = generalised_inverse(information, flat)

@@ -49,6 +49,9 @@ class Model:
         What the rows are multiplied by.
     nobs : int or None
         Number of observations, if known.
+    joint_rows : TracedFunction or None
+        The rows of a joint log-likelihood that returns some, as a function of free coordinates and random
+        effects.
     """
 
     specification: "Specification"
@@ -58,6 +61,7 @@ class Model:
     data: Mapping[str, Any]
     weights: Array | None
     nobs: int | None
+    joint_rows: TracedFunction | None = None
 
     @property
     def space(self) -> Space:
@@ -116,6 +120,7 @@ class Model:
             self,
             function=self.function.with_data(**data),
             rows=None if self.rows is None else self.rows.with_data(**data),
+            joint_rows=None if self.joint_rows is None else self.joint_rows.with_data(**data),
             data={**self.data, **data},
         )
 
@@ -138,6 +143,22 @@ class Model:
                 "shape (n,), without the .sum() at its end"
             )
         return self.rows
+
+    def require_joint_rows(self, what: str) -> TracedFunction:
+        """The rows of the joint log-likelihood.
+
+        Raises
+        ------
+        ValueError
+            If it is one number.
+        """
+        if self.joint_rows is None:
+            raise ValueError(
+                f"{what} need independent rows; with random effects there is none for an observation, "
+                f"because observations that share one are not independent: let {self.name} return one row "
+                "for each block of random effects, or one for each observation and random effect, in groups"
+            )
+        return self.joint_rows
 
     @property
     def n_rows(self) -> int:
@@ -305,8 +326,12 @@ def _marginal_model(given: Specification, values: Array, data: dict[str, Any], n
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
     leaves = given.division.random_leaves(joint.structure)
     function = Marginal(Joint(joint, leaves), values[given.division.random])
+    rows = None
+    if np.ndim(given.values({**pieces, **random}, data)):  # only then a trace of its own
+        plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
+        rows = _rows(plain, given.name)
     prior = None if given.logprior is None else _traced_prior(given)
-    return Model(given, function, None, prior, data, None, nobs)
+    return Model(given, function, None, prior, data, None, nobs, rows)
 
 
 def _finite(traced: TracedFunction, params: Any) -> Array:

@@ -10,12 +10,18 @@ import numpy.typing as npt
 
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.model.model import Model
+from tapegrad.mle.model.shares import shares
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def unweighted_scores(model: Model, free: Array) -> Array:
-    """Derivative of each observation's log-likelihood with respect to the free coordinates, shape (n, q)."""
+    """Derivative of each observation's log-likelihood with respect to the free coordinates, shape (n, q).
+
+    With random effects, they are the shares of the rows of the joint log-likelihood, see `shares`.
+    """
+    if model.division is not None:
+        return shares(model, free)
     return jacobian(model.require_rows("scores"), free)
 
 
