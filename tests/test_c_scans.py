@@ -361,7 +361,7 @@ def random_joins(seed: int) -> Tape:
 
 def hold_joins(seeds: range) -> None:
     tapes = [random_joins(seed) for seed in seeds]
-    for seed, program in zip(seeds, programs_of(tapes, 16), strict=True):
+    for seed, program in zip(seeds, programs_of(tapes, 16, at_once=8), strict=True):
         inputs = sum(size_of(program.tape.avals[slot].shape) for slot in program.tape.parameters)
         for shift in range(2):  # what a run leaves in memory is no part of the next one
             assert_agrees(program, np.random.default_rng(seed + shift).normal(size=inputs), f"seed {seed}")
@@ -373,7 +373,7 @@ def test_random_joins() -> None:
 
 @pytest.mark.slow
 def test_many_random_joins() -> None:
-    hold_joins(range(8, 200))
+    hold_joins(range(8, 72))
 
 
 def test_what_joins_hand_on_is_not_copied() -> None:
