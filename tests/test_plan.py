@@ -234,5 +234,5 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
 
 
 def test_an_unknown_backend():
-    with pytest.raises(ValueError, match="no backend 'cuda': choose one of auto, numpy"):
+    with pytest.raises(ValueError, match="no backend 'cuda': choose one of auto, numpy, replay, c"):
         tg.trace(logistic, CASES["logistic"][1], backend="cuda")
