@@ -71,7 +71,7 @@ def test_every_python_is_found_and_takes_the_suite(tmp_path: Path) -> None:
         "mypy",
         "tapegrad demo",
     ]
-    # The first goes on with what depends on the compiler, with another one, and with none, and with the
+    # The first goes on with what depends on the compiler, with another one, and with none, and with
     # functions of other packages. The last one makes the documentation site, and looks at it.
     passed = [line for line in lines if "passed in" in line]
     assert passed == [f"{n} passed in 0.01s" for n in (11, 11, 11, 11, 12, 13, 13)]

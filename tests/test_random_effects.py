@@ -274,6 +274,12 @@ def test_a_variance_that_goes_to_zero_is_told():
     assert np.isnan(result.bse[1])
     assert result.bse[[0, 2]] == pytest.approx([y.std() / np.sqrt(24), 1.0 / np.sqrt(48)], rel=1e-5)
     assert "log_tau" in str(result.diagnose())
+    plain = tg.fit(
+        lambda mu, log_sigma: norm.logpdf(y, mu, np.exp(log_sigma)).sum(), dict(mu=0.1, log_sigma=0.0)
+    )
+    test = result.lr_test(plain, boundary=1)
+    assert test.statistic == pytest.approx(0.0, abs=1e-6)
+    assert test.pvalue > 0.49
 
 
 # What cannot be ---------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ STEP: Final = 20.0
 # Nanoseconds that a compiler takes for a program, and for each line of it.
 PROGRAM: Final = 5e7
 LINE: Final = 4e5
+# What it takes to make an instruction of the tape machine, by what a line takes.
+ENCODED: Final = 0.025
 
 
 class Meter(Generic[T]):
@@ -59,7 +61,8 @@ def _lines(tape: Tape) -> int:
     """About how many lines a tape has in C: numbers are on the tape machine where there are many."""
     scalar = bytearray([not aval.shape for aval in tape.avals])
     numbers = sum(scalar[output] for _, _, output, _, _ in tape.entries.rows())
-    return len(tape.entries) - numbers + min(numbers, MOST_PRINTED)
+    of_numbers = numbers if numbers <= MOST_PRINTED else math.ceil(ENCODED * numbers)
+    return len(tape.entries) - numbers + of_numbers
 
 
 def _spared(tape: Tape, row: Row) -> float:
