@@ -49,6 +49,10 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.loops.compare import print_loops
 
         print_loops(options.loops or list(LOOPS), options.before)
+    elif options.laplace is not None:
+        from benchmarks.laplace.compare import print_laplace  # reads the tests' models
+
+        print_laplace(options.laplace)
     elif options.fits is not None:
         print_fits(options.fits or list(FITS))
     elif options.costs:
@@ -114,6 +118,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         choices=LOOPS,
         help=f"only Python loops, all or some: {', '.join(LOOPS)}",
+    )
+    parser.add_argument(
+        "--laplace", nargs="*", metavar="NAME", help="only models with random effects, beside TMB in R"
     )
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="with --loops: an earlier tapegrad in DIR, to compare with"

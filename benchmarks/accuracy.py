@@ -37,9 +37,7 @@ class Worst(NamedTuple):
 # Each part of the table, by its title.
 PARTS: Final[dict[str, Callable[[], Iterable[Worst]]]] = {
     "Elementwise ops": lambda: import_module("benchmarks.accuracy_ops").elementwise_ops(),
-    "Functions of several arguments": lambda: import_module(
-        "benchmarks.accuracy_special"
-    ).special_functions(),
+    "Functions of several arguments": lambda: import_module("benchmarks.accuracy_more").special_functions(),
     "Log-densities": lambda: import_module("benchmarks.accuracy_densities").densities(),
 }
 

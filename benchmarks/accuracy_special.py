@@ -19,7 +19,7 @@ import tapegrad as tg
 from benchmarks.accuracy import Worst
 from tapegrad.ops import OPS
 
-LETTERS = "xyzw"
+LETTERS = "xyzwabc"
 FIRST, SECOND = 1e-12, 1e-9
 SMALLEST, LARGEST = 1e-280, 1e305
 
@@ -191,7 +191,7 @@ def _voigt(x: Any, sigma: Any, gamma: Any) -> Any:
     return mp.re(mp.exp(-z * z) * mp.erfc(-1j * z)) / (sigma * mp.sqrt(2 * mp.pi))
 
 
-def _owens(h: Any, a: Any) -> Any:
+def owens_t(h: Any, a: Any) -> Any:
     with mp.workdps(70):
         f = lambda t: mp.exp(-h * h * (1 + t * t) / 2) / (1 + t * t)  # noqa: E731
         return mp.quad(f, [0, a / 2, a]) / (2 * mp.pi)
@@ -252,7 +252,7 @@ SPECIAL.update(
         ),
         "lambertw_0": Special(lambda z: mp.re(mp.lambertw(z)), grid((-0.36, -0.1, 1e-9, 0.4, 30.0, 1e9))),
         "lambertw_below": Special(lambda z: mp.re(mp.lambertw(z, -1)), grid((-0.36, -0.1, -1e-9, -1e-200))),
-        "owens_t": Special(_owens, grid((-2.0, 0.1), (-0.9, 2.0)), digits=70),
+        "owens_t": Special(owens_t, grid((-2.0, 0.1), (-0.9, 2.0)), digits=70),
         "powm1": Special(lambda x, y: x**y - 1, grid((1e-5, 0.999, 1.2, 50.0), EXPONENTS)),
         "pseudo_huber": Special(
             lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1), grid((0.5, 2.0), (-300.0, 1e-5, 1.9))
@@ -416,9 +416,3 @@ def _title(orders: tuple[int, ...]) -> str:
         return "value"
     below = " ".join(f"d{name}{n if n > 1 else ''}" for name, n in zip(LETTERS, orders, strict=False) if n)
     return f"d{total if total > 1 else ''}/{below}"
-
-
-def special_functions(share: int = 1) -> Iterator[Worst]:
-    """All rows."""
-    for name, reference in SPECIAL.items():
-        yield from rows_of_special(name, reference, share)

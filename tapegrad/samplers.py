@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad import TracedFunction, trace
-from tapegrad.recording.frames import location, place_of_error
+from tapegrad.recording.frames import place_of_error
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -96,7 +96,7 @@ class _Watched:
     def check(self) -> None:
         """Raise what went wrong in one of the threads."""
         if self.error is not None:
-            kind, where = type(self.error).__name__, location(place_of_error(self.error)[0])
+            kind, where = type(self.error).__name__, place_of_error(self.error)[0]
             raise RuntimeError(f"the log-density raised {kind}: {self.error}{where}") from self.error
 
 

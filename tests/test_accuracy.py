@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.accuracy_more import ALL_SPECIAL, WITHIN_ALL
 from benchmarks.accuracy_ops import BINARY, UNARY, WITHIN, rows_of
-from benchmarks.accuracy_special import SPECIAL, WITHIN_SPECIAL, rows_of_special
+from benchmarks.accuracy_special import rows_of_special
 from tapegrad.ops import OPS
 from tapegrad.ops.registry import Elementwise
 
@@ -16,14 +17,14 @@ def test_every_differentiable_elementwise_op_has_a_reference():
         *UNARY,
         *BINARY,
         *WITHIN,
-        *SPECIAL,
-        *WITHIN_SPECIAL,
+        *ALL_SPECIAL,
+        *WITHIN_ALL,
     }
     assert missing <= {"add_n", "where"}  # linear
 
 
 def test_no_reference_is_left_over():
-    assert {*UNARY, *BINARY, *WITHIN, *SPECIAL, *WITHIN_SPECIAL} <= OPS.keys()
+    assert {*UNARY, *BINARY, *WITHIN, *ALL_SPECIAL, *WITHIN_ALL} <= OPS.keys()
     assert all(isinstance(OPS[name].rule, Elementwise) for name in UNARY if name != "relu")
 
 
@@ -34,8 +35,8 @@ def test_derivatives_of_an_op_over_the_range_of_doubles(name):
     assert not broken
 
 
-@pytest.mark.parametrize("name", list(SPECIAL))
+@pytest.mark.parametrize("name", list(ALL_SPECIAL))
 def test_derivatives_of_a_function_of_several_arguments(name):
-    share = len(SPECIAL[name].points) // 5 + 1
-    broken = [row for row in rows_of_special(name, SPECIAL[name], share) if not row.error <= row.bound]
+    share = len(ALL_SPECIAL[name].points) // 5 + 1
+    broken = [row for row in rows_of_special(name, ALL_SPECIAL[name], share) if not row.error <= row.bound]
     assert not broken

@@ -205,7 +205,8 @@ def chain(n: int) -> Callable[[Any], Any]:
 
 
 def test_a_long_tape_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    program.machine()  # once for all
+    for special in (False, True):
+        program.machine(special)  # once for all
 
     def refuse(*arguments: Any) -> Any:
         raise AssertionError("a compiler was asked")

@@ -136,6 +136,24 @@ def test_a_gradient_is_one_call(name: str) -> None:
     assert len(program.printed.early) == 1
 
 
+def test_rows_of_tables_that_are_not_small() -> None:
+    """Five states: a row is a table of 25 numbers, and the moves between states are read whole."""
+    rng = np.random.default_rng(9)
+    y, means = rng.normal(size=N), np.linspace(-1.0, 1.0, 5)
+
+    def loglik(scale: Any, moves: Any) -> Any:
+        def step(alpha: Any, seen: Any) -> Any:
+            alpha = tg.special.logsumexp(alpha[:, None] + moves, axis=0) - 0.5 * (seen - scale * means) ** 2
+            return alpha, None
+
+        return tg.special.logsumexp(tg.scan(step, np.zeros(5), y)[0])
+
+    traced = tg.trace(loglik, dict(scale=1.0, moves=rng.normal(size=(5, 5))))
+    program = CProgram(tidy(traced.grad_tape, FINISHING))
+    assert not left_to_numpy(program)
+    assert_agrees(program, rng.normal(size=26))
+
+
 def test_models_that_differ_in_data_and_length_share_their_code() -> None:
     def source(seed: int, n: int) -> str:
         loop = LOOPS["garch"].make(np.random.default_rng(seed), n)

@@ -28,9 +28,13 @@ needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="needs a C compiler
 
 
 @pytest.fixture(autouse=True)
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_cache(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A cache of its own for each test, and nothing remembered from others."""
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    # Zig compiles its own library when it is first called with an empty cache, which takes seconds.
+    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "zig"))
     for known in (library._loaded, compiler._known, cache._own):
         monkeypatch.setattr(*_place(known), {})
     monkeypatch.setattr(backend, "_told", set())

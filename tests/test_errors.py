@@ -786,3 +786,61 @@ def test_empty_data():
     mean = tg.trace(lambda mu: (x * mu).mean(), dict(mu=1.0))
     with pytest.warns(tg.NonFiniteWarning):
         assert np.isnan(mean([2.0]))
+
+
+# The user's line, and what it calls in a package ------------------------------------------------------------
+
+
+@pytest.fixture(name="package")
+def installed_package(tmp_path, monkeypatch):
+    """A package as if it were installed."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "of_others.py").write_text(
+        "import numpy as np\n"
+        "from scipy import linalg\n"
+        "def draws(v):\n"
+        "    return complex(v[0])\n"
+        "def deeper(v):\n"
+        "    return linalg.schur(np.diag(v))[0].sum()\n"
+        "def keyed(v):\n"
+        "    return {v.tobytes(): v}\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    yield __import__("of_others")
+    sys.modules.pop("of_others")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "text", "advice"),
+    [
+        ("draws", 4, "return complex(v[0])", "write the value itself instead of complex"),
+        ("deeper", 6, "return linalg.schur(np.diag(v))[0].sum()", "scipy.linalg takes plain numbers only"),
+    ],
+)
+def test_the_users_line_and_that_of_a_package(package, name, line, text, advice):
+    def f(v):
+        return getattr(package, name)(v)  # here
+
+    told = error_of(f, dict(v=np.ones(2)))
+    own = f"{__file__}:{line_of(f)}: `return getattr(package, name)(v)  # here`"
+    assert f"{own} (inside {name}, of_others.py:{line}: `{text}`)" in told
+    assert advice in told
+    assert ("(inside schur, scipy/linalg/" in told) == (name == "deeper")
+
+
+def test_a_key_made_of_a_traced_value(package):
+    def f(v):
+        return len(package.keyed(v)) * v[0]  # here
+
+    told = error_of(f, dict(v=np.array([1.0, 2.0])))
+    assert f"{__file__}:{line_of(f)}" in told
+    assert "of_others.py:8: `return {v.tobytes(): v}`" in told
+    assert "keep by its key only what depends on data alone" in told
+
+
+def test_compiled_code_is_named_as_such():
+    def f(v):
+        return memoryview(v)[0]  # here
+
+    assert "compiled code, which takes plain numbers only" in error_of(f, dict(v=np.ones(2)))

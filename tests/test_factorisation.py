@@ -10,11 +10,12 @@ import pytest
 from scipy import sparse
 
 from tapegrad.sparse import NotPositiveDefinite, analyse, pattern_of
+from tapegrad.sparse.fronts import Fronts
 from tapegrad.sparse.layout import layout_of
 from tapegrad.sparse.ordering import dissected, of_least_degree
 
 RNG = np.random.default_rng(3)
-WAYS = ["dense", "fronts", "superlu", None]
+WAYS = ["dense", "banded", "fronts", "superlu", None]
 if find_spec("qdldl") is not None:
     WAYS.append("qdldl")
 
@@ -94,6 +95,29 @@ def test_other_values_of_one_pattern(way):
         dense = lattice(12, kappa).toarray()
         assert factor.logdet == pytest.approx(np.linalg.slogdet(dense)[1], rel=1e-12)
         np.testing.assert_allclose(factor.solve(b), np.linalg.solve(dense, b), rtol=1e-10)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("dense", "banded")])
+def test_a_large_lattice(way):
+    """SuperLU fills L up with zeros here, which stand in no front. The trace of the inverse times A is n."""
+    matrix = sparse.csr_array(lattice(120))
+    matrix.sort_indices()
+    factor = analyse(matrix, way).factor(matrix)
+    assert factor.inverse_subset() @ matrix.data == pytest.approx(matrix.shape[0], rel=1e-11)
+    one = 2.0 - 2.0 * np.cos(np.pi * np.arange(1, 121) / 121)
+    assert factor.logdet == pytest.approx(np.log(0.3 + one[:, None] + one).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_failure_leaves_nothing_behind(way):
+    symbolic, good = analyse(lattice(12), way), lattice(12)
+    before = symbolic.factor(good)
+    for bad in (lattice(12, -1.0), lattice(12, np.nan), lattice(12) * 0.0):
+        with pytest.raises(NotPositiveDefinite):
+            symbolic.factor(bad)
+        for factor in (before, symbolic.factor(good)):
+            np.testing.assert_allclose(good @ factor.solve(np.arange(144.0)), np.arange(144.0), atol=1e-10)
+    assert before.solve(np.zeros((144, 0))).shape == (144, 0)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -196,3 +220,23 @@ def test_the_inverse_along_directions(name):
         found = symbolic.inverse_along(matrix, moves[:order])
         wanted = dense[pattern.rows, pattern.indices]
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_patterns_in_both_orders(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(20, 300))
+    edges = rng.integers(0, n, size=(2, int(n * rng.uniform(0.3, 2.5))))
+    if seed % 2:  # mostly neighbours
+        edges[1] = np.minimum(edges[0] + rng.integers(1, 9, size=edges.shape[1]), n - 1)
+    half = sparse.coo_array((rng.normal(size=edges.shape[1]), tuple(edges)), shape=(n, n)).tocsr()
+    matrix = half + half.T
+    matrix = sparse.csr_array(matrix + sparse.diags_array(np.abs(matrix).sum(axis=1) + 0.5))
+    pattern = pattern_of(matrix)
+    values, inverse = analyse(matrix).values_of(matrix), np.linalg.inv(matrix.toarray())
+    for elimination in (of_least_degree(pattern), dissected(pattern, 7), dissected(pattern, 30)):
+        factor = Fronts(pattern, elimination).factor(values)
+        assert factor.logdet == pytest.approx(-np.linalg.slogdet(inverse)[1], rel=1e-11)
+        np.testing.assert_allclose(
+            factor.inverse_subset(), inverse[pattern.rows, pattern.indices], rtol=1e-9, atol=1e-12
+        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import laplace_models as models
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 import tapegrad as tg
+from benchmarks.laplace import models
 from tapegrad.marginal.inner import InnerProblem
 from tapegrad.stats import norm
 
@@ -131,6 +131,73 @@ def test_the_way_to_a_point_leaves_no_trace(name):
     assert np.ptp(values, axis=0).max() <= 1e-10 * max(1.0, np.abs(values).max())
 
 
+# Chains, branches, lattices ---------------------------------------------------------------------------------
+
+
+def kalman(y, phi, sd, noise):
+    """The log-likelihood of an autoregression that is seen with noise, by the Kalman filter."""
+    mean, variance, total = 0.0, sd**2 / (1.0 - phi**2), 0.0
+    for seen in y:
+        spread = variance + noise**2
+        total -= 0.5 * (np.log(2.0 * np.pi * spread) + (seen - mean) ** 2 / spread)
+        gain = variance / spread
+        mean, variance = phi * (mean + gain * (seen - mean)), phi**2 * variance * (1.0 - gain) + sd**2
+    return total
+
+
+@pytest.mark.parametrize("n", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_chain_is_that_of_the_kalman_filter(n):
+    y = np.random.default_rng(5).normal(size=n)
+
+    def joint(phi, sd, noise, x):
+        first = norm.logpdf(x[0], 0.0, sd / np.sqrt(1.0 - phi**2))
+        return first + norm.logpdf(x[1:], phi * x[:-1], sd).sum() + norm.logpdf(y, x, noise).sum()
+
+    at = dict(phi=0.7, sd=0.5, noise=0.8)
+    marginal = tg.laplace(joint, {**at, "x": np.zeros(n)}, random="x")
+    assert marginal(at) == pytest.approx(kalman(y, **at), rel=1e-11)
+    gradient = marginal.grad(at)
+    for name in at:
+        up, down = (kalman(y, **{**at, name: at[name] + step}) for step in (1e-5, -1e-5))
+        assert gradient[name] == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-5 * np.sqrt(n))
+
+
+def test_each_branch_has_a_layout_of_its_own():
+    y = np.array([0.4, -0.3, 1.2, 0.1])
+
+    def joint(s, u):
+        if s > 0.0:  # neighbours meet
+            return norm.logpdf(u[0]) + norm.logpdf(u[1:], s * u[:-1]).sum() + norm.logpdf(y, u).sum()
+        return norm.logpdf(u).sum() + norm.logpdf(y, u, np.exp(s)).sum()
+
+    marginal = tg.laplace(joint, dict(s=0.5, u=np.zeros(4)), random="u")
+    lower = np.eye(4) - 0.5 * np.eye(4, k=-1)
+    chained = np.linalg.inv(lower.T @ lower) + np.eye(4)
+    for _ in range(2):
+        assert marginal(dict(s=0.5)) == pytest.approx(multivariate_normal(np.zeros(4), chained).logpdf(y))
+        apart = norm.logpdf(y, 0.0, np.sqrt(1.0 + np.exp(-1.0))).sum()
+        assert marginal(dict(s=-0.5)) == pytest.approx(apart, rel=1e-12)
+
+
+def test_a_traced_joint_log_likelihood_with_data():
+    def joint(mu, log_tau, u, y):
+        return norm.logpdf(u, 0.0, np.exp(log_tau)).sum() + norm.logpdf(y, mu + u[:, None], 1.0).sum()
+
+    y = np.random.default_rng(8).normal(size=(5, 3))
+    start = dict(mu=0.0, log_tau=0.0, u=np.zeros(5))
+    traced = tg.trace(joint, start, data=dict(y=np.zeros((5, 3))))
+    one = tg.laplace(traced, start, random="u", data=dict(y=y))
+    other = tg.laplace(joint, start, random="u", data=dict(y=y))
+    at = dict(mu=0.3, log_tau=-0.2)
+    assert one(at) == pytest.approx(other(at), rel=1e-13)
+
+
+def test_it_cannot_stand_under_a_trace():
+    marginal = tg.laplace(linear, START, random=["a", "b"])
+    with pytest.raises(TypeError, match="cannot stand in a function that is being traced"):
+        tg.trace(lambda beta: marginal(dict(beta=beta, log_tau=np.zeros(2), log_sigma=0.0)), dict(beta=0.0))
+
+
 # What is no random effect -----------------------------------------------------------------------------------
 
 
@@ -149,6 +216,30 @@ def test_a_flat_direction_is_named():
         InnerProblem, match=r"is flat along u\[0\] \+ u\[1\] \(a block of 2: u\[0\], u\[1\]\)"
     ):
         marginal(dict(s=0.0))
+
+
+def test_what_is_not_finite_at_the_start_is_said():
+    marginal = tg.laplace(lambda s, u: (np.log(u) - u).sum() - s**2, dict(s=1.0, u=np.ones(2)), random="u")
+    assert marginal.mode(dict(s=1.0)) == pytest.approx(np.ones(2))
+    marginal = tg.laplace(lambda s, u: (np.log(s * u) - u).sum(), dict(s=1.0, u=np.ones(2)), random="u")
+    with pytest.raises(
+        InnerProblem, match="the joint log-likelihood is nan at the start of the random effects"
+    ):
+        marginal(dict(s=-1.0))
+
+
+def test_poor_starts_reach_the_mode():
+    """Newton's first steps overshoot, and far away the joint log-likelihood is not concave."""
+
+    def joint(s, u):
+        return -np.exp(np.minimum(u, 300.0)).sum() + (3.0 * u).sum() - np.log1p((u - 1.0) ** 2).sum() - s**2
+
+    found = [
+        tg.laplace(joint, dict(s=1.0, u=np.full(3, start)), random="u").mode(dict(s=1.0))
+        for start in (0.0, 20.0, -40.0, 100.0)
+    ]
+    for mode in found[1:]:
+        assert mode == pytest.approx(found[0], rel=1e-10)
 
 
 def test_a_saddle_is_left():

@@ -46,6 +46,13 @@ FLAT = {
     "2 / exp(3 x)": (lambda x: 2.0 / np.exp(3.0 * x), (INF, 300.0)),
     "ndtr(exp(x))": (lambda x: special.ndtr(np.exp(x)), (INF, -INF)),
     "tanh(sinh(x))": (lambda x: np.tanh(np.sinh(x)), (INF, -INF)),
+    "exp(-x * x)": (lambda x: np.exp(-x * x), (INF, -INF, 1e200)),
+    "exp(-x**2 / 2)": (lambda x: np.exp(-0.5 * np.square(x)), (INF, -INF, 1e200)),
+    "1 / (1 + x**2)": (lambda x: 1.0 / (1.0 + x**2), (INF, -INF)),
+    "1 - tanh(x * x)": (lambda x: 1.0 - np.tanh(x * x), (INF, -INF, 1e200)),
+    "ndtr((x - 1)**2)": (lambda x: special.ndtr((x - 1.0) ** 2), (INF, -INF)),
+    "rgamma": (special.rgamma, (INF, 200.0)),
+    "wrightomega": (special.wrightomega, (-INF,)),
     "1 / (1 + exp(exp(x)))": (lambda x: 1 / (1 + np.exp(np.exp(x))), (INF, 10.0)),
 }
 
@@ -67,6 +74,10 @@ NOT_FLAT = {
     "log(1 + exp(x))": (lambda x: np.log(1 + np.exp(x)), INF, 1.0),
     "1 / (1 / x)": (lambda x: 1.0 / (1.0 / np.sinh(x)), 0.0, 1.0),
     "1 / exp(-log(x))": (lambda x: 1.0 / np.exp(-np.log(x)), 0.0, 1.0),
+    "1 / (1 / x)**2": (lambda x: 1.0 / (1.0 / np.sinh(x)) ** 2, 0.0, 0.0),
+    "log(1 + x**2)": (lambda x: np.log(1.0 + x**2), INF, 0.0),
+    "sqrt(x * x)": (lambda x: np.sqrt(x * x), INF, 1.0),
+    "wrightomega": (special.wrightomega, INF, 1.0),
     "a sum of both": (lambda x: np.log(1 + np.exp(x)) + 1 / (1 + np.exp(x)), INF, 1.0),
 }
 

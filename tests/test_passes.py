@@ -12,8 +12,9 @@ from scipy import special
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive.pullback import reverse
-from tapegrad.passes import FINISHING, PASSES, dce, simplify, statistics, sums, tidy
+from tapegrad.passes import FINISHING, PASSES, dce, repeats, simplify, statistics, sums, tidy
 from tapegrad.passes.writer import Writer
+from tapegrad.tape.slots import deciding_slots
 
 X = np.array([1.0, 2.0, 4.0])
 
@@ -395,3 +396,49 @@ def test_a_threshold_on_a_sum_keeps_its_bits():
     tape = tg.trace(f, 0.5)
     for mu in np.linspace(1.0, 3.7, 57):
         assert tape(mu) == pytest.approx(f(np.float64(mu)), rel=1e-14)
+
+
+ROW = np.array([0.5, -0.0, np.inf])
+
+
+@pytest.mark.parametrize(
+    ("table", "f", "kept"),
+    [
+        (np.tile(ROW, (20, 1)), lambda x, table: x * table, (1, 3)),
+        (np.tile(ROW, (20, 1)), lambda x, table: x[0] * table, (20, 3)),  # which gives the result its rows
+        (
+            np.vstack([np.tile(ROW, (19, 1)), -ROW * [-1, 1, -1]]),
+            lambda x, table: x * table,
+            (20, 3),
+        ),  # 0 and -0
+        (np.arange(60.0).reshape(20, 3), lambda x, table: x * table, (20, 3)),
+        (np.tile(ROW, (20, 1)), lambda x, table: x @ table.T, (20, 3)),
+    ],
+)
+def test_repeats_keeps_rows_that_are_the_same_once(table, f, kept):
+    with np.errstate(invalid="ignore"):
+        before = tg.trace(lambda x: f(x, table), np.ones((20, 3))).tape
+    after = dce(repeats(before))
+    (shape,) = {value.shape for _, value in after.constants if np.ndim(value) == 2}
+    assert shape in (kept, kept[::-1])
+    x = np.linspace(-1.0, 1.0, 60)
+    values = [evaluate(tape, x, {})[tape.outputs[0]] for tape in (before, after)]
+    assert np.asarray(values[0]).tobytes() == np.asarray(values[1]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("f", "decides"),
+    [
+        (lambda x: np.where(x > 0.5, x, 0.0), True),
+        (lambda x: np.where(x == 0.25, x, 0.0), True),
+        (lambda x: np.where((x > 0.5) & (x < 0.9), x, 0.0), True),
+        (lambda x: np.where(x == 0.0, 1.0, x), False),
+        (lambda x: np.where(x != 0.0, x, 1.0), False),
+        (lambda x: np.where((x != 0.0).any(), x, 1.0), False),
+        (lambda x: np.where(np.isfinite(x) & ~np.isnan(x), x, 1.0), False),
+    ],
+)
+def test_what_rounding_cannot_change_decides_on_no_last_bit(f, decides):
+    tape = tg.trace(lambda x: f(np.exp(x)), np.linspace(-2.0, -0.05, 7)).tape
+    exp = next(entry.output for entry in tape.entries if entry.op.name == "exp")
+    assert bool(deciding_slots(tape)[exp]) is decides

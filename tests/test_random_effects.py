@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import laplace_models as models
 import numpy as np
 import pytest
 import test_laplace as linear
 
 import tapegrad as tg
+from benchmarks.laplace import models
+from tapegrad.mle import check_consistency
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import norm, poisson
 
@@ -157,6 +158,33 @@ def test_separation_within_groups_is_named():
     assert "u[0], u[1], u[2] and 17 more are far from normal" in str(found)
 
 
+def test_a_profile_reaches_a_standard_deviation_of_0_and_simulated_data_are_fitted():
+    rng = np.random.default_rng(11)
+    group = np.repeat(np.arange(12), 4)
+    y = rng.normal(size=48) + 0.35 * rng.normal(size=12)[group]
+
+    def joint(mu, sd, u, y):
+        return norm.logpdf(u, 0.0, sd).sum() + norm.logpdf(y, mu + u[group], 0.8).sum()
+
+    def simulate(params, rng):
+        return dict(y=params["mu"] + params["sd"] * rng.normal(size=12)[group] + 0.8 * rng.normal(size=48))
+
+    start = dict(mu=0.0, sd=1.0, u=np.zeros(12))
+    found = tg.fit(joint, start, random="u", data=dict(y=y), transforms=dict(sd=positive))
+    assert found.nobs == 48
+    low, high = found.conf_int(method="profile")[1]
+    assert low == 0.0
+
+    def deviance(sd):  # the profile of sd in closed form
+        cov = sd**2 * (group[:, None] == group) + 0.64 * np.eye(48)
+        inverse = np.linalg.inv(cov)
+        rest = y - inverse.sum(axis=0) @ y / inverse.sum()
+        return rest @ inverse @ rest + np.linalg.slogdet(cov)[1]
+
+    assert deviance(high) - deviance(found.params["sd"]) == pytest.approx(3.841459, rel=1e-5)
+    assert check_consistency(found, simulate, draws=60, seed=1).pvalue > 0.01
+
+
 def test_transforms_fixed_ties_and_priors_go_with_it(closed):
     """tau on its own scale, both tied; then one of them held."""
 
@@ -246,6 +274,12 @@ def test_a_variance_that_goes_to_zero_is_told():
     assert np.isnan(result.bse[1])
     assert result.bse[[0, 2]] == pytest.approx([y.std() / np.sqrt(24), 1.0 / np.sqrt(48)], rel=1e-5)
     assert "log_tau" in str(result.diagnose())
+    plain = tg.fit(
+        lambda mu, log_sigma: norm.logpdf(y, mu, np.exp(log_sigma)).sum(), dict(mu=0.1, log_sigma=0.0)
+    )
+    test = result.lr_test(plain, boundary=1)
+    assert test.statistic == pytest.approx(0.0, abs=1e-6)
+    assert test.pvalue > 0.49
 
 
 # What cannot be ---------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import tapegrad as tg
 from tapegrad.backends.numpy import loops
 from tapegrad.backends.numpy.twins import FUNCTIONS
 from tapegrad.backends.replay import evaluate
+from tapegrad.derive import scan
 from tapegrad.derive.scan import scan_
 from tapegrad.function.trace import trace_quietly
 from tapegrad.tape.body import Body
@@ -113,6 +114,57 @@ def test_third_derivatives(case):
     v = np.linspace(-1.0, 1.0, one.ravel(start).size)
     expected = other.third(start, v)
     np.testing.assert_allclose(one.third(start, v), expected, rtol=1e-9, atol=1e-11 * np.abs(expected).max())
+
+
+# Derivatives step by step -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def all_are_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The derivative of each loop is a loop."""
+    monkeypatch.setattr(scan, "WIDEST", 0)
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.UnusedParameterWarning")
+@pytest.mark.parametrize("count", [1, 2, T])
+@pytest.mark.parametrize("case", CASES)
+def test_a_derivative_is_a_loop_where_much_is_carried(case, count, all_are_wide, backend):
+    test_a_scan_is_its_loop(case, count, backend)
+    f, start = program(scanned, case, count)
+    ops = tg.trace(f, start).grad_tape.entries.op_names()
+    assert "recurrence" not in ops
+
+
+@pytest.mark.parametrize("case", ["theta-logistic", "hidden Markov", "Kalman"])
+def test_third_derivatives_step_by_step(case, all_are_wide):
+    test_third_derivatives(case)
+
+
+def test_states_that_cannot_be_reached_have_a_gradient_step_by_step(monkeypatch):
+    def f(stay: Any) -> Any:
+        log_a = np.where(
+            np.eye(3) > 0.0, np.log(stay), np.where(np.eye(3, k=1) > 0, np.log(1.0 - stay), -np.inf)
+        )
+        start, each = np.array([0.0, -np.inf, -np.inf]), np.outer(Y, [0.3, -0.2, 1.0])
+        return tg.special.logsumexp(scanned(hidden_markov, [start], [log_a], [each], T)[-1])
+
+    found = []
+    for widest in (12, 0):
+        monkeypatch.setattr(scan, "WIDEST", widest)
+        traced = tg.trace(f, 0.7)
+        found.append([traced.grad(0.7), traced.hessian(0.7).item()])
+    assert np.isfinite(found[0]).all()
+    assert found[1] == pytest.approx(found[0], rel=1e-12)
+
+
+def test_a_loop_that_carries_much_has_no_matrices():
+    """Thirty numbers: nothing on the gradient's tape has a matrix of 30 by 30 for each step."""
+    f = tg.trace(lambda x: scanned(lambda s, y: (np.tanh(s * y),), [x], [], [Y], T).sum(), np.ones(30))
+    tape = f.grad_tape
+    assert "scan" in tape.entries.op_names()
+    assert max(np.prod(aval.shape, initial=1) for aval in tape.avals) <= T * 30
+    slope = tg.trace(lambda x: looped(lambda s, y: (np.tanh(s * y),), [x], [], [Y], T).sum(), np.ones(30))
+    np.testing.assert_allclose(f.grad(np.ones(30)), slope.grad(np.ones(30)), rtol=1e-12)
 
 
 def test_the_logistic_map_against_many_digits():

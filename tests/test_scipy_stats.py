@@ -28,6 +28,9 @@ CASES = {
 # Their quantiles take seconds, or their density is that of another distribution.
 POINTS = {"levy_stable": [0.1, 0.5, 1.0], "studentized_range": [1.0, 2.0], "kstwo": [0.3, 0.4]}
 
+# Next to 0.9, SciPy's density has ten digits.
+SCIPYS_ERRORS = {"kstwobign": 1e-8}
+
 
 def is_discrete(name):
     return isinstance(getattr(stats, name), stats.rv_discrete)
@@ -98,7 +101,7 @@ def test_distribution(name, which):
         REASONS[name, which] = re.sub(r" at \S+: `.*?`", "", str(error))
         return
     REASONS[name, which] = None
-    assert traced(theta) == pytest.approx(f(theta), rel=1e-11, abs=1e-13)
+    assert traced(theta) == pytest.approx(f(theta), rel=SCIPYS_ERRORS.get(name, 1e-11), abs=1e-13)
     expected = slopes(f, theta)
     bound = 1e-6 * np.abs(expected).max() + 1e-9
     np.testing.assert_allclose(slope, expected, rtol=1e-6, atol=bound)

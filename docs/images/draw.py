@@ -1,6 +1,6 @@
-"""Draw the pictures of the statistics tutorial: ``python docs/images/draw.py``, from the repository's root.
+"""Draw the pictures of the pages: ``python docs/images/draw.py``, from the repository's root.
 
-The examples of the page are run in their order. Where the page shows a picture, the `axes` of the example
+The examples of a page are run in their order. Where the page shows a picture, the `axes` of the example
 before it are saved under its name.
 """
 
@@ -13,22 +13,26 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "tutorial-statistics.md"
+PAGES = [HERE.parent / name for name in ("index.md", "tutorial-statistics.md")]
 PICTURE = re.compile(r"!\[[^]]*\]\(images/([^)]+)\)")
 
 
 def draw(folder: Path) -> list[str]:
     """Save all pictures in a folder; their names."""
+    return [name for page in PAGES for name in _drawn_from(page, folder)]
+
+
+def _drawn_from(page: Path, folder: Path) -> list[str]:
     names: dict[str, Any] = {}
     drawn = []
-    for part in DocTestParser().parse(PAGE.read_text(encoding="utf-8")):
+    for part in DocTestParser().parse(page.read_text(encoding="utf-8")):
         if isinstance(part, str):
             for name in PICTURE.findall(part):
                 names["axes"].figure.savefig(folder / name, dpi=80)
                 drawn.append(name)
         else:
             with redirect_stdout(StringIO()):
-                exec(compile(part.source, f"{PAGE.name}:{part.lineno + 1}", "single"), names)
+                exec(compile(part.source, f"{page.name}:{part.lineno + 1}", "single"), names)
     return drawn
 
 

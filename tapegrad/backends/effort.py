@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from tapegrad.backends.c.forms import EVALUATORS
+from tapegrad.backends.c.printer import MOST_PRINTED
 from tapegrad.tape.entries import Row
 from tapegrad.tape.tape import Tape, size_of
 
@@ -24,8 +25,10 @@ ARRAYS: Final = 300.0
 ELEMENT: Final = 0.2
 STEP: Final = 20.0
 # Nanoseconds that a compiler takes for a program, and for each line of it.
-PROGRAM: Final = 1e8
-LINE: Final = 1e6
+PROGRAM: Final = 5e7
+LINE: Final = 4e5
+# What it takes to make an instruction of the tape machine, by what a line takes.
+ENCODED: Final = 0.025
 
 
 class Meter(Generic[T]):
@@ -42,7 +45,7 @@ class Meter(Generic[T]):
     def __init__(self, tape: Tape, turn: Callable[[], T | None]) -> None:
         self.turn = turn
         self._spared = max(sum(_spared(tape, row) for row in tape.entries.rows()), 1.0)
-        self._needed = self.left = self._runs(len(tape.entries))
+        self._needed = self.left = self._runs(_lines(tape))
 
     def pays(self, lines: int) -> bool:
         """Whether compiling pays by now, as it is known how many lines there are."""
@@ -52,6 +55,14 @@ class Meter(Generic[T]):
 
     def _runs(self, lines: int) -> int:
         return math.ceil((PROGRAM + LINE * lines) / self._spared)
+
+
+def _lines(tape: Tape) -> int:
+    """About how many lines a tape has in C: numbers are on the tape machine where there are many."""
+    scalar = bytearray([not aval.shape for aval in tape.avals])
+    numbers = sum(scalar[output] for _, _, output, _, _ in tape.entries.rows())
+    of_numbers = numbers if numbers <= MOST_PRINTED else math.ceil(ENCODED * numbers)
+    return len(tape.entries) - numbers + of_numbers
 
 
 def _spared(tape: Tape, row: Row) -> float:

@@ -65,7 +65,7 @@ BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
     "replay": replayed,
     "c": c.compiled,
 }
-# NumPy's programs at first, and C's for those that have run so often that compiling them pays.
+# The default: NumPy's programs at first, and C's for those that have run so often that compiling them pays.
 AUTO = "auto"
 
 

@@ -3,9 +3,10 @@
 The derivative of ``1 / (1 + exp(-x))`` at minus infinity is 0, but its rules give 0 times infinity there. In
 general such a product may be anything: it is 1 in ``log(1 + exp(x))`` at infinity, in ``1 / (1 / x)`` at 0.
 It is 0 where a function that flattens out faster than the reciprocal of its argument, as ``1 / y`` and
-``exp(-y)`` do, gets an argument that an exponential, and no pole, has made infinite. So it is followed along
-the tape which cotangents come from the first kind of step, and which tangents from the second; sums and
-products on the way keep either. Where the one meets the other, its zero wins.
+``exp(-y)`` do, gets an argument that an exponential or a square, and no pole, has made infinite: there
+``y'`` is at most a multiple of y, and ``f'(y) y`` goes to 0. The record of an op says of which kind it is. So
+it is followed along the tape which cotangents come from the first kind of step, and which tangents from the
+second; sums and products on the way keep either. Where the one meets the other, its zero wins.
 
 A scalar beside arrays is left alone: where it is infinite, nothing finite is left.
 """
@@ -14,23 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tapegrad.ops.elementwise import add, both_shares, div, exp, exp2, expm1, mul, neg, reciprocal, share, sub
-from tapegrad.ops.normal import erf, erfc, gaussian, log_ndtr, ndtr, normal_density
-from tapegrad.ops.special import expit, log_expit, softplus
-from tapegrad.ops.trigonometric import arctan, cosh, sech, sinh, tanh
+from tapegrad.ops.elementwise import add, mul, neg, sub
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape
 
-# Ops, and the input in which their slope times that input goes to 0 with the slope.
-FLATTENING = {div: 1} | dict.fromkeys(
-    (
-        *(exp, exp2, expm1, reciprocal, share, both_shares, expit, log_expit, softplus, tanh, sech, arctan),
-        *(ndtr, erf, erfc, gaussian, normal_density, log_ndtr),
-    ),
-    0,
-)
-GROWING = frozenset((exp, exp2, expm1, sinh, cosh))
 CARRYING = frozenset((add, sub, neg, mul))
+
+
+def _grows(entry: Entry) -> bool:
+    """Whether an entry grows as a power of its input, or faster: an op that says so, or ``x * x``."""
+    op, inputs = entry.op, entry.inputs
+    return op.grows or (op is mul and inputs[0] == inputs[1])
 
 
 class Limits:
@@ -53,22 +48,22 @@ class Limits:
 
     def wins(self, entry: Entry) -> bool:
         """Whether zeros of the cotangent of an entry's output keep its slope out."""
-        return entry.op in GROWING and self.holds(entry.output)
+        return self.holds(entry.output) and _grows(entry)
 
     def carry_back(self, entry: Entry, i: int) -> None:
         """Input `i` of an entry has been given its share of the cotangent."""
         op = entry.op
-        keeps = (op in CARRYING or op in GROWING) and self.holds(entry.output)
-        self._note(entry.inputs[i], self._is_alike(entry, i) and (FLATTENING.get(op) == i or keeps))
+        keeps = self.holds(entry.output) and (op in CARRYING or op.grows)
+        self._note(entry.inputs[i], self._is_alike(entry, i) and (op.flattens == i or keeps))
 
     def flat(self, entry: Entry) -> Collection[int]:
         """The inputs whose tangents the zeros of an entry's slopes keep out."""
-        i = FLATTENING.get(entry.op)
+        i = entry.op.flattens
         return (i,) if i is not None and self.holds(entry.inputs[i]) and self._is_alike(entry, i) else ()
 
     def carry_on(self, entry: Entry, moving: Collection[int]) -> None:
         """The output of an entry has been given its tangent, by these inputs."""
         op = entry.op
         keeps = op in CARRYING and all(self.holds(entry.inputs[i]) for i in moving)
-        keeps = keeps and not (op is mul and len(moving) == 2)
-        self._note(entry.output, all(self._is_alike(entry, i) for i in moving) and (op in GROWING or keeps))
+        keeps = (keeps and not (op is mul and len(moving) == 2)) or _grows(entry)
+        self._note(entry.output, all(self._is_alike(entry, i) for i in moving) and keeps)

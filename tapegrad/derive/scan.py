@@ -2,7 +2,7 @@
 
 Once the states are known, every step can be differentiated at once, as array code. How derivatives go on from
 step to step is a linear recurrence, see `tapegrad.ops.recurrences`: with tangents in the direction of the
-loop, with cotangents against it.
+loop, with cotangents against it. Where much is carried, it is a loop again, see `tapegrad.derive.adjoint`.
 
 What is carried are numbers and arrays. The op holds them flat, one after the other, because an entry of a
 tape has one output.
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.derive import adjoint
 from tapegrad.derive.batching import batched
 from tapegrad.derive.gates import Gates
 from tapegrad.derive.pullback import sweep
@@ -30,6 +31,9 @@ from tapegrad.ops.shaping import reshape, shape_of, swapaxes
 from tapegrad.tape.body import Body, is_body
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.slots import active_slots
+
+# With more numbers that are carried, derivatives go step by step, see `tapegrad.derive.adjoint`.
+WIDEST = 24
 
 _ALL = (None, None, None)
 
@@ -58,6 +62,8 @@ class _Steps:
     ----------
     parameters : tuple of tuples of int
         The slots of what is carried, and of all other inputs of the op.
+    before : list
+        What each step was given of what is carried.
     """
 
     def __init__(self, out: Any, start: Any, others: Sequence[Any], body: Body, count: int) -> None:
@@ -68,7 +74,8 @@ class _Steps:
         first = reshape(start, shape=(1, body.width))
         before = concatenate(first, getitem(out, index=((None, count - 1, None),)), axis=0)
         self.values: dict[int, Any] = dict(self.tape.constants)
-        self.values.update(zip(self.tape.parameters, (*self.parts(before), *others), strict=True))
+        self.before = self.parts(before)
+        self.values.update(zip(self.tape.parameters, (*self.before, *others), strict=True))
         for op, inputs, output, attrs, _ in self.tape.entries.rows():
             self.values[output] = op(*[self.values[slot] for slot in inputs], **dict(attrs))
 
@@ -144,6 +151,9 @@ def _jvp(tangents: Sequence[Any], out: Any, start: Any, *others: Any, body: Body
     moving = {s: t for s, t in zip(steps.others, tangents[1:], strict=True) if t is not None}
     terms = steps.table(steps.pushed(moving)) if moving else np.zeros((count, body.width))
     first = np.zeros(body.width) if tangents[0] is None else tangents[0]
+    if body.width > WIDEST:
+        own = (*steps.before, *others[body.fixed :], *steps.parts(terms))
+        return scan_(first, *others[: body.fixed], *own, body=adjoint.tangents(body), count=count)
     return _recurrence(steps.factors(), terms, first, reverse=False)
 
 
@@ -152,12 +162,26 @@ def _vjp(
 ) -> list[Any]:
     steps, m = _Steps(out, start, others, body, count), body.width
     back = ct
-    if count > 1:
+    if count > 1 and m > WIDEST:
+        back = _by_steps(steps, ct, others)
+    elif count > 1:
         later = getitem(swapaxes(steps.factors(), 1, 2), index=((1, None, None),))
         last = np.zeros((1, m, m))  # nothing comes after it
         back = _recurrence(concatenate(later, last, axis=0), ct, np.zeros(m), reverse=True)
     pulled = steps.pulled(back)
     return [_of_start(steps, pulled) if i == 0 else _found(steps, pulled, i) for i in wanted]
+
+
+def _by_steps(steps: _Steps, ct: Any, others: Sequence[Any]) -> Any:
+    """The cotangents of what is carried on, by a loop that goes backwards from the last one."""
+    body, count = steps.body, steps.count
+    later, earlier = ((None, 0, -1),), ((count - 2, None, -1),)
+    own = [getitem(x, index=later) for x in (*steps.before, *others[body.fixed :])]
+    own += [getitem(part, index=earlier) for part in steps.parts(ct)]
+    last = getitem(ct, index=(count - 1,))
+    found = scan_(last, *others[: body.fixed], *own, body=adjoint.cotangents(body), count=count - 1)
+    end = reshape(last, shape=(1, body.width))
+    return concatenate(getitem(found, index=((None, None, -1),)), end, axis=0)
 
 
 def _of_start(steps: _Steps, pulled: dict[int, Any]) -> Any:

@@ -98,7 +98,7 @@ class Programs:
                     _, tape = self.finished(kind)
                     self._printed[kind] = CProgram(tape, self._late(kind), self._running.threads)
                 program = self._printed[kind]
-                if not meter.pays(program.source.count("\n")):
+                if not meter.pays(program.printed.lines):
                     return None
                 if compiles(program):
                     self._hold(kind, program)

@@ -23,7 +23,7 @@ def trace(
     params: Any,
     *,
     data: Mapping[str, Any] | None = None,
-    backend: str = "numpy",
+    backend: str = "auto",
     threads: int = 1,
     sufficient_statistics: bool = True,
     reroll: bool = True,
@@ -42,10 +42,10 @@ def trace(
         Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
         trace. Arrays that `f` finds by itself (closures, globals) are copied when it is traced, unless
         they are read-only.
-    backend : {"numpy", "c", "replay", "auto"}
-        What runs the tapes: generated NumPy code; generated C code, where there is a compiler; the
-        reference loop over the entries; or NumPy code at first, and C code once so much has been computed
-        that compiling pays.
+    backend : {"auto", "numpy", "c", "replay"}
+        What runs the tapes: NumPy code at first, and C code once so much has been computed that compiling
+        pays; NumPy code; C code, for which there has to be a compiler; or the reference loop over the
+        entries.
     threads : int
         Threads that share the blocks of a row loop. More than one pay on long data of which a row costs
         much; the result does not depend on their number.
@@ -109,7 +109,7 @@ def trace_quietly(
     params: Any,
     *,
     data: Mapping[str, Any] | None = None,
-    backend: str = "numpy",
+    backend: str = "auto",
     threads: int = 1,
     sufficient_statistics: bool = True,
     reroll: bool = True,

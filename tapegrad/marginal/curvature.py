@@ -39,15 +39,14 @@ def hessian(joint: Joint, found: Mode, x: Array, v: Array, weights: Array) -> tu
     trace of ``S A_i S A_j``, halved, A_i being how A changes along i.
     """
     directions = responses(joint, found, x)
-    products = np.array(joint.second(x, v, weights, directions))
-    changes = joint.bent(x, directions)
+    products, changes = joint.second(x, v, weights, directions)
     if isinstance(found.factor, BlocksFactor):
         traces, errors = found.factor.moved(changes), None
     elif found.u.size <= MOST_EXACT:
         traces, errors = _traces(found, changes), None
     else:
         traces, errors = _by_differences(found, changes)
-    matrix: Array = directions @ products.T + 0.5 * traces
+    matrix: Array = directions @ np.array(products).T + 0.5 * traces
     error = None
     if errors is not None:
         scale = np.sqrt(np.maximum(np.abs(np.diag(matrix)), np.finfo(float).tiny))

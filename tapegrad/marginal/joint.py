@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.function.derived import HVP, VALUE
+from tapegrad.function.derived import HVP
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.kinds import Kinds
 from tapegrad.marginal.layout import Layout
@@ -84,10 +84,6 @@ class Joint:
         x[self.inner] = u
         return x
 
-    def value(self, theta: Array, u: Array) -> float:
-        """f alone."""
-        return float(self.function.run(VALUE, self.vector(theta, u))[0][0])
-
     def at(self, theta: Array, u: Array) -> Point:
         """f with its gradient and its Hessian in the random effects."""
         (value, slope, elements), tapes = self.function.run(self._kinds.inner, self.vector(theta, u))
@@ -98,26 +94,21 @@ class Joint:
         outputs, _ = self.function.run(self._kinds.sweep, np.concatenate([x, [1.0], weights]))
         return self.function.structure.join(outputs)
 
-    def crossed(self, x: Array, v: Array) -> Array:
-        """The Hessian of f in both, times a direction in the random effects, shape (p + q,)."""
-        outputs, _ = self.function.run(self._kinds.cross, np.concatenate([x, v]))
-        return self.function.structure.join(outputs)
-
     def hessian_columns(self, x: Array, directions: Iterable[Array]) -> list[Array]:
         """The Hessian of f in both, times directions in both, shape (p + q,)."""
         products, _ = self.function.run(HVP, x, directions)
         return [self.function.structure.join(product) for product in products]
 
-    def second(self, x: Array, v: Array, weights: Array, directions: Iterable[Array]) -> list[Array]:
-        """The Hessian of f, plus v times its gradient in u, plus the weighted elements of its Hessian in u.
+    def second(
+        self, x: Array, v: Array, weights: Array, directions: Iterable[Array]
+    ) -> tuple[list[Array], list[Array]]:
+        """Two products with each of some directions in both.
 
-        It is multiplied by each of the directions, shape (p + q,); `v` and the weights are held.
+        The first are those of the Hessian of f, plus v times its gradient in u, plus the weighted elements of
+        its Hessian in u, with v and the weights held: shape (p + q,). The second are how the elements of
+        minus the Hessian in u change: shape (nnz,).
         """
         inputs = np.concatenate([x, [1.0], v, weights])
         products, _ = self.function.run(self._kinds.second, inputs, directions)
-        return [self.function.structure.join(product) for product in products]
-
-    def bent(self, x: Array, directions: Iterable[Array]) -> list[Array]:
-        """How the stored elements of minus the Hessian in u change along directions in both."""
-        products, _ = self.function.run(self._kinds.bend, x, directions)
-        return [-product[0] for product in products]
+        found = [self.function.structure.join(product[:-1]) for product in products]
+        return found, [-product[-1] for product in products]

@@ -43,12 +43,9 @@ class Kinds:
         f, its gradient in u, and the stored elements of its Hessian in u.
     sweep : Derived
         The gradient in x of ``c f + w . h``, h the elements of the Hessian; takes c and w after x.
-    cross : Derived
-        The Hessian of f times a direction in u, which comes after x.
-    bend : Derived
-        How h changes along directions in x.
     second : Derived
-        The Hessian of ``c f + v . f_u + w . h`` times directions in x; takes c, v and w after x.
+        The Hessian of ``c f + v . f_u + w . h`` times directions in x, and how h changes along them; takes c,
+        v and w after x.
     """
 
     leaves: tuple[int, ...]
@@ -58,8 +55,6 @@ class Kinds:
     def __post_init__(self) -> None:
         self.inner = Derived("inner", self._inner)
         self.sweep = Derived("sweep", self._sweep)
-        self.cross = Derived("cross", self._cross)
-        self.bend = Derived("bend", self._bend, late=in_parameters)
         self.second = Derived("second", self._second, late=in_parameters)
 
     def _slots(self, tape: Tape) -> list[int]:
@@ -89,14 +84,8 @@ class Kinds:
         value, _, elements = tape.outputs
         return pullback(dce(replace(tape, outputs=(value, elements))))
 
-    def _cross(self, tapes: Tapes) -> Tape:
-        gradient = tapes.gradient_alone
-        return pushforward(gradient, self._slots(gradient))
-
-    def _bend(self, tapes: Tapes) -> Tape:
-        tape = tapes[self.inner]
-        return pushforward(dce(replace(tape, outputs=tape.outputs[2:])))
-
     def _second(self, tapes: Tapes) -> Tape:
-        tape = pullback(tapes[self.inner])
-        return pushforward(dce(tape), tape.parameters[: len(tape.parameters) - 3])
+        inner = tapes[self.inner]
+        tape = pullback(inner)
+        tape = dce(replace(tape, outputs=(*tape.outputs, inner.outputs[2])))
+        return pushforward(tape, tape.parameters[: len(tape.parameters) - 3])

@@ -134,7 +134,7 @@ def laplace(
     """
     if isinstance(joint, TracedFunction):
         structure, vector = joint.structure, joint.ravel(params)
-        data = joint.data if data is None else data
+        data = {**joint.data, **(data or {})}
     else:
         structure, vector = structure_of(params, argument_name(joint))
     division = divided(structure, random)

@@ -46,7 +46,10 @@ def idle(names: Sequence[str], layout: Layout) -> str:
 
 def not_definite(names: Sequence[str], layout: Layout, error: NotPositiveDefinite) -> str:
     """Along which direction, in which block, the joint log-likelihood has no peak."""
-    direction = error.direction
+    try:
+        direction = error.direction
+    except np.linalg.LinAlgError:  # so singular that none can be told from others
+        return "minus the Hessian in the random effects is singular: the joint log-likelihood is flat in them"
     block = layout.labels == layout.labels[error.where]
     which = along(np.where(block, direction, 0.0), names)
     size = float(np.abs(error.matrix.diagonal()).max(initial=0.0))

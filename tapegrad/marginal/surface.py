@@ -25,6 +25,9 @@ Array = np.ndarray[Any, Any]
 
 _LOG_2PI: Final = float(np.log(2.0 * np.pi))
 
+# Squared steps of the mode in its standard deviations, on average, up to which its tangent is followed.
+_NEAR: Final = 10.0
+
 
 class Marginal:
     """A marginal log-likelihood as a function of one flat vector of parameters.
@@ -83,7 +86,7 @@ class Marginal:
         found = None
         if self._latest is not None:
             try:
-                found = mode(self.joint, theta, self._predicted(theta))
+                found = mode(self.joint, theta, self._predicted(theta, *self._latest))
             except InnerProblem:
                 found = None
         if found is None:
@@ -92,15 +95,15 @@ class Marginal:
         return found
 
     @np.errstate(all="ignore")
-    def _predicted(self, theta: Array) -> Array:
-        """About where the mode is: the latest one, moved along its tangent if that leads upwards."""
-        assert self._latest is not None
-        before, found = np.frombuffer(self._latest[0]), self._latest[1]
-        move = self.joint.vector(theta - before, np.zeros_like(found.u))
-        (product,) = self.joint.hessian_columns(self.joint.vector(before, found.u), [move])
-        there = found.u + found.factor.solve(product[self.joint.inner])
-        is_higher = self.joint.value(theta, there) > self.joint.value(theta, found.u)
-        return there if is_higher else found.u
+    def _predicted(self, theta: Array, key: bytes, found: Mode) -> Array:
+        """About where the mode is: the latest one, moved along its tangent where that is not too far."""
+        before = np.frombuffer(key)
+        direction = self.joint.vector(theta - before, np.zeros_like(found.u))
+        (product,) = self.joint.hessian_columns(self.joint.vector(before, found.u), [direction])
+        pull = product[self.joint.inner]
+        move = found.factor.solve(pull)
+        is_near = float(pull @ move) <= _NEAR * found.u.size
+        return found.u + move if is_near else found.u
 
     def value_flat(self, theta: Array) -> float:
         """The marginal log-likelihood."""
@@ -111,7 +114,8 @@ class Marginal:
         found = self.mode(theta)
         x = self.joint.vector(theta, found.u)
         _, v, swept = self._pulled(found, x)
-        slope = swept + self.joint.crossed(x, v)
+        (moved,) = self.joint.hessian_columns(x, [self.joint.vector(np.zeros_like(theta), v)])
+        slope = swept + moved
         return _value(found), slope[self.joint.outer]
 
     def pull(self, theta: Array) -> Array:

@@ -48,6 +48,7 @@ div = elementwise(
     Per(lambda out, x, y: y),
     (lambda out, x, y: -out, Per(lambda out, x, y: y)),
     domain=((-2.0, 2.0), POSITIVE),
+    flattens=1,
     scalar=operator.truediv,
     python="{0} / {1}",
     c="{0} / {1}",
@@ -65,6 +66,7 @@ reciprocal: Op = elementwise(
     (lambda out, x: -out, lambda out, x: out),
     domain=POSITIVE,
     numpy=(np.reciprocal,),
+    flattens=0,
     scalar=lambda x: 1.0 / x,
     python="1.0 / {0}",
     c="1.0 / {0}",
@@ -73,6 +75,7 @@ square: Op = elementwise(
     "square",
     np.square,
     (2.0, lambda out, x: x),
+    grows=True,
     scalar=lambda x: x * x,
     python="{0} * {0}",
     c="{0} * {0}",
@@ -126,9 +129,11 @@ heaviside = elementwise("heaviside", np.heaviside, None, None, c="tg_heaviside({
 
 # Exponentials and logarithms --------------------------------------------------------------------------------
 
-exp = elementwise("exp", np.exp, lambda out, x: out, python="exp({0})", c="exp({0})")
-exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out), c="exp2({0})")
-expm1 = elementwise("expm1", np.expm1, lambda out, x: exp(x), python="expm1({0})", c="expm1({0})")
+exp = elementwise("exp", np.exp, lambda out, x: out, flattens=0, grows=True, python="exp({0})", c="exp({0})")
+exp2 = elementwise("exp2", np.exp2, (LOG2, lambda out, x: out), flattens=0, grows=True, c="exp2({0})")
+expm1 = elementwise(
+    "expm1", np.expm1, lambda out, x: exp(x), flattens=0, grows=True, python="expm1({0})", c="expm1({0})"
+)
 log: Op = elementwise("log", np.log, Per(lambda out, x: x), domain=POSITIVE, python="log({0})", c="log({0})")
 log2 = elementwise("log2", np.log2, (1.0 / LOG2, Per(lambda out, x: x)), domain=POSITIVE, c="log2({0})")
 log10 = elementwise("log10", np.log10, (1.0 / LOG10, Per(lambda out, x: x)), domain=POSITIVE, c="log10({0})")
@@ -261,6 +266,7 @@ share: Op = elementwise(
     _share,
     lambda out, x, y: both_shares(x, y),
     (-1.0, lambda out, x, y: both_shares(x, y)),
+    flattens=0,
     scalar=_share_of_numbers,
     numpy=(),
     c="tg_share({0}, {1})",
@@ -293,6 +299,7 @@ both_shares: Op = elementwise(
     _both_shares,
     (-1.0, lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
     (lambda out, x, y: out, lambda out, x, y: share_gap(x, y)),
+    flattens=0,
     scalar=_both_shares_of_numbers,
     numpy=(),
     c="tg_both_shares({0}, {1})",

@@ -9,12 +9,14 @@ import numpy as np
 from scipy.special import _ufuncs
 
 from tapegrad.ops.elementwise import relu
+from tapegrad.ops.logic import less, where
 from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special
 from tapegrad.ops.registry import NUMPY, Op, elementwise, written
 from tapegrad.ops.special import digamma, polygamma_step
 
 AT = np.array([0.6, 3.3, 12.0])
+NOTHING = 180.0  # from here on, 1 / Gamma(z) is 0
 
 # scipy.special.digamma and psi are one function by two names, which are two ufuncs in some versions.
 NUMPY.update({special.psi: digamma, special.digamma: digamma})
@@ -25,7 +27,7 @@ gammasgn = elementwise("gammasgn", special.gammasgn, None)
 rgamma: Op = elementwise(
     "rgamma",
     special.rgamma,
-    (lambda out, z: 1.0 - z * digamma(z + 1.0), lambda out, z: rgamma(z + 1.0)),
+    (lambda out, z: where(less(z, NOTHING), 1.0 - z * digamma(z + 1.0), 0.0), lambda out, z: rgamma(z + 1.0)),
     samples=((AT,),),
 )
 poch: Op = elementwise(

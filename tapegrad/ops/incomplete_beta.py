@@ -301,6 +301,7 @@ beta_density: Op = of_order(
     None,
     samples=((0.0, 0.0, 0.0, 1.5, 2.5, 0.3, 0.7), (1.0, 0.0, 1.0, A, B, X, 1.0 - X)),
     orders=3,
+    c="tg_beta_density({0}, {1}, {2}, {3}, {4}, {5}, {6})",
 )
 
 # The derivative of betainc in its shapes.
@@ -313,6 +314,7 @@ betainc_slope: Op = of_order(
     None,
     samples=((1.0, 0.0, 1.5, 2.5, 0.3, 0.7), (0.0, 1.0, A, B, X, 1.0 - X)),
     orders=2,
+    c="tg_betainc_slope({0}, {1}, {2}, {3}, {4}, {5})",
 )
 betainc = elementwise(
     "betainc",

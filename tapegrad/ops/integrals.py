@@ -155,10 +155,35 @@ owens_t = elementwise(
 
 # Lambert's function -----------------------------------------------------------------------------------------
 
+
+def _omega_share(x: Any, out: Any = None) -> Any:
+    omega = np.asarray(special.wrightomega(x))
+    return written(np.where(omega > 1.0, 1.0 / (1.0 + 1.0 / omega), omega / (1.0 + omega)), out)
+
+
+def _omega_rest(x: Any, out: Any = None) -> Any:
+    return written(np.asarray(1.0 / (1.0 + special.wrightomega(x))), out)
+
+
+# w / (1 + w) and 1 / (1 + w) of Wright's omega w: all further slopes are products of these.
+omega_share: Op = elementwise(
+    "omega_share",
+    _omega_share,
+    (lambda out, x: out, lambda out, x: omega_rest(x), lambda out, x: omega_rest(x)),
+    numpy=(),
+    samples=((np.array([-3.0, 0.4, 5.0]),),),
+)
+omega_rest: Op = elementwise(
+    "omega_rest",
+    _omega_rest,
+    (-1.0, lambda out, x: omega_share(x), lambda out, x: out, lambda out, x: out),
+    numpy=(),
+    samples=((np.array([-3.0, 0.4, 5.0]),),),
+)
 wrightomega = elementwise(
     "wrightomega",
     special.wrightomega,
-    (lambda out, x: out, Per(lambda out, x: 1.0 + out)),
+    lambda out, x: omega_share(x),
     samples=((np.array([-3.0, 0.4, 5.0]),),),
 )
 

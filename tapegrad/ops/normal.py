@@ -38,18 +38,28 @@ def _normal_density(x: Any, out: Any = None) -> Any:
 
 
 gaussian: Op = elementwise(
-    "gaussian", _gaussian, (-2.0, lambda out, x: x, Gate(lambda out, x: out)), numpy=(), c="tg_gaussian({0})"
+    "gaussian",
+    _gaussian,
+    (-2.0, lambda out, x: x, Gate(lambda out, x: out)),
+    flattens=0,
+    numpy=(),
+    c="tg_gaussian({0})",
 )
 normal_density: Op = elementwise(
     "normal_density",
     _normal_density,
     (-1.0, lambda out, x: x, Gate(lambda out, x: out)),
+    flattens=0,
     numpy=(),
     c="tg_normal_density({0})",
 )
-erf = elementwise("erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), c="erf({0})")
-erfc = elementwise("erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), c="erfc({0})")
-ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x), c="tg_ndtr({0})")
+erf = elementwise(
+    "erf", special.erf, (TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0, c="erf({0})"
+)
+erfc = elementwise(
+    "erfc", special.erfc, (-TWO_OVER_SQRT_PI, lambda out, x: gaussian(x)), flattens=0, c="erfc({0})"
+)
+ndtr = elementwise("ndtr", special.ndtr, lambda out, x: normal_density(x), flattens=0, c="tg_ndtr({0})")
 erfinv = elementwise(
     "erfinv", special.erfinv, (1.0 / TWO_OVER_SQRT_PI, lambda out, x: exp(square(out))), domain=(-0.9, 0.9)
 )
@@ -189,5 +199,5 @@ log_ndtr_slope: Op = of_order(
     c="tg_log_ndtr_slope({0}, {1})",
 )
 log_ndtr = elementwise(
-    "log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x), c="tg_log_ndtr({0})"
+    "log_ndtr", special.log_ndtr, lambda out, x: log_ndtr_slope(1.0, x), flattens=0, c="tg_log_ndtr({0})"
 )

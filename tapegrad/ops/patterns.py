@@ -211,7 +211,7 @@ def _factor(values: Array, indices: Array, indptr: Array) -> Factor | None:
     except NotPositiveDefinite:
         return None
     _factored.append(factor)
-    del _factored[:-4]
+    del _factored[:-2]
     return factor
 
 

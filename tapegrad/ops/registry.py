@@ -140,6 +140,11 @@ class Op:
     masks : bool
         The derivative can be zero because an element was not chosen (where, maximum, indexing). What has
         been masked out of a cotangent stays zero, even times infinity.
+    flattens : int or None
+        The input beyond which the op flattens out, faster than the reciprocal of that input does: its slope
+        times that input goes to 0 where the slope does. See `tapegrad.derive.limits`.
+    grows : bool
+        Where the op is infinite, it has no pole, and grows as a power of its input or faster.
     scalar : callable or None
         A cheaper way to the same bits on Python floats; where it raises, `kernel` is asked instead.
     links : callable or None
@@ -171,6 +176,8 @@ class Op:
     gives: np.dtype[Any] | None = FLOAT
     views: Callable[..., int | None] | None = None
     masks: bool = False
+    flattens: int | None = None
+    grows: bool = False
     scalar: Callable[..., Any] | None = None
     links: Callable[..., Any] | None = None
     rows: Callable[..., Along | None] | None = None
@@ -331,6 +338,8 @@ def elementwise(
     takes: tuple[np.dtype[Any] | None, ...] = (FLOAT,),
     gives: np.dtype[Any] | None = FLOAT,
     masks: bool = False,
+    flattens: int | None = None,
+    grows: bool = False,
     scalar: Callable[..., Any] | None = None,
     python: str = "",
     c: str = "",
@@ -353,6 +362,8 @@ def elementwise(
         takes=takes,
         gives=gives,
         masks=masks,
+        flattens=flattens,
+        grows=grows,
         scalar=scalar,
         python=python,
         c=c,

@@ -129,8 +129,12 @@ betaln = elementwise(
 
 # Logistic functions -----------------------------------------------------------------------------------------
 
-expit: Op = elementwise("expit", special.expit, lambda out, x: both_shares(x, 0.0), c="tg_expit({0})")
-log_expit = elementwise("log_expit", special.log_expit, lambda out, x: expit(-x), c="tg_log_expit({0})")
+expit: Op = elementwise(
+    "expit", special.expit, lambda out, x: both_shares(x, 0.0), flattens=0, c="tg_expit({0})"
+)
+log_expit = elementwise(
+    "log_expit", special.log_expit, lambda out, x: expit(-x), flattens=0, c="tg_log_expit({0})"
+)
 logit = elementwise(
     "logit",
     special.logit,
@@ -144,7 +148,9 @@ def _softplus(x: Any, out: Any = None) -> Any:
     return np.logaddexp(0.0, x, out=out)
 
 
-softplus = elementwise("softplus", _softplus, lambda out, x: expit(x), numpy=(), c="tg_softplus({0})")
+softplus = elementwise(
+    "softplus", _softplus, lambda out, x: expit(x), flattens=0, numpy=(), c="tg_softplus({0})"
+)
 
 # Products with a logarithm ----------------------------------------------------------------------------------
 

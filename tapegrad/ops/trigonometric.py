@@ -29,8 +29,8 @@ rad2deg = elementwise(
 
 # Hyperbolic -------------------------------------------------------------------------------------------------
 
-sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x), c="sinh({0})")
-cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x), c="cosh({0})")
+sinh = elementwise("sinh", np.sinh, lambda out, x: cosh(x), grows=True, c="sinh({0})")
+cosh: Op = elementwise("cosh", np.cosh, lambda out, x: sinh(x), grows=True, c="cosh({0})")
 
 
 def _sech(x: Any, out: Any = None) -> Any:
@@ -41,10 +41,15 @@ def _sech(x: Any, out: Any = None) -> Any:
 
 # 1 / cosh(x)
 sech: Op = elementwise(
-    "sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), numpy=(), c="tg_sech({0})"
+    "sech", _sech, (lambda out, x: -tanh(x), lambda out, x: out), flattens=0, numpy=(), c="tg_sech({0})"
 )
 tanh: Op = elementwise(
-    "tanh", np.tanh, (lambda out, x: sech(x), lambda out, x: sech(x)), python="tanh({0})", c="tanh({0})"
+    "tanh",
+    np.tanh,
+    (lambda out, x: sech(x), lambda out, x: sech(x)),
+    flattens=0,
+    python="tanh({0})",
+    c="tanh({0})",
 )
 
 
@@ -101,7 +106,7 @@ cos_arctan: Op = elementwise(
 sin_arctan: Op = elementwise(
     "sin_arctan", _sin_arctan, (lambda out, x: cos_arctan(x),) * 3, numpy=(), c="tg_sin_arctan({0})"
 )
-arctan = elementwise("arctan", np.arctan, (lambda out, x: cos_arctan(x),) * 2, c="atan({0})")
+arctan = elementwise("arctan", np.arctan, (lambda out, x: cos_arctan(x),) * 2, flattens=0, c="atan({0})")
 arcsinh = elementwise("arcsinh", np.arcsinh, lambda out, x: cos_arctan(x), c="asinh({0})")
 
 # Lengths and directions -------------------------------------------------------------------------------------

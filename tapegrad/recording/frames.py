@@ -119,12 +119,37 @@ def location(place: Source | Spot | None) -> str:
     if place is None:
         return ""
     source = place.source if isinstance(place, Spot) else place
-    text = place.text
+    return f" at {source.file}:{source.line}" + _quoted(place.text)
+
+
+def _quoted(text: str) -> str:
     if "\n" in text:
         text = " ".join(text.split())
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 4] + " ..."
-    return f" at {source.file}:{source.line}" + (f": `{text}`" if text else "")
+    return f": `{text}`" if text else ""
+
+
+def _placed(spot: Spot | None, code: CodeType | None, caller: Spot | None) -> str:
+    """A place within a package as it stands in messages: the user's own line, and what that has called."""
+    if caller is None or spot is None or code is None:
+        return location(spot)
+    return location(caller) + inside(code, spot.source.line)[:-1] + _quoted(spot.text) + ")"
+
+
+def is_installed(code: CodeType) -> bool:
+    """Whether `code` stands in an installed package."""
+    return _INSTALLED.search(code.co_filename) is not None
+
+
+def _caller(frame: FrameType) -> Spot | None:
+    """The user's own line that has called an installed package, in the call that is traced."""
+    outer = frame.f_back if is_installed(frame.f_code) else None
+    while outer is not None and not is_own_code(outer.f_code):
+        if is_users(outer) and not is_installed(outer.f_code):
+            return spot_at(outer)
+        outer = outer.f_back
+    return None
 
 
 def here() -> Spot | None:
@@ -136,11 +161,14 @@ def here() -> Spot | None:
 def whereabouts() -> str:
     """The same as it stands in messages, with the step inside a library that the user's line has called."""
     frame: FrameType | None = sys._getframe(1)
+    deeper = ""
     while frame is not None and not is_users(frame):
-        if library_of(frame.f_code) is not None:
-            return location(here()) + inside(frame.f_code, frame.f_lineno)
+        if library_of(frame.f_code) is not None and not deeper:
+            deeper = inside(frame.f_code, frame.f_lineno)
         frame = frame.f_back
-    return location(here())
+    if frame is None:
+        return deeper
+    return _placed(spot_at(frame), frame.f_code, _caller(frame)) + deeper
 
 
 def inside(code: CodeType, line: int) -> str:
@@ -222,16 +250,21 @@ def spot_in(step: TracebackType) -> Spot:
     return spot_of(step.tb_frame.f_code, step.tb_lasti, step.tb_lineno)
 
 
-def place_of_error(error: BaseException) -> tuple[Spot | None, str | None]:
+def place_of_error(error: BaseException) -> tuple[str, str | None]:
     """The innermost of the user's lines that an error has come through, and the library that it called."""
     spot: Spot | None = None
+    code: CodeType | None = None
+    caller: Spot | None = None
     library: str | None = None
     for step in steps_of(error):
         if is_users(step.tb_frame):
-            spot, library = spot_in(step), None
+            if spot is not None and code is not None and not is_installed(code):
+                caller = spot
+            spot, code, library = spot_in(step), step.tb_frame.f_code, None
         else:
             library = library or library_of(step.tb_frame.f_code)
-    return spot, library
+    is_package = code is not None and is_installed(code)
+    return _placed(spot, code, caller if is_package else None), library
 
 
 def inside_of_error(error: BaseException) -> str:

@@ -21,13 +21,11 @@ from tapegrad.recording.frames import (
     inside_of_error,
     is_users,
     library_of,
-    location,
     parsed,
     spot_at,
     user_frame,
     whereabouts,
 )
-from tapegrad.tape.line import Source
 
 _KEEP_TRACED = (
     "keep it traced: np.log(v) instead of math.log(v), v instead of float(v); collect values in a list and "
@@ -46,6 +44,10 @@ _LIBRARIES = {
     "pandas": "a pandas object cannot hold traced values; take its values out first, with .to_numpy(), and "
     "write y = y * a for y *= a",
 }
+_NO_KEY = (
+    "a traced value cannot be a key, nor an argument under functools.cache; keep by its key only what "
+    "depends on data alone"
+)
 _WITHOUT_RULE = "tapegrad has no rule for it; write it with functions that have one"
 _NO_RULE = {np.copyto: "write x[...] = v; an array filled with a traced v is np.full(shape, v, like=v)"}
 
@@ -62,6 +64,15 @@ _MAKE_AN_ARRAY = (
     "np.stack([...]) or np.array([...], like=theta) from an array theta, a matrix with "
     "np.block([[a, 0.5], [0.5, b]]), a diagonal one with np.diag(np.stack([a, b]))"
 )
+# What compiled code says of anything that is no array in memory.
+_OF_COMPILED_CODE = (
+    "a bytes-like object is required",
+    "No matching signature found",
+    "incompatible function arguments",
+    "has incorrect type",
+    "Unable to parse arguments",
+)
+_NOT_COMPILED = "this is compiled code, which takes plain numbers only; write this step in NumPy"
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 _WRITES = re.compile(r"\bout\s*=|\.at\(")
 _CALLS = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
@@ -90,22 +101,23 @@ def no_rule(func: Callable[..., Any], name: str, where: str) -> TraceError:
     return TraceError(f"{name} cannot be traced{where}: {advice}")
 
 
-def foreign_step(error: Exception, source: Source | Spot | None, library: str | None) -> TraceError:
+def foreign_step(error: Exception, place: str, library: str | None) -> TraceError:
     """The error for a step of the user's that fails on traced values but not on plain ones."""
     text = str(error)
     if isinstance(error, NotImplementedError):
-        return TraceError(f"this cannot be traced{location(source)}{inside_of_error(error)}: {text}")
+        return TraceError(f"this cannot be traced{place}{inside_of_error(error)}: {text}")
     advice = _LIBRARIES.get(library or "") or _no_attribute(error)
     if advice is None and library is not None and library.startswith("scipy"):
         advice = f"{library} takes plain numbers only"
     if advice is None and "unhashable type" in text:
-        advice = "a traced value cannot be a key, nor an argument under functools.cache; keep by its "
-        advice += "key only what depends on data alone"
+        advice = _NO_KEY
     if advice is None and any(sign in text for sign in _OF_OBJECT_ARRAYS):
         advice = _MAKE_AN_ARRAY
+    if advice is None and any(sign in text for sign in _OF_COMPILED_CODE):
+        advice = _NOT_COMPILED
     if advice is None:
         advice = "use Python operators, NumPy functions and scipy.special ufuncs"
-    where = location(source) + inside_of_error(error)
+    where = place + inside_of_error(error)
     return TraceError(
         f"{type(error).__name__}{where}: {text}. The function runs on plain numbers, but this "
         f"step does not take traced ones: {advice}"
@@ -116,6 +128,8 @@ def _no_attribute(error: Exception) -> str | None:
     """What to write for an attribute that traced values do not have."""
     if not isinstance(error, AttributeError) or not isinstance(error.obj, Recordable):
         return None
+    if error.name in ("tobytes", "data", "dumps"):
+        return _NO_KEY
     name, frame = str(error.name), getattr(sys.modules.get("pandas"), "DataFrame", None)
     if hasattr(frame, name) and not hasattr(np.ndarray, name):
         return (

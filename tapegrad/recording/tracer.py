@@ -18,10 +18,11 @@ from tapegrad.ops import elementwise as ew
 from tapegrad.ops import logic
 from tapegrad.ops.indexing import getitem, update
 from tapegrad.ops.registry import BOOL, FLOAT, INT, NUMPY, Op, Recordable
-from tapegrad.ops.shaping import CASTS, reshape_, shape_of, transpose_
+from tapegrad.ops.shaping import CASTS, reshape_, shape_of
 from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
+from tapegrad.recording.methods import Methods
 from tapegrad.recording.symbol import Recording, Symbol, unary
 from tapegrad.recording.values import Array
 
@@ -101,16 +102,7 @@ def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], A
     return changed
 
 
-def _function(called: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that is a NumPy function of the traced value."""
-
-    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-        return self.recorder.call_function(called, (self, *args), kwargs)
-
-    return method
-
-
-class Tracer(Symbol):
+class Tracer(Methods):
     """A traced value: a slot of the tape being recorded and, while the user's function runs, its value."""
 
     __slots__ = ("held",)
@@ -146,21 +138,6 @@ class Tracer(Symbol):
             return type(self)
         aval = self.recorder.builder.avals[self.slot]
         return np.ndarray if aval.shape or self.is_view else aval.dtype.type
-
-    @property
-    def mT(self) -> Any:
-        """The matrices transposed."""
-        return self.recorder.call_function(np.matrix_transpose, (self,), {})
-
-    @property
-    def real(self) -> Any:
-        """As of an array."""
-        return self.recorder.call_function(np.real, (self,), {})
-
-    @property
-    def imag(self) -> Any:
-        """As of an array: 0."""
-        return np.zeros(self.shape)[()]
 
     @property
     def flat(self) -> Flat:
@@ -365,69 +342,6 @@ class Tracer(Symbol):
         """NumPy by the name that the package has for it which asks, as SciPy does with SCIPY_ARRAY_API."""
         package, _, _ = sys._getframe(1).f_globals.get("__name__", "").rpartition(".common.")
         return sys.modules.get(f"{package}.numpy") or _scipys_numpy()
-
-    # Methods ------------------------------------------------------------------------------------------------
-
-    sum, mean, prod = _function(np.sum), _function(np.mean), _function(np.prod)
-    max, min, var, std = _function(np.max), _function(np.min), _function(np.var), _function(np.std)
-    cumsum, cumprod = _function(np.cumsum), _function(np.cumprod)
-    all, any, nonzero = _function(np.all), _function(np.any), _function(np.nonzero)
-    argmax, argmin, argsort = _function(np.argmax), _function(np.argmin), _function(np.argsort)
-    ravel, squeeze, swapaxes = _function(np.ravel), _function(np.squeeze), _function(np.swapaxes)
-    repeat, take, diagonal = _function(np.repeat), _function(np.take), _function(np.diagonal)
-    clip, round = _function(np.clip), _function(np.round)
-    dot, trace, choose = _function(np.dot), _function(np.trace), _function(np.choose)
-    argpartition, searchsorted = _function(np.argpartition), _function(np.searchsorted)
-    put = _function(np.put)
-
-    def flatten(self, order: str = "C") -> Any:
-        """As of an array."""
-        return self.ravel(order).copy()
-
-    def sort(self, axis: int = -1) -> None:
-        """As of an array: in place."""
-        self._overwrite(self.recorder.call_function(np.sort, (self, axis), {}))
-
-    def partition(self, kth: Any, axis: int = -1) -> None:
-        """As of an array: in place."""
-        self._overwrite(self.recorder.call_function(np.partition, (self, kth, axis), {}))
-
-    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
-        """As of an array."""
-        return self.recorder.call_function(np.compress, (condition, self, axis), {"out": out})
-
-    def to_device(self, device: Any, /, *, stream: Any = None) -> Tracer:
-        """As of an array: to the only device that there is."""
-        np.empty(0).to_device(device, stream=stream)  # NumPy's own errors
-        return self
-
-    def setflags(self, write: bool | None = None, align: bool | None = None, uic: bool | None = None) -> None:
-        """As of an array, but nothing is forbidden: a write that NumPy refuses is found in the plain call."""
-
-    def view(self, *args: Any, **kwargs: Any) -> Any:
-        """As of an array: of the same dtype and of no other class."""
-        if any(
-            kind is not np.ndarray and kind not in (FLOAT, self.dtype) for kind in (*args, *kwargs.values())
-        ):
-            raise TraceError(f"a traced array has no view of another kind{whereabouts()}: keep it as it is")
-        return self[...] if self.shape else self
-
-    def is_integer(self) -> bool:
-        """As of a NumPy number."""
-        return bool(self == self.recorder.apply(ew.floor, (self,), {}))
-
-    def fill(self, value: Any) -> None:
-        """As of an array: in place."""
-        self[...] = value
-
-    def reshape(self, *shape: Any, order: str = "C") -> Any:
-        """As of an array."""
-        wanted = shape[0] if len(shape) == 1 else shape
-        return self.recorder.call_function(np.reshape, (self, wanted), {"order": order})
-
-    def transpose(self, *axes: Any) -> Any:
-        """As of an array."""
-        return transpose_(self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def astype(self, dtype: Any, *, copy: bool = True) -> Any:
         """As of an array: to float64, int64 or bool."""

@@ -7,6 +7,7 @@ those of fronts; so the inverse is found as it is there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from importlib.util import find_spec
 from threading import Lock
@@ -23,21 +24,44 @@ from tapegrad.sparse.ordering import Elimination, grouped
 from tapegrad.sparse.pattern import Array, Pattern
 
 
+class Places:
+    """Where the elements of L stand in fronts; `order` tells the place of each row of L among the fronts'."""
+
+    def __init__(self, layout: Layout, order: Array) -> None:
+        self.layout = layout
+        self.order = order
+        self._known: tuple[Array, Array, Array] | None = None
+
+    def of(self, lower: Any) -> tuple[Array, Array]:
+        """Which elements of L stand in fronts, and where; the rest are zeros that SuperLU adds."""
+        known = self._known
+        if known is None or not np.array_equal(known[0], lower.indices):
+            columns = np.repeat(np.arange(self.order.size), np.diff(lower.indptr))
+            rows, columns = self.order[lower.indices], self.order[columns]
+            held = np.flatnonzero(self.layout.holds(rows, columns))
+            known = lower.indices, held, self.layout.positions(rows[held], columns[held])
+            self._known = known
+        return known[1:]
+
+
 class EliminatedFactor:
     """L D L', with the rows of L in an order of elimination."""
 
-    def __init__(self, layout: Layout, lower: Any, pivots: Array, place: Array) -> None:
-        self.layout = layout
+    def __init__(
+        self, places: Places, lower: Any, pivots: Array, solver: Callable[[Array], Array | None]
+    ) -> None:
+        self.places = places
         self.lower = lower
         self.pivots = pivots
-        self.place = place
+        self._solver = solver
 
     @property
     def logdet(self) -> float:
         return float(np.log(self.pivots).sum())
 
     def solve(self, b: Array) -> Array:
-        return self.fronts.solve(b)
+        found = self._solver(b)
+        return self.fronts.solve(b) if found is None else found
 
     def inverse_subset(self) -> Array:
         return self.fronts.inverse_subset()
@@ -45,14 +69,14 @@ class EliminatedFactor:
     @cached_property
     def fronts(self) -> FrontsFactor:
         """The same factors front by front."""
-        layout, lower = self.layout, self.lower
-        columns = np.repeat(np.arange(self.pivots.size), np.diff(lower.indptr))
+        layout = self.places.layout
+        held, at = self.places.of(self.lower)
         pool = np.zeros(layout.size)
         pool[layout.ones] = 1.0
         pool[layout.diagonal] = 1.0
-        pool[layout.positions(self.place[lower.indices], self.place[columns])] = lower.data
+        pool[at] = self.lower.data[held]
         roots = np.ones(self.pivots.size + 1)
-        roots[self.place] = np.sqrt(self.pivots)
+        roots[self.places.order] = np.sqrt(self.pivots)
         factors = []
         for batch in layout.batches:
             fronts = pool[batch.start : batch.stop].reshape(batch.count, batch.side, batch.side)
@@ -69,6 +93,7 @@ class SuperLU:
         self.layout = layout_of(pattern, elimination)
         place = np.empty(pattern.n, dtype=np.int64)
         place[elimination.order] = self.natural = np.arange(pattern.n)
+        self.places = Places(self.layout, self.natural)
         rows, columns = place[pattern.rows], place[pattern.indices]
         self.moves = np.lexsort((rows, columns))  # of the elements, to columns in the order of elimination
         counts = np.bincount(columns, minlength=pattern.n)
@@ -87,7 +112,17 @@ class SuperLU:
         )
         if not (on_diagonal and (pivots > 0.0).all() and np.isfinite(pivots).all()):
             raise NotPositiveDefinite(self.pattern.matrix(values))
-        return EliminatedFactor(self.layout, found.L, pivots, self.natural)
+        return EliminatedFactor(self.places, found.L, pivots, self._solver(found))
+
+    def _solver(self, factors: Any) -> Callable[[Array], Array]:
+        order = self.layout.order
+
+        def solve(b: Array) -> Array:
+            found = np.empty_like(b)
+            found[order] = factors.solve(b[order])
+            return found
+
+        return solve
 
 
 def has_qdldl() -> bool:
@@ -110,12 +145,13 @@ class QDLDL:
             self._matrix(np.where(pattern.rows == pattern.indices, 2.0 * pattern.n, -1.0)), True
         )
         lower, _, order = self.solver.factors()
-        elimination = grouped(sparse.csc_array(lower), np.asarray(order))
+        elimination = grouped(pattern, np.asarray(order), np.diff(lower.indptr) + 1)
         self.layout = layout_of(pattern, elimination)
         place = np.empty(pattern.n, dtype=np.int64)
         place[elimination.order] = np.arange(pattern.n)
-        self.place = place[order]
+        self.places = Places(self.layout, place[order])
         self._lock = Lock()
+        self._latest: object = None  # stands for the matrix that the solver has factorised last
 
     def _matrix(self, values: Array) -> Any:
         parts = values[self.upper], self.indices, self.indptr
@@ -124,12 +160,26 @@ class QDLDL:
     def factor(self, values: Array) -> EliminatedFactor:
         """The factors; QDLDL takes indefinite matrices and NaN, so every pivot is looked at."""
         with self._lock:
+            self._latest = None
             try:
                 self.solver.update(self._matrix(values), True)
             except RuntimeError:  # a pivot of 0
                 raise NotPositiveDefinite(self.pattern.matrix(values)) from None
             lower, pivots, _ = self.solver.factors()
             lower, pivots = lower.copy(), pivots.copy()
+            self._latest = this = object()
         if not ((pivots > 0.0).all() and np.isfinite(pivots).all()):
             raise NotPositiveDefinite(self.pattern.matrix(values))
-        return EliminatedFactor(self.layout, lower, pivots, self.place)
+        return EliminatedFactor(self.places, lower, pivots, self._solver(this))
+
+    def _solver(self, this: object) -> Callable[[Array], Array | None]:
+        def solve(b: Array) -> Array | None:
+            with self._lock:
+                if self._latest is not this:
+                    return None
+                if b.ndim == 1:
+                    found: Array = self.solver.solve(b)
+                    return found
+                return np.stack([self.solver.solve(column) for column in np.ascontiguousarray(b.T)], axis=1)
+
+        return solve

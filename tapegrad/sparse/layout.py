@@ -100,6 +100,10 @@ class Layout:
         """The positions of elements below the diagonal, in the order of elimination."""
         return self.fronts.positions(rows, columns)
 
+    def holds(self, rows: Array, columns: Array) -> Array:
+        """Whether elements below the diagonal, in the order of elimination, stand in a front."""
+        return self.fronts.holds(rows, columns)
+
     @cached_property
     def cost(self) -> float:
         """About how many microseconds a factorisation takes."""
@@ -165,6 +169,8 @@ def _further_rows(n: int, rows: Array, columns: Array, elimination: Elimination)
         keys = np.unique(np.concatenate(waiting.pop(level)))
         found.append(keys)
         owners, below = keys // n, keys % n
+        if (depth[group[below]] >= level).any():
+            raise ValueError("a group fills in one that is as deep: the order of elimination is wrong")
         first = np.ones(keys.size, dtype=bool)
         first[1:] = owners[1:] != owners[:-1]
         parent[owners[first]] = group[below[first]]
@@ -270,6 +276,16 @@ class _Fronts:
         """The places of rows in fronts."""
         found = np.searchsorted(self.further, group * self.n + row) - self.begin[group] + self.width[group]
         return np.where(self.group[row] == group, row - self.first[group], found)
+
+    def holds(self, rows: Array, columns: Array) -> Array:
+        """Whether elements stand in a front."""
+        group = self.group[columns]
+        keys = group * self.n + rows
+        if not self.further.size:
+            return np.equal(self.group[rows], group)
+        found = self.further[np.minimum(np.searchsorted(self.further, keys), self.further.size - 1)]
+        held: Array = np.logical_or(self.group[rows] == group, found == keys)
+        return held
 
     def positions(self, rows: Array, columns: Array) -> Array:
         """The positions of elements in the pool."""

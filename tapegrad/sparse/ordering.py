@@ -9,7 +9,6 @@ first order (A. George and J. Liu, 1978).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -120,21 +119,38 @@ def of_least_degree(pattern: Pattern) -> Elimination:
     factors = splu(pattern.matrix(weights), **SYMMETRIC)
     row = np.empty(pattern.n, dtype=np.int64)
     row[factors.perm_c] = np.arange(pattern.n)
-    return grouped(factors.L.tocsc(), row)
+    # SuperLU adds zeros to L: its numbers of elements are good enough, its pattern is not.
+    return grouped(pattern, row, np.diff(factors.L.indptr))
 
 
-def grouped(lower: Any, order: Array) -> Elimination:
-    """The elimination of rows in this order, that has led to `lower`, with or without its diagonal."""
-    n = order.size
-    columns = np.repeat(np.arange(n), np.diff(lower.indptr))
-    below = lower.indices > columns
-    counts = np.bincount(columns[below], minlength=n) + 1
-    above = np.full(n, n, dtype=np.int64)
-    np.minimum.at(above, columns[below], lower.indices[below])
-    above[above == n] = -1
-    group = _amalgamated(above.tolist(), counts.tolist())
-    found = _numbered(np.array(group), np.array(_depths(group, above.tolist())))
+def grouped(pattern: Pattern, order: Array, counts: Array) -> Elimination:
+    """The elimination in this order, by groups; `counts` are about the elements of each column of L."""
+    above = _tree(pattern, order)
+    group = _amalgamated(above, counts.tolist())
+    found = _numbered(np.array(group), np.array(_depths(group, above)))
     return Elimination(order[found.order], found.group, found.depth)
+
+
+def _tree(pattern: Pattern, order: Array) -> list[int]:
+    """The elimination tree (J. Liu 1986): of each place the next one that it fills in, or -1."""
+    n = pattern.n
+    place = np.empty(n, dtype=np.int64)
+    place[order] = np.arange(n)
+    left, right = _edges(pattern)
+    low, high = np.minimum(place[left], place[right]), np.maximum(place[left], place[right])
+    by_high = np.argsort(high, kind="stable")
+    above, highest = [-1] * n, [-1] * n
+    for i, j in zip(low[by_high].tolist(), high[by_high].tolist(), strict=True):
+        while True:
+            known = highest[i]
+            if known == j:
+                break
+            highest[i] = j
+            if known < 0:
+                above[i] = j
+                break
+            i = known
+    return above
 
 
 # As long as so many zeros, or such a part, are stored, one group is quicker than two.

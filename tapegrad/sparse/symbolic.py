@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tapegrad.sparse.along import inverse_along
+from tapegrad.sparse.banded import Banded
 from tapegrad.sparse.dense import Dense
 from tapegrad.sparse.eliminated import QDLDL, SuperLU, has_qdldl
 from tapegrad.sparse.fronts import Fronts
@@ -26,8 +27,8 @@ class Factored(Protocol):
     def inverse_subset(self) -> Array: ...
 
 
-Prepared = Dense | Fronts | SuperLU | QDLDL
-BACKENDS = ("dense", "fronts", "superlu", "qdldl")
+Prepared = Dense | Banded | Fronts | SuperLU | QDLDL
+BACKENDS = ("dense", "banded", "fronts", "superlu", "qdldl")
 
 
 class Symbolic:
@@ -131,7 +132,7 @@ class Factor:
         b = np.asarray(b, dtype=float)
         if b.ndim not in (1, 2) or b.shape[0] != self.symbolic.pattern.n:
             raise ValueError(f"{self.symbolic.pattern.n} rows wanted; the shape is {b.shape}")
-        return self._factored.solve(b)
+        return self._factored.solve(b) if b.size else b
 
     def inverse_subset(self) -> Array:
         """The elements of the inverse at the positions of the pattern, in its order."""
@@ -146,7 +147,7 @@ def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
     matrix : sparse matrix or array
         Its stored elements are the pattern, with their mirror images and the whole diagonal; its values are
         not looked at.
-    backend : {"dense", "fronts", "superlu", "qdldl"}, optional
+    backend : {"dense", "banded", "fronts", "superlu", "qdldl"}, optional
         What factorises; by default what costs least.
 
     Returns
@@ -184,6 +185,12 @@ def _prepared(pattern: Pattern, backend: str | None) -> tuple[str, Prepared]:
         return "qdldl", QDLDL(pattern)
     if backend == "superlu":
         return "superlu", SuperLU(pattern, of_least_degree(pattern))
+    if backend == "banded":
+        return "banded", Banded(pattern, _LEAF)
+    if backend is None and pattern.nnz <= (2 * _NARROW + 1) * pattern.n:
+        banded = Banded(pattern, _LEAF)
+        if banded.width <= _NARROW:
+            return ("dense", Dense(pattern)) if dense < banded.cost else ("banded", banded)
     fronts = _fronts(pattern)
     if backend is None and dense < fronts.layout.cost:
         return "dense", Dense(pattern)
@@ -207,7 +214,8 @@ def _fronts(pattern: Pattern) -> Fronts:
 
 _LEAF = 12  # rows: so large a part is not dissected any more
 _DEEPER = 8  # times the groups above each other: so many fronts wait for one another, and no batch is large
-_SMALL = 150.0  # microseconds, which no sparse matrix beats
+_NARROW = 10  # diagonals beside the main one: in so few, LAPACK is the fastest
+_SMALL = 50.0  # microseconds, which no sparse matrix beats
 
 
 def _dense_cost(pattern: Pattern) -> float:

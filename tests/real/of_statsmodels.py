@@ -39,7 +39,7 @@ _model("Probit", B3, _discrete("Probit", BINARY, X))
 _model("MNLogit", [0.1, 0.2, -0.3, 0.3, -0.1, 0.2], _discrete("MNLogit", LEVELS, X))
 _model("Poisson", B3, _discrete("Poisson", COUNTS, X))
 _model("Poisson with offset", B3, _discrete("Poisson", COUNTS, X, offset=0.1 * X[:, 1]))
-# These two Hessians are not the derivatives of their scores in the dispersion.
+# Before a fit these take the logarithm of the dispersion, but their Hessians do not.
 _model("NegativeBinomial nb2", [*B3, 0.6], _discrete("NegativeBinomial", COUNTS, X), False)
 _model(
     "NegativeBinomial nb1", [*B3, 0.6], _discrete("NegativeBinomial", COUNTS, X, loglike_method="nb1"), False

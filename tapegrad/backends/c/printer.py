@@ -16,6 +16,7 @@ import numpy as np
 from tapegrad.backends.c.copying import move_function
 from tapegrad.backends.c.encoder import Encoder, is_transfer, takes
 from tapegrad.backends.c.forms import EVALUATORS, Assign, Names
+from tapegrad.backends.c.machine import ordinary
 from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.moves import start_of
 from tapegrad.backends.c.moves import steps_of as view_steps
@@ -50,12 +51,15 @@ class Part:
         What NumPy computes.
     code : ndarray of int32 or None
         The instructions of the tape machine.
+    is_special : bool
+        Whether there are special functions among these.
     """
 
     name: str = ""
     blocks: int = 0
     entries: tuple[Entry, ...] = ()
     code: Any = field(default=None, compare=False)
+    is_special: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Printed:
     early, late : tuple of Part
     arrays : frozenset of int
         What Python sees as arrays: what NumPy reads and writes, and the ends of the tape.
+    lines : int
+        Of the text, without the headers.
     """
 
     text: str
@@ -76,6 +82,7 @@ class Printed:
     early: tuple[Part, ...]
     late: tuple[Part, ...]
     arrays: frozenset[int]
+    lines: int
 
 
 @dataclass
@@ -191,7 +198,8 @@ class Printer:
         early = tuple(self._joined([part for is_late, part in parts if not is_late], "early"))
         late = tuple(self._joined([part for is_late, part in parts if is_late], "late"))
         text = "\n".join([headers(self.functions), *self.functions]) + "\n"
-        return Printed(text, self.memory, early, late, frozenset(arrays))
+        lines = sum(function.count("\n") + 1 for function in self.functions)
+        return Printed(text, self.memory, early, late, frozenset(arrays), lines)
 
     def _joined(self, parts: list[Part], title: str) -> Iterator[Part]:
         """Consecutive functions become one call, and consecutive kernels one part."""
@@ -241,7 +249,7 @@ class Printer:
             encoder.entry(step.what)
         code = encoder.code()
         self.functions.append(comment(f"{len(encoder.instructions)} instructions of the tape machine"))
-        return Part(code=code)
+        return Part(code=code, is_special=max(i[0] for i in encoder.instructions) > ordinary())
 
     def loop(self, stage: RowLoop, stored: frozenset[int], is_shared: bool) -> RowPrinter:
         """Print the function of a row loop."""

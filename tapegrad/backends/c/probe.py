@@ -24,7 +24,7 @@ from tapegrad.backends.c.probe_program import (
 # Sums keep their order, NaN and infinity their meaning. Never -ffast-math or one of its parts: GCC then links
 # what switches denormal numbers off for the whole process, and NumPy's results change.
 FLAGS: Final = (
-    *("-O3", "-std=gnu11", "-fPIC", "-fopenmp-simd"),
+    *("-O3", "-std=gnu11", "-fPIC", "-fopenmp-simd", "-Werror=implicit-function-declaration"),
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"),
 )
 SHARED: Final = "-shared"

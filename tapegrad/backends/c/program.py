@@ -64,8 +64,9 @@ class CProgram:
         """The compiled functions."""
         if self._library is None:
             parts = (*self.printed.early, *self.printed.late)
-            if any(part.code is not None for part in parts):
-                machine()
+            for part in parts:
+                if part.code is not None:
+                    machine(part.is_special)
             if any(part.name for part in parts):
                 self._library = library(self.source)
         return self._library
@@ -226,7 +227,7 @@ class CWorkspace:
             return partial(_run, [self._kernel(entry) for entry in part.entries])
         if part.code is not None:
             places = [ctypes.c_void_p(array.ctypes.data) for array in (part.code, self._cells)]
-            return partial(machine(), *places, ctypes.byref(self._table))
+            return partial(machine(part.is_special), *places, ctypes.byref(self._table))
         function = getattr(self._program.library, part.name)
         function.restype = None
         if part.blocks:

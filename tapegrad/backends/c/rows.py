@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
-from tapegrad.backends.c.memory import SMALL, Memory, is_small
+from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.runtime import WIDTH
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
@@ -24,6 +24,7 @@ from tapegrad.tape.entries import Entry, Row
 from tapegrad.tape.tape import Tape, size_of
 
 MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
+WIDEST = 64  # numbers to a row
 MOST_SUMS = 256  # numbers that stay in registers or close by
 MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
 MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
@@ -50,7 +51,7 @@ class Joins:
         reads = along.reads if len(along.reads) == len(inputs) else (Read.ALIGNED,) * len(inputs)
         for slot, read in zip(inputs, reads, strict=True):
             size = size_of(avals[slot].shape)
-            if read is not Read.GATHERED and (size // rows if read.by_block else size) > SMALL:
+            if read is not Read.GATHERED and (size // rows if read.by_block else size) > WIDEST:
                 return False
         if op.name == "scatter":
             size = size_of(avals[output].shape) * (rows // BLOCK + 1)
@@ -60,7 +61,7 @@ class Joins:
         if along.is_sum:
             size = size_of(avals[output].shape)
             return size <= MOST_SUMS and self._has_form(row)
-        return size_of(avals[output].shape) // rows <= SMALL and self._has_form(row)
+        return size_of(avals[output].shape) // rows <= WIDEST and self._has_form(row)
 
 
 @dataclass
@@ -133,8 +134,18 @@ class RowPrinter:
             return text
         name = f"c{slot}_{place}" if self.memory.aval(slot).shape else f"c{slot}"
         kind = c_type(self.memory.aval(slot).dtype)
-        self.head[f"const {kind} {name} = {self.memory.element(slot, place)};"] = None
+        self.head[f"const {kind} {name} = {self._element(slot, place)};"] = None
         return name
+
+    def _element(self, slot: int, place: int) -> str:
+        """An element of an array that is read whole, as it can be read."""
+        aval = self.memory.aval(slot)
+        if is_small(aval) or slot in self.memory.inputs:
+            return self.memory.element(slot, place)
+        self._pointer(slot)
+        where = np.unravel_index(place, aval.shape)
+        steps = self.memory.strides(slot)
+        return f"a{slot}[{sum(int(i) * step for i, step in zip(where, steps, strict=True))}]"
 
     def _column(self, slot: int, place: int) -> str:
         """An element of a row from outside the loop."""

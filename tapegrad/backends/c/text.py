@@ -47,7 +47,7 @@ def literal(value: Any) -> str | None:
 
     All others come from memory: they may be data, and models that differ in data only share their code.
     """
-    number = np.asarray(value).item()
+    number = value.item() if isinstance(value, np.generic | np.ndarray) else value
     if isinstance(number, (bool, int)):
         return None if abs(number) > _MOST else str(int(number)) if number >= 0 else f"({int(number)})"
     if number == math.inf:

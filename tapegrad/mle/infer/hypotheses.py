@@ -257,7 +257,8 @@ def lr_test(
     ValueError
         If there are fewer restrictions than those on the boundary; if the smaller model has as many free
         parameters, another number of observations, or a larger log-likelihood; if one of the fits has not
-        converged; or if a prior took part (which is not known of a fit that was read from a file).
+        converged, unless all that keeps it from that are parameters at an end of their range; or if a prior
+        took part (which is not known of a fit that was read from a file).
     """
     if isinstance(restricted, Mapping):
         _, llf, held = _refitted(result, restricted)
@@ -272,9 +273,16 @@ def lr_test(
     if None not in (result.nobs, restricted.nobs) and result.nobs != restricted.nobs:
         raise ValueError(f"the fits have {result.nobs} and {restricted.nobs} observations: fit the same data")
     for fit in (result, restricted):
-        require_maximum(fit)
+        if fit.has_prior or not _levels_off(fit):
+            require_maximum(fit)
     hypothesis, ratio = f"{restricted.model} in {result.model}", _ratio(result.llf, restricted.llf)
     return _mixed(_outcome("likelihood ratio", hypothesis, ratio, df), boundary)
+
+
+def _levels_off(result: Estimate) -> bool:
+    """Whether a fit has no maximum only because parameters run to an end, as a variance to 0: its
+    log-likelihood is then as high as it can be."""
+    return result.flat is not None and len(result.ends) == result.flat.shape[1] > 0
 
 
 def _mixed(test: HypothesisTest, boundary: int) -> HypothesisTest:

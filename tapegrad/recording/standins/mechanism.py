@@ -143,7 +143,7 @@ class _Replacement:
 
 _lock = threading.Lock()
 _running = 0
-_modules = 0  # how many were loaded when rows were last looked for
+_modules: tuple[int, str] = (0, "")  # how many were loaded when rows were last looked for, and the last one
 _places: dict[StandIn, _Place] = {}
 _by_key: dict[int, _Place] = {}
 _names = Names()
@@ -181,9 +181,10 @@ def _begin(rows: Sequence[StandIn], around: dict[str, Any] | None) -> None:
         if _running == 1:
             for row in [row for row, place in _places.items() if not place.put()]:
                 del _places[row]
-                _modules = 0
-        if _modules != len(sys.modules):
-            _modules = len(sys.modules)
+                _modules = (0, "")
+        loaded = len(sys.modules), next(reversed(sys.modules))
+        if _modules != loaded:
+            _modules = loaded
             _put_new(rows)
             _names.look_through_modules(_replacements)
         if around is not None:

@@ -128,7 +128,7 @@ class _Type:
         return isinstance(x, self._kind)
 
     def __subclasscheck__(self, kind: type) -> bool:
-        return issubclass(kind, self._kind)
+        return issubclass(getattr(kind, "_kind", kind), self._kind)
 
     def __mro_entries__(self, bases: Iterable[Any]) -> tuple[type, ...]:
         return (self._kind,)

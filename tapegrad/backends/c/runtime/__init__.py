@@ -10,11 +10,11 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "incomplete.h", "choices.h", "matrices.h"),
+    *("beta.h", "incomplete.h", "incomplete_beta.h", "choices.h", "matrices.h"),
 )
 WIDTH = 512  # rows to a chunk, which stays in the nearest cache
-_NAME = re.compile(r"\btg_\w+")
-_DEFINED = re.compile(r"\b(tg_\w+)\([^;{}]*\) \{")
+_NAME = re.compile(r"\b(?:tg|TG)_\w+")
+_DEFINED = re.compile(r"\btg_\w+(?=\([^;{}]*\) \{)|(?<=#define )TG_\w+|(?<=double )tg_\w+(?=\[)")
 
 
 @cache
@@ -29,6 +29,13 @@ def declared(*ways: str) -> frozenset[str]:
     texts = [header(path.name) for path in files(__name__).iterdir() if path.name.endswith(".h")]
     pattern = re.compile(rf"^(?:{'|'.join(ways)}) (\w+)\(", re.MULTILINE)
     return frozenset(name for text in texts for name in pattern.findall(text))
+
+
+def called_beyond(text: str) -> set[str]:
+    """The functions in a text that do not stand in the two headers that are always there."""
+    always = {name for header_ in NAMES[:2] for name in _DEFINED.findall(header(header_))}
+    known = {name for header_ in NAMES[2:] for name in _DEFINED.findall(header(header_))}
+    return known.intersection(_NAME.findall(text)) - always
 
 
 def headers(functions: Sequence[str]) -> str:

@@ -17,7 +17,8 @@ from scipy import sparse
 
 from tapegrad.stats import norm, poisson
 
-FOLDER = Path(__file__).parent / "data" / "laplace"
+Array = np.ndarray[Any, Any]
+FOLDER = Path(__file__).parent.parent.parent / "tests" / "data" / "laplace"
 
 
 @dataclass
@@ -44,10 +45,11 @@ def array(stored: Any) -> Any:
 
 def read(name: str) -> dict[str, Any]:
     """The stored file of a model."""
-    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return found
 
 
-def columns(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
+def columns(matrix: Any) -> tuple[Array, Array]:
     """For each row of a matrix of zeros and ones, its ones: their columns, and how many of them count."""
     dense = matrix.toarray()
     most = int(dense.sum(axis=1).max())
@@ -60,7 +62,7 @@ def simple(told: dict[str, Any]) -> Callable[..., Any]:
     x, a = array(told["data"]["x"]), array(told["data"]["A"]).toarray()
     at, counts = columns(array(told["data"]["B"]))
 
-    def joint(u, beta, logsdu, logsd0):
+    def joint(u: Any, beta: Any, logsdu: Any, logsd0: Any) -> Any:
         mean = a @ beta + (counts * u[at]).sum(axis=1)
         return norm.logpdf(u, 0.0, np.exp(logsdu)).sum() + norm.logpdf(x, mean, np.exp(logsd0)).sum()
 
@@ -71,7 +73,7 @@ def randomregression(told: dict[str, Any]) -> Callable[..., Any]:
     """Random slopes and intercepts."""
     group, x, t = (array(told["data"][name]) for name in ("group", "x", "t"))
 
-    def joint(a, b, mu, sigma, sigma0):
+    def joint(a: Any, b: Any, mu: Any, sigma: Any, sigma0: Any) -> Any:
         effects = norm.logpdf(a, mu[0], sigma[0]).sum() + norm.logpdf(b, mu[1], sigma[1]).sum()
         return effects + norm.logpdf(x, a[group] * t + b[group], sigma0).sum()
 
@@ -82,7 +84,7 @@ def thetalog(told: dict[str, Any]) -> Callable[..., Any]:
     """A state-space model of a population."""
     y = array(told["data"]["Y"])
 
-    def joint(X, logr0, logtheta, logK, logQ, logR):
+    def joint(X: Any, logr0: Any, logtheta: Any, logK: Any, logQ: Any, logR: Any) -> Any:
         mean = X[:-1] + np.exp(logr0) * (1.0 - np.exp(np.exp(logtheta) * (X[:-1] - logK)))
         states = norm.logpdf(X[1:], mean, np.exp(0.5 * logQ)).sum()
         return states + norm.logpdf(y, X, np.exp(0.5 * logR)).sum()
@@ -95,7 +97,7 @@ def socatt(told: dict[str, Any]) -> Callable[..., Any]:
     y, s, x, group = (array(told["data"][name]) for name in ("y", "S", "X", "group"))
     last, first = y == s - 1, y == 0
 
-    def joint(b, logsigma, tmpk, u):
+    def joint(b: Any, logsigma: Any, tmpk: Any, u: Any) -> Any:
         alpha = tmpk[0] + np.concatenate([np.zeros(1), np.cumsum(np.exp(tmpk[1:]))])
         eta = x @ b + np.exp(logsigma) * u[group]
         above = np.where(last, 1.0, 1.0 / (1.0 + np.exp(-(alpha[np.where(last, 0, y)] - eta))))
@@ -111,7 +113,7 @@ def orange_big(told: dict[str, Any]) -> Callable[..., Any]:
     y, t, times = array(data["y"]), array(data["t"]), data["multiply"]
     tree = np.repeat(np.arange(data["M"]), np.array(data["ngroup"], dtype=int))
 
-    def joint(beta, log_sigma, log_sigma_u, u):
+    def joint(beta: Any, log_sigma: Any, log_sigma_u: Any, u: Any) -> Any:
         grown = 1.0 / (1.0 + np.exp(-(t - 726.0 - beta[1]) / (356.0 + beta[2])))
         mean = (192.0 + beta[0] + u.reshape(times, -1)[:, tree]) * grown
         effects = (-log_sigma_u - 0.5 * (u / np.exp(log_sigma_u)) ** 2).sum()
@@ -125,7 +127,7 @@ def ar1xar1(told: dict[str, Any]) -> Callable[..., Any]:
     counts = array(told["data"]["N"])
     shape = told["parameters_start"]["eta"]["dim"]
 
-    def joint(eta, transf_phi1, transf_phi2):
+    def joint(eta: Any, transf_phi1: Any, transf_phi2: Any) -> Any:
         first, second = np.tanh(transf_phi1), np.tanh(transf_phi2)
         field = eta
         z = np.concatenate(
@@ -145,7 +147,7 @@ def glmmTMB_salamanders_pois(told: dict[str, Any]) -> Callable[..., Any]:
     y, x = array(told["y"]), array(told["X"])
     site = columns(array(told["Z"]))[0][:, 0]
 
-    def joint(beta, theta, b):
+    def joint(beta: Any, theta: Any, b: Any) -> Any:
         rate = np.exp(x @ beta + b[site])
         return norm.logpdf(b, 0.0, np.exp(theta)).sum() + poisson.logpmf(y, rate).sum()
 
@@ -157,7 +159,7 @@ def glmmTMB_sleepstudy(told: dict[str, Any]) -> Callable[..., Any]:
     y, x = array(told["y"]), array(told["X"])
     subject, days = array(told["data_frame"]["Subject"]), x[:, 1]
 
-    def joint(beta, betad, theta, b):
+    def joint(beta: Any, betad: Any, theta: Any, b: Any) -> Any:
         effects = b.reshape(-1, 2)
         rho = theta[2] / np.sqrt(1.0 + theta[2] ** 2)
         first, second = effects[:, 0] / np.exp(theta[0]), effects[:, 1] / np.exp(theta[1])
@@ -191,20 +193,24 @@ def start_of(told: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     return start, ("b",)
 
 
-NAMES = (
-    "simple",
-    "randomregression",
-    "thetalog",
-    "socatt",
-    "orange_big",
-    "ar1xar1",
-    "glmmTMB_salamanders_pois",
-    "glmmTMB_sleepstudy",
-)
+MODELS = {
+    made.__name__: made
+    for made in (
+        simple,
+        randomregression,
+        thetalog,
+        socatt,
+        orange_big,
+        ar1xar1,
+        glmmTMB_salamanders_pois,
+        glmmTMB_sleepstudy,
+    )
+}
+NAMES = tuple(MODELS)
 
 
 def case(name: str) -> Case:
     """One of the models."""
     told = read(name)
     start, random = start_of(told)
-    return Case(globals()[name](told), start, random, told)
+    return Case(MODELS[name](told), start, random, told)

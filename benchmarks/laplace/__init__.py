@@ -1,0 +1,1 @@
+"""Models with random effects, timed beside TMB."""

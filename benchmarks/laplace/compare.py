@@ -1,0 +1,141 @@
+"""Models with random effects, timed beside TMB where R has it: ``python -m benchmarks --laplace``."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tapegrad as tg
+from benchmarks.laplace import models
+
+HERE = Path(__file__).parent
+POINTS = 21
+
+
+class Times(NamedTuple):
+    """Seconds, and the values by which contestants agree."""
+
+    compile: float
+    first: float
+    each: float
+    fit: float
+    start: float
+    end: float
+
+
+def seconds(code: Callable[[], Any]) -> tuple[float, Any]:
+    """How long it takes, and what it gives."""
+    begin = time.perf_counter()
+    found = code()
+    return time.perf_counter() - begin, found
+
+
+def points(case: models.Case) -> models.Array:
+    """Parameters around the estimates, on the way that an optimiser might take."""
+    estimate = np.array(case.told["estimate"])
+    shares = np.linspace(-0.02, 0.02, POINTS)
+    found: models.Array = estimate * (1.0 + shares[:, None])
+    return found
+
+
+def ours(case: models.Case) -> Times:
+    """tapegrad's times."""
+
+    def begin() -> Any:
+        marginal = tg.laplace(case.joint, case.start, random=case.random)
+        theta = marginal.structure.ravel(
+            {name: value for name, value in case.start.items() if name not in case.random}
+        )
+        return marginal, marginal.value_and_grad_flat(theta)[0]
+
+    first, (marginal, value) = seconds(begin)
+    each = [seconds(partial(marginal.value_and_grad_flat, x))[0] for x in points(case)]
+    fit, result = seconds(lambda: tg.fit(case.joint, case.start, random=case.random))
+    return Times(0.0, first, statistics.median(each), fit, -value, -result.llf)
+
+
+def tmb(case: models.Case, name: str, folder: Path) -> Times | None:
+    """TMB's times, or None where R or TMB is not installed."""
+    shutil.copy(HERE / "templates" / f"{name}.cpp", folder)
+    (folder / f"{name}.R").write_text(_as_r(case, name), encoding="utf-8")
+    command = ["Rscript", str(HERE / "time.R"), str(folder / name), str(folder / f"{name}.R")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
+        return None
+    return Times(*map(float, done.stdout.split()[-6:]))
+
+
+def _as_r(case: models.Case, name: str) -> str:
+    """Data, start values and points as R's source."""
+    told = case.told
+    stored = dict(told["data"]) if "data" in told else {"y": told["y"], "X": told["X"]}
+    data = {key: models.array(value) for key, value in stored.items()}
+    if "Z" in told:
+        data["group"] = models.columns(models.array(told["Z"]))[0][:, 0]
+    if "data_frame" in told:
+        data["group"] = models.array(told["data_frame"]["Subject"])
+    if name == "orange_big":
+        data["tree"] = np.repeat(np.arange(data["M"]), np.array(data["ngroup"], dtype=int))
+    lines = [
+        f"data <- list({', '.join(f'{key} = {_r(value)}' for key, value in data.items())})",
+        f"parameters <- list({', '.join(f'{key} = {_r(value)}' for key, value in case.start.items())})",
+        f"random <- c({', '.join(map(repr, case.random))})",
+        f"at <- {_r(points(case))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _r(value: Any) -> str:
+    if hasattr(value, "tocoo"):
+        found = value.tocoo()
+        rows, columns = (_r(index + 1) for index in found.coords)
+        made = f"i = {rows}, j = {columns}, x = {_r(found.data)}, dims = {_r(np.array(value.shape))}"
+        return f"as(sparseMatrix({made}), 'CsparseMatrix')"
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return repr(array.item())
+    numbers = ", ".join(map(repr, array.ravel(order="F").tolist()))
+    made = f"c({numbers})" if array.dtype.kind == "f" else f"as.integer(c({numbers}))"
+    return made if array.ndim == 1 else f"array({made}, c({', '.join(map(str, array.shape))}))"
+
+
+def print_laplace(names: Sequence[str]) -> None:
+    """Print the table."""
+    has_r = shutil.which("Rscript") is not None
+    if not has_r:
+        print("R is not installed: tapegrad alone")
+    print(
+        "milliseconds. first: trace or compile, and first gradient; each: value and gradient; fit: all of it"
+    )
+    print(f"{'':<26}{'first':>9}{'TMB':>9}{'each':>9}{'TMB':>9}{'ratio':>7}{'fit':>9}{'TMB':>9}{'ratio':>7}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or models.NAMES:
+            case = models.case(name)
+            mine, theirs = ours(case), tmb(case, name, Path(folder)) if has_r else None
+            print(_row(name, mine, theirs), flush=True)
+
+
+def _row(name: str, mine: Times, theirs: Times | None) -> str:
+    def cells(own: float, other: float | None) -> str:
+        return f"{1e3 * own:>9.2f}" + (f"{'':>9}" if other is None else f"{1e3 * other:>9.2f}")
+
+    if theirs is None:
+        first, each, fit = (cells(one, None) for one in (mine.first, mine.each, mine.fit))
+        return f"{name:<26}{first}{each}{'':>7}{fit}"
+    for own, other in ((mine.start, theirs.start), (mine.end, theirs.end)):
+        if not np.isclose(own, other, rtol=1e-7):
+            return f"{name:<26}  differs: {own:.10g} and TMB {other:.10g}"
+    first = cells(mine.first, theirs.compile + theirs.first)
+    each, fit = cells(mine.each, theirs.each), cells(mine.fit, theirs.fit)
+    return f"{name:<26}{first}{each}{mine.each / theirs.each:>7.2f}{fit}{mine.fit / theirs.fit:>7.2f}"
