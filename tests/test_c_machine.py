@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,13 @@ def test_random_loops(seed: int) -> None:
     point = tape.ravel(made.theta(1))
     for one in (tape.tape, tape.grad_tape):
         agree_with_the_reference(one, point, 1e-10)  # these loops blow up rounding errors by some thousand
+
+
+def test_threads_at_once_have_the_same_bits() -> None:
+    traced = tg.trace(chain(300), np.array([0.3, 0.5, 0.7]), backend="c")
+    points = np.random.default_rng(3).uniform(0.1, 0.9, (16, 3))
+    expected = [traced.value_and_grad(point) for point in points]
+    with ThreadPoolExecutor(8) as pool:
+        for found, true in zip(pool.map(traced.value_and_grad, list(points) * 4), expected * 4, strict=True):
+            assert found[0] == true[0]
+            np.testing.assert_array_equal(found[1], true[1])
