@@ -12,6 +12,7 @@ import tapegrad as tg
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.c.runtime import WIDTH
+from tapegrad.backends.c.text import literal
 from tapegrad.function.derived import derived
 from tapegrad.plan.stages import BLOCK
 
@@ -211,6 +212,16 @@ def test_models_that_differ_in_data_only_share_their_code() -> None:
         )
         sources.append(traced.source())
     assert sources[0] == sources[1] == sources[2]
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.array(False), np.float64(-0.5), np.array(2.0), np.array(3), np.inf]
+)
+def test_constants_of_any_kind_are_literals(value: Any) -> None:
+    text = literal(value)
+    assert text is not None
+    assert float(text.strip("()").replace("INFINITY", "inf")) == float(value)
+    assert [literal(x) for x in (0.1, np.array(9.0), -0.0, np.nan, -np.inf, 100)] == [None] * 6
 
 
 def test_the_text_shows_the_lines_of_the_user() -> None:
