@@ -37,11 +37,12 @@ ROWS = {row.name: row for row in DISTRIBUTIONS}
 # Of vectors and matrices, and what is made of other distributions: these have tests of their own.
 VECTORS = {"categorical", "multinomial", "dirichlet", "dirichlet_multinomial"}
 MATRICES = {"multivariate_normal", "multivariate_t", "wishart", "lkj"}
+FIELDS = {"ar1", "multivariate_normal_chol", "multivariate_normal_prec", "random_walk", "separable_normal"}
 WRAPPERS = {"censored", "truncated", "zero_inflated", "hurdle"}
 
 
 def test_every_distribution_is_compared() -> None:
-    assert sorted({*ROWS, *VECTORS, *MATRICES, *WRAPPERS}) == stats.__all__
+    assert sorted({*ROWS, *VECTORS, *MATRICES, *FIELDS, *WRAPPERS}) == stats.__all__
 
 
 def _log_of(cdf: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
