@@ -211,7 +211,7 @@ def test_the_processor_is_part_of_the_identity() -> None:
 
 
 def test_programs_of_the_probe_are_ascii() -> None:
-    assert (probe_program.test_program(probe_program.FUNCTIONS) + probe_program.THREADS).isascii()
+    assert probe_program.test_program(probe_program.FUNCTIONS).isascii()
 
 
 # Failures ---------------------------------------------------------------------------------------------------

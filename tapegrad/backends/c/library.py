@@ -10,7 +10,7 @@ from typing import Final
 from tapegrad.backends.c import cache
 from tapegrad.backends.c.commands import CompilationFailed, NoCompiler, execute
 from tapegrad.backends.c.compiler import compiler, reason
-from tapegrad.backends.c.probe import OPENMP, SHARED, Compiler
+from tapegrad.backends.c.probe import SHARED, Compiler
 
 BUILT: Final = "library.so"
 SOURCE: Final = "library.c"
@@ -19,15 +19,13 @@ _lock = threading.Lock()
 _loaded: dict[str, ctypes.CDLL] = {}
 
 
-def library(source: str, parallel: bool = False) -> ctypes.CDLL:
+def library(source: str) -> ctypes.CDLL:
     """The functions of C source, compiled and loaded; the same source gives the same library.
 
     Parameters
     ----------
     source : str
         In ASCII, with all that it needs.
-    parallel : bool
-        Compile with OpenMP, which the compiler has to know.
 
     Raises
     ------
@@ -39,7 +37,7 @@ def library(source: str, parallel: bool = False) -> ctypes.CDLL:
     if found is None:
         raise NoCompiler(reason())
     whole = found.prelude + source
-    flags = (*found.flags, SHARED, *((OPENMP,) if parallel else ()))
+    flags = (*found.flags, SHARED)
     key = cache.key_of("library", whole, *flags, *found.libraries, found.identity)
     with _lock:
         if key not in _loaded:

@@ -15,7 +15,6 @@ from tapegrad.backends.c.commands import CompilationFailed, execute, identity_of
 from tapegrad.backends.c.probe_program import (
     FUNCTIONS,
     RIGHT,
-    THREADS,
     TWO_ARGUMENTS,
     prototypes,
     test_program,
@@ -28,7 +27,6 @@ FLAGS: Final = (
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"),
 )
 SHARED: Final = "-shared"
-OPENMP: Final = "-fopenmp"
 LIBM: Final = ("-lm",)
 LIBMVEC: Final = ("-lmvec", "-lm")
 # Each way to ask for the instructions of this processor; the last is not to ask.
@@ -52,8 +50,6 @@ class Compiler(NamedTuple):
         C text that stands before all source: which functions have vector forms.
     vectors : tuple of str
         The functions of libm whose vector forms were found right.
-    openmp : bool
-        Whether it knows OpenMP.
     identity : str
         Its own words on its version, and the processor.
     """
@@ -63,7 +59,6 @@ class Compiler(NamedTuple):
     libraries: tuple[str, ...]
     prelude: str
     vectors: tuple[str, ...]
-    openmp: bool
     identity: str
 
 
@@ -81,7 +76,7 @@ def probed(command: tuple[str, ...]) -> Compiler | None:
     identity = identity_of(command)
     if identity is None:
         return None
-    key = cache.key_of("probe", identity, test_program(FUNCTIONS), THREADS, *FLAGS)
+    key = cache.key_of("probe", identity, test_program(FUNCTIONS), *FLAGS)
     known = cache.look_up(key)
     if known is not None:
         found = json.loads((known / "found.json").read_bytes())
@@ -94,11 +89,11 @@ def probed(command: tuple[str, ...]) -> Compiler | None:
 
 def _compiler(command: tuple[str, ...], identity: str, found: Mapping[str, Any]) -> Compiler:
     flags, libraries, vectors = (tuple(found[name]) for name in ("flags", "libraries", "vectors"))
-    return Compiler(command, flags, libraries, found["prelude"], vectors, found["openmp"], identity)
+    return Compiler(command, flags, libraries, found["prelude"], vectors, identity)
 
 
 def _first_that_is_right(command: tuple[str, ...]) -> dict[str, Any] | None:
-    """The first way in which the test program compiles and runs right, and whether there is OpenMP."""
+    """The first way in which the test program compiles and runs right."""
     for way in _ways():
         right = _lines(command, way, test_program(way.vectors))
         if RIGHT not in right:
@@ -108,8 +103,7 @@ def _first_that_is_right(command: tuple[str, ...]) -> dict[str, Any] | None:
             way = way._replace(vectors=vectors, prelude=prototypes(vectors))
         elif vectors != way.vectors:
             continue
-        parallel = way._replace(flags=(*way.flags, OPENMP))
-        return {**way._asdict(), "openmp": RIGHT in _lines(command, parallel, THREADS)}
+        return way._asdict()
     return None
 
 

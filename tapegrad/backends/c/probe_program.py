@@ -30,20 +30,6 @@ TWO_ARGUMENTS: Final = {
 }
 FUNCTIONS: Final = (*ONE_ARGUMENT, *TWO_ARGUMENTS)
 
-THREADS: Final = """\
-#include <omp.h>
-#include <stdio.h>
-
-int main(void) {
-    int met[64] = {0}, count = 0;
-    #pragma omp parallel for num_threads(2) schedule(static, 1)
-    for (int i = 0; i < 64; i++) met[i] = 1 + omp_get_thread_num();
-    for (int i = 0; i < 64; i++) count += met[i] > 0;
-    if (count == 64) puts("arithmetic is right");
-    return 0;
-}
-"""
-
 _HEAD = """\
 #define _GNU_SOURCE
 #include <float.h>
