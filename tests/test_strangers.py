@@ -351,7 +351,7 @@ def test_a_printer_writes_nothing_of_a_hostile_tape(tape: Tape) -> None:
 
 @pytest.mark.parametrize("tape", list(hostile_tapes()), ids=lambda tape: None)
 def test_no_backend_runs_text_of_a_hostile_tape(tape: Tape) -> None:
-    for name in present() if backends is None else backends:
+    for name in present():
         make = BACKENDS[name]
         try:
             Executable(make(tape, (), 1), {}, False).run(np.ones(1), tuple)
