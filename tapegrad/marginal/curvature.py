@@ -1,21 +1,17 @@
-"""The Hessian of a marginal log-likelihood: exact, but for one term where there are many random effects."""
+"""The Hessian of a marginal log-likelihood."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from tapegrad.marginal.blocks import BlocksFactor
 from tapegrad.marginal.inner import Mode
 from tapegrad.marginal.joint import Joint
+from tapegrad.sparse import Symbolic
 
 Array = np.ndarray[Any, Any]
-
-# Random effects in one sparse block: with more of them, all of whose covariances the exact Hessian needs, it
-# is cheaper to see how those of neighbours change.
-MOST_EXACT: Final = 400
-_STEP: Final = 2e-3
 
 
 def responses(joint: Joint, found: Mode, x: Array) -> Array:
@@ -30,8 +26,8 @@ def responses(joint: Joint, found: Mode, x: Array) -> Array:
     return directions
 
 
-def hessian(joint: Joint, found: Mode, x: Array, v: Array, weights: Array) -> tuple[Array, float | None]:
-    """The Hessian, and about how wrong it is relative to its diagonal; None where it is exact.
+def hessian(joint: Joint, found: Mode, x: Array, v: Array, weights: Array) -> Array:
+    """The exact Hessian.
 
     Let L be the joint log-likelihood less half the log-determinant of A, and S the inverse of A. As
     parameters move along i and j, the mode moves with them. The second derivatives of L, and of the mode
@@ -40,45 +36,17 @@ def hessian(joint: Joint, found: Mode, x: Array, v: Array, weights: Array) -> tu
     """
     directions = responses(joint, found, x)
     products, changes = joint.second(x, v, weights, directions)
-    if isinstance(found.factor, BlocksFactor):
-        traces, errors = found.factor.moved(changes), None
-    elif found.u.size <= MOST_EXACT:
-        traces, errors = _traces(found, changes), None
+    factor, system = found.factor, found.point.layout.system
+    if isinstance(factor, BlocksFactor):
+        traces = factor.moved(changes)
     else:
-        traces, errors = _by_differences(found, changes)
+        assert isinstance(system, Symbolic)
+        traces = _traces(system, found.point.curvature, changes)
     matrix: Array = directions @ np.array(products).T + 0.5 * traces
-    error = None
-    if errors is not None:
-        scale = np.sqrt(np.maximum(np.abs(np.diag(matrix)), np.finfo(float).tiny))
-        error = float(np.max(np.abs(errors) / np.outer(scale, scale), initial=0.0))
-    return 0.5 * (matrix + matrix.T), error
+    return 0.5 * (matrix + matrix.T)
 
 
-def _traces(found: Mode, changes: list[Array]) -> Array:
-    pattern = found.point.layout.pattern
-    parts = np.array([found.factor.solve(pattern.matrix(change).toarray()) for change in changes])
-    traces: Array = np.einsum("iab,jba->ij", parts, parts, optimize=True)
-    return traces
-
-
-def _by_differences(found: Mode, changes: list[Array]) -> tuple[Array, Array]:
-    """The same by central differences: the elements of S where A has some, as A moves along each change.
-
-    They are taken on three scales and extrapolated twice; the second time changes them by more than is left
-    of their error.
-    """
-    pattern, system = found.point.layout.pattern, found.point.layout.system
-    weights, values = np.array(changes), found.point.curvature
-    diagonal = np.abs(values[pattern.diagonal])
-    columns, errors = [], []
-    for change in changes:
-        size = float(np.max(np.abs(change[pattern.diagonal]) / diagonal, initial=0.0)) or 1.0
-        slopes = []
-        for step in np.array([4.0, 2.0, 1.0]) * _STEP / size:
-            up, down = (system.factor(values + sign * step * change) for sign in (1.0, -1.0))
-            slopes.append((down.inverse_subset() - up.inverse_subset()) / (2.0 * step))
-        wide, narrow = ((4.0 * slopes[i + 1] - slopes[i]) / 3.0 for i in range(2))
-        best = (16.0 * narrow - wide) / 15.0
-        columns.append(weights @ best)
-        errors.append(weights @ (best - narrow))
-    return np.array(columns), np.array(errors)
+def _traces(system: Symbolic, values: Array, changes: list[Array]) -> Array:
+    """The traces from the elements of S where A has some: along A_i they move by those of ``-S A_i S``."""
+    weights = np.array(changes)
+    return np.array([-(weights @ system.inverse_along(values, [change])) for change in changes])

@@ -40,17 +40,11 @@ class Marginal:
     joint : Joint
     start : ndarray, shape (q,)
         Where the first search for the mode begins.
-
-    Attributes
-    ----------
-    hessian_error : float or None
-        About how wrong the latest Hessian is, relative to its diagonal; None where it is exact.
     """
 
     def __init__(self, joint: Joint, start: Array) -> None:
         self.joint = joint
         self.start = start
-        self.hessian_error: float | None = None
         self._latest: tuple[bytes, Mode] | None = None
 
     def with_data(self, **data: Any) -> Marginal:
@@ -149,12 +143,11 @@ class Marginal:
         return weights, found.factor.solve(swept[self.joint.inner]), swept
 
     def hessian_flat(self, theta: Array) -> Array:
-        """Its Hessian; `hessian_error` then says about how wrong it is, or None where it is exact."""
+        """Its exact Hessian."""
         found = self.mode(theta)
         x = self.joint.vector(theta, found.u)
         weights, v, _ = self._pulled(found, x)
-        matrix, self.hessian_error = hessian(self.joint, found, x, v, weights)
-        return matrix
+        return hessian(self.joint, found, x, v, weights)
 
 
 def _value(found: Mode) -> float:

@@ -71,8 +71,6 @@ class Estimate:
         model without. `random` has them by name.
     random_names : tuple of str
         Their names.
-    hessian_error : float or None
-        About how wrong `observed_info` is, relative to its diagonal; None where it is exact.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     """
@@ -101,7 +99,6 @@ class Estimate:
     random_names: tuple[str, ...] = ()
     modes: Array | None = None
     modes_bse: Array | None = None
-    hessian_error: float | None = None
     _model: Model | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -237,7 +237,6 @@ def _result(
     model: Model, surface: Counted, found: Found, flat: Undetermined | None, **told: Any
 ) -> FitResult:
     space, free = model.space, found.end.x
-    told |= {} if model.division is None else {"hessian_error": model.marginal.hessian_error}
     return FitResult(
         params=model.natural_params(free),
         x=space.natural(free),

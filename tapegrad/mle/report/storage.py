@@ -84,8 +84,6 @@ def _check_fit(result: Estimate) -> None:
         checked_count(getattr(result, name))
     if result.nobs is not None and checked_count(result.nobs) < 1:
         raise StorageError("nobs is no number of observations")
-    if not (result.hessian_error is None or type(result.hessian_error) is float):
-        raise StorageError("hessian_error is no float")
     if type(result.llf) is not float or type(result.converged) is not bool:
         raise StorageError("llf is no float, or converged neither true nor false")
     _check_arrays(result)

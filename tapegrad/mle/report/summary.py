@@ -119,8 +119,7 @@ def _random_effects(result: Estimate) -> tuple[str, ...]:
             format(float(np.mean(found.bse[places])), ".6g"),
         )
         lines.append((label, f"{count:,}", *numbers))
-    hessian = "exact" if result.hessian_error is None else f"right to about {result.hessian_error:.0e}"
-    return (*text_table(lines), f"Integrated out by Laplace's method; Hessian: {hessian}")
+    return (*text_table(lines), "Integrated out by Laplace's method")
 
 
 def _criteria(result: Estimate) -> str:
