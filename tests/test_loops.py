@@ -130,3 +130,35 @@ def test_two_buffers_that_one_line_fills() -> None:
     np.testing.assert_allclose(
         rerolled.hessian_flat(theta), unrolled.hessian_flat(theta), rtol=1e-13, atol=1e-14
     )
+
+
+def _places_that_change(a, b):
+    s = np.zeros(3) * a
+    for t in range(60):
+        s = s.copy()
+        s[[t % 3]] = np.tanh(s[[t % 3]] * b + a * NOISE[t])
+    return (s**2).sum()
+
+
+def _places_that_stand_apart(a, b):
+    both, state, total = np.array([0, 1]), np.eye(2) * a, 0.0
+    for t in range(60):
+        state = np.tanh(b * state + NOISE[t])
+        diagonal = state[:, None][both, 0, both].sum()
+        state = state + 0.01 * diagonal
+        total = total + diagonal
+    return total
+
+
+NOISE = np.random.default_rng(0).normal(size=60)
+
+
+@pytest.mark.parametrize("f", [_places_that_change, _places_that_stand_apart])
+def test_steps_that_cannot_be_written_for_all_at_once_stay_as_they_are(f):
+    rerolled, unrolled = (tg.trace(f, dict(a=0.3, b=0.4), reroll=reroll) for reroll in (True, False))
+    at = np.array([0.4, 0.3])
+    assert rerolled(at) == pytest.approx(f(*at), rel=1e-13)
+    assert rerolled.value_and_grad_flat(at)[1] == pytest.approx(
+        unrolled.value_and_grad_flat(at)[1], rel=1e-12
+    )
+    assert rerolled.hessian_flat(at) == pytest.approx(unrolled.hessian_flat(at), rel=1e-11)

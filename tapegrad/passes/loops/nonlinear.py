@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tapegrad.derive.batching import RULES
+from tapegrad.derive.batching import RULES, check
 from tapegrad.derive.scan import scan_
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.indexing import concatenate, getitem
@@ -58,7 +58,10 @@ def can_be_body(new: WritingBodies, loop: Recurrence, rows: Sequence[Entry]) -> 
 def scanned(
     new: WritingBodies, loop: Recurrence, rows: Sequence[Entry], first: Ints, source: Source | None
 ) -> dict[int, int]:
-    """Write the loop as a scan: for each carried step the array of what it gives, iteration by iteration."""
+    """Write the loop as a scan: for each carried step the array of what it gives, iteration by iteration.
+
+    `BatchingError` where the derivatives of the steps cannot be written for all of them at once.
+    """
     read, outside = [], _Outside()
     for row, operands in zip(rows, loop.operands, strict=True):
         slots = [new.operand(o.slots, row.source) if o.lag is None else -1 for o in operands]
@@ -68,6 +71,7 @@ def scanned(
                 aval = new.old_aval(int(o.slots[0]))
                 outside.note(slot, len(new.shape(slot)) == len(aval.shape), aval)
     body = _body(new, loop, rows, read, outside)
+    check(body)
     start = _flat_start(new, first, source)
     table = new.emit(scan_, (start, *outside.parted()), source, body=body, count=len(loop.entries))
     return {

@@ -10,6 +10,7 @@ fits no array stays as it is.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -175,18 +176,22 @@ class Rewritten(Pools):
         sources = [row.source for row in rows]
         lagged = [found.first[len(found.first) - lag, step] for step, lag in found.carried]
         first, source = self.record.outputs[np.array(lagged)], sources[found.carried[0][0]]
+        arrays = None
         if not can_be_body(self, found, rows):
-            for i in np.sort(found.entries, axis=None).tolist():
-                self.single(i)
-            return
-        if (
+            pass
+        elif (
             is_linear(found, [row.op for row in rows])
             and self.record.scalar[self.record.outputs[found.entries[0]]].all()
         ):
             steps = steps_of(self, found, sources, [row.op for row in rows])
             arrays = states(self, found, steps, first, source)
         else:
-            arrays = scanned(self, found, rows, first, source)
+            with suppress(BatchingError):
+                arrays = scanned(self, found, rows, first, source)
+        if arrays is None:
+            for i in np.sort(found.entries, axis=None).tolist():
+                self.single(i)
+            return
         for step in range(found.entries.shape[1]):
             members = found.entries[:, step]
             if step in arrays:
