@@ -30,7 +30,6 @@ class Laplace:
 
     def __init__(self, marginal: Marginal, division: Division) -> None:
         self._marginal = marginal
-        self._division = division
         self.structure: Structure = division.outer
         self.random_names = division.random_names
 

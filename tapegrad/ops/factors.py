@@ -49,10 +49,6 @@ def sizes_of(shape: Shape) -> tuple[int, int]:
     return shape[-2], shape[-1]
 
 
-def _stack(x: Any) -> Shape:
-    return shape_of(x)[:-2]
-
-
 def diagonals(product: Any) -> Any:
     """The diagonals of square matrices."""
     n, ndim = shape_of(product)[-1], len(shape_of(product))

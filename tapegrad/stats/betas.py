@@ -8,11 +8,11 @@ from scipy.special import betainc, betaincc
 from tapegrad.ops.deviances import bd0, nb_deviance
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest
 from tapegrad.stats.common import (
+    ByParts,
     Continuous,
     Operand,
     at_edge,
     choose,
-    log_of_part,
     outside_or_infinite,
     positive,
     quiet,
@@ -28,7 +28,7 @@ def _rest(a: Any, b: Any) -> Any:
     return (gamma_rest(0.0, a) + HALF_LOG_2PI) + (gamma_rest(0.0, b) - gamma_rest(0.0, a + b))
 
 
-class beta(Continuous):  # SciPy's name
+class beta(ByParts, Continuous):  # SciPy's name
     """The beta distribution between `loc` and ``loc + scale``: shapes `a` > 0 and `b` > 0.
 
     Examples
@@ -81,20 +81,6 @@ class beta(Continuous):  # SciPy's name
         z, scale = standardize(x, loc, scale)
         value = replace(betaincc(a, b, z), np.less(z, 0), 1.0, a, b, scale)
         return replace(value, np.greater(z, 1), 0.0, a, b, scale)
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        arguments = x, a, b, loc, scale
-        return log_of_part(beta.cdf(*arguments), beta.sf(*arguments))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        arguments = x, a, b, loc, scale
-        return log_of_part(beta.sf(*arguments), beta.cdf(*arguments))
 
 
 def _shapes(mu: Operand, phi: Operand) -> tuple[Any, Any]:
@@ -152,7 +138,7 @@ def _shares(z: Any, a: Any, b: Any) -> tuple[Any, Any]:
     return choose(np.isinf(w), 1.0, w / (1.0 + w)), 1.0 / (1.0 + w)
 
 
-class f(Continuous):  # SciPy's name
+class f(ByParts, Continuous):  # SciPy's name
     """The F distribution on ``x >= loc``: `dfn` > 0 and `dfd` > 0 degrees of freedom above and below.
 
     Examples
@@ -190,17 +176,3 @@ class f(Continuous):  # SciPy's name
         share, rest = _shares(x / scale, a, b)
         value = choose(np.less(share, 0.5), betaincc(a, b, share), betainc(b, a, rest))
         return replace(value, np.less_equal(x, 0), 1.0, a, b, scale)
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, dfn: Operand, dfd: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        arguments = x, dfn, dfd, loc, scale
-        return log_of_part(f.cdf(*arguments), f.sf(*arguments))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, dfn: Operand, dfd: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        arguments = x, dfn, dfd, loc, scale
-        return log_of_part(f.sf(*arguments), f.cdf(*arguments))

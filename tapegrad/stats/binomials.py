@@ -8,11 +8,11 @@ from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 from tapegrad.ops.deviances import nb_deviance
 from tapegrad.ops.gammas import log_poch
 from tapegrad.stats.common import (
+    ByParts,
     Discrete,
     Operand,
     choose,
     log1mexp,
-    log_of_part,
     not_a_count,
     operand,
     positive,
@@ -48,7 +48,7 @@ def log_mass(k: Any, n: Any, p: Any) -> Any:
     return rest - nb_deviance(k, n - k, p)
 
 
-class binom(Discrete):  # SciPy's name
+class binom(ByParts, Discrete):  # SciPy's name
     """The binomial distribution: successes among `n` trials, each of probability 0 <= `p` <= 1.
 
     Examples
@@ -106,18 +106,6 @@ class binom(Discrete):  # SciPy's name
         value = betainc(np.maximum(k + 1.0, 0.5), np.maximum(n - k, 0.5), p)
         value = replace(value, np.less(k, 0), 1.0, n, p)
         return replace(value, np.greater_equal(k, n), 0.0, n, p)
-
-    @staticmethod
-    @quiet
-    def logcdf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(binom.cdf(k, n, p, loc), binom.sf(k, n, p, loc))
-
-    @staticmethod
-    @quiet
-    def logsf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
-        """Log of `sf`."""
-        return log_of_part(binom.sf(k, n, p, loc), binom.cdf(k, n, p, loc))
 
 
 class betabinom(Discrete):  # SciPy's name

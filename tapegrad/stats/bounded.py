@@ -6,7 +6,16 @@ import numpy as np
 
 from tapegrad.ops.circular import log_i0e
 from tapegrad.ops.turns import vonmises_tail
-from tapegrad.stats.common import Continuous, Operand, choose, log_of_part, quiet, replace, standardize, valid
+from tapegrad.stats.common import (
+    ByParts,
+    Continuous,
+    Operand,
+    choose,
+    quiet,
+    replace,
+    standardize,
+    valid,
+)
 
 _LOG_2PI = np.log(2.0 * np.pi)
 
@@ -55,7 +64,7 @@ class uniform(Continuous):  # SciPy's name
         return np.log1p(-uniform.cdf(x, loc, scale))
 
 
-class triang(Continuous):  # SciPy's name
+class triang(ByParts, Continuous):  # SciPy's name
     """The triangular distribution between `loc` and ``loc + scale``, whose mode is at ``loc + c * scale``.
 
     Examples
@@ -99,20 +108,8 @@ class triang(Continuous):  # SciPy's name
         left = np.logical_or(np.less(z, c), np.equal(c, 1))
         return choose(left, (1.0 - c) + (c - z) * (c + z) / c, np.square(1.0 - z) / (1.0 - c))
 
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(triang.cdf(x, c, loc, scale), triang.sf(x, c, loc, scale))
 
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        return log_of_part(triang.sf(x, c, loc, scale), triang.cdf(x, c, loc, scale))
-
-
-class vonmises(Continuous):  # SciPy's name
+class vonmises(ByParts, Continuous):  # SciPy's name
     """The von Mises distribution of angles: concentration `kappa` >= 0, around `loc`.
 
     Examples
@@ -159,18 +156,6 @@ class vonmises(Continuous):  # SciPy's name
         """One less `cdf`, accurate in the tail."""
         tail, right, turns = _parts_of_turn(x, kappa, loc, scale)
         return choose(right, tail, 1.0 - tail) - turns
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(vonmises.cdf(x, kappa, loc, scale), vonmises.sf(x, kappa, loc, scale))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        return log_of_part(vonmises.sf(x, kappa, loc, scale), vonmises.cdf(x, kappa, loc, scale))
 
 
 def _parts_of_turn(x: Operand, kappa: Operand, loc: Operand, scale: Operand) -> tuple[Any, Any, Any]:

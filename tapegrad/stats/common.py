@@ -128,6 +128,22 @@ class Distribution:
         return np.exp(cls.logsf(*arguments, **named))
 
 
+class ByParts(Distribution):
+    """The logarithms of `cdf` and `sf` where these are computed apart: each from the smaller of both."""
+
+    @classmethod
+    @quiet
+    def logcdf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Log of `cdf`, with the same arguments."""
+        return log_of_part(cls.cdf(*arguments, **named), cls.sf(*arguments, **named))
+
+    @classmethod
+    @quiet
+    def logsf(cls, *arguments: Operand, **named: Operand) -> Any:
+        """Log of `sf`, with the same arguments."""
+        return log_of_part(cls.sf(*arguments, **named), cls.cdf(*arguments, **named))
+
+
 class Continuous(Distribution):
     """The same with a density."""
 

@@ -8,10 +8,10 @@ from scipy.special import betainc, betaincc, gammainc, gammaincc, gammaln, xlog1
 from tapegrad.ops.deviances import bd0, nb_deviance
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest, gamma_rest_gain, log_poch
 from tapegrad.stats.common import (
+    ByParts,
     Discrete,
     Operand,
     choose,
-    log_of_part,
     not_a_count,
     quiet,
     replace,
@@ -31,7 +31,7 @@ def log_factorial_rest(k: Any) -> Any:
     return choose(positive, gamma_rest(0.0, k) + (np.log(k) + HALF_LOG_2PI), 0.0)
 
 
-class poisson(Discrete):  # SciPy's name
+class poisson(ByParts, Discrete):  # SciPy's name
     """The Poisson distribution on 0, 1, 2, ...: mean `mu` >= 0.
 
     Examples
@@ -84,18 +84,6 @@ class poisson(Discrete):  # SciPy's name
         k, mu = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0))
         return replace(gammainc(np.maximum(k, 0.0) + 1.0, mu), np.less(k, 0), 1.0, mu)
 
-    @staticmethod
-    @quiet
-    def logcdf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(poisson.cdf(k, mu, loc), poisson.sf(k, mu, loc))
-
-    @staticmethod
-    @quiet
-    def logsf(k: Operand, mu: Operand, loc: Operand = 0) -> Any:
-        """Log of `sf`."""
-        return log_of_part(poisson.sf(k, mu, loc), poisson.cdf(k, mu, loc))
-
 
 def _size(n: Operand) -> Any:
     return valid(n, np.greater(n, 0))
@@ -105,7 +93,7 @@ def _chance(p: Operand) -> Any:
     return valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
 
 
-class nbinom(Discrete):  # SciPy's name
+class nbinom(ByParts, Discrete):  # SciPy's name
     """The negative binomial distribution: failures before `n` > 0 successes of probability 0 < `p` <= 1.
 
     `n` need not be whole. A regression with mean `mu` and variance ``mu + alpha * mu**2`` (the NB2 of the
@@ -161,18 +149,6 @@ class nbinom(Discrete):  # SciPy's name
         """Probability of a count above `k`."""
         k, n, p = np.floor(shift(k, loc)), _size(n), _chance(p)
         return replace(betaincc(n, np.maximum(k, 0.0) + 1.0, p), np.less(k, 0), 1.0, n, p)
-
-    @staticmethod
-    @quiet
-    def logcdf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(nbinom.cdf(k, n, p, loc), nbinom.sf(k, n, p, loc))
-
-    @staticmethod
-    @quiet
-    def logsf(k: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
-        """Log of `sf`."""
-        return log_of_part(nbinom.sf(k, n, p, loc), nbinom.cdf(k, n, p, loc))
 
 
 class bernoulli(Discrete):  # SciPy's name

@@ -8,10 +8,10 @@ from scipy.special import betainc, betaincc, gammaln, xlogy
 from tapegrad.ops.deviances import bd0
 from tapegrad.ops.gammas import gamma_rest_gain
 from tapegrad.stats.common import (
+    ByParts,
     Discrete,
     Operand,
     choose,
-    log_of_part,
     not_a_count,
     positive,
     quiet,
@@ -25,7 +25,7 @@ from tapegrad.stats.sums import log_sum_between, log_sum_from
 _COUNTS = 500  # up to here the usual formula has an error below 1e-12 of the result
 
 
-class nbinom_mu(Discrete):
+class nbinom_mu(ByParts, Discrete):
     """The negative binomial distribution by its mean `mu` >= 0 and size `n` > 0: ``p = n / (n + mu)``.
 
     The variance is ``mu + mu**2 / n``; in the NB2 regressions of the econometricians ``n = 1 / alpha``.
@@ -79,18 +79,6 @@ class nbinom_mu(Discrete):
         """Probability of a count above `k`."""
         k, mu, n = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0)), positive(n)
         return replace(betainc(np.maximum(k, 0.0) + 1.0, n, mu / (n + mu)), np.less(k, 0), 1.0, mu, n)
-
-    @staticmethod
-    @quiet
-    def logcdf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(nbinom_mu.cdf(k, mu, n, loc), nbinom_mu.sf(k, mu, n, loc))
-
-    @staticmethod
-    @quiet
-    def logsf(k: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
-        """Log of `sf`."""
-        return log_of_part(nbinom_mu.sf(k, mu, n, loc), nbinom_mu.cdf(k, mu, n, loc))
 
 
 def _below_1(lam: Operand) -> Any:

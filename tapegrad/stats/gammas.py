@@ -8,11 +8,11 @@ from scipy.special import gammainc, gammaincc, gammaln
 from tapegrad.ops.deviances import bd0
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest
 from tapegrad.stats.common import (
+    ByParts,
     Continuous,
     Operand,
     at_edge,
     choose,
-    log_of_part,
     operand,
     outside_or_infinite,
     positive,
@@ -32,7 +32,7 @@ def log_density(x: Any, z: Any, a: Any) -> Any:
     return -(bd0(a, z) + np.log(x)) - (gamma_rest(0.0, a) + HALF_LOG_2PI)
 
 
-class gamma(Continuous):  # SciPy's name
+class gamma(ByParts, Continuous):  # SciPy's name
     """The gamma distribution on ``x >= loc``: shape `a` > 0, `scale` > 0 (1 / rate).
 
     Examples
@@ -78,20 +78,6 @@ class gamma(Continuous):  # SciPy's name
         """Probability of a value above `x`."""
         x, a, scale = shift(x, loc), positive(a), positive(scale)
         return replace(gammaincc(a, x / scale), np.less(x, 0), 1.0, a, scale)
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        arguments = x, a, loc, scale
-        return log_of_part(gamma.cdf(*arguments), gamma.sf(*arguments))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        arguments = x, a, loc, scale
-        return log_of_part(gamma.sf(*arguments), gamma.cdf(*arguments))
 
 
 class gamma_mean(Continuous):
@@ -185,7 +171,7 @@ class chi2(Continuous):  # SciPy's name
         return gamma.logsf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
 
 
-class invgamma(Continuous):  # SciPy's name
+class invgamma(ByParts, Continuous):  # SciPy's name
     """The inverse gamma distribution on ``x > loc``: ``scale / (x - loc)`` is gamma, of shape `a`.
 
     Examples
@@ -218,26 +204,12 @@ class invgamma(Continuous):  # SciPy's name
         x, a, scale = shift(x, loc), positive(a), positive(scale)
         return replace(gammainc(a, scale / x), np.less_equal(x, 0), 1.0, a, scale)
 
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        arguments = x, a, loc, scale
-        return log_of_part(invgamma.cdf(*arguments), invgamma.sf(*arguments))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        arguments = x, a, loc, scale
-        return log_of_part(invgamma.sf(*arguments), invgamma.cdf(*arguments))
-
 
 def _power(x: Any, scale: Any, c: Any) -> Any:
     return np.exp(c * np.log(x / scale))
 
 
-class gengamma(Continuous):  # SciPy's name
+class gengamma(ByParts, Continuous):  # SciPy's name
     """The generalised gamma distribution on ``x >= loc``: the power `c` of it is gamma, of shape `a`.
 
     `c` may be negative, and is not 0.
@@ -278,17 +250,3 @@ class gengamma(Continuous):  # SciPy's name
         return replace(
             choose(np.greater(c, 0), gammaincc(a, z), gammainc(a, z)), np.less_equal(x, 0), 1.0, a, c, scale
         )
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        arguments = x, a, c, loc, scale
-        return log_of_part(gengamma.cdf(*arguments), gengamma.sf(*arguments))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        arguments = x, a, c, loc, scale
-        return log_of_part(gengamma.sf(*arguments), gengamma.cdf(*arguments))

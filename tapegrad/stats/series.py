@@ -13,11 +13,11 @@ from tapegrad.ops.mixtures import (
 )
 from tapegrad.special import logsumexp
 from tapegrad.stats.common import (
+    ByParts,
     Continuous,
     Discrete,
     Operand,
     choose,
-    log_of_part,
     not_a_count,
     positive,
     quiet,
@@ -124,7 +124,7 @@ def _series(z: Any, a: Any) -> Any:
     return logsumexp(exponents, axis=-1)
 
 
-class tweedie(Continuous):
+class tweedie(ByParts, Continuous):
     """The Tweedie distribution of power 1 < `p` < 2: mean `mu` > 0, variance ``phi * mu**p``.
 
     It is a sum of a Poisson number of gamma variables: 0 with some probability, with a density above.
@@ -183,18 +183,6 @@ class tweedie(Continuous):
         shape, total, rate = _parts(np.maximum(x, 0.0), mu, phi, p)
         return replace(poisson_gammaincc(0.0, 0.0, shape, total, rate), np.less(x, 0), 1.0, mu, phi, rate)
 
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(tweedie.cdf(x, mu, phi, p), tweedie.sf(x, mu, phi, p))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
-        """Log of `sf`."""
-        return log_of_part(tweedie.sf(x, mu, phi, p), tweedie.cdf(x, mu, phi, p))
-
 
 def _parts(x: Any, mu: Any, phi: Any, p: Operand) -> tuple[Any, Any, Any]:
     """The shape of each gamma variable, `x` in units of their scale, and the mean of their number."""
@@ -226,7 +214,7 @@ def _log_bessel_series(k: Any, log_product: Any) -> Any:
     return logsumexp(exponents, axis=-1)
 
 
-class skellam(Discrete):  # SciPy's name
+class skellam(ByParts, Discrete):  # SciPy's name
     """The distribution of Skellam: the difference of two Poisson counts, of means `mu1` > 0 and `mu2` > 0.
 
     Examples
@@ -276,15 +264,3 @@ class skellam(Discrete):  # SciPy's name
     def sf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
         """Probability of a difference above `k`."""
         return skellam.cdf(-(np.floor(shift(k, loc)) + 1.0), mu2, mu1)
-
-    @staticmethod
-    @quiet
-    def logcdf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(skellam.cdf(k, mu1, mu2, loc), skellam.sf(k, mu1, mu2, loc))
-
-    @staticmethod
-    @quiet
-    def logsf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
-        """Log of `sf`."""
-        return log_of_part(skellam.sf(k, mu1, mu2, loc), skellam.cdf(k, mu1, mu2, loc))

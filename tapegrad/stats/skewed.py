@@ -9,6 +9,7 @@ from scipy.special import erf, erfc, erfcx, log_ndtr, ndtr
 from tapegrad.ops.gammas import HALF_LOG_2PI
 from tapegrad.ops.skew import skewnorm_cdf
 from tapegrad.stats.common import (
+    ByParts,
     Continuous,
     Operand,
     choose,
@@ -93,7 +94,7 @@ class lognorm(Continuous):  # SciPy's name
         return replace(log_ndtr((np.log(scale) - np.log(x)) / s), np.less_equal(x, 0), 0.0, s, scale)
 
 
-class skewnorm(Continuous):  # SciPy's name
+class skewnorm(ByParts, Continuous):  # SciPy's name
     """The skew-normal distribution: skewness parameter `a`, location `loc`, `scale` > 0.
 
     Examples
@@ -122,18 +123,6 @@ class skewnorm(Continuous):  # SciPy's name
     def sf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Probability of a value above `x`."""
         return skewnorm_cdf(-standardize(x, loc, scale)[0], np.negative(operand(a)))
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(skewnorm.cdf(x, a, loc, scale), skewnorm.sf(x, a, loc, scale))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        return log_of_part(skewnorm.sf(x, a, loc, scale), skewnorm.cdf(x, a, loc, scale))
 
 
 class halfnorm(Continuous):  # SciPy's name

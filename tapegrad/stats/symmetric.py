@@ -10,6 +10,7 @@ from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest_gain
 from tapegrad.ops.quotients import log1p_over
 from tapegrad.ops.trigonometric import log_cosh
 from tapegrad.stats.common import (
+    ByParts,
     Continuous,
     Operand,
     choose,
@@ -184,7 +185,7 @@ class logistic(Continuous):  # SciPy's name
         return log_expit(-standardize(x, loc, scale)[0])
 
 
-class cauchy(Continuous):  # SciPy's name
+class cauchy(ByParts, Continuous):  # SciPy's name
     """The Cauchy distribution: median `loc`, `scale` > 0 (half the distance of the quartiles).
 
     Examples
@@ -213,20 +214,8 @@ class cauchy(Continuous):  # SciPy's name
         """Probability of a value above `x`, accurate in both tails."""
         return np.arctan2(1.0, standardize(x, loc, scale)[0]) / math.pi
 
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(cauchy.cdf(x, loc, scale), cauchy.sf(x, loc, scale))
 
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        return log_of_part(cauchy.sf(x, loc, scale), cauchy.cdf(x, loc, scale))
-
-
-class halfcauchy(Continuous):  # SciPy's name
+class halfcauchy(ByParts, Continuous):  # SciPy's name
     """The half-Cauchy distribution on ``x >= loc``: `scale` > 0 is the median above `loc`.
 
     Examples
@@ -256,15 +245,3 @@ class halfcauchy(Continuous):  # SciPy's name
         """Probability of a value above `x`."""
         x, scale = shift(x, loc), positive(scale)
         return replace(2.0 / math.pi * np.arctan2(1.0, x / scale), np.less(x, 0), 1.0, scale)
-
-    @staticmethod
-    @quiet
-    def logcdf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `cdf`."""
-        return log_of_part(halfcauchy.cdf(x, loc, scale), halfcauchy.sf(x, loc, scale))
-
-    @staticmethod
-    @quiet
-    def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Log of `sf`."""
-        return log_of_part(halfcauchy.sf(x, loc, scale), halfcauchy.cdf(x, loc, scale))

@@ -295,10 +295,6 @@ class Encoder:
         code[where] = np.array(given)[names]
 
 
-def _offset(where: Sequence[int], steps: Sequence[int]) -> int:
-    return sum(i * step for i, step in zip(where, steps, strict=True))
-
-
 def _array(places: list[int]) -> Places:
     found: Places = np.empty(len(places), dtype=object)
     found[:] = places

@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.backends.c.homes import Homes
 from tapegrad.backends.c.text import stored_type
-from tapegrad.ops.registry import FLOAT, Aval, Shape
+from tapegrad.ops.registry import FLOAT, Aval
 from tapegrad.plan.stages import Plan, RowLoop
 from tapegrad.tape.tape import size_of
 
@@ -170,11 +170,3 @@ class Memory:
         if kind == "double":
             return f"s[{cell + place}]"
         return f"(({kind} *)(s + {cell}))[{place}]"
-
-
-def strides_of(shape: Shape) -> tuple[int, ...]:
-    """How many elements each axis steps over, of an array in order."""
-    steps = [1]
-    for n in reversed(shape[1:]):
-        steps.append(steps[-1] * n)
-    return tuple(reversed(steps)) if shape else ()

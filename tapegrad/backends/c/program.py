@@ -97,7 +97,6 @@ class CWorkspace:
         self.inputs = np.zeros(sum(size_of(self._tape.avals[slot].shape) for slot in self._tape.parameters))
         self._cells = np.zeros(max(self._memory.size, 1))
         self._arrays: dict[int, Array] = {}
-        self._views: dict[int, Array] = {}
         self._place(data)
         self._table = self._make_table()
         self._context = contextvars.copy_context()
