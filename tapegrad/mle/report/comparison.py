@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.tables import html_table, text_table
+from tapegrad.mle.report.sidebyside import side_by_side
+from tapegrad.mle.tables import Table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 _HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC", "dAIC", "weight")
@@ -31,6 +32,8 @@ class Comparison:
     weights : ndarray of shape (k,)
         Akaike weights, ``exp(-delta / 2)`` scaled to add up to 1; K. P. Burnham and D. R. Anderson, *Model
         Selection and Multimodel Inference*, 2002, section 2.9.
+    given : tuple of (str, FitResult)
+        The fits with their names, in the order in which they were given.
     """
 
     names: tuple[str, ...]
@@ -41,23 +44,45 @@ class Comparison:
     bic: Array
     delta: Array
     weights: Array
+    given: tuple[tuple[str, Estimate], ...]
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def table(self) -> Table:
+        """The criteria as a table: print it, or take its HTML, LaTeX or Markdown."""
         numbers = [_texts(column) for column in (self.llf, self.aic, self.aicc, self.bic, self.delta)]
         weights = [f"{weight:.3f}" for weight in self.weights]
-        rows = list(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
-        return [_HEADER, *rows]
+        rows = tuple(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
+        return Table(_HEADER, rows, notes=(_UNKNOWN,) if np.isnan(self.bic).any() else ())
 
-    def _notes(self) -> tuple[str, ...]:
-        return (_UNKNOWN,) if np.isnan(self.bic).any() else ()
+    def side_by_side(self, *, stars: bool = True) -> Table:
+        """The coefficients of the fits side by side, with their errors beneath, in the order given.
+
+        Parameters
+        ----------
+        stars : bool
+            Whether to mark small p-values.
+        """
+        names, fits = zip(*self.given, strict=True)
+        return side_by_side(*fits, names=names, stars=stars)
+
+    def as_html(self) -> str:
+        """The criteria as HTML, which Jupyter shows by itself."""
+        return self.table().as_html()
+
+    def as_latex(self) -> str:
+        """The criteria as LaTeX, a ``tabular``."""
+        return self.table().as_latex()
+
+    def as_markdown(self) -> str:
+        """The criteria as Markdown."""
+        return self.table().as_markdown()
 
     def __str__(self) -> str:
-        return "\n".join((*text_table(self._rows()), *self._notes()))
+        return str(self.table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(self._rows()) + "".join(f"<div>{note}</div>" for note in self._notes())
+        return self.as_html()
 
 
 def _texts(column: Array) -> list[str]:
@@ -68,6 +93,8 @@ def _texts(column: Array) -> list[str]:
 
 def compare(*results: Estimate, names: Sequence[str] | None = None) -> Comparison:
     """Compare fits of the same data by AIC, AICc and BIC.
+
+    ``compare(...).side_by_side()`` has their coefficients.
 
     Parameters
     ----------
@@ -123,4 +150,5 @@ def compare(*results: Estimate, names: Sequence[str] | None = None) -> Compariso
         bic=np.array([np.nan if result.nobs is None else result.bic for result in sorted_results]),
         delta=aic - aic[0],
         weights=weights / weights.sum(),
+        given=tuple(zip(names, results, strict=True)),
     )
