@@ -141,6 +141,19 @@ def test_a_comparison_has_its_fits_side_by_side(both: tuple[FitResult, FitResult
     assert compare(*both).as_markdown().count("\n") == 3
 
 
+def test_weights_of_another_criterion(both: tuple[FitResult, FitResult]) -> None:
+    table = compare(*both, by="bic")
+    bic = np.array([one.bic for one in both])
+    expected = np.sort(np.exp(-0.5 * (bic - bic.min())))[::-1]
+    np.testing.assert_allclose(table.weights, expected / expected.sum())
+    assert table.table().header[-2:] == ("dBIC", "weight")
+    with pytest.raises(ValueError, match="by is one of aic, aicc, bic, not 'dic'"):
+        compare(*both, by="dic")
+    unknown = [fit(lambda a: -(a**2), dict(a=1.0)) for _ in range(2)]
+    with pytest.raises(ValueError, match="BIC needs the number of observations"):
+        compare(*unknown, by="bic")
+
+
 def test_points_stand_below_each_other(both: tuple[FitResult, FitResult]) -> None:
     lines = str(side_by_side(both[1])).splitlines()[1:5]
     assert len({line.index(".") for line in lines}) == 1

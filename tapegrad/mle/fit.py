@@ -110,8 +110,8 @@ def fit(
     phases : mapping of str to int, optional
         The phase in which a parameter begins to be estimated; before, it keeps its start. Others begin in 1.
     cov_type : str
-        "nonrobust" (from the Hessian), "opg", "HC0", "HC1", "cluster" or "HAC"; all but the first need one
-        log-likelihood for each observation.
+        "nonrobust" (from the Hessian), "opg", "HC0", "HC1", "HC2", "HC3", "cluster" or "HAC"; all but the
+        first need one log-likelihood for each observation.
     cov_kwds : mapping, optional
         ``groups`` for "cluster", ``maxlags`` for "HAC", and ``use_correction`` for both.
     n_starts : int
