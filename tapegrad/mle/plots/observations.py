@@ -1,6 +1,5 @@
 """Pictures of single observations: residuals, their quantiles, influences."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -10,6 +9,7 @@ from scipy.special import betaincinv, ndtri
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.observations import influence
+from tapegrad.mle.model.columns import taken_by
 from tapegrad.mle.plots.canvas import FIRST, REFERENCE, SECOND, SECOND_LINE, Labels, axes_or_new, finish, mark
 from tapegrad.mle.plots.contours import places_of
 from tapegrad.nest import call
@@ -80,19 +80,11 @@ def _evaluated(result: Estimate, values: Values, what: str) -> Array:
     if callable(values):
         model = result.kept_model
         data = {} if model is None else dict(model.data)
-        values = call(values, result.params, _wanted(values, data))
+        values = call(values, result.params, taken_by(values, data))
     found = np.asarray(values, dtype=np.float64)
     if found.ndim != 1 or not np.isfinite(found).all():
         raise ValueError(f"{what} are a vector of finite numbers, one for each observation")
     return found
-
-
-def _wanted(function: Callable[..., Any], data: dict[str, Any]) -> dict[str, Any]:
-    """The data that a function has arguments for."""
-    arguments = inspect.signature(function).parameters.values()
-    if any(one.kind is one.VAR_KEYWORD for one in arguments):
-        return data
-    return {one.name: data[one.name] for one in arguments if one.name in data}
 
 
 def _mark_largest(ax: Any, x: Array, y: Array, count: int, labels: Sequence[Any] | None) -> None:
