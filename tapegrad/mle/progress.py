@@ -38,9 +38,8 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._show:
             try:
-                self._bar = importlib.import_module("tqdm").tqdm(
-                    total=self._total, desc=self._label, delay=self._after
-                )
+                tqdm, wait = importlib.import_module("tqdm").tqdm, {"delay": self._after} if self._after else {}
+                self._bar = tqdm(total=self._total, desc=self._label, **wait)
             except ImportError:
                 self._bar = None
         return self
