@@ -527,7 +527,9 @@ def test_data_that_is_not_there() -> None:
         result._model.with_data(y=X)
     with pytest.raises(ValueError, match="no data: y has no elements"):
         fit(with_data, START, data={"y": X[:0]})
-    with pytest.raises(TypeError, match=r"data is a dict of arrays by name, such as dict\(x=x\), not a list"):
+    with pytest.raises(
+        TypeError, match=r"data is a dict of arrays by name, such as dict\(x=x\), or a table, not a list"
+    ):
         fit(with_data, START, data=[X])  # type: ignore[arg-type]
     bound = fit(with_data, START, data={"y": X})
     assert bound._model is not None

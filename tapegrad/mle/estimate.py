@@ -73,6 +73,8 @@ class Estimate:
         Their names.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
+    seconds : float or None
+        How long `fit` took, the trace included; None where that is not known.
     """
 
     params: Any
@@ -99,6 +101,7 @@ class Estimate:
     random_names: tuple[str, ...] = ()
     modes: Array | None = None
     modes_bse: Array | None = None
+    seconds: float | None = None
     _model: Model | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Maximum-likelihood fits."""
 
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
@@ -109,8 +110,8 @@ def fit(
     phases : mapping of str to int, optional
         The phase in which a parameter begins to be estimated; before, it keeps its start. Others begin in 1.
     cov_type : str
-        "nonrobust" (from the Hessian), "opg", "HC0", "HC1", "cluster" or "HAC"; all but the first need one
-        log-likelihood for each observation.
+        "nonrobust" (from the Hessian), "opg", "HC0", "HC1", "HC2", "HC3", "cluster" or "HAC"; all but the
+        first need one log-likelihood for each observation.
     cov_kwds : mapping, optional
         ``groups`` for "cluster", ``maxlags`` for "HAC", and ``use_correction`` for both.
     n_starts : int
@@ -174,6 +175,7 @@ def fit(
     >>> round(result.params["scale"], 6), result.bse.round(6)  # the mean, and the mean / sqrt(5)
     (2.0, array([0.894427]))
     """
+    begun = time.perf_counter()
     optimizer = optimizers.resolve(method)
     check_cov_type(cov_type, cov_kwds)
     _check_whole("n_starts", n_starts, 1)
@@ -217,6 +219,7 @@ def fit(
     )
     if model.division is not None:
         result = with_modes(result)
+    result = replace(result, seconds=time.perf_counter() - begun)
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)

@@ -11,6 +11,7 @@ from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.simultaneous import alpha_of_each
 from tapegrad.mle.infer.together import Together, takes_random_effects
 from tapegrad.mle.levels import normal_intervals
 from tapegrad.mle.matrices import moves_along
@@ -62,9 +63,33 @@ class Derived:
             variances[self.undetermined] = np.nan
         return np.asarray(np.sqrt(variances))
 
-    def conf_int(self, alpha: float = 0.05) -> Array:
-        """Wald confidence intervals, of shape (k, 2)."""
-        return normal_intervals(self.x, self.bse, alpha)
+    def conf_int(self, alpha: float = 0.05, *, simultaneous: str | None = None) -> Array:
+        """Wald confidence intervals, of shape (k, 2).
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the confidence level.
+        simultaneous : str, optional
+            How to keep the level for all elements together: "bonferroni", "sidak", "scheffe" or "max", see
+            `FitResult.conf_int`.
+        """
+        each = alpha_of_each(alpha, simultaneous, self.x.size, lambda: self.cov)
+        return normal_intervals(self.x, self.bse, each)
+
+    def frame(self, alpha: float = 0.05) -> Any:
+        """Values, standard errors and intervals as a pandas DataFrame, a row for each element.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas
+
+        low, high = self.conf_int(alpha).T
+        columns = {"value": self.x, "se": self.bse, "low": low, "high": high}
+        return pandas.DataFrame(columns, index=list(self.names))
 
     def __str__(self) -> str:
         width = max(map(len, self.names))

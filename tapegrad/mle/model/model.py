@@ -1,7 +1,7 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.surface import Marginal
+from tapegrad.mle.model.columns import Columns, columns_of
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
@@ -52,6 +53,12 @@ class Model:
     joint_rows : TracedFunction or None
         The rows of a joint log-likelihood that returns some, as a function of free coordinates and random
         effects.
+    levels : mapping of str to tuple of str
+        Of columns of texts or categories among the data, of which the model has the numbers, in their order.
+    dropped : int
+        How many rows of the data were left out because something was missing.
+    kept : ndarray of bool or None
+        Which rows were not, if some were.
     """
 
     specification: "Specification"
@@ -62,6 +69,9 @@ class Model:
     weights: Array | None
     nobs: int | None
     joint_rows: TracedFunction | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
 
     @property
     def space(self) -> Space:
@@ -258,7 +268,7 @@ def make_model(
     loglik: Callable[..., Any] | TracedFunction,
     params: Any,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: Any = None,
     weights: Any = None,
     transforms: Mapping[str, Transform] | Transform | None = None,
     fixed: Names | Mapping[str, Any] = (),
@@ -266,6 +276,7 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
+    missing: str | None = None,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
 
@@ -274,9 +285,9 @@ def make_model(
     ValueError, TypeError
         If the arguments do not fit together; each message says what was expected.
     """
-    if not isinstance(data, Mapping | None):
-        raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
-    data = dict(data or {})
+    columns = Columns({}) if data is None else columns_of(data, loglik, params, missing)
+    data = columns.values
+    weights = weights if weights is None or columns.kept is None else _kept(weights, columns.kept)
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -289,7 +300,7 @@ def make_model(
         space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
         _check_data(space, data)
         given = Specification(loglik, logprior, space, division)
-        return _marginal_model(given, values, data, nobs)
+        return _with_columns(_marginal_model(given, values, data, nobs), columns)
     space = make_space(structure, values, transforms, fixed, tie)
     given = Specification(loglik, logprior, space)
     _check_data(space, data)
@@ -307,7 +318,17 @@ def make_model(
         function = given.trace(lambda **a: given.total(*given.split(a), checked), start, data)
     if nobs is None:
         nobs = counted if rows is None else rows.outputs.size
-    return Model(given, function, rows, prior, data, checked, nobs)
+    return _with_columns(Model(given, function, rows, prior, data, checked, nobs), columns)
+
+
+def _with_columns(model: Model, columns: Columns) -> Model:
+    return replace(model, levels=columns.levels, dropped=columns.dropped, kept=columns.kept)
+
+
+def _kept(weights: Any, kept: npt.NDArray[np.bool_]) -> Any:
+    """The weights of the rows in which nothing is missing."""
+    array = np.asarray(weights)
+    return array[kept] if array.shape == kept.shape else array
 
 
 def _marginal_model(given: Specification, values: Array, data: dict[str, Any], nobs: int | None) -> Model:
