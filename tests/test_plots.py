@@ -173,7 +173,7 @@ def test_a_profile_of_a_function(result: FitResult) -> None:
 
 
 def test_without_matplotlib(result: FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pictures need matplotlib: .*tapegrad\[plots\]"):
         plot_profile(result, "b")
 

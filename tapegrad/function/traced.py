@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ class TracedFunction(FlatFunction):
         )
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return self.tape._repr_html_()
 
     # Evaluation ---------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Pictures of a fit; they need matplotlib.
 
-Each function draws into the axes given, or into those of a new figure, and returns them. Nothing is shown or
-saved: call ``axes.figure.savefig("profile.png")``, or let Jupyter show it.
+Each function draws into the axes given, or into those of a new figure of pyplot, and returns them. So Jupyter
+shows the figure at the end of the cell, `matplotlib.pyplot.show` opens a window elsewhere, and
+``axes.figure.savefig("profile.png")`` keeps it.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,10 +29,10 @@ _DEPTH: Final = 1.8
 
 def _figure(width: float, height: float) -> Any:
     try:
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot
     except ImportError as error:
         raise ImportError('pictures need matplotlib: python -m pip install "tapegrad[plots]"') from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return pyplot.figure(figsize=(width, height), layout="constrained")
 
 
 def _axes(axes: Any, width: float = 5.0, height: float = 4.0) -> Any:

@@ -1,8 +1,12 @@
-"""Progress on standard error: tqdm's bar where it is installed, otherwise a plain line now and then."""
+"""Progress on standard error: tqdm's bar where it is installed, otherwise a plain line now and then.
+
+In a notebook it is tqdm's bar for notebooks.
+"""
 
 import importlib
 import sys
 import time
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -33,7 +37,10 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._show:
             try:
-                self._bar = importlib.import_module("tqdm").tqdm(total=self._total, desc=self._label)
+                with warnings.catch_warnings():  # it warns of widgets that a notebook lacks, and does without
+                    warnings.simplefilter("ignore")
+                    bar = importlib.import_module("tqdm.auto").tqdm
+                    self._bar = bar(total=self._total, desc=self._label)
             except ImportError:
                 self._bar = None
         return self

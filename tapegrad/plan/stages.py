@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from tapegrad.ops.registry import Read, Shape
 from tapegrad.tape.entries import Entries, Entry, Row
@@ -156,6 +157,9 @@ class Plan:
         if self.layout is not None:
             lines.append(_buffers(self.layout))
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def described(plan: Plan, stage: Stage) -> str:

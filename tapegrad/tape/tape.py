@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from tapegrad.tape.text import OperandNames as OperandNames
 from tapegrad.tape.text import aligned as aligned
 from tapegrad.tape.text import attr_text as attr_text
 from tapegrad.tape.text import header as header
+from tapegrad.tape.text import html_listing
 from tapegrad.tape.text import listing as listing
 from tapegrad.tape.text import shape_text as shape_text
 from tapegrad.viewer.page import Page, page
@@ -69,7 +69,7 @@ class Tape(Record):
         return listing(self, limit=LISTED)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return html_listing(self, LISTED)
 
     def show(self, path: str | os.PathLike[str] | None = None) -> Page:
         """The tape as a page for a browser: your lines beside its entries, linked both ways.

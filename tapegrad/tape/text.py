@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,40 @@ def listing(tape: Record, limit: int | None = None) -> str:
     limit : int, optional
         Show at most about this many lines, the first and the last ones; by default all.
     """
+    head, left_out, tail = _listed(tape, limit)
+    gap = [f"  ... {left_out:,} more lines ..."] if left_out else []
+    return "\n".join([header(tape), *aligned(head), *gap, *aligned(tail)])
+
+
+def html_listing(tape: Record, limit: int) -> str:
+    """The same for a notebook."""
+    head, left_out, tail = _listed(tape, limit)
+    gap = [("", f"... {left_out:,} more lines ...", *[""] * 5)] if left_out else []
+    return html_rows(header(tape), [*head, *gap, *tail])
+
+
+def _listed(tape: Record, limit: int | None) -> tuple[list[tuple[str, ...]], int, list[tuple[str, ...]]]:
+    """The first rows of a listing, how many are left out, and the last ones."""
     count = len(tape.entries)
     if limit is None or count + len(tape.guards) <= limit:
-        return "\n".join([header(tape), *aligned(_rows(tape, range(count)))])
+        return _rows(tape, range(count)), 0, []
     below = limit // 5
     head = _rows(tape, range(min(limit - below, count)))[: limit - below]
     tail = _rows(tape, range(max(count - below, 0), count))[-below:]
-    left_out = count + len(tape.guards) - len(head) - len(tail)
-    lines = [*aligned(head), f"  ... {left_out:,} more lines ...", *aligned(tail)]
-    return "\n".join([header(tape), *lines])
+    return head, count + len(tape.guards) - len(head) - len(tail), tail
+
+
+def html_rows(title: str, rows: Sequence[tuple[str, ...]], head: Sequence[str] = ()) -> str:
+    """Rows of cells as HTML: a table of code, all of it to the left."""
+    style = "font-family: monospace; text-align: left; white-space: pre"
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        written = [f'<{tag} style="{style}">{escape(cell)}</{tag}>' for cell in cells]
+        return f"<tr>{''.join(written)}</tr>"
+
+    top = f"<thead>{line(head, 'th')}</thead>" if head else ""
+    body = "".join(line(cells, "td") for cells in rows)
+    return f'<div style="{style}">{escape(title)}</div><table>{top}<tbody>{body}</tbody></table>'
 
 
 def header(tape: Record) -> str:
