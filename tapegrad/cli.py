@@ -10,13 +10,14 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tapegrad import ConvergenceWarning, StandardErrorWarning, TraceError, __version__, fit
+from tapegrad import ConvergenceWarning, StandardErrorWarning, TraceError, __version__, fit, trace
 from tapegrad.backends.c import cache
 from tapegrad.demo import report
 from tapegrad.mle import transforms
@@ -60,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "cache":
         return _cache(options)
     try:
-        return _fit(options)
+        return _show(options) if options.command == "show" else _fit(options)
     except CommandError as error:
-        print(f"tapegrad fit: error: {error}", file=sys.stderr)
+        print(f"tapegrad {options.command}: error: {error}", file=sys.stderr)
         return 2
 
 
@@ -82,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     caching.add_argument("--list", action="store_true", help="list them, the one used last at the end")
     caching.add_argument("--clear", action="store_true", help="remove them")
+    showing = commands.add_parser(
+        "show",
+        help="the tape of a function of yours, as a listing or as a page for a browser",
+        description="Trace FUNCTION of the file MODEL.py, with --start and --data as in `tapegrad fit`, and "
+        "print its tape. With --html, write a page that shows every number at the start beside your code.",
+    )
     fitting = commands.add_parser(
         "fit",
         help="fit a log-likelihood of yours to a data file",
@@ -90,15 +97,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fitting.add_argument("model", metavar="MODEL.py:FUNCTION", help="the log-likelihood, in plain NumPy")
-    fitting.add_argument("--data", type=Path, metavar="FILE.csv", help="columns of numbers under their names")
-    fitting.add_argument(
-        "--start",
-        action="append",
-        required=True,
-        metavar="NAME=VALUE",
-        help="where a parameter starts; NAME=0,0,0 is a vector; once for each parameter",
-    )
+    for command in (showing, fitting):
+        command.add_argument("model", metavar="MODEL.py:FUNCTION", help="the log-likelihood, in plain NumPy")
+        command.add_argument(
+            "--data", type=Path, metavar="FILE.csv", help="columns of numbers under their names"
+        )
+        command.add_argument(
+            "--start",
+            action="append",
+            required=True,
+            metavar="NAME=VALUE",
+            help="where a parameter starts; NAME=0,0,0 is a vector; once for each parameter",
+        )
+    showing.add_argument("--html", type=Path, metavar="FILE.html", help="write a page to this file")
     fitting.add_argument(
         "--transform",
         action="append",
@@ -137,6 +148,41 @@ def _cache(options: argparse.Namespace) -> int:
     return 0
 
 
+# show -------------------------------------------------------------------------------------------------------
+
+
+def _show(options: argparse.Namespace) -> int:
+    function = _function(options.model)
+    start = _starts(options.start)
+    data, _ = _data(function, start, options.data)
+    with _telling("show", options.model):
+        traced = trace(function, start, data=data)
+        if options.html is None:
+            print(traced)
+            return 0
+        page = traced.show(start)
+    try:
+        page.write(options.html)
+    except OSError as error:
+        raise CommandError(f"{options.html} cannot be written: {error.strerror}") from error
+    print(f"{options.html}: {len(traced.tape.entries):,} entries of {traced.tape.name}")
+    return 0
+
+
+@contextmanager
+def _telling(command: str, model: str, silent: tuple[type[Warning], ...] = ()) -> Iterator[None]:
+    """Errors of the model are the user's to read, and so are warnings, but those told elsewhere."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except Exception as error:  # whatever the user's function raises, too
+            raise CommandError(_told(error, model)) from error
+    for warning in caught:
+        if not issubclass(warning.category, silent):
+            print(f"tapegrad {command}: warning: {warning.message}", file=sys.stderr)
+
+
 # fit --------------------------------------------------------------------------------------------------------
 
 
@@ -145,24 +191,17 @@ def _fit(options: argparse.Namespace) -> int:
     start = _starts(options.start)
     transforms = dict(map(_transform, options.transform))
     data, nobs = _data(function, start, options.data)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            result = fit(
-                function,
-                start,
-                options.method,
-                data=data,
-                transforms=transforms,
-                fixed=options.fixed,
-                nobs=nobs,
-            )
-        except Exception as error:  # whatever the user's function raises, too
-            raise CommandError(_told(error, options.model)) from error
-    for warning in caught:
-        # What is wrong with the end of the fit is told below the table.
-        if not issubclass(warning.category, ConvergenceWarning | StandardErrorWarning):
-            print(f"tapegrad fit: warning: {warning.message}", file=sys.stderr)
+    # What is wrong with the end of the fit is told below the table.
+    with _telling("fit", options.model, (ConvergenceWarning, StandardErrorWarning)):
+        result = fit(
+            function,
+            start,
+            options.method,
+            data=data,
+            transforms=transforms,
+            fixed=options.fixed,
+            nobs=nobs,
+        )
     findings = () if result.se_reliable else result.diagnose().findings
     if options.json:
         diagnosis = [finding._asdict() for finding in findings]

@@ -368,7 +368,7 @@ def test_plain_progress_without_tqdm(
     find = importlib.import_module
 
     def without(name: str, package: str | None = None) -> types.ModuleType:
-        if name == "tqdm":
+        if name == "tqdm.auto":
             raise ImportError(name)
         return find(name, package)
 
@@ -396,9 +396,9 @@ def test_progress_with_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
         def close(self) -> None:
             seen.append("close")
 
-    tqdm = types.ModuleType("tqdm")
+    tqdm = types.ModuleType("tqdm.auto")
     tqdm.tqdm = Bar  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tqdm", tqdm)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", tqdm)
     fit(rows, START, progress=True)
     assert seen[0] == (None, "fit rows")
     assert seen[1].startswith("log-likelihood -")

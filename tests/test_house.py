@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("sparse",),  # numbers alone
     ("ops",),
+    ("viewer",),
     ("tape",),
     ("nest",),
     ("stats", "special", "covariance"),  # in the words of NumPy and the ops alone

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,12 +64,6 @@ def long(short: FitResult) -> FitResult:
 @pytest.fixture(scope="module")
 def grouped() -> FitResult:
     return fit(joint, dict(u=np.zeros(15), mu=0.0, log_t=0.0, log_s=0.0), random="u")
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    pyplot.close("all")
 
 
 # One line for each picture: of a fit, and the axes.

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ def budworm(a: Any, b: Any) -> Any:
 @pytest.fixture(scope="module")
 def result() -> FitResult:
     return fit(budworm, {"a": 0.0, "b": 0.0})
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    pyplot.close("all")
 
 
 def saved(axes: Any, tmp_path: Any) -> int:

@@ -1,8 +1,12 @@
-"""Progress on standard error: tqdm's bar where it is installed, otherwise a plain line now and then."""
+"""Progress on standard error: tqdm's bar where it is installed, otherwise a plain line now and then.
+
+In a notebook it is tqdm's bar for notebooks.
+"""
 
 import importlib
 import sys
 import time
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -38,8 +42,11 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._show:
             try:
-                tqdm, wait = importlib.import_module("tqdm").tqdm, {"delay": self._after} if self._after else {}
-                self._bar = tqdm(total=self._total, desc=self._label, **wait)
+                with warnings.catch_warnings():  # it warns of widgets that a notebook lacks, and does without
+                    warnings.simplefilter("ignore")
+                    bar = importlib.import_module("tqdm.auto").tqdm
+                    wait = {"delay": self._after} if self._after else {}
+                    self._bar = bar(total=self._total, desc=self._label, **wait)
             except ImportError:
                 self._bar = None
         return self

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Final
 
@@ -16,6 +16,9 @@ _TEX: Final = {
     ">": "$>$",
     "|": "$|$",
 }
+# Rows of a longer table that a notebook shows.
+_FIRST: Final = 50
+_LAST: Final = 10
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
@@ -68,7 +71,16 @@ class Table:
         return f"{above}{html_table([self.header, *self.rows], self.rules)}{below}"
 
     def _repr_html_(self) -> str:
-        return self.as_html()
+        return self.shortened().as_html()
+
+    def shortened(self) -> "Table":
+        """The same with the first rows and the last ones, where there are more than a screen takes."""
+        left_out = len(self.rows) - _FIRST - _LAST
+        if left_out <= 0:
+            return self
+        gap = (f"... {left_out:,} more ...", *("" for _ in self.header[1:]))
+        rows = (*self.rows[:_FIRST], gap, *self.rows[-_LAST:])
+        return replace(self, rows=rows, rules=tuple(rule for rule in self.rules if rule <= _FIRST))
 
     def as_latex(self) -> str:
         """The table as LaTeX: a ``tabular``, which needs no package, with the title as a comment above it."""
@@ -95,6 +107,29 @@ class Table:
         above = [_markdown(self.title), ""] if self.title else []
         below = ["", "<br>\n".join(map(_markdown, self.notes))] if self.notes else []
         return "\n".join((*above, *lines, *below))
+
+
+class Tabled:
+    """What is shown as a table: its own method `table` makes it."""
+
+    def table(self) -> Table:
+        """The same as a table: print it, or take its HTML, LaTeX or Markdown."""
+        raise NotImplementedError
+
+    def as_html(self) -> str:
+        """The table as HTML."""
+        return self.table().as_html()
+
+    def as_latex(self) -> str:
+        """The table as LaTeX, a ``tabular``."""
+        return self.table().as_latex()
+
+    def as_markdown(self) -> str:
+        """The table as Markdown."""
+        return self.table().as_markdown()
+
+    def _repr_html_(self) -> str:
+        return self.table().shortened().as_html()
 
 
 def text_table(rows: Sequence[tuple[str, ...]]) -> list[str]:

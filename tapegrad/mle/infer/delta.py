@@ -15,12 +15,13 @@ from tapegrad.mle.infer.simultaneous import alpha_of_each
 from tapegrad.mle.infer.together import Together, takes_random_effects
 from tapegrad.mle.levels import normal_intervals
 from tapegrad.mle.matrices import moves_along
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Derived:
+class Derived(Tabled):
     """A function of the estimates with its uncertainty.
 
     Attributes
@@ -91,12 +92,21 @@ class Derived:
         columns = {"value": self.x, "se": self.bse, "low": low, "high": high}
         return pandas.DataFrame(columns, index=list(self.names))
 
+    def table(self) -> Table:
+        """Values, standard errors and 95% intervals: print it, or take its HTML, LaTeX or Markdown."""
+        rows = [
+            (name, f"{value:.6g}", f"{error:.4g}", f"{low:.6g} to {high:.6g}")
+            for name, value, error, (low, high) in zip(
+                self.names, self.x, self.bse, self.conf_int(), strict=True
+            )
+        ]
+        return Table(("", "value", "std. error", "95% interval"), tuple(rows))
+
     def __str__(self) -> str:
         width = max(map(len, self.names))
-        intervals = self.conf_int()
         lines = [
-            f"{name:<{width}}  {value:.6g}  (se {error:.4g}, 95% {low:.6g} to {high:.6g})"
-            for name, value, error, (low, high) in zip(self.names, self.x, self.bse, intervals, strict=True)
+            f"{name:<{width}}  {value}  (se {error}, 95% {interval})"
+            for name, value, error, interval in self.table().rows
         ]
         return "\n".join(lines)
 

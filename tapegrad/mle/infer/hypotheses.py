@@ -15,12 +15,13 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.equations import parse
 from tapegrad.mle.matrices import is_definite, solve
 from tapegrad.mle.model.rows import outer_products
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class HypothesisTest:
+class HypothesisTest(Tabled):
     """The outcome of a test whose statistic is chi-squared distributed under the hypothesis.
 
     Attributes
@@ -54,12 +55,21 @@ class HypothesisTest:
         """Whether the hypothesis is rejected at level `alpha`."""
         return self.pvalue < alpha
 
-    def __str__(self) -> str:
-        p = "< 2e-16" if self.pvalue < 2e-16 else f"= {self.pvalue:.4g}"
+    def table(self) -> Table:
+        """The hypothesis, the statistic and the p-value: print it, or take its HTML, LaTeX or Markdown."""
+        p = "< 2e-16" if self.pvalue < 2e-16 else f"{self.pvalue:.4g}"
         if self.root is not None:
-            side = f"{self.hypothesis} against {self.alternative}"
-            return f"{self.kind} test of {side}: z = {self.root:.6g}, p {p}"
-        return f"{self.kind} test of {self.hypothesis}: chi2({self.df}) = {self.statistic:.6g}, p {p}"
+            hypothesis, statistic = f"{self.hypothesis} against {self.alternative}", ("z", self.root)
+        else:
+            hypothesis, statistic = self.hypothesis, (f"chi2({self.df})", self.statistic)
+        row = (hypothesis, f"{statistic[1]:.6g}", p)
+        return Table(("", statistic[0], "p"), (row,), title=f"{self.kind} test")
+
+    def __str__(self) -> str:
+        table = self.table()
+        ((hypothesis, statistic, p),) = table.rows
+        equals = "" if p.startswith("<") else "= "
+        return f"{table.title} of {hypothesis}: {table.header[1]} = {statistic}, p {equals}{p}"
 
 
 def _outcome(kind: str, hypothesis: str, statistic: float, df: int) -> HypothesisTest:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from tapegrad.mle.climb.refit import refit
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.hypotheses import require_maximum
-from tapegrad.mle.tables import Table
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Impacts:
+class Impacts(Tabled):
     """What nuisance parameters are pulled to, and do to a parameter of interest; the largest first. Print it.
 
     Attributes
@@ -55,9 +55,6 @@ class Impacts:
         return str(self.table())
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().as_html()
 
 
 _FORMS = (".3f", ".3f", ".4g", ".4g")

@@ -14,6 +14,7 @@ from tapegrad.mle.infer.held import hold
 from tapegrad.mle.infer.hypotheses import require_maximum
 from tapegrad.mle.levels import checked_alpha
 from tapegrad.mle.model.model import Model
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -21,7 +22,7 @@ _STEPS: Final = 60
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(Tabled):
     """A one-sided limit of a parameter.
 
     Attributes
@@ -44,6 +45,12 @@ class Limit:
     alpha: float
     estimate: float
     kind: str
+
+    def table(self) -> Table:
+        """Estimate and limit: print it, or take its HTML, LaTeX or Markdown."""
+        header = f"{100 * (1 - self.alpha):g}% {self.side} limit"
+        row = (self.name, f"{self.estimate:.6g}", f"{self.value:.6g}")
+        return Table(("", "estimate", header), (row,), notes=(f"by {self.kind}",))
 
     def __str__(self) -> str:
         sign = "<" if self.side == "upper" else ">"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.report.sidebyside import side_by_side
-from tapegrad.mle.tables import Table
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 _HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC")
@@ -18,7 +18,7 @@ _UNKNOWN = "AICc and BIC need the number of observations, which is not known of 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Tabled):
     """Models by information criteria, the best first; print it.
 
     Attributes
@@ -69,25 +69,10 @@ class Comparison:
         names, fits = zip(*self.given, strict=True)
         return side_by_side(*fits, names=names, stars=stars)
 
-    def as_html(self) -> str:
-        """The criteria as HTML, which Jupyter shows by itself."""
-        return self.table().as_html()
-
-    def as_latex(self) -> str:
-        """The criteria as LaTeX, a ``tabular``."""
-        return self.table().as_latex()
-
-    def as_markdown(self) -> str:
-        """The criteria as Markdown."""
-        return self.table().as_markdown()
-
     def __str__(self) -> str:
         return str(self.table())
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.as_html()
 
 
 def _texts(column: Array) -> list[str]:

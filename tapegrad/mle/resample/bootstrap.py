@@ -23,6 +23,7 @@ from tapegrad.mle.resample.maxima import (
     warn_of_failures,
 )
 from tapegrad.mle.resample.simulation import Simulate, simulated
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -38,7 +39,7 @@ def checked_interval(method: str) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap:
+class Bootstrap(Tabled):
     """The estimates of many refits.
 
     Attributes
@@ -121,16 +122,19 @@ class Bootstrap:
                 ends[i] = np.quantile(draws, ndtr(ndtri(below) + z / (1.0 - acceleration * z)))
         return ends
 
-    def __str__(self) -> str:
-        width = max(map(len, self.names))
-        lines = [
-            f"{'':<{width}}  {'estimate':>12}  {'bias':>12}  {'std. error':>12}  95% percentile interval"
+    def table(self) -> Table:
+        """Estimates, bias, errors and intervals: print it, or take its HTML, LaTeX or Markdown."""
+        columns = zip(self.names, self.x, self.bias, self.bse, self.conf_int(), strict=True)
+        rows = [
+            (name, f"{x:.6g}", f"{bias:.4g}", f"{error:.4g}", f"{low:.6g} to {high:.6g}")
+            for name, x, bias, error, (low, high) in columns
         ]
-        for line in zip(self.names, self.x, self.bias, self.bse, self.conf_int(), strict=True):
-            name, x, bias, error, (low, high) = line
-            lines.append(f"{name:<{width}}  {x:12.6g}  {bias:12.4g}  {error:12.4g}  {low:.6g} to {high:.6g}")
         failed = f", {self.failed} more have failed" if self.failed else ""
-        return "\n".join([*lines, f"{len(self.draws)} refits{failed}"])
+        header = ("", "estimate", "bias", "std. error", "95% percentile interval")
+        return Table(header, tuple(rows), notes=(f"{len(self.draws)} refits{failed}",))
+
+    def __str__(self) -> str:
+        return str(self.table())
 
     __repr__ = __str__
 

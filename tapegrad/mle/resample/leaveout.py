@@ -18,12 +18,13 @@ from tapegrad.mle.resample.maxima import (
     require_converged,
     warn_of_failures,
 )
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Jackknife:
+@dataclass(frozen=True, eq=False, repr=False)
+class Jackknife(Tabled):
     """The estimates without each observation, or group, in turn.
 
     Attributes
@@ -54,6 +55,17 @@ class Jackknife:
         centred = self.draws - self.draws.mean(axis=0)
         k = len(self.draws)
         return np.asarray((k - 1.0) / k * (centred.T @ centred))
+
+    def table(self) -> Table:
+        """Estimates, bias and errors: print it, or take its HTML, LaTeX or Markdown."""
+        columns = zip(self.names, self.x, self.bias, self.bse, strict=True)
+        rows = tuple((name, f"{x:.6g}", f"{bias:.4g}", f"{error:.4g}") for name, x, bias, error in columns)
+        return Table(("", "estimate", "bias", "std. error"), rows, notes=(f"{len(self.draws)} refits",))
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
 
 
 def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -> Jackknife:
@@ -99,8 +111,8 @@ def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -
     return Jackknife(result.x, result.names, draws)
 
 
-@dataclass(frozen=True, eq=False)
-class CrossValidation:
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation(Tabled):
     """How well a model predicts observations that it was not fitted to.
 
     Attributes
@@ -124,6 +136,17 @@ class CrossValidation:
     def se(self) -> float:
         """Standard error of `elpd`, ``sqrt(n)`` times the standard deviation of the pointwise values."""
         return float(np.sqrt(self.pointwise.size) * self.pointwise.std(ddof=1))
+
+    def table(self) -> Table:
+        """The predictive density with its error: print it, or take its HTML, LaTeX or Markdown."""
+        row = ("elpd", f"{self.elpd:.6g}", f"{self.se:.4g}")
+        count = f"{self.pointwise.size:,} observations in {int(self.folds.max()) + 1} folds"
+        return Table(("", "value", "std. error"), (row,), notes=(count,))
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
 
 
 def cross_validate(
