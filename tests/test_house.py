@@ -27,6 +27,7 @@ LAYERS = (
     ("passes",),
     ("plan",),
     ("backends",),
+    ("pieces",),
     ("function",),
     ("marginal",),
     ("loops",),

@@ -35,10 +35,15 @@ class Tapes:
         The tape as recorded, and with its loops as array code.
     trial : Trial
         What programs of these tapes are held against.
+    in_pieces : bool
+        Whether they stand for more rows than they were recorded with.
     """
 
-    def __init__(self, recorded: Tape, short: Tape, passes: Sequence[Pass], trial: Trial) -> None:
+    def __init__(
+        self, recorded: Tape, short: Tape, passes: Sequence[Pass], trial: Trial, in_pieces: bool = False
+    ) -> None:
         self.recorded = recorded
+        self.in_pieces = in_pieces
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -71,6 +76,8 @@ class Tapes:
     @cached_property
     def has_cheap_hessian(self) -> bool:
         """Whether to run the Hessian written out, which walks long data once, and not product by product."""
+        if self.in_pieces:
+            return True
         gradient = self.gradient_alone
         p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)
         is_long = any(row_axis(aval.shape, BLOCK) is not None for aval in gradient.avals)

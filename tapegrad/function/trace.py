@@ -10,6 +10,7 @@ from tapegrad.backends.c.compiler import compiler, reason
 from tapegrad.backends.programs import AUTO, BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function.calling import calling
+from tapegrad.function.long import LENGTHS, columns_of, long_data
 from tapegrad.function.router import Router
 from tapegrad.function.running import Running
 from tapegrad.function.traced import TracedFunction
@@ -123,9 +124,16 @@ def trace_quietly(
     clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
     if clashing:
         raise ValueError(f"{', '.join(clashing)} stands in both params and data: give each argument one name")
-    passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
-    running = Running(backend, threads, passes, LOOPS if reroll else ())
-    router = Router(f, structure, data or {}, vector, running)
+    without = tuple(p for p in PASSES if p is not statistics)
+    passes = PASSES if sufficient_statistics else without
+    data = columns_of(data or {})
+    long = long_data(data, backend)
+    if long is not None:
+        running = Running(backend, threads, without, (), long)
+        data = long.sample(LENGTHS[0])
+    else:
+        running = Running(backend, threads, passes, LOOPS if reroll else ())
+    router = Router(f, structure, data, vector, running)
     return TracedFunction(structure, router, calling(f, structure, router.current.tape.name))
 
 

@@ -16,6 +16,7 @@ from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THI
 from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.inspection import Values
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
@@ -77,7 +78,8 @@ class TracedFunction(FlatFunction):
         It is the number of rows returned, that of the rows of `data`, if all agree, or that of the rows that
         the sums at the end of the tape run over.
         """
-        return counting.observations(self.tape)
+        counted, long = counting.observations(self.tape), self._router.running.long
+        return counted if long is None or counted != LENGTHS[0] else long.rows.length
 
     def __str__(self) -> str:
         return str(self.tape)
