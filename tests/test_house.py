@@ -55,6 +55,8 @@ MLE_LAYERS = (
 OFFERED = {
     "tapegrad": {"TracedFunction": "what is sampled", "trace": "makes one"},
     "tapegrad.errors": {"NonFiniteWarning": "NaN, told"},
+    "tapegrad.function.derived": {"OUTER": "outer products of scores, where the data are in pieces"},
+    "tapegrad.function.long": {"columns_of": "data in pieces", "with_groups": "and their groups"},
     "tapegrad.function.record": {
         "definition": "where a function is written",
         "line_that_raised": "the user's own exceptions",

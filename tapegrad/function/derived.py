@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.function.trials import Run, Trial
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.plan.stages import BLOCK, row_axis
 from tapegrad.tape.slots import waist
@@ -143,6 +146,13 @@ def _jacobian(tapes: Tapes) -> Tape:
     return jacobian_by_columns(tapes[VALUE])
 
 
+def _outer(tapes: Tapes) -> Tape:
+    """The sum over all outputs' elements of the outer products of their slopes, a matrix of parameters."""
+    new = Continuation(_jacobian(tapes))
+    slopes = new.value(new.tape.outputs[0])
+    return new.builder.finish((matmul(slopes, transpose_(slopes)).slot,))
+
+
 def _jvp(tapes: Tapes) -> Tape:
     """The Jacobian times a direction in the parameters."""
     return pushforward(tapes[VALUE])
@@ -216,6 +226,7 @@ VALUE = _enter(Derived("value", _value, hold=Trial.hold_values))
 GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
 HESSIAN = _enter(Derived("hessian", _hessian))
 JACOBIAN = _enter(Derived("jacobian", _jacobian))
+OUTER = _enter(Derived("outer", _outer))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))

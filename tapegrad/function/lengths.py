@@ -1,10 +1,10 @@
 """Functions of data of any length: traced on some rows, right for all.
 
-Data that do not fit one machine are no arrays that a function could be called with. It is traced on their first
-rows instead, with three different numbers of them. What differs between the three tapes is what depends on that
-number: axes, which are then the rows, and constants such as ``len(y)``, which become entries on a data slot for
-the number of rows. A constant that depends on it in a way that three numbers do not tell is an error, and so is a
-step that is not the same each time.
+Data that do not fit one machine are no arrays that a function could be called with. It is traced on their
+first rows instead, with three different numbers of them. What differs between the three tapes is what depends
+on that number: axes, which are then the rows, and constants such as ``len(y)``, which become entries on a
+data slot for the number of rows. A constant that depends on it in a way that three numbers do not tell is an
+error, and so is a step that is not the same each time.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class _Comparison:
     def _another_way(self, length: int, source: Source | None) -> TraceError:
         return TraceError(
             f"{self.tapes[0].name} takes another way with {length:,} rows than with {self.lengths[0]:,}"
-            f"{location(source)}: data that are not in one piece need a function of which each step is the same for "
-            "any number of rows. Do what depends on all rows before, and pass the result in `data`"
+            f"{location(source)}: data that are not in one piece need a function of which each step is the "
+            "same for any number of rows. Do what depends on all rows before, and pass the result in `data`"
         )
 
     def _same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:
@@ -101,13 +101,13 @@ class _Comparison:
             rows or len(set(ns)) == 1 for rows, ns in zip(is_rows, zip(*shapes, strict=True), strict=True)
         ):
             raise TraceError(
-                f"a step{self._line(slot)} makes an array whose length is not that of the data, but depends on it: "
-                "do it before, on the data themselves, and pass the result in `data`"
+                f"a step{self._line(slot)} makes an array whose length is not that of the data, but depends "
+                "on it: do it before, on the data themselves, and pass the result in `data`"
             )
         if any(n == self.lengths[0] and not rows for n, rows in zip(shapes[0], is_rows, strict=True)):
             raise TraceError(
-                f"a step{self._line(slot)} has an array with {self.lengths[0]:,} elements along an axis that is not "
-                "the rows, and just so many rows are taken to trace on: make it longer or shorter by one"
+                f"a step{self._line(slot)} has an array with {self.lengths[0]:,} elements along an axis that "
+                "is not the rows, and just so many rows are taken to trace on: make it longer by one"
             )
 
     # Constants ----------------------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ class _Comparison:
                 is_inverse = powers is not self.lengths
                 return self._affine(copy, rows, float(start), float(slope), is_inverse)
         raise TraceError(
-            f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor in its inverse: "
-            f"compute it before, and pass it in `data`"
+            f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor in "
+            "its inverse: compute it before, and pass it in `data`"
         )
 
     def _affine(self, copy: Copy, rows: int, start: float, slope: float, is_inverse: bool) -> int:
@@ -154,8 +154,8 @@ class _Comparison:
         number = np.ravel(values[0])[0]
         if any(not np.array_equal(value, np.full_like(value, number), equal_nan=True) for value in values):
             raise TraceError(
-                f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as the data: "
-                "pass it in `data`, in pieces as they are"
+                f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
+                "the data: pass it in `data`, in pieces as they are"
             )
         aval = copy.tape.avals[slot]
         one = copy.builder.constant(number.item() if aval.dtype == FLOAT else number)

@@ -1,4 +1,4 @@
-"""Data that are not in one piece, as `trace` is given them: which they are, and some rows of them to trace on."""
+"""Data that are not in one piece, as `trace` is given them: which they are, and rows of them to trace on."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def columns_of(data: Mapping[str, Any]) -> dict[str, Any]:
     TypeError
         If they are no real numbers.
     """
+    rows: Rows
     if any(is_of_dask(value) for value in data.values()):
         rows, names = of_dask(data)
     elif any(isinstance(value, np.memmap) for value in data.values()):
@@ -94,6 +95,29 @@ def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
     if backend == AUTO:
         backend = "c" if rows.length >= MANY and compiler() is not None else "numpy"
     return LongData(rows, tuple(columns), whole, backend)
+
+
+def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[str, Any], int]:
+    """Data in pieces with one more column, the number of each row's group; and how many groups there are.
+
+    Parameters
+    ----------
+    data : mapping of str to Column and others
+    name : str
+        Of the new column.
+    labels : array_like or Dask's array or column, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each row.
+    """
+    rows = next(value.rows for value in data.values() if isinstance(value, Column))
+    beside, count = rows.factorised(name, labels)
+    moved = {
+        key: Column(beside, value.name) if isinstance(value, Column) else value for key, value in data.items()
+    }
+    return {**moved, name: Column(beside, name)}, count
 
 
 def generalised(recorded: Recorded, others: list[Tape]) -> tuple[Tape, dict[int, Any]]:

@@ -150,5 +150,5 @@ class Programs:
 
 
 def _nothing_once(tape: Tape) -> tuple[Tape, Tape]:
-    """A tape of which each piece computes by itself what depends on data alone: nothing is computed before."""
+    """A tape of which each piece computes by itself what depends on data alone: nothing comes before."""
     return replace(tape, parameters=(), constants=(), entries=Entries(), outputs=tape.data, guards=()), tape

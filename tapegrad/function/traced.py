@@ -72,6 +72,11 @@ class TracedFunction(FlatFunction):
         return self._router.running.threads
 
     @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster: sums over them are computed there."""
+        return self._router.running.long is not None
+
+    @property
     def nobs(self) -> int | None:
         """The number of observations, or None where it is not known.
 

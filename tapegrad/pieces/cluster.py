@@ -1,4 +1,4 @@
-"""Columns in Dask's arrays and dataframes: their chunks stay where they are, numbers go out and sums come back."""
+"""Columns in Dask's arrays and dataframes: their chunks stay where they are, and only sums come back."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepare
 
 Array = np.ndarray[Any, Any]
 
-# What a worker keeps besides the data: sub-results that depend on the data alone, such as gammaln(y + 1). Beyond
-# it, they are computed anew for each replay.
+# What a worker keeps besides the data: sub-results that depend on the data alone, such as gammaln(y + 1).
+# Beyond it, they are computed anew for each replay.
 MOST_KEPT_BY_A_WORKER = 1_000_000_000  # bytes
 # So many results are put together at a time.
 FAN = 8
@@ -58,6 +58,21 @@ class ClusterRows:
         found = self._dask.compute({name: self._chunks[name][:needed] for name in names})[0]
         return {name: as_numbers(name, np.concatenate(found[name])[:count]) for name in names}
 
+    def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
+        """The same rows with one more column, the number of each label; and how many labels there are."""
+        arrays = import_module("dask.array")
+        if hasattr(labels, "to_dask_array"):
+            labels = labels.to_dask_array(lengths=True)
+        elif not is_of_dask(labels):
+            labels = arrays.from_array(np.asarray(labels), chunks=-1)
+        if labels.shape != (self.length,):
+            raise ValueError(f"there must be a label for each of {self.length:,} rows, not {labels.shape}")
+        known = arrays.unique(labels).compute()
+        pieces = labels.rechunk((tuple(self._lengths),)).to_delayed().ravel().tolist()
+        place = self._dask.delayed(np.searchsorted, pure=False)
+        numbers = [place(known, piece) for piece in pieces]
+        return ClusterRows({**self._chunks, name: numbers}, self._lengths), len(known)
+
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: the chunks' results are put together in an order of their own."""
         delayed, each = self._dask.delayed, shard.round
@@ -96,8 +111,8 @@ def _computed(task: Any) -> Outputs:
     except Exception as error:
         if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
             raise RuntimeError(
-                "what Dask's workers kept of the data is lost: has the client been closed, or restarted? Trace "
-                "anew with an open one"
+                "what Dask's workers kept of the data is lost: has the client been closed, or restarted? "
+                "Trace anew with an open one"
             ) from error
         raise
     return found
@@ -107,7 +122,7 @@ def _computed(task: Any) -> Outputs:
 
 
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
-    """The columns among data, of which at least one is Dask's; arrays in memory of as many rows are columns, too.
+    """The columns among data, of which at least one is Dask's; arrays in memory of as many rows are some, too.
 
     Raises
     ------

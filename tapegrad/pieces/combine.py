@@ -1,4 +1,4 @@
-"""The results of pieces become one, always in the same order: the bits depend on how the rows are cut, on nothing else."""
+"""The results of pieces become one, always in the same order: only how the rows are cut decides on the bits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAIRS: dict[Combined, Callable[[Any, Any], Any]] = {
 
 
 def merged(parts: Sequence[Outputs], how: Sequence[Combined], axes: Sequence[int | None]) -> Outputs:
-    """The outputs of all pieces as one, pair by pair, which keeps the rounding of sums at the logarithm of their number.
+    """The outputs of all pieces as one, pair by pair: sums then lose digits by the logarithm of their number.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from tapegrad.backends.replay import Broken, evaluate, first_broken
 from tapegrad.passes import dce
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.pieces.shard import Shard
-from tapegrad.plan.split import Part, Round, Split, split
+from tapegrad.plan.split import Combined, Part, Round, Split, split
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import Tape, size_of
 
@@ -120,6 +120,13 @@ class _Rounds:
         self._whole = {slot: value for slot, value in bound.items() if not isinstance(value, Column)}
         self._columns = {slot: value for slot, value in bound.items() if isinstance(value, Column)}
         self._shards = [Shard(each, program.rows, program.backend) for each in split_.rounds]
+        for each in split_.rounds:
+            rows = self._rows(each)
+            if Combined.KEPT in each.how and rows.length > program.rows:
+                raise ValueError(
+                    f"{tape.name} returns a number for each of {rows.length:,} rows, which stay where they "
+                    "are: end it with .sum(), or call the function itself on some of the data"
+                )
 
     def run(self, inputs: Array) -> dict[int, Any]:
         """The values of all slots that are no rows: those of the outputs and the guards among them."""

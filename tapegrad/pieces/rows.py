@@ -13,7 +13,7 @@ from tapegrad.pieces.shard import LENGTHS, Prepared, Shard, bytes_kept, computed
 
 Array = np.ndarray[Any, Any]
 
-# What is kept of data on disk besides the data, in all. Beyond it, everything is computed anew for each replay.
+# What is kept of data on disk, in all. Beyond it, everything is read and computed anew for each replay.
 MOST_KEPT = 64_000_000  # bytes
 
 
@@ -26,6 +26,9 @@ class Rows(Protocol):
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
+
+    def factorised(self, name: str, labels: Any) -> tuple[Rows, int]:
+        """The same rows with one more column, the number of each label; and how many labels there are."""
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: what a shard gives for all rows, of the columns of these names."""
@@ -70,6 +73,15 @@ class LocalRows:
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
         return {name: as_numbers(name, self._columns[name][:count]) for name in names}
+
+    def factorised(self, name: str, labels: Any) -> tuple[LocalRows, int]:
+        """The same rows with one more column, the number of each label; and how many labels there are."""
+        if np.shape(labels) != (self.length,):
+            raise ValueError(
+                f"there must be {self.length:,} labels, one for each row, not {np.shape(labels)}"
+            )
+        known, index = np.unique(labels, return_inverse=True)
+        return LocalRows({**self._columns, name: index.astype(INT)}, self._step), len(known)
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round, piece after piece."""

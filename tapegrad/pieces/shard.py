@@ -22,8 +22,8 @@ from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
 
-# Rows that are computed at a time: a program for each of these lengths serves pieces of any length. What is shorter
-# is replayed, for it costs more to print a program than to run it.
+# Rows that are computed at a time: a program for each of these lengths serves pieces of any length. What is
+# shorter is replayed, for it costs more to print a program than to run it.
 LENGTHS = tuple(2**k for k in range(17, 12, -1))
 # Programs that one process keeps.
 MOST_PROGRAMS = 128
@@ -97,7 +97,7 @@ def ready(shard: Shard, rows: int) -> Ready:
 
 
 def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
-    """A piece of the rows, cut into what is computed at a time; what depends on the data alone is there already."""
+    """A piece of the rows, cut into what is computed at a time, with what depends on the data alone."""
     found, start = [], 0
     for rows in cuts(len(columns[0])):
         early, program = ready(shard, rows)
@@ -126,7 +126,7 @@ def bytes_kept(shard: Shard) -> float:
     rows = LENGTHS[-1]
     program = ready(shard, rows).program
     avals = [program.tape.avals[slot] for slot in program.tape.data]
-    return sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals) / rows
+    return float(sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals)) / rows
 
 
 def resized(tape: Tape, old: int, new: int) -> Tape:

@@ -1,8 +1,8 @@
 """Tape -> Split: what runs once on numbers, and what runs on each piece of the rows, as tapes of their own.
 
-A log-likelihood is a few numbers, one pass over the rows, and a few numbers again. Where the rows do not fit one
-machine, numbers go out to the pieces and sums come back. Most functions take one round; sums that others need,
-such as a mean that is subtracted, take one more each.
+A log-likelihood is a few numbers, one pass over the rows, and a few numbers again. Where the rows do not fit
+one machine, numbers go out to the pieces and sums come back. Most functions take one round; sums that others
+need, such as a mean that is subtracted, take one more each.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+import numpy as np
 
 from tapegrad.errors import TraceError
+from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.registry import FLOAT, OPS, Aval, Op, Read, Shape
 from tapegrad.ops.shaping import CASTS
 from tapegrad.recording.frames import location
+from tapegrad.recording.values import frozen
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.line import Source
@@ -48,8 +53,8 @@ class Part:
     Attributes
     ----------
     tape : Tape
-        Its parameters are the slots that it reads whole, all as float64; its data are those of which it reads a
-        piece.
+        Its parameters are the slots that it reads whole, all as float64; its data are those of which it reads
+        a piece.
     reads, columns, gives : tuple of int
         The slots of the whole tape that its parameters, its data and its outputs are.
     """
@@ -138,6 +143,10 @@ class _Splitter:
         self.axes = [self._axis(aval.shape) for aval in tape.avals]
         self.level = [0] * len(tape.avals)
         self.how: dict[int, Combined] = {}
+        # Those that a part can have itself: without rows, or the same number in all of them.
+        self.constants = {
+            slot: value for slot, value in tape.constants if self.axes[slot] is None or _is_filled(value)
+        }
         for entry in tape.entries:
             self._place(entry)
         for slot in ends_of(tape):
@@ -191,7 +200,7 @@ class _Splitter:
             inside = self._inside(gives)
             reads, columns = self._read_by(inside)
             before = self._numbers([slot for slot in reads if slot not in known], known)
-            shard = _part(tape, inside, reads, columns, gives)
+            shard = self._part(inside, reads, columns, gives)
             known.update((*before.gives, *gives))
             how = tuple([self.how.get(slot, Combined.KEPT) for slot in gives])
             rounds.append(Round(before, shard, how, tuple([self.axes[slot] for slot in gives])))
@@ -211,12 +220,12 @@ class _Splitter:
         return found[::-1]
 
     def _read_by(self, inside: Sequence[Entry]) -> tuple[list[int], list[int]]:
-        """What these entries read from elsewhere: whole, and by pieces. Small constants they have themselves."""
+        """What these entries read from elsewhere: whole, and by pieces. Constants of no rows they have."""
         written = {entry.output for entry in inside}
         read = sorted({slot for entry in inside for slot in entry.inputs} - written)
+        read = [slot for slot in read if slot not in self.constants]
         columns = [slot for slot in read if self.axes[slot] is not None]
-        constants = {slot for slot, _ in self.tape.constants}
-        return [slot for slot in read if self.axes[slot] is None and slot not in constants], columns
+        return [slot for slot in read if self.axes[slot] is None], columns
 
     def _numbers(self, wanted: Sequence[int], known: set[int]) -> Part:
         """What is computed of what is known, without rows."""
@@ -227,34 +236,50 @@ class _Splitter:
                 entries.append(entry)
                 for slot in entry.inputs:
                     marks[slot] = 1
-        return _part(self.tape, entries[::-1], [slot for slot in sorted(known) if marks[slot]], (), wanted)
+        return self._part(entries[::-1], [slot for slot in sorted(known) if marks[slot]], (), wanted)
+
+    def _part(
+        self, entries: Sequence[Entry], reads: Sequence[int], columns: Sequence[int], gives: Sequence[int]
+    ) -> Part:
+        """Entries as a tape: what is read whole arrives as float64, and becomes what it was."""
+        tape, builder = self.tape, Builder(self.tape.name)
+        labels = dict(tape.labels)
+        new: dict[int, int] = {}
+        for slot in reads:
+            new[slot] = builder.parameter(Aval(tape.avals[slot].shape, FLOAT))
+        for slot in columns:
+            new[slot] = builder.datum(tape.avals[slot])
+        builder.labels.update((new[slot], labels[slot]) for slot in (*reads, *columns) if slot in labels)
+        used = [slot for entry in entries for slot in entry.inputs] + list(gives)
+        new.update(self._copied([slot for slot in dict.fromkeys(used) if slot in self.constants], builder))
+        for slot in reads:
+            if (dtype := tape.avals[slot].dtype) != FLOAT:
+                new[slot] = builder.emit(CASTS[dtype], (new[slot],), (), None, tape.avals[slot])
+        for op, inputs, output, attrs, source in entries:
+            operands = tuple([new[slot] for slot in inputs])
+            new[output] = builder.emit(op, operands, attrs, source, tape.avals[output])
+        return Part(builder.finish(new[slot] for slot in gives), tuple(reads), tuple(columns), tuple(gives))
+
+    def _copied(self, slots: Sequence[int], builder: Builder) -> dict[int, int]:
+        """Constants of the part that is written; of those along the rows, which are filled, one element."""
+        filled = [slot for slot in slots if self.axes[slot] is not None]
+        new = {slot: builder.constant(_first(self.constants[slot])) for slot in filled}
+        new.update((slot, builder.constant(self.constants[slot])) for slot in slots if slot not in new)
+        for slot in filled:
+            aval = self.tape.avals[slot]
+            new[slot] = builder.emit(broadcast_to, (new[slot],), (("shape", aval.shape),), None, aval)
+        return new
 
 
-def _part(
-    tape: Tape, entries: Sequence[Entry], reads: Sequence[int], columns: Sequence[int], gives: Sequence[int]
-) -> Part:
-    """Entries as a tape: numbers and arrays that are read whole arrive as float64, and become what they were."""
-    builder = Builder(tape.name)
-    labels, constants = dict(tape.labels), dict(tape.constants)
-    new: dict[int, int] = {}
-    for slot in reads:
-        new[slot] = builder.parameter(Aval(tape.avals[slot].shape, FLOAT))
-    for slot in columns:
-        new[slot] = builder.datum(tape.avals[slot])
-    builder.labels.update((new[slot], labels[slot]) for slot in (*reads, *columns) if slot in labels)
-    for slot in dict.fromkeys(slot for entry in entries for slot in entry.inputs):
-        if slot in constants and slot not in new:
-            new[slot] = builder.constant(constants[slot])
-    for slot in gives:
-        if slot in constants and slot not in new:
-            new[slot] = builder.constant(constants[slot])
-    for slot in reads:
-        if (dtype := tape.avals[slot].dtype) != FLOAT:
-            new[slot] = builder.emit(CASTS[dtype], (new[slot],), (), None, tape.avals[slot])
-    for op, inputs, output, attrs, source in entries:
-        operands = tuple([new[slot] for slot in inputs])
-        new[output] = builder.emit(op, operands, attrs, source, tape.avals[output])
-    return Part(builder.finish(new[slot] for slot in gives), tuple(reads), tuple(columns), tuple(gives))
+def _is_filled(value: Any) -> bool:
+    """Whether all elements of an array are the same number."""
+    return bool(np.array_equal(value, np.full_like(value, np.ravel(value)[0])))
+
+
+def _first(value: Any) -> Any:
+    """The first element of an array, as a constant."""
+    first = np.ravel(value)[0]
+    return float(first) if first.dtype == FLOAT else frozen(np.array(first), first.dtype)
 
 
 def _source_of(tape: Tape, slot: int) -> Source | None:
@@ -265,6 +290,6 @@ def _source_of(tape: Tape, slot: int) -> Source | None:
 def _refused(step: str, what: str, source: Source | None) -> TraceError:
     return TraceError(
         f"{step}{location(source)} {what}, which cannot be done piece by piece. Do it before, on the data "
-        "themselves, and pass the result in `data`; sums over rows, and what is done to each row by itself, can "
-        "stand in the function"
+        "themselves, and pass the result in `data`; sums over rows, and what is done to each row by itself, "
+        "can stand in the function"
     )
