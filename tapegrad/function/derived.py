@@ -38,15 +38,20 @@ class Tapes:
         The tape as recorded, and with its loops as array code.
     trial : Trial
         What programs of these tapes are held against.
-    in_pieces : bool
-        Whether they stand for more rows than they were recorded with.
+    twins : sequence of Tapes
+        Those of the same path with other numbers of rows, where the data are in pieces.
     """
 
     def __init__(
-        self, recorded: Tape, short: Tape, passes: Sequence[Pass], trial: Trial, in_pieces: bool = False
+        self,
+        recorded: Tape,
+        short: Tape,
+        passes: Sequence[Pass],
+        trial: Trial,
+        twins: Sequence[Tapes] = (),
     ) -> None:
         self.recorded = recorded
-        self.in_pieces = in_pieces
+        self.twins = twins
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -79,7 +84,7 @@ class Tapes:
     @cached_property
     def has_cheap_hessian(self) -> bool:
         """Whether to run the Hessian written out, which walks long data once, and not product by product."""
-        if self.in_pieces:
+        if self.twins:
             return True
         gradient = self.gradient_alone
         p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)

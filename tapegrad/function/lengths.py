@@ -17,8 +17,10 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, div, mul
-from tapegrad.ops.registry import FLOAT, Attrs
+from tapegrad.ops.registry import FLOAT, Attrs, Aval
 from tapegrad.recording.frames import location
+from tapegrad.recording.values import frozen, tidy_value
+from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
 from tapegrad.tape.slots import marked
@@ -127,39 +129,54 @@ class _Comparison:
 
     def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
         """The slot that stands for a constant that depends on the number of rows."""
-        if np.ndim(values[0]):
-            return self._filled(copy, slot, values)
-        for powers in (self.lengths, [1.0 / n for n in self.lengths]):
+        aval = copy.tape.avals[slot]
+        if self.lengths[0] not in aval.shape:
+            return self._by_rows(copy, slot, rows, [np.asarray(value) for value in values])
+        firsts = [np.ravel(value)[0] for value in values]
+        if any(
+            not np.array_equal(v, np.full_like(v, x), equal_nan=True)
+            for v, x in zip(values, firsts, strict=True)
+        ):
+            raise TraceError(
+                f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
+                "the data: pass it in `data`, in pieces as they are"
+            )
+        one = (
+            copy.builder.constant(_number(firsts[0]))
+            if _same(firsts)
+            else self._by_rows(copy, slot, rows, firsts)
+        )
+        return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
+
+    def _by_rows(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
+        """A constant that is linear in the number of rows, or in its inverse, as entries."""
+        for is_inverse in (False, True):
+            powers = [1.0 / n if is_inverse else float(n) for n in self.lengths]
             slope = (values[1] - values[0]) / (powers[1] - powers[0])
             start = values[0] - slope * powers[0]
-            expected = start + slope * powers[2]
-            if abs(expected - values[2]) <= _ROUNDING * (abs(start) + abs(slope * powers[2])):
-                is_inverse = powers is not self.lengths
-                return self._affine(copy, rows, float(start), float(slope), is_inverse)
+            rounding = _ROUNDING * (np.abs(start) + np.abs(slope * powers[2]))
+            if (np.abs(start + slope * powers[2] - values[2]) <= rounding).all():
+                start = np.where(np.abs(start) <= _ROUNDING * np.abs(slope * powers[0]), 0.0, start)
+                return self._emitted(copy.builder, rows, start, slope, is_inverse)
         raise TraceError(
             f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor in "
             "its inverse: compute it before, and pass it in `data`"
         )
 
-    def _affine(self, copy: Copy, rows: int, start: float, slope: float, is_inverse: bool) -> int:
-        builder = copy.builder
-        number = builder.constant(slope)
+    def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
+        aval = Aval(np.shape(slope), FLOAT)
+        number = builder.constant(_number(slope))
         op, operands = (div, (number, rows)) if is_inverse else (mul, (rows, number))
-        found = builder.emit(op, operands, (), None, SCALAR)
-        if abs(start) > _ROUNDING * abs(slope * self.lengths[0]):
-            found = builder.emit(add, (found, builder.constant(start)), (), None, SCALAR)
-        return found
+        found = builder.emit(op, operands, (), None, aval)
+        if not np.any(start):
+            return found
+        return builder.emit(add, (found, builder.constant(_number(start))), (), None, aval)
 
-    def _filled(self, copy: Copy, slot: int, values: Sequence[Any]) -> int:
-        number = np.ravel(values[0])[0]
-        if any(not np.array_equal(value, np.full_like(value, number), equal_nan=True) for value in values):
-            raise TraceError(
-                f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
-                "the data: pass it in `data`, in pieces as they are"
-            )
-        aval = copy.tape.avals[slot]
-        one = copy.builder.constant(number.item() if aval.dtype == FLOAT else number)
-        return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
+
+def _number(value: Any) -> Any:
+    """A value as a constant."""
+    array = np.asarray(value)
+    return tidy_value(frozen(array, array.dtype))
 
 
 def _same(values: Sequence[Any]) -> bool:

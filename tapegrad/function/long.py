@@ -10,8 +10,7 @@ import numpy as np
 
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
-from tapegrad.function.lengths import NUMBER_OF_ROWS, of_any_length
-from tapegrad.function.record import Recorded
+from tapegrad.function.record import data_array
 from tapegrad.pieces.cluster import is_of_dask, of_dask
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.tape.tape import Tape
@@ -47,13 +46,12 @@ class LongData:
         return {**self.whole, **self.rows.first(self.names, count)}
 
     def values(self, tape: Tape) -> dict[int, Any]:
-        """The value of each data slot of a tape of any length."""
-        return {slot: self._value(label) for slot, label in tape.labels if slot in tape.data}
+        """The value of each data slot of a tape as recorded."""
+        labels = dict(tape.labels)
+        return {slot: self._value(labels[slot]) for slot in tape.data}
 
-    def _value(self, label: str) -> Any:
-        if label == NUMBER_OF_ROWS:
-            return float(self.rows.length)
-        return Column(self.rows, label) if label in self.names else self.whole[label]
+    def _value(self, name: str) -> Any:
+        return Column(self.rows, name) if name in self.names else data_array(name, self.whole[name])
 
 
 def columns_of(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +118,6 @@ def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[s
     return {**moved, name: Column(beside, name)}, count
 
 
-def generalised(recorded: Recorded, others: list[Tape]) -> tuple[Tape, dict[int, Any]]:
-    """The tape for any number of rows, and the data it was recorded with."""
-    tape = of_any_length([recorded.tape, *others], LENGTHS)
-    return tape, dict(zip(tape.data, [*recorded.data.values(), float(LENGTHS[0])], strict=True))
+def length_of(data: Mapping[int, Any]) -> int:
+    """The number of rows of the values of data slots: of columns, or else of what was traced on."""
+    return next((value.rows.length for value in data.values() if isinstance(value, Column)), LENGTHS[0])

@@ -16,7 +16,8 @@ from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import VALUE, Derived, Tapes
-from tapegrad.function.long import LENGTHS, generalised
+from tapegrad.function.lengths import of_any_length
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path, PathTree, outcome_key
 from tapegrad.function.record import data_value, plain_call, record
 from tapegrad.function.running import Programs, Running
@@ -208,14 +209,16 @@ class Router:
         witness = witnessed(self._f, self._structure, vector, self.data)
         tape, data, outputs, *_ = witness.recorded
         long = self._running.long
+        twins: list[Tapes] = []
         if long is not None:
             others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
-            tape, data = generalised(witness.recorded, others)
+            of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
+            twins = [Tapes(other, other, self._running.passes, Trial(other, {}, ())) for other in others]
         loops = self._running.loops
         short = tidy(tape, loops if witness.thin is None else _without_choices(loops))
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
-        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks), long is not None)
+        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks), twins)
         bound = data if long is None else long.values(tape)
         return Path(Programs(tapes, self._running), bound, witness.thin), outputs
 

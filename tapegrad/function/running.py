@@ -17,7 +17,8 @@ from tapegrad.backends.effort import Meter
 from tapegrad.backends.programs import AUTO, BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
 from tapegrad.function.derived import Derived, Tapes
-from tapegrad.function.long import LENGTHS, LongData
+from tapegrad.function.lengths import of_any_length
+from tapegrad.function.long import LENGTHS, LongData, length_of
 from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import FINISHING, Pass, once, tidy
@@ -58,8 +59,11 @@ class Programs:
     def finished(self, kind: Derived) -> tuple[Tape, Tape]:
         """A tape as it is run: what depends on data alone, and the rest."""
         if kind not in self._finished:
-            tape = tidy(self.tapes[kind], FINISHING)
-            self._finished[kind] = once(tape) if self._running.long is None else _nothing_once(tape)
+            tapes = [tidy(tapes[kind], FINISHING) for tapes in (self.tapes, *self.tapes.twins)]
+            if self._running.long is None:
+                self._finished[kind] = once(tapes[0])
+            else:
+                self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS))
         return self._finished[kind]
 
     def __getitem__(self, kind: Derived) -> Program:
@@ -94,6 +98,8 @@ class Programs:
     def _values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
         """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
+        if self._running.long is not None:
+            return dict(zip(rest.data, [*data.values(), float(length_of(data))], strict=True))
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
         return {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}

@@ -10,7 +10,7 @@ from tapegrad.backends.c.compiler import compiler, reason
 from tapegrad.backends.programs import AUTO, BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function.calling import calling
-from tapegrad.function.long import LENGTHS, columns_of, long_data
+from tapegrad.function.long import LENGTHS, LongData, columns_of, long_data
 from tapegrad.function.router import Router
 from tapegrad.function.running import Running
 from tapegrad.function.traced import TracedFunction
@@ -133,7 +133,12 @@ def trace_quietly(
         data = long.sample(LENGTHS[0])
     else:
         running = Running(backend, threads, passes, LOOPS if reroll else ())
-    router = Router(f, structure, data, vector, running)
+    try:
+        router = Router(f, structure, data, vector, running)
+    except Exception as error:
+        if long is not None:
+            error.add_note(_sampled(long))
+        raise
     return TracedFunction(structure, router, calling(f, structure, router.current.tape.name))
 
 
@@ -149,3 +154,11 @@ def _unused_parameters(tape: Tape) -> list[int]:
             needed.update(used)
             missing.difference_update(used)
     return [i for i, slot in enumerate(tape.parameters) if slot in missing]
+
+
+def _sampled(long: LongData) -> str:
+    """What the function was called with, where the data are in pieces."""
+    read = f"the first {LENGTHS[0]:,} of {long.rows.length:,} rows of {', '.join(long.names)}"
+    return f"the function was traced on {read}" + (
+        f", and all of {', '.join(long.whole)}" if long.whole else ""
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -62,7 +63,9 @@ class ClusterRows:
         """The same rows with one more column, the number of each label; and how many labels there are."""
         arrays = import_module("dask.array")
         if hasattr(labels, "to_dask_array"):
-            labels = labels.to_dask_array(lengths=True)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
+                labels = labels.to_dask_array().compute_chunk_sizes()
         elif not is_of_dask(labels):
             labels = arrays.from_array(np.asarray(labels), chunks=-1)
         if labels.shape != (self.length,):
@@ -122,7 +125,7 @@ def _computed(task: Any) -> Outputs:
 
 
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
-    """The columns among data, of which at least one is Dask's; arrays in memory of as many rows are some, too.
+    """The columns among data, of which one at least is Dask's; arrays in memory of as many rows are some.
 
     Raises
     ------
@@ -153,7 +156,8 @@ def _array(name: str, value: Any) -> Any:
     if hasattr(
         value, "to_dask_array"
     ):  # of a dataframe, of which nobody knows the lengths before they are read
-        value = value.to_dask_array(lengths=True)
+        # Not with lengths=True: where Dask reads several partitions as one, it finds too few lengths.
+        value = value.to_dask_array().compute_chunk_sizes()
     if value.dtype.kind not in "fiub":
         raise TypeError(f"data {name} must be real numbers, not {value.dtype}")
     if any(math.isnan(rows) for rows in value.shape):

@@ -1,4 +1,4 @@
-"""The results of pieces become one, always in the same order: only how the rows are cut decides on the bits."""
+"""The results of pieces become one, always in the same order: the bits depend on how rows are cut."""
 
 from __future__ import annotations
 

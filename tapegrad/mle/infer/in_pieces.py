@@ -42,8 +42,8 @@ def meat_in_pieces(model: Model, free: Array, cov_type: str, keywords: Mapping[s
 def _sums_by_group(model: Model, free: Array, groups: Any) -> Array:
     """The scores added up in each group, shape (G, q).
 
-    With a factor for the log-likelihoods of each group, they are the second derivatives of the sum in a factor
-    and a parameter.
+    With a factor for the log-likelihoods of each group, they are the second derivatives of the sum in a
+    factor and a parameter.
     """
     given = model.specification
     data, count = with_groups(model.data, GROUP, groups)
