@@ -45,7 +45,7 @@ class ClusterRows:
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Any]] = {}
         self._bytes = 0.0
         self._dask = import_module("dask")
-        self._workers = _workers()
+        self._client, self._workers = _client()
 
     @property
     def length(self) -> int:
@@ -77,7 +77,18 @@ class ClusterRows:
         return ClusterRows({**self._chunks, name: numbers}, self._lengths), len(known)
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
-        """One round: the chunks' results are put together in an order of their own."""
+        """One round: the chunks' results are put together in an order of their own.
+
+        Raises
+        ------
+        RuntimeError
+            If the client is closed whose workers keep what was computed of the data.
+        """
+        if self._client is not None and self._client.status == "closed":
+            raise RuntimeError(
+                "the Dask client is closed with whose workers the data are, and what was computed of them: trace "
+                "anew with an open one"
+            )
         delayed, each = self._dask.delayed, shard.round
         work = delayed(computed, pure=False)
         sent = delayed(shard, name=f"tapegrad-shard-{shard.key}", traverse=False)
@@ -86,7 +97,8 @@ class ClusterRows:
         while len(parts) > 1:
             groups = [parts[i : i + FAN] for i in range(0, len(parts), FAN)]
             parts = [put_together(group, each.how, each.axes) for group in groups]
-        return _computed(parts[0])
+        found: Outputs = parts[0].compute()
+        return found
 
     def _pieces(self, shard: Shard, sent: Any, names: tuple[str, ...]) -> list[Any]:
         """What of each chunk depends on nothing else: with the workers, if there is room."""
@@ -106,19 +118,6 @@ class ClusterRows:
 
 def _prepared(shard: Shard, names: Sequence[str], *columns: Any) -> list[Prepared]:
     return prepared(shard, [as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
-
-
-def _computed(task: Any) -> Outputs:
-    try:
-        found: Outputs = task.compute()
-    except Exception as error:
-        if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
-            raise RuntimeError(
-                "what Dask's workers kept of the data is lost: has the client been closed, or restarted? "
-                "Trace anew with an open one"
-            ) from error
-        raise
-    return found
 
 
 # Taking data ------------------------------------------------------------------------------------------------
@@ -190,8 +189,8 @@ def version() -> str:
     return str(import_module("tapegrad").__version__)
 
 
-def _workers() -> int:
-    """How many workers there are, which all have this version; 1 where Dask runs in this process.
+def _client() -> tuple[Any, int]:
+    """Dask's client, and how many workers it has, which all have this version; None and 1 without one.
 
     Raises
     ------
@@ -201,7 +200,7 @@ def _workers() -> int:
     try:
         client = import_module("distributed").default_client()
     except (ImportError, ValueError):
-        return 1
+        return None, 1
     try:
         found = client.run(version)
     except ImportError as error:
@@ -209,4 +208,4 @@ def _workers() -> int:
     others = sorted({other for other in found.values() if other != version()})
     if others:
         raise RuntimeError(f"Dask's workers have tapegrad {', '.join(others)}, this process {version()}")
-    return max(len(found), 1)
+    return client, max(len(found), 1)
