@@ -37,12 +37,19 @@ class ClusterRows:
         For each column its chunks, as delayed arrays.
     lengths : sequence of int
         The rows of each chunk.
+    arrays : sequence of arrays
+        What the chunks are of. Dask forgets the data of an array that nobody holds, although chunks of it are
+        held as delayed ones.
     """
 
-    def __init__(self, chunks: Mapping[str, Sequence[Any]], lengths: Sequence[int]) -> None:
+    def __init__(
+        self, chunks: Mapping[str, Sequence[Any]], lengths: Sequence[int], arrays: Sequence[Any]
+    ) -> None:
         self._chunks = chunks
+        self._arrays = arrays
         self._lengths = lengths
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Any]] = {}
+        self._shards: dict[Shard, Any] = {}
         self._bytes = 0.0
         self._dask = import_module("dask")
         self._client, self._workers = _client()
@@ -74,7 +81,8 @@ class ClusterRows:
         pieces = labels.rechunk((tuple(self._lengths),)).to_delayed().ravel().tolist()
         place = self._dask.delayed(np.searchsorted, pure=False)
         numbers = [place(known, piece) for piece in pieces]
-        return ClusterRows({**self._chunks, name: numbers}, self._lengths), len(known)
+        beside = ClusterRows({**self._chunks, name: numbers}, self._lengths, [*self._arrays, labels])
+        return beside, len(known)
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: the chunks' results are put together in an order of their own.
@@ -91,7 +99,7 @@ class ClusterRows:
             )
         delayed, each = self._dask.delayed, shard.round
         work = delayed(computed, pure=False)
-        sent = delayed(shard, name=f"tapegrad-shard-{shard.key}", traverse=False)
+        sent = self._sent(shard)
         parts = [work(sent, piece, inputs) for piece in self._pieces(shard, sent, tuple(names))]
         put_together = delayed(merged, pure=False)
         while len(parts) > 1:
@@ -99,6 +107,12 @@ class ClusterRows:
             parts = [put_together(group, each.how, each.axes) for group in groups]
         found: Outputs = parts[0].compute()
         return found
+
+    def _sent(self, shard: Shard) -> Any:
+        """A shard where the workers find it, for as long as these rows are there."""
+        if shard not in self._shards:
+            (self._shards[shard],) = self._dask.persist(self._dask.delayed(shard, traverse=False))
+        return self._shards[shard]
 
     def _pieces(self, shard: Shard, sent: Any, names: tuple[str, ...]) -> list[Any]:
         """What of each chunk depends on nothing else: with the workers, if there is room."""
@@ -147,7 +161,7 @@ def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
     for name, array in arrays.items():
         blocks = array.to_delayed().ravel().tolist()
         columns[name] = [blocks[i] for i in filled]
-    return ClusterRows(columns, [chunks[i] for i in filled]), tuple(columns)
+    return ClusterRows(columns, [chunks[i] for i in filled], list(arrays.values())), tuple(columns)
 
 
 def _array(name: str, value: Any) -> Any:
