@@ -166,7 +166,7 @@ def test_a_function_with_a_state_is_refused():
         calls.append(1)
         return loglik(b, X, y) + len(calls)
 
-    with pytest.raises(tg.ReplayError, match="differs from call to call|gives"):
+    with pytest.raises(tg.ReplayError, match=r"differs from call to call|gives"):
         tg.trace(counting, START, data=chunked())
 
 

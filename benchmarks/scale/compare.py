@@ -1,8 +1,8 @@
 """Times one gradient and one fit over rows in chunks against one process with all of them in memory.
 
-Beside what two workers take here, a cluster of 100 is simulated: rows cost what they cost here, a message takes
-`LATENCY`, and the scheduler handles tasks one after another, each in `PER_TASK`. Both are assumptions and are
-printed.
+Beside what two workers take here, a cluster of 100 is simulated: rows cost what they cost here, a message
+takes `LATENCY`, and the scheduler handles tasks one after another, each in `PER_TASK`. Both are assumptions
+and are printed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ def _line(name: str, model: ScaleModel, n: int) -> str:
             _check_equal(chunked, memory, theta)
             times.append(_median(chunked, theta))
     allowed = MOST * alone / WORKERS[-1] + OVERHEAD
-    cells = [f"{alone:.4f}", *(f"{each:.4f}" for each in times), f"{allowed:.4f}", f"{simulated(alone, n):.4f}"]
+    cells = [
+        f"{alone:.4f}",
+        *(f"{each:.4f}" for each in times),
+        f"{allowed:.4f}",
+        f"{simulated(alone, n):.4f}",
+    ]
     return f"{name:>16}{n:>16,}" + "".join(f"{cell:>16}" for cell in cells)
 
 
@@ -72,7 +77,8 @@ def simulated(alone: float, n: int, workers: int = SIMULATED) -> float:
     rounds = -(-chunks // workers)  # chunks that the busiest worker has
     levels = int(np.ceil(np.log(max(chunks, 2)) / np.log(8)))
     tasks = chunks + sum(-(-chunks // 8**level) for level in range(1, levels + 1))
-    return rounds * alone / chunks + LATENCY * (1 + levels) + PER_TASK * tasks
+    found: float = rounds * alone / chunks + LATENCY * (1 + levels) + PER_TASK * tasks
+    return found
 
 
 def _median(function: tg.TracedFunction, theta: Any) -> float:
@@ -119,10 +125,11 @@ def _print_fits(n: int) -> None:
         if find_spec("dask_glm") is None:
             print("dask-glm is not installed: nothing to compare with")
             return
-        from dask_glm.algorithms import lbfgs
+        from dask_glm.algorithms import newton
 
         began = perf_counter()
-        found = lbfgs(data["X"], data["y"], lamduh=0.0)
+        found = newton(data["X"], data["y"])
         theirs = perf_counter() - began
         far = np.abs((found - result.x) / result.bse).max()
-        print(f"dask-glm, lbfgs: {theirs:.1f} s, {theirs / ours:.1f} times as long; {far:.1g} standard errors away")
+        ratio = theirs / ours
+        print(f"dask-glm, newton: {theirs:.1f} s, {ratio:.1f} times as long; {far:.1g} standard errors away")

@@ -76,7 +76,9 @@ def on_workers(model: ScaleModel, n: int, chunk: int) -> dict[str, Any]:
     import dask
     import dask.array as da
 
-    made = [dask.delayed(model.draw)(np.random.default_rng(i), rows) for i, rows in enumerate(lengths(n, chunk))]
+    made = [
+        dask.delayed(model.draw)(np.random.default_rng(i), rows) for i, rows in enumerate(lengths(n, chunk))
+    ]
     made = list(dask.persist(*made))
     example = model.draw(np.random.default_rng(0), 1)
     return {

@@ -59,6 +59,11 @@ class ClusterRows:
         """How many rows there are."""
         return sum(self._lengths)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is computed of the data alone is kept between replays."""
+        return bool(sum(array.nbytes for array in self._arrays) <= MOST_KEPT_BY_A_WORKER * self._workers)
+
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns: of as many chunks as it takes."""
         ends = np.cumsum(self._lengths)
@@ -94,8 +99,8 @@ class ClusterRows:
         """
         if self._client is not None and self._client.status == "closed":
             raise RuntimeError(
-                "the Dask client is closed with whose workers the data are, and what was computed of them: trace "
-                "anew with an open one"
+                "the Dask client is closed with whose workers the data are, and what was computed of them: "
+                "trace anew with an open one"
             )
         delayed, each = self._dask.delayed, shard.round
         work = delayed(computed, pure=False)

@@ -24,6 +24,10 @@ class Rows(Protocol):
     def length(self) -> int:
         """How many rows there are."""
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is computed of the data alone is kept between replays."""
+
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
 
@@ -69,6 +73,11 @@ class LocalRows:
     def length(self) -> int:
         """How many rows there are."""
         return len(next(iter(self._columns.values())))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is computed of the data alone is kept between replays."""
+        return bool(sum(column.nbytes for column in self._columns.values()) <= MOST_KEPT)
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""

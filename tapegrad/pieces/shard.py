@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -64,18 +65,27 @@ class Ready(NamedTuple):
     program: Program
 
 
-class Prepared(NamedTuple):
+class Prepared:
     """Rows that are computed at a time, with what depends on nothing else.
+
+    A pickle has no workspaces: wherever it comes, they are made anew.
 
     Attributes
     ----------
     rows : int
     data : mapping of int to array
         The data slots of the program.
+    idle : deque of workspaces
+        Those that are bound to the data already. C's programs copy matrices when they are bound.
     """
 
-    rows: int
-    data: Mapping[int, Any]
+    def __init__(self, rows: int, data: Mapping[int, Any]) -> None:
+        self.rows = rows
+        self.data = data
+        self.idle: deque[AnyWorkspace] = deque()
+
+    def __reduce__(self) -> Any:
+        return Prepared, (self.rows, self.data)
 
 
 def cuts(rows: int) -> list[int]:
@@ -116,9 +126,14 @@ def computed(shard: Shard, pieces: Sequence[Prepared], inputs: Array) -> Outputs
 
 
 def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:
-    workspace: AnyWorkspace = ready(shard, piece.rows).program.workspace(piece.data)
+    try:
+        workspace = piece.idle.pop()
+    except IndexError:
+        workspace = ready(shard, piece.rows).program.workspace(piece.data)
     workspace.run(inputs)
-    return [np.array(output) for output in workspace.outputs]
+    outputs: Outputs = [np.array(output) for output in workspace.outputs]
+    piece.idle.append(workspace)
+    return outputs
 
 
 def bytes_kept(shard: Shard) -> float:
