@@ -141,8 +141,7 @@ def bytes_kept(shard: Shard) -> float:
     rows = LENGTHS[-1]
     program = ready(shard, rows).program
     avals = [program.tape.avals[slot] for slot in program.tape.data]
-    needed = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals)
-    return float(needed) / rows
+    return sum(size_of(aval.shape) * int(aval.dtype.itemsize) for aval in avals) / rows
 
 
 def resized(tape: Tape, old: int, new: int) -> Tape:
