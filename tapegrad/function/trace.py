@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapegrad.backends.c.compiler import compiler, reason
+from tapegrad.backends.jax.backend import installed
 from tapegrad.backends.programs import AUTO, BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function.calling import calling
@@ -43,10 +44,10 @@ def trace(
         Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
         trace. Arrays that `f` finds by itself (closures, globals) are copied when it is traced, unless
         they are read-only.
-    backend : {"auto", "numpy", "c", "replay"}
+    backend : {"auto", "numpy", "c", "jax", "replay"}
         What runs the tapes: NumPy code at first, and C code once so much has been computed that compiling
-        pays; NumPy code; C code, for which there has to be a compiler; or the reference loop over the
-        entries.
+        pays; NumPy code; C code, for which there has to be a compiler; a JAX function, for JAX's devices;
+        or the reference loop over the entries.
     threads : int
         Threads that share the blocks of a row loop. More than one pay on long data of which a row costs
         much; the result does not depend on their number.
@@ -120,6 +121,8 @@ def trace_quietly(
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join([AUTO, *BACKENDS])}")
     if backend == "c" and compiler() is None:
         raise ValueError(f"the backend 'c' cannot be used: {reason()}")
+    if backend == "jax" and not installed():
+        raise ValueError("the backend 'jax' needs JAX: python -m pip install 'tapegrad[jax]'")
     structure, vector = structure_of(params, argument_name(f))
     clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
     if clashing:

@@ -141,7 +141,8 @@ def bytes_kept(shard: Shard) -> float:
     rows = LENGTHS[-1]
     program = ready(shard, rows).program
     avals = [program.tape.avals[slot] for slot in program.tape.data]
-    return sum(size_of(aval.shape) * int(aval.dtype.itemsize) for aval in avals) / rows
+    needed = float(sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals))
+    return needed / rows
 
 
 def resized(tape: Tape, old: int, new: int) -> Tape:
