@@ -141,8 +141,8 @@ def bytes_kept(shard: Shard) -> float:
     rows = LENGTHS[-1]
     program = ready(shard, rows).program
     avals = [program.tape.avals[slot] for slot in program.tape.data]
-    needed = float(sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals))
-    return needed / rows
+    needed: float = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals)
+    return float(needed / rows)
 
 
 def resized(tape: Tape, old: int, new: int) -> Tape:
