@@ -298,7 +298,8 @@ def make_model(
     ValueError, TypeError
         If the arguments do not fit together; each message says what was expected.
     """
-    columns = Columns({}) if data is None else read_columns(data, loglik, params, missing)
+    known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
+    columns = Columns({}) if data is None else read_columns(data, known, params, missing)
     data = columns_of(columns.values)
     weights = columns.rows(weights)
     if isinstance(loglik, TracedFunction):
