@@ -21,9 +21,8 @@ from tapegrad.function.record import data_value, plain_call
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.seen import Taken
 from tapegrad.function.trials import Trial, copied
-from tapegrad.function.witness import witnessed
+from tapegrad.function.witness import without_choices, witnessed
 from tapegrad.nest import Structure, Vector, scan
-from tapegrad.passes import Pass, branches, tidy
 from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Guard, Tape
 
@@ -146,7 +145,7 @@ class Router:
                 if other.seen is not None:
                     other.seen.is_void = True
             path.seen.is_void = True
-            self._running = replace(self._running, loops=_without_choices(self._running.loops))
+            self._running = replace(self._running, loops=without_choices(self._running.loops))
             self._tree = PathTree()
             return self._retrace(vector, None, path.tape.guards[0])
 
@@ -202,18 +201,13 @@ class Router:
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
         start = clock()
-        witness = witnessed(self._f, self._structure, vector, self.data)
+        witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops)
         tape, data, outputs, *_ = witness.recorded
-        loops = self._running.loops
-        short = tidy(tape, loops if witness.thin is None else _without_choices(loops))
+        short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks))
         return Path(Programs(tapes, self._running), data, witness.thin), outputs
-
-
-def _without_choices(loops: Sequence[Pass]) -> tuple[Pass, ...]:
-    return tuple(step for step in loops if step is not branches)
 
 
 def _warn_of(path: Path) -> None:
