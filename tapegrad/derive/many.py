@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.derive.batching import BatchingError, Operand, applied, led
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.gates import Gates
-from tapegrad.derive.pushforward import push, pushforward
+from tapegrad.derive.pushforward import jacobian_by_columns, push, pushforward
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import reshape
@@ -50,6 +50,20 @@ def with_columns(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Ar
         return _at_once(tape, of, moving, seeds)
     except BatchingError:
         return _one_by_one(tape, of, moving, seeds)
+
+
+def whole_jacobian(tape: Tape) -> Tape:
+    """The whole Jacobian as one tape: a row of all outputs for each element of the parameters.
+
+    Where parameters are arrays, all directions are followed at once, and the tape is no longer than that of
+    one product. Numbers each move something of their own, and have their directions written out, so that what
+    these share is shared.
+    """
+    if not any(tape.avals[slot].shape for slot in tape.parameters):
+        return jacobian_by_columns(tape)
+    size = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)
+    found = with_columns(tape, tape.outputs, tape.parameters, np.eye(size))
+    return replace(found, outputs=found.outputs[-1:])
 
 
 def _split(tape: Tape, moving: Sequence[int], seeds: Array) -> list[Array]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
-from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
+from tapegrad.derive.pushforward import pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.function.trials import Run, Trial
 from tapegrad.passes import Pass, dce, tidy
@@ -127,13 +128,13 @@ def _gradient(tapes: Tapes) -> Tape:
 
 
 def _hessian(tapes: Tapes) -> Tape:
-    """The Hessian as a matrix: every column written out."""
-    return jacobian_by_columns(tapes.gradient_alone)
+    """The Hessian as a matrix."""
+    return whole_jacobian(tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
-    """The Jacobian as a matrix of parameters by outputs: every row written out."""
-    return jacobian_by_columns(tapes[VALUE])
+    """The Jacobian as a matrix of parameters by outputs."""
+    return whole_jacobian(tapes[VALUE])
 
 
 def _jvp(tapes: Tapes) -> Tape:
