@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tapegrad.backends.effort import effort
 from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.plan.stages import BLOCK, row_axis
@@ -76,6 +78,19 @@ class Tapes:
         p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)
         is_long = any(row_axis(aval.shape, BLOCK) is not None for aval in gradient.avals)
         return is_long and p * len(gradient.entries) <= MOST_WRITTEN_OUT
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Whether one more Hessian is worth a program."""
+        return Ledger(self.gradient_alone, self.has_cheap_hessian)
+
+    @cached_property
+    def has_quick_hessian(self) -> bool:
+        """Whether the Hessian takes no longer than as many gradients as there are parameters."""
+        if not self.has_cheap_hessian:
+            return False
+        count = sum(size_of(self[VALUE].avals[slot].shape) for slot in self[VALUE].parameters)
+        return effort(self[HESSIAN]) <= count * effort(self[GRADIENT])
 
     @cached_property
     def hessian_colouring(self) -> Colouring:
