@@ -57,6 +57,14 @@ class Held(Protocol):
         """The best fit with this value, from a fit with one near it."""
 
 
+def natural_at(model: Model, free: Array, place: int, value: float) -> float:
+    """A natural parameter where its coordinate has a value."""
+    point = free.copy()
+    point[int(model.space.coordinate[place])] = value
+    with np.errstate(all="ignore"):
+        return float(model.space.natural(point)[place])
+
+
 class HeldCoordinate:
     """A free coordinate, which a natural parameter is a monotone function of.
 
@@ -85,10 +93,7 @@ class HeldCoordinate:
 
     def shown(self, free: Array, value: float) -> float:
         """The natural parameter where the coordinate has this value."""
-        point = free.copy()
-        point[self._coordinate] = value
-        with np.errstate(all="ignore"):
-            return float(self._model.space.natural(point)[self._place])
+        return natural_at(self._model, free, self._place, value)
 
     def fitted(self, start: Array, value: float) -> Refit:
         """The best fit with this value."""
