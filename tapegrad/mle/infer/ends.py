@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.climb.others import Others, others
 from tapegrad.mle.climb.surfaces import Surface, is_finite
 from tapegrad.mle.matrices import is_definite, solve
 
@@ -32,8 +33,10 @@ _SHRUNK: Final = 0.1
 _STUCK: Final = 0.5
 # How much steeper or flatter the root may be at an end than at the maximum.
 _BENT: Final = 4.0
-# How far beyond an end it is looked at, as far as a walk goes.
+# How far beyond an end it is looked at, as far as a walk goes; and the share by which the root has to grow
+# there, of what it would along a straight line.
 _BEYOND: Final = (0.2, 0.4)
+_STRAIGHT: Final = 0.6
 _HIGHER: Final = 1e-6
 
 
@@ -73,50 +76,31 @@ def end_of(surface: Surface, top: Top, place: int, sign: int, limit: float) -> f
         The root of the likelihood ratio there.
     """
     error = math.sqrt(top.cov[place, place])
-    others = _others(top.information, place)
+    beside = others(top.information, [place])
     x = top.free + sign * limit / error * top.cov[:, place]
     before, is_new = math.inf, False
     for _ in range(_MOST_STEPS):
-        look = _look(top, others, x, *surface.value_and_grad_flat(x))
+        look = _look(top, beside, x, *surface.value_and_grad_flat(x))
         if look is None:
             return None
         amiss = look.distance + abs(look.root - limit)
         if amiss <= _NEAR:
             is_plain = 1.0 / _BENT < look.rate * sign * error < _BENT
-            if not (is_plain and _falls_on(surface, top, others, look, limit)):
+            if not (is_plain and _falls_on(surface, top, beside, look, limit)):
                 return None
             return float(x[place]) + (limit - look.root) / look.rate
         if not amiss <= _SHRUNK * before:
-            found = _others(-np.asarray(surface.hessian_flat(x)), place)
+            found = others(-np.asarray(surface.hessian_flat(x)), [place])
             stuck = is_new and amiss > _STUCK * before
             anew = None if stuck or found is None else _look(top, found, x, look.value, look.gradient)
             if found is None or anew is None:
                 return None
-            others, look, is_new = found, anew, True
+            beside, look, is_new = found, anew, True
         step = (limit - look.root) / look.rate
         if not abs(step) <= 2.0 * limit * error:
             return None
         x, before = look.moved(step), amiss
     return None
-
-
-class _Others(NamedTuple):
-    """All coordinates but one: which they are, their covariance, and how they move with that one."""
-
-    place: int
-    places: npt.NDArray[np.intp]
-    cov: Array
-    turn: Array
-
-
-def _others(information: Array, place: int) -> _Others | None:
-    """The others by minus the Hessian at some point; None where they have no maximum there."""
-    places = np.delete(np.arange(len(information)), place)
-    block = information[np.ix_(places, places)]
-    if places.size and not (np.isfinite(information).all() and is_definite(block)):
-        return None
-    cov = solve(block, np.eye(places.size)) if places.size else block
-    return _Others(place, places, cov, -cov @ information[places, place])
 
 
 class _Look(NamedTuple):
@@ -126,7 +110,7 @@ class _Look(NamedTuple):
     ----------
     x, value, gradient
         The point, and the log-likelihood there.
-    others : _Others
+    beside : Others
     root, rate : float
         The root of the likelihood ratio of the profile, and how it grows with the coordinate.
     distance : float
@@ -136,38 +120,34 @@ class _Look(NamedTuple):
     x: Array
     value: float
     gradient: Array
-    others: _Others
+    beside: Others
     root: float
     rate: float
     distance: float
 
     def moved(self, step: float) -> Array:
         """The point on the profile after a step of the coordinate."""
-        place, places, cov, turn = self.others
-        point = self.x.copy()
-        point[place] += step
-        point[places] += cov @ self.gradient[places] + step * turn
-        return point
+        return self.beside.moved(self.x, self.gradient, [step])
 
 
-def _look(top: Top, others: _Others | None, x: Array, value: float, gradient: Array) -> _Look | None:
+def _look(top: Top, beside: Others | None, x: Array, value: float, gradient: Array) -> _Look | None:
     """What is seen from a point; None if nothing is, or something as high as the maximum."""
-    if others is None or not is_finite(value, gradient):
+    if beside is None or not is_finite(value, gradient):
         return None
-    slopes = gradient[others.places]
-    squared = max(float(slopes @ others.cov @ slopes), 0.0)
+    slopes = gradient[beside.places]
+    squared = max(float(slopes @ beside.cov @ slopes), 0.0)
     fall = 2.0 * (top.height - value) - squared
     if not fall > _HIGHER:
         return None
     root = math.sqrt(fall)
-    slope = float(gradient[others.place] + others.turn @ slopes)
-    return _Look(x, value, gradient, others, root, -slope / root, math.sqrt(squared)) if slope else None
+    slope = float(gradient[beside.held[0]] + beside.turn[:, 0] @ slopes)
+    return _Look(x, value, gradient, beside, root, -slope / root, math.sqrt(squared)) if slope else None
 
 
-def _falls_on(surface: Surface, top: Top, others: _Others | None, end: _Look, limit: float) -> bool:
+def _falls_on(surface: Surface, top: Top, beside: Others | None, end: _Look, limit: float) -> bool:
     """Whether the profile falls on beyond an end."""
     share, least = _BEYOND
     further = share * limit + least
     x = end.moved((limit - end.root + further) / end.rate)
-    beyond = _look(top, others, x, *surface.value_and_grad_flat(x))
-    return beyond is not None and beyond.root > limit + further / _BENT
+    beyond = _look(top, beside, x, *surface.value_and_grad_flat(x))
+    return beyond is not None and beyond.root > limit + _STRAIGHT * further
