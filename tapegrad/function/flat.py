@@ -146,7 +146,9 @@ class FlatFunction:
             tapes = path.tapes
             if tapes.ledger.sweeps():
                 data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
-                return symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+                found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+                if np.isfinite(found).all():  # what is not is the program's to tell, as it is to explain
+                    return found
         if self._router.current.tapes.has_cheap_hessian:
             return symmetric(self._replay(HESSIAN, vector, copies)[0])
         return self._by_columns(HVP, vector)
