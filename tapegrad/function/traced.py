@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,14 @@ class TracedFunction(FlatFunction):
     ----------
     structure : Structure
         How the parameters are nested.
+    made : dict
+        Further functions that have been traced through this one, on its data, under keys of those who did:
+        fits keep those of their free coordinates.
     """
 
     def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
         super().__init__(structure, router)
+        self.made: dict[Hashable, TracedFunction] = {}
         self._calling = calling
         if calling.signature is not None:
             self.__signature__ = calling.signature
