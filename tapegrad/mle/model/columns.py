@@ -42,6 +42,11 @@ class Columns:
         """The labels of the rows, where there are some."""
         return None if self.index is None else tuple(map(str, self.rows(self.index)))
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a model keeps of them."""
+        return {"levels": self.levels, "dropped": self.dropped, "kept": self.kept}
+
     def rows(self, values: Any) -> Any:
         """Something with an entry for each row of the data, without the rows that were left out."""
         if values is None or self.kept is None:
