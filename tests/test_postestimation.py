@@ -1,5 +1,6 @@
 """Effects, predictions, limits, impacts, forecasts of a fit; against statsmodels, pyhf and tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import gammaln, ndtr, ndtri
 from scipy.stats import chi2
 
 import tapegrad as tg
-from tapegrad.mle import FitResult, fit
+from tapegrad.mle import FitResult, ProfileWarning, fit
 from tapegrad.mle.infer.simultaneous import alpha_of_each
 from tapegrad.mle.transforms import positive
 from tapegrad.special import expit
@@ -124,6 +125,28 @@ def test_predictions_without_data_are_functions_of_parameters(logit: FitResult) 
         fit(lambda age: norm.logpdf(age), dict(age=1.0)).predict(lambda age: age, data=dict(age=[1.0]))
 
 
+def test_predictions_with_random_effects_have_their_spread() -> None:
+    group = np.arange(N) % 8
+    y = AGE + RNG.normal(size=8)[group]
+
+    def joint(u: Any, mu: Any, log_s: Any, log_t: Any) -> Any:
+        return norm.logpdf(y, mu + u[group], np.exp(log_s)).sum() + norm.logpdf(u, 0.0, np.exp(log_t)).sum()
+
+    start = dict(u=np.zeros(8), mu=0.0, log_s=0.0, log_t=0.0)
+    result = fit(joint, start, random="u", nobs=N)
+    where = np.array([0, 3, 3])
+    found = result.predict(lambda u, mu, where: mu + u[where], data=dict(where=where))
+    expected = result.delta(lambda u, mu: mu + u[where])
+    np.testing.assert_allclose(found.bse, expected.bse)
+    scaled = result.predict(lambda u, mu, where: mu + u[where], data=dict(where=where), transform=np.exp)
+    np.testing.assert_allclose(scaled.bse, np.exp(expected.x) * expected.bse)
+    np.testing.assert_allclose(scaled.conf_int(), np.exp(expected.conf_int()))
+    one = result.effects(lambda u, mu, where: mu + u[where], dict(where=[0, 3]), dict(where=where))
+    np.testing.assert_allclose(one.bse, result.delta(lambda u: u[3] - u[0]).bse)
+    with pytest.raises(ValueError, match=r"compare two values, as in dict\(where=\[0, 1\]\)"):
+        result.effects(lambda u, mu, where: mu + u[where], "where", dict(where=where))
+
+
 # Simultaneous intervals -------------------------------------------------------------------------------------
 
 
@@ -221,6 +244,8 @@ def test_limits_by_cls_are_those_of_pyhf(counts: list[float], expected: float) -
     assert found.kind == "CLs"
     np.testing.assert_allclose(found.value, expected, rtol=2e-5)
     assert found.value > result.limit("mu", bound=0.0).value  # which excludes more
+    with pytest.raises(ValueError, match=r"alpha of a limit is one minus its confidence level, below 0\.5"):
+        result.limit("mu", 0.95)
     with pytest.raises(ValueError, match=r"upper limits with a bound=, such as bound=0\.0"):
         result.limit("mu", background=background)
 
@@ -265,6 +290,9 @@ def test_impacts_of_a_gaussian_model_in_closed_form() -> None:
     assert "constraint" in found._repr_html_()
     with pytest.raises(ValueError, match="no parameter 'nu'; the parameters are mu, one, two"):
         result.impacts("nu")
+    half = fit(lambda mu, s: norm.logpdf(y, mu, s), dict(mu=0.0, s=1.0))
+    with pytest.warns(ProfileWarning, match="there is no fit with s one standard error away"):
+        assert np.isnan(replace(half, observed_info=np.diag([1.0, 1e-2])).impacts("mu").down).any()
     held = fit(gaussian, dict(mu=0.0, one=0.0, two=0.0), fixed="two")
     assert held.impacts("mu").names == ("one",)
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from tapegrad.mle.climb.refit import refit
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.hypotheses import require_maximum
+from tapegrad.mle.infer.profile import ProfileWarning
+from tapegrad.mle.notices import warn
 from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -90,6 +92,12 @@ def impacts(
         If there is no such parameter, or it is fixed or constrained together with others; if the fit has no
         maximum, or was read from a file.
 
+    Warns
+    -----
+    ProfileWarning
+        If a parameter one standard error away is out of its range, or the others have no maximum there. These
+        impacts are NaN.
+
     Examples
     --------
     >>> import numpy as np
@@ -119,6 +127,12 @@ def impacts(
         moved = [_moved(model, result, at, coordinate, place, sign) for sign in (-1.0, 1.0)]
         rows.append(((result.x[at] - centre) / width, result.bse[at] / width, *moved))
     table = np.array(rows, dtype=np.float64).reshape(len(chosen), 4)
+    lost = [name for name, row in zip(chosen, table, strict=True) if np.isnan(row[2:]).any()]
+    if lost:
+        warn(
+            f"there is no fit with {', '.join(lost)} one standard error away: these impacts are NaN",
+            ProfileWarning,
+        )
     order = np.argsort(-np.abs(table[:, 2:]).max(axis=1, initial=0.0), kind="stable")
     pulls, constrained, down, up = table[order].T
     return Impacts(of, tuple(chosen[i] for i in order), pulls, constrained, down, up)

@@ -12,7 +12,6 @@ from scipy.special import ndtr, ndtri
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.held import hold
 from tapegrad.mle.infer.hypotheses import require_maximum
-from tapegrad.mle.levels import checked_alpha
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.tables import Table, Tabled
 
@@ -98,8 +97,8 @@ def limit(
     Raises
     ------
     ValueError
-        If there is no such parameter, or it was fixed; if the fit has no maximum, or was read from a file; or
-        if `background` comes without a bound, or with side "lower".
+        If there is no such parameter, or it was fixed; if the fit has no maximum, or was read from a file; if
+        `alpha` is not between 0 and 0.5; or if `background` comes without a bound, or with side "lower".
 
     Examples
     --------
@@ -114,9 +113,11 @@ def limit(
         raise ValueError(f"side is 'upper' or 'lower', not {side!r}")
     if background is not None and (bound is None or side == "lower"):
         raise ValueError("background= is for upper limits with a bound=, such as bound=0.0")
+    if not 0.0 < alpha < 0.5:
+        raise ValueError(f"alpha of a limit is one minus its confidence level, below 0.5, not {alpha}")
     model = result.require_model("a limit")
     require_maximum(result)
-    z = -float(ndtri(checked_alpha(alpha)))
+    z = -float(ndtri(alpha))
     curve = _Curve(model, result, name, bound, 1.0 if side == "upper" else -1.0)
     if background is None:
         value = curve.crossing(lambda value: curve.root(value) - z)
