@@ -65,8 +65,10 @@ OFFERED = {
         "Division": "which parameters are random effects",
         "divided": "finds them by name",
     },
+    "tapegrad.marginal.importance": {"Sampled": "an estimate with its error", "sampled": "makes it"},
     "tapegrad.marginal.inner": {"InnerProblem": "random effects without a mode"},
     "tapegrad.marginal.joint": {"Joint": "what is integrated"},
+    "tapegrad.marginal.quadrature": {"marginal_of": "the same by quadrature"},
     "tapegrad.marginal.surface": {"Marginal": "what is fitted, with random effects"},
     "tapegrad.nest": {
         "Leaf": "one number or array among the parameters",

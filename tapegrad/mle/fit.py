@@ -67,6 +67,7 @@ def fit(
     nobs: int | None = None,
     maxiter: int | None = None,
     random: Names = (),
+    quadrature: int = 1,
 ) -> FitResult:
     """Maximise a log-likelihood.
 
@@ -136,6 +137,10 @@ def fit(
         `loglik` is then the joint log-likelihood of data and random effects, in which each of them has a
         density over all real numbers. What is estimated are the other parameters; `result.random` has the
         modes of the random effects.
+    quadrature : int
+        With how many nodes along each random effect they are integrated out, by adaptive Gauss-Hermite
+        quadrature; 1 is Laplace's method. More are for random effects in groups of one to three that never
+        meet, such as those of sites or patients. `check_laplace` says whether they are needed.
 
     Returns
     -------
@@ -190,6 +195,7 @@ def fit(
         logprior=logprior,
         nobs=nobs,
         random=random,
+        quadrature=quadrature,
     )
     surface = Counted(model.function)
     value = value_at_start(model, surface)
@@ -216,7 +222,7 @@ def fit(
         model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
     )
     if model.division is not None:
-        result = with_modes(result)
+        result = replace(with_modes(result), quadrature=quadrature)
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)

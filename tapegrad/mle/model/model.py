@@ -12,6 +12,7 @@ from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
+from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
@@ -266,6 +267,7 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
+    quadrature: int = 1,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
 
@@ -289,7 +291,9 @@ def make_model(
         space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
         _check_data(space, data)
         given = Specification(loglik, logprior, space, division)
-        return _marginal_model(given, values, data, nobs)
+        return _marginal_model(given, values, data, nobs, quadrature)
+    if quadrature != 1:
+        raise ValueError("quadrature= is how random effects are integrated out: name them as random=")
     space = make_space(structure, values, transforms, fixed, tie)
     given = Specification(loglik, logprior, space)
     _check_data(space, data)
@@ -310,7 +314,9 @@ def make_model(
     return Model(given, function, rows, prior, data, checked, nobs)
 
 
-def _marginal_model(given: Specification, values: Array, data: dict[str, Any], nobs: int | None) -> Model:
+def _marginal_model(
+    given: Specification, values: Array, data: dict[str, Any], nobs: int | None, quadrature: int
+) -> Model:
     """The model of which the random effects are integrated out; `values` are the start of everything."""
     assert given.division is not None
     pieces = given.space.free_structure.unravel(given.space.start)
@@ -325,7 +331,7 @@ def _marginal_model(given: Specification, values: Array, data: dict[str, Any], n
     if nobs == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
     leaves = given.division.random_leaves(joint.structure)
-    function = Marginal(Joint(joint, leaves), values[given.division.random])
+    function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
     if np.ndim(given.values({**pieces, **random}, data)):  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
