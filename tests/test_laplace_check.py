@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import test_laplace as linear
@@ -49,7 +51,7 @@ def test_it_tells_where_laplace_is_off(result):
     step = (again.x - result.x) / result.bse
     assert found.shifts[3] == pytest.approx(step, abs=0.02)
     lines = str(found).splitlines()
-    assert lines[0].split() == "Nodes Log-likelihood Difference Shift of estimates (SE)".split()
+    assert lines[0].split() == ["Nodes", "Log-likelihood", "Difference", "Shift", "of", "estimates", "(SE)"]
     assert lines[1].startswith("1 (Laplace)")
     assert len(lines) == 9
 
@@ -146,15 +148,19 @@ def test_without_standard_errors_the_log_likelihoods_are_compared():
     y = np.tile([-1.0, 1.0, 0.5, -0.5], 6)
 
     def joint(mu, log_tau, u):
-        return (
-            norm.logpdf(u, 0.0, np.exp(log_tau)).sum() + norm.logpdf(y, mu + u[linear.GROUP], 1.0).sum()
-        )
+        effects = norm.logpdf(u, 0.0, np.exp(log_tau)).sum()
+        return effects + norm.logpdf(y, mu + u[linear.GROUP], 1.0).sum()
 
     with pytest.warns(tg.ConvergenceWarning, match="levels off in log_tau"):
         fit = tg.fit(joint, dict(mu=0.1, log_tau=-1.0, u=np.zeros(6)), random="u")
     found = fit.check_laplace((1, 3))
+    assert np.isnan(found.shifts[:, 1]).all()
+    assert abs(found.shifts[:, 0]).max() < 1e-6
     assert found.is_accurate
-    assert "the standard errors are unknown" in found.verdict
+    without = replace(found, shifts=np.full((2, 2), np.nan))
+    assert without.is_accurate
+    assert "the standard errors are unknown" in without.verdict
+    assert "unknown" in str(without).splitlines()[1]
 
 
 def test_what_cannot_be_checked_is_said(result):

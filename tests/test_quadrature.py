@@ -131,13 +131,17 @@ def test_three_nodes_by_their_formula():
         sd = mp.exp(log_sd)
 
         def f(u):
-            return y * (c + u) - mp.exp(c + u) - mp.log(2) - u**2 / (2 * sd**2) - log_sd - mp.log(2 * mp.pi) / 2
+            return (
+                y * (c + u) - mp.exp(c + u) - mp.log(2) - u**2 / (2 * sd**2) - log_sd - mp.log(2 * mp.pi) / 2
+            )
 
         u = mp.findroot(lambda u: y - mp.exp(c + u) - u / sd**2, 0.1)
         root = 1 / mp.sqrt(mp.exp(c + u) + 1 / sd**2)
         x, w = [-mp.sqrt(1.5), mp.mpf(0), mp.sqrt(1.5)], [mp.sqrt(mp.pi) / 6, 2 * mp.sqrt(mp.pi) / 3]
         nodes = zip(x, [w[0], w[1], w[0]], strict=True)
-        return mp.log(sum(v * mp.exp(f(u + mp.sqrt(2) * root * t) + t**2) for t, v in nodes) * mp.sqrt(2) * root)
+        return mp.log(
+            sum(v * mp.exp(f(u + mp.sqrt(2) * root * t) + t**2) for t, v in nodes) * mp.sqrt(2) * root
+        )
 
     def joint(c, log_sd, u):
         return norm.logpdf(u, 0.0, np.exp(log_sd)) + poisson.logpmf(2.0, np.exp(c + u))
@@ -155,19 +159,19 @@ def test_three_nodes_by_their_formula():
 
 # Of lme4's data set cbpp; the numbers are those of lme4 1.1-31 in R 4.2.2, with tolPwrss=1e-13 for one node
 
-SIZE = np.array(
-    [14, 12, 9, 5, 22, 18, 21, 22, 16, 16, 20, 10, 10, 9, 6, 18, 25, 24, 4, 17, 17, 18, 20, 16, 10, 9, 5, 34]
-    + [9, 6, 8, 6, 22, 22, 18, 22, 25, 27, 22, 22, 10, 8, 6, 5, 21, 24, 19, 23, 19, 2, 3, 2, 19, 15, 15, 15],
-    dtype=float,
+SIZE = np.fromstring(
+    "14 12 9 5 22 18 21 22 16 16 20 10 10 9 6 18 25 24 4 17 17 18 20 16 10 9 5 34 9 6 8 6 22 22 18 22 25 27 "
+    "22 22 10 8 6 5 21 24 19 23 19 2 3 2 19 15 15 15",
+    sep=" ",
 )
-SICK = np.array(
-    [2, 3, 4, 0, 3, 1, 1, 8, 2, 0, 2, 2, 0, 2, 0, 5, 0, 0, 1, 3, 0, 0, 1, 8, 1, 3, 0, 12]
-    + [2, 0, 0, 0, 1, 1, 0, 2, 0, 5, 3, 1, 2, 1, 0, 0, 1, 2, 0, 0, 11, 0, 0, 0, 1, 1, 1, 0],
-    dtype=float,
+SICK = np.fromstring(
+    "2 3 4 0 3 1 1 8 2 0 2 2 0 2 0 5 0 0 1 3 0 0 1 8 1 3 0 12 2 0 0 0 1 1 0 2 0 5 3 1 2 1 0 0 1 2 0 0 11 0 0 "
+    "0 1 1 1 0",
+    sep=" ",
 )
 PERIOD = np.array([0, 1, 2, 3, 0, 1, 2, *[0, 1, 2, 3] * 5, 0, *[0, 1, 2, 3] * 7])
 HERD = np.cumsum(PERIOD == 0) - 1
-DESIGN = np.column_stack([np.ones(56), *(PERIOD == k for k in (1, 2, 3))]).astype(float)
+DESIGN = np.column_stack([np.ones(56), *(k == PERIOD for k in (1, 2, 3))]).astype(float)
 
 
 def herds(beta, sd, u):
@@ -195,7 +199,7 @@ def test_fits_are_those_of_lme4(nodes):
     assert found.quadrature == nodes
 
 
-# What belongs to the fit -------------------------------------------------------------------------------------
+# What belongs to the fit ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +249,7 @@ def test_a_mean_by_the_epsilon_method_is_that_of_laplace_alone(fitted):
     assert fitted.delta(lambda u: u).x == pytest.approx(fitted.random.x)
 
 
-# Where the shares of the groups are found --------------------------------------------------------------------
+# Where the shares of the groups are found -------------------------------------------------------------------
 
 
 def sums_by_dot(c, log_sd, u):

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.many import with_columns
-from tapegrad.derive.pullback import pullback
+from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import pushforward
 from tapegrad.derive.sparsity import colour_symmetric, jacobian_pattern
 from tapegrad.function.derived import GRADIENT, VALUE, Derived, Tapes, in_parameters
@@ -23,6 +23,7 @@ from tapegrad.marginal.shares import shares
 from tapegrad.ops.indexing import ARRAY, concatenate, getitem
 from tapegrad.ops.shaping import reshape
 from tapegrad.passes import dce
+from tapegrad.passes.statistics.statistics import COLUMNS
 from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
@@ -73,12 +74,21 @@ class Kinds:
     def _slots(self, tape: Tape) -> list[int]:
         return [tape.parameters[i] for i in self.leaves]
 
+    def _pattern(self, gradient: Tape) -> Any:
+        """The pattern of the Hessian in u, as the tape of value and gradient has it."""
+        _, *slopes = gradient.outputs
+        start = dce(replace(gradient, outputs=tuple([slopes[i] for i in self.leaves])))
+        return jacobian_pattern(start)[:, self.places]
+
     def _inner(self, tapes: Tapes) -> Tape:
         gradient = tapes[GRADIENT]
         _, *slopes = gradient.outputs
         of = [slopes[i] for i in self.leaves]
-        start = dce(replace(gradient, outputs=tuple(of)))
-        pattern = jacobian_pattern(start)[:, self.places]
+        pattern = self._pattern(gradient)
+        if self.places.size < pattern.nnz and self.places.size <= COLUMNS:
+            # Sums over rows that are put together from a few rows hide which random effects never meet.
+            pattern = pattern.multiply(self._pattern(reverse(tapes.short)))
+        pattern = sparse.csc_array(pattern)
         complete = pattern + sparse.eye_array(len(self.places), dtype=bool)
         colouring = colour_symmetric(complete)
         layout = self.layouts[tapes] = Layout(colouring, idle=np.diff(pattern.indptr) == 0)

@@ -322,9 +322,7 @@ def _weights_moved(root: Array, root_moved: Array, slope: Array, slope_moved: Ar
     return _symmetric(aside + root @ middle_moved @ root.mT + root @ middle @ root_moved.mT)
 
 
-def _turned(
-    nodes: Nodes, directions: Array, roots: list[list[Array]]
-) -> tuple[Array, list[list[Array]]]:
+def _turned(nodes: Nodes, directions: Array, roots: list[list[Array]]) -> tuple[Array, list[list[Array]]]:
     """How the slopes that the nodes give move along directions: in parameters and mode, and in L."""
     joint, count = nodes.joint, len(directions)
     moves = np.empty((nodes.count, *directions.shape))

@@ -101,7 +101,7 @@ class FrontsFactor:
         return self._back(x)[:, 0]
 
     def _back(self, x: Array) -> Array:
-        """``L'^-1 x``, L being that of the whole matrix; x is overwritten, and in the order of elimination."""
+        """``L'^-1 x``, L being that of the whole matrix; x, in the order of elimination, is overwritten."""
         layout = self.layout
         n = layout.order.size
         for batch, (back, below) in zip(reversed(layout.batches), reversed(self.factors), strict=True):

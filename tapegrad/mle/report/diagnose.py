@@ -113,9 +113,8 @@ def diagnose(result: Estimate) -> Diagnosis:
         findings += _scaling(result)
     if site is not None and result.converged:
         findings += _shape(site)
-    is_laplace = result.modes is not None and result.quadrature == 1
-    if site is not None and is_laplace and np.isfinite(result.modes).all():
-        findings += _skewed(result)
+    if site is not None and result.modes is not None and np.isfinite(result.modes).all():
+        findings += _skewed(result) if result.quadrature == 1 else ()
     few = "" if result.nobs is not None else "whether there are few data is not known: pass nobs= to fit"
     return Diagnosis(tuple(findings), _eigenvalues(result.observed_info), few)
 
@@ -132,8 +131,8 @@ def _skewed(result: Estimate) -> Iterator[Finding]:
             "skewed random effects",
             f"given the data, {names}{more} are far from normal (their means lie up to {found.max():.1f} "
             "standard deviations from their modes), and Laplace's method is inaccurate; perhaps all outcomes "
-            "in a group are alike. check_laplace() says how much that matters; fit(quadrature=) integrates more "
-            "exactly, where random effects come in small groups",
+            "in a group are alike. check_laplace() says how much that matters; fit(quadrature=) integrates "
+            "more exactly, where random effects come in small groups",
         )
 
 
