@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.errors import DiscreteWarning
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.discrete import rounded
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.quadrature import marginal_of
@@ -124,6 +127,11 @@ def laplace(
         When it is called: if more than three random effects meet, or the joint log-likelihood is not written
         as a sum over groups, and `quadrature` is more than 1.
 
+    Warns
+    -----
+    DiscreteWarning
+        If a random effect is rounded.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -163,7 +171,9 @@ def laplace(
     pieces_of.__name__ = getattr(joint, "__name__", "joint")
     pieces_of.__wrapped__ = joint  # type: ignore[attr-defined]
     traced = trace_quietly(pieces_of, division.pieces(vector), data=data)
-    marginal = marginal_of(
-        Joint(traced, division.random_leaves(traced.structure)), vector[division.random], quadrature
-    )
+    leaves = division.random_leaves(traced.structure)
+    told = rounded(traced, leaves)
+    if told is not None:
+        warnings.warn(told, DiscreteWarning, stacklevel=2)
+    marginal = marginal_of(Joint(traced, leaves), vector[division.random], quadrature)
     return Laplace(marginal, division)

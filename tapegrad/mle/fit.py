@@ -16,7 +16,7 @@ from tapegrad.mle.climb.search import Found, Search, Watch
 from tapegrad.mle.climb.starts import value_at_start
 from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
-from tapegrad.mle.infer.random import with_modes
+from tapegrad.mle.infer.random import several_peaks, with_modes, without_spread
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
@@ -165,8 +165,10 @@ def fit(
         not; or it is that of a parabola whose top is out of reach. Where the log-likelihood is found to be
         flat along a direction, or to level off as a parameter runs to its boundary, what moves along it has
         no standard error (NaN), and the rest keeps those of a generalised inverse; otherwise all are NaN.
+    DiscreteWarning
+        A random effect is rounded.
     ConvergenceWarning
-        The fit stopped short of a maximum. Where the function has a minimum nearby, or grows as no
+        The fit stopped short of a maximum, or random effects have several modes. Where the function has a minimum nearby, or grows as no
         log-likelihood does, the message asks whether it is minus the log-likelihood.
 
     Examples
@@ -223,14 +225,26 @@ def fit(
     )
     if model.division is not None:
         result = replace(with_modes(result), quadrature=quadrature)
+        result = _told_of_modes(result)
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)
         only_ends = len(result.ends) == flat.directions.shape[1]
         warn(told, ConvergenceWarning if only_ends else StandardErrorWarning)
     elif not found.converged:
-        warn(message, ConvergenceWarning if found.end.has_errors else StandardErrorWarning)
+        warn(result.message, ConvergenceWarning if found.end.has_errors else StandardErrorWarning)
     return result
+
+
+def _told_of_modes(result: FitResult) -> FitResult:
+    """The same, with what the random effects say of how it ended; warn if they have several modes."""
+    if result.modes is None or not np.isfinite(result.modes).all():
+        return result
+    peaks = several_peaks(result)
+    if peaks is not None:
+        warn(peaks, ConvergenceWarning)
+    collapsed = None if result.converged or result.flat is not None else without_spread(result)
+    return result if collapsed is None else replace(result, message=f"not converged: {collapsed}")
 
 
 def _at_top(found: Found, top: Undetermined) -> Found:

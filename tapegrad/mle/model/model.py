@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.errors import DiscreteWarning
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.discrete import rounded
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.quadrature import marginal_of
@@ -17,6 +19,7 @@ from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
+from tapegrad.mle.notices import warn
 from tapegrad.mle.transforms import Transform
 from tapegrad.nest import Leaf, argument_name, call, structure_of
 
@@ -331,9 +334,14 @@ def _marginal_model(
     if nobs == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
     leaves = given.division.random_leaves(joint.structure)
+    told = rounded(joint, leaves)
+    if told is not None:
+        warn(told, DiscreteWarning)
     function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
-    if np.ndim(given.values({**pieces, **random}, data)):  # only then a trace of its own
+    with np.errstate(all="ignore"):
+        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+    if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
     prior = None if given.logprior is None else _traced_prior(given)
