@@ -159,8 +159,10 @@ def laplace(
     if isinstance(joint, TracedFunction):
         structure, vector = joint.structure, joint.ravel(params)
         data = {**joint.data, **(data or {})}
+        running = dict[str, Any](backend=joint.backend, threads=joint.threads)
     else:
         structure, vector = structure_of(params, argument_name(joint))
+        running = {}
     division = divided(structure, random)
 
     def pieces_of(**arguments: Any) -> Any:
@@ -170,7 +172,7 @@ def laplace(
 
     pieces_of.__name__ = getattr(joint, "__name__", "joint")
     pieces_of.__wrapped__ = joint  # type: ignore[attr-defined]
-    traced = trace_quietly(pieces_of, division.pieces(vector), data=data)
+    traced = trace_quietly(pieces_of, division.pieces(vector), data=data, **running)
     leaves = division.random_leaves(traced.structure)
     told = rounded(traced, leaves)
     if told is not None:

@@ -162,8 +162,8 @@ def without_spread(result: Estimate) -> str | None:
         mine = effects.places(label)
         if (now[mine] <= _NO_SPREAD * before[mine]).all():
             return (
-                f"the variance of {label} goes to 0, the end of its range (the random effects have a standard "
-                f"deviation of {now[mine].max():.2g}, and {before[mine].max():.2g} at the start). Leave "
+                f"the variance of {label} goes to 0, the end of its range (the random effects have a "
+                f"standard deviation of {now[mine].max():.2g}, and {before[mine].max():.2g} at the start). Leave "
                 f"{label} out, or estimate the logarithm of the standard deviation: then its own error alone "
                 "is unknown"
             )
