@@ -45,8 +45,8 @@ class OtherPeak:
         return (
             f"given the parameters, the joint log-likelihood has several peaks in the random effects: one at "
             f"{here}, which is integrated, and one at {there}, {what} by {much}. The integral leaves it "
-            "out. Start the random effects elsewhere if that is the wrong one, or write the model so that there is "
-            "one peak"
+            "out. Start the random effects elsewhere if that is the wrong one, or write the model so that "
+            "there is one peak"
         )
 
 
