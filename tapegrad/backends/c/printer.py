@@ -182,8 +182,8 @@ class Printer:
         steps = self._with_machine(list(steps_of(self.plan, self.forms, is_loop)))
         pieces = list(self.pieces(steps))
         shared = self._find_shared(pieces)
-        # The outputs one after another, so that they are read at once.
-        self.memory.hold(slot for slot in self.tape.outputs if is_small(self.tape.avals[slot]))
+        # The outputs one after another, so that they are read at once, and what guards look at.
+        self.memory.hold(slot for slot in ends_of(self.tape) if is_small(self.tape.avals[slot]))
         leaves = [*self.tape.data, *(slot for slot, _ in self.tape.constants)]
         held = [slot for slot in leaves if is_small(self.tape.avals[slot])]
         held += sorted(slot for slot in shared if is_small(self.tape.avals[slot]))

@@ -101,14 +101,15 @@ class CWorkspace:
         self._table = self._make_table()
         self._context = contextvars.copy_context()
         self._context.run(np.seterr, all="ignore")
-        self._early = self._caller(self._printed.early)
+        self.compute = self._caller(self._printed.early)
         self._late = self._caller(self._printed.late)
         fault = self._missing_index()
         if fault is not None:
-            self._early = partial(_refuse, fault)
+            self.compute = partial(_refuse, fault)
         self._outputs = self._reader(self._tape.outputs)
         self.guards = self._tape.guards
         self._guarded = self._reader([guard.slot for guard in self.guards])
+        self._decided = self._find_decided()
 
     # Memory -------------------------------------------------------------------------------------------------
 
@@ -256,6 +257,24 @@ class CWorkspace:
         ]
         return lambda: [read() for read in readers]
 
+    def _find_decided(self) -> list[tuple[Array, bytes]]:
+        """What guards look at, and its bytes where they hold; cells side by side are one."""
+        found = list[tuple[Array, bytes]]()
+        expected, is_cell = np.zeros_like(self._cells), np.zeros(len(self._cells) + 1, dtype=np.int8)
+        for guard in self.guards:
+            array, start = self.array(guard.slot), self._memory.cells.get(guard.slot)
+            if guard.is_choice:
+                continue
+            if start is None:
+                found.append((array, np.full(array.shape, guard.outcome, array.dtype).tobytes()))
+                continue
+            np.ndarray(array.shape, array.dtype, expected.data, WORD * start)[...] = guard.outcome
+            is_cell[start : start - (-array.nbytes // WORD)] = 1
+        edges = np.flatnonzero(np.diff(is_cell, prepend=0)).tolist()
+        for first, stop in zip(edges[::2], edges[1::2], strict=True):
+            found.append((self._cells[first:stop], expected[first:stop].tobytes()))
+        return found
+
     # Replay -------------------------------------------------------------------------------------------------
 
     @property
@@ -266,7 +285,7 @@ class CWorkspace:
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
         self.inputs[: inputs.size] = inputs
-        self._early()
+        self.compute()
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""
@@ -275,7 +294,10 @@ class CWorkspace:
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
-        return first_broken(self.guards, self._guarded())
+        for array, expected in self._decided:
+            if array.tobytes() != expected:  # which may still be equal, as zeros of both signs are
+                return first_broken(self.guards, self._guarded())
+        return None
 
     def taken(self) -> list[Any]:
         """Where the sides of choices are taken."""
