@@ -110,7 +110,7 @@ class Structure:
             return None
         if self.all_scalar:
             return np.array(parts) if _FLOATS.issuperset(map(type, parts)) else None
-        if not all(map(fits, parts, self.leaves)):
+        if not all(map(_fits, parts, self.leaves)):
             return None
         return parts[0].flatten() if len(parts) == 1 else np.concatenate(parts, axis=None)
 
@@ -214,8 +214,7 @@ def _is_leaf(node: Leaf | Nest) -> bool:
 _FLOATS = frozenset((float, np.float64))
 
 
-def fits(part: Any, leaf: Leaf) -> bool:
-    """Whether a part of the parameters is what it mostly is: a float, or a float64 array of its shape."""
+def _fits(part: Any, leaf: Leaf) -> bool:
     if type(part) is np.ndarray:
         return bool(part.shape == leaf.shape and part.dtype == np.float64)
     return type(part) in _FLOATS and leaf.shape == ()

@@ -6,7 +6,7 @@ what it wrote. A call that needs anything else goes the long way, through `Route
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from struct import Struct
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 
 from tapegrad.backends.programs import Executable
 from tapegrad.function.nonfinite import has_nan
-from tapegrad.nest import Structure, fits
+from tapegrad.nest import Structure, Vector
+from tapegrad.ops.registry import FLOAT
 
 
 class Direct:
@@ -29,9 +30,10 @@ class Direct:
         self._executable = executable
         self._count = len(keys)
         self._places = tuple((key, place) for place, key in enumerate(keys, start=1))
-        self._leaves = structure.leaves
-        self._are_numbers = structure.all_scalar
-        self._parts: Callable[[Any], Any] = itemgetter(*keys) if len(keys) > 1 else lambda t: (t[keys[0]],)
+        self._leaves = tuple(
+            (key, leaf.shape, leaf.place) for key, leaf in zip(keys, structure.leaves, strict=True)
+        )
+        self._parts = itemgetter(*keys) if structure.all_scalar and len(keys) > 1 else None
         self._pack = Struct(f"{len(keys)}d").pack_into
         self._gradient: dict[Any, Any] = dict.fromkeys(keys)
 
@@ -45,32 +47,40 @@ class Direct:
         if len(theta) != self._count or (meter is not None and meter.left <= 0):
             return None
         try:
-            parts = self._parts(theta)
-        except KeyError:
-            return None
-        if self._are_numbers:
-            for part in parts:
-                if type(part) is not float and type(part) is not np.float64:
-                    return None
-        elif not all(map(fits, parts, self._leaves)):
-            return None
-        try:
             workspace = idle.pop()
         except IndexError:
             return None
-        if self._are_numbers:
-            self._pack(workspace.inputs, 0, *parts)
-        else:
-            for leaf, part in zip(self._leaves, parts, strict=True):
-                workspace.inputs[leaf.place] = part if leaf.shape == () else part.ravel()
-        workspace.compute()
         found = None
-        if not executable.has_guards or workspace.broken() is None:
-            found = self._read(workspace.outputs)
+        if self._written(theta, workspace.inputs):
+            workspace.compute()
+            if not executable.has_guards or workspace.broken() is None:
+                found = self._read(workspace.outputs)
         if meter is not None and found is not None:
             meter.left -= 1
         idle.append(workspace)
         return found
+
+    def _written(self, theta: dict[Any, Any], inputs: Vector) -> bool:
+        """Whether the parameters are what they mostly are, and stand among the inputs now."""
+        try:
+            if self._parts is not None:
+                numbers = self._parts(theta)
+                for number in numbers:
+                    if type(number) is not float and type(number) is not np.float64:
+                        return False
+                self._pack(inputs, 0, *numbers)
+                return True
+            for key, shape, place in self._leaves:
+                part = theta[key]
+                if type(part) is np.ndarray:
+                    if part.dtype is not FLOAT or part.shape != shape:
+                        return False
+                elif shape or (type(part) is not float and type(part) is not np.float64):
+                    return False
+                inputs[place] = part if len(shape) < 2 else part.ravel()
+        except KeyError:
+            return False
+        return True
 
     def _read(self, outputs: Sequence[Any]) -> tuple[float, dict[Any, Any]] | None:
         """Copies of the outputs, if none of them is NaN."""

@@ -18,7 +18,7 @@ from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
 from tapegrad.backends.c.rows import Joins
-from tapegrad.backends.c.runtime import WIDTH
+from tapegrad.backends.c.runtime import PITCH, WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
 from tapegrad.ops.registry import Read
@@ -204,8 +204,8 @@ class CWorkspace:
             rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
             count = -(-len(rows) // WIDTH)
             padded = np.concatenate([rows, np.repeat(rows[-1:], count * WIDTH - len(rows), axis=0)])
-            chunks = padded.reshape(count, WIDTH, -1).transpose(0, 2, 1)
-            found = np.ascontiguousarray(chunks)
+            found = np.zeros((count, rows.shape[1], PITCH))
+            found[:, :, :WIDTH] = padded.reshape(count, WIDTH, -1).transpose(0, 2, 1)
             if slot in self._tape.data:
                 self._kept.append(found)
                 return found
@@ -251,11 +251,15 @@ class CWorkspace:
         ):
             read_all: Callable[[], list[Any]] = self._cells[cells[0] : cells[-1] + 1].tolist
             return read_all
-        readers = [
-            array.item if number else partial(_same, array)
-            for array, number in zip(found, is_number, strict=True)
-        ]
-        return lambda: [read() for read in readers]
+        numbers = [(i, array.item) for i, array in enumerate(found) if is_number[i]]
+
+        def read_each() -> list[Any]:
+            values: list[Any] = found.copy()
+            for i, item in numbers:
+                values[i] = item()
+            return values
+
+        return read_each
 
     def _find_decided(self) -> list[tuple[Array, bytes]]:
         """What guards look at, and its bytes where they hold; cells side by side are one."""
@@ -311,7 +315,3 @@ def _run(calls: Sequence[Callable[[], Any]]) -> None:
 
 def _refuse(fault: IndexError) -> None:
     raise fault
-
-
-def _same(array: Array) -> Array:
-    return array

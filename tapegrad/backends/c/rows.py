@@ -16,7 +16,7 @@ import numpy as np
 
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import Memory, is_small
-from tapegrad.backends.c.runtime import WIDTH
+from tapegrad.backends.c.runtime import PITCH
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
@@ -108,6 +108,7 @@ class RowPrinter:
         made = {entry.output for entry in stage.entries}
         self.along = (made - stage.sums) | set(stage.columns)
         self.counter = self.current = 0
+        self.is_streamed = True  # whether nothing waits in arrays as long as a chunk
         self.ends: list[str] = []
 
     # Operands -----------------------------------------------------------------------------------------------
@@ -156,11 +157,13 @@ class RowPrinter:
         self.kind[name] = c_type(aval.dtype)
         self.level[name] = -1
         if count > 1 and self._is_packed(slot):
+            self.is_streamed = False
             base = f"q{slot}"
             self._chunk_line(
-                f"const double *const {base} = (const double *)T[{self.memory.column(slot)}] + r * {count};"
+                f"const double *const {base} = "
+                f"(const double *)T[{self.memory.column(slot)}] + r / WIDTH * {count * PITCH};"
             )
-            self.loads[name] = f"{base}[{place * WIDTH} + i]"
+            self.loads[name] = f"{base}[{place * PITCH} + i]"
             return name
         strides = self.memory.strides(slot)
         where = np.unravel_index(place, inner_shape(aval.shape, axis)) if count > 1 else ()
@@ -168,13 +171,14 @@ class RowPrinter:
         self._pointer(slot)
         if strides[axis] == 1 and aval.dtype != BOOL:
             function = "tg_rows" if aval.dtype == FLOAT else "tg_whole_rows"
-            self._chunk_line(f"{c_type(aval.dtype)} {name}_room[WIDTH];")
+            self._chunk_line(f"{c_type(aval.dtype)} {name}_room[PITCH];")
             start = f"a{slot} + {offset} + r" if offset else f"a{slot} + r"
             self._chunk_line(
                 f"const {c_type(aval.dtype)} *const {name}_rows = {function}({start}, m, {name}_room);"
             )
         else:
-            self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[WIDTH];")
+            self.is_streamed = False
+            self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[PITCH];")
             kind, step = stored_type(aval.dtype), strides[axis]
             start = f"a{slot} + {offset} + r * {step}"
             self._chunk_line(f"tg_column_{kind}({start}, {step}, m, {name}_rows);")
@@ -220,7 +224,8 @@ class RowPrinter:
         if name in self.waiting:
             return
         self.waiting.add(name)
-        self._chunk_line(f"{self.kind[name]} {name}_rows[WIDTH];")
+        self.is_streamed = False
+        self._chunk_line(f"{self.kind[name]} {name}_rows[PITCH];")
         self.loads[name] = f"{name}_rows[i]"
         self.segments[self.level[name]].lines.append(f"{name}_rows[i] = {name};")
 
@@ -305,8 +310,9 @@ class RowPrinter:
         for place, name in enumerate(names):
             where = np.unravel_index(place, inner_shape(aval.shape, axis))
             offset = sum(int(i) * step for i, step in zip(where, strides, strict=True))
+            self.is_streamed = False
             room = f"u{slot}_{place}"
-            self._chunk_line(f"{c_type(aval.dtype)} {room}[WIDTH];")
+            self._chunk_line(f"{c_type(aval.dtype)} {room}[PITCH];")
             self.place(name).lines.append(f"{room}[i] = {name};")
             kind, step = stored_type(aval.dtype), strides[axis]
             start = f"a{slot} + {offset} + r * {step}"
@@ -360,6 +366,7 @@ class RowPrinter:
             if name in self.level and self.level[name] >= 0:
                 self._wait(name)
         texts = [self.loads.get(name, name) for name in value]
+        self.is_streamed = False
         length = self._length(self.memory.aval(entry.output).shape[0])
         row = f"tg_place({self.loads[index[0]]}, {length})"
         step = f"{row} * {len(texts)} + " if len(texts) > 1 else row
@@ -387,8 +394,11 @@ class RowPrinter:
         if part is not None:
             yield f"        double *const parts = (double *)T[{part}] + b * {self.width};"
         yield from (f"        {line}" for line in self.block)
-        yield f"        for (int64_t r = b * {BLOCK}; r < stop; r += WIDTH) {{"
-        yield "            const int64_t m = stop - r < WIDTH ? stop - r : WIDTH, w = TG_WHOLE(m);"
+        step = "m" if self.is_streamed else "WIDTH"
+        length = "TG_VECTORS(stop - r)" if self.is_streamed else "stop - r < WIDTH ? stop - r : WIDTH"
+        yield f"        for (int64_t r = b * {BLOCK}, m; r < stop; r += {step}) {{"
+        yield f"            m = {length};"
+        yield "            const int64_t w = TG_WHOLE(m);"
         yield "            (void)w;"
         yield from (f"            {line}" for line in self.chunk)
         for level, segment in enumerate(self.segments):
@@ -408,8 +418,11 @@ class RowPrinter:
         if not segment.sums or len(segment.lines) > MOST_TWO_TIMES:
             yield from self._loop(level, segment, "w")
             return
-        yield "if (m == WIDTH) {"
-        yield from (f"    {line}" for line in self._loop(level, segment, "WIDTH"))
+        is_whole, count = "m == WIDTH", "WIDTH"
+        if self.is_streamed:
+            is_whole, count = "(m & 7) == 0", "(m & ~(int64_t)7)"
+        yield f"if ({is_whole}) {{"
+        yield from (f"    {line}" for line in self._loop(level, segment, count))
         yield "} else {"
         yield from (f"    {line}" for line in self._loop(level, segment, "w"))
         yield "}"

@@ -5,13 +5,15 @@
 
 /* So many rows are taken at once: vectors are always whole, so that no row depends on where a block ends. */
 #define TG_WHOLE(m) (((m) + 7) & ~(int64_t)7)
+/* So many of them are whole vectors by themselves, and behind these come the others. */
+#define TG_VECTORS(m) ((m) < 8 ? (m) : (m) & ~(int64_t)7)
 
 /* The place that an index names, which counts from the end where it is negative. */
 static inline __attribute__((always_inline, unused)) int64_t tg_place(int64_t index, int64_t length) {
     return index + (length & -(int64_t)(index < 0));
 }
 
-/* Chunks of m rows of a column, one element every `step`, to and from arrays of WIDTH. As functions of their
+/* Chunks of m rows of a column, one element every `step`, to and from arrays. As functions of their
    own they are compiled once, and not for each column of each loop. In whole vectors, the last row stands again
    and again behind the last one. */
 #define TG_COLUMN(name, stored, local)                                                                         \
