@@ -354,8 +354,12 @@ class _NumbersPrinter:
         """Print the function of a loop or of copies, if anything is left to do, and call it."""
         assert isinstance(step.what, Entry)
         name = f"{'move' if step.way is Way.MOVES else 'loop'}{self.owner.loops}"
-        function = move_function if step.way is Way.MOVES else loop_function
-        text = function(self.memory, step.what, name)
+        exact = bool(self.owner.forms.exact[step.what.output])
+        text = (
+            move_function(self.memory, step.what, name)
+            if step.way is Way.MOVES
+            else loop_function(self.memory, step.what, name, exact)
+        )
         if text is not None:
             self.owner.loops += 1
             self.owner.functions.append(text)

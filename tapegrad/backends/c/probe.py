@@ -29,8 +29,9 @@ FLAGS: Final = (
 SHARED: Final = "-shared"
 LIBM: Final = ("-lm",)
 LIBMVEC: Final = ("-lmvec", "-lm")
-# GCC, where it knows what a function of the file leaves alone, forgets to empty the upper halves of registers. On
-# Intel's processors, each step to code without vectors then takes 50 ns: `exp` of the C library, much of NumPy.
+# GCC, where it knows what a function of the file leaves alone, forgets to empty the upper halves of
+# registers. On Intel's processors, each step to code without vectors then takes 50 ns: each `exp` of the C
+# library, and much of NumPy.
 WITHOUT: Final = "-fno-ipa-ra"
 # Each way to ask for the instructions of this processor; the last is not to ask. Compilers leave the longest
 # vectors aside, as a processor may slow down for them; but exponentials take half the time by them.

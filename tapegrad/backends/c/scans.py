@@ -38,9 +38,13 @@ def is_loop(tape: Tape, row: Row, exact: bool) -> bool:
     return not exact and is_stack and is_of_matrices(tape, row, 1)
 
 
-def loop_function(memory: Memory, entry: Entry, name: str) -> str:
-    """The function of such an entry, which takes the table of all pointers."""
-    lines = _PRINTERS.get(entry.op.name, stacked)(memory, entry)
+def loop_function(memory: Memory, entry: Entry, name: str, exact: bool) -> str:
+    """The function of such an entry, which takes the table of all pointers; if `exact`, with NumPy's bits."""
+    lines = (
+        _PRINTERS[entry.op.name](memory, entry, exact)
+        if entry.op.name in _PRINTERS
+        else stacked(memory, entry)
+    )
     head = [f"static void {name}(void *const *T) {{", "    double *const s = T[0];"]
     head += ["    const double *const p = T[1];", "    (void)s, (void)p;"]
     return "\n".join([*head, *(f"    {line}" for line in lines), "}"])
@@ -49,7 +53,7 @@ def loop_function(memory: Memory, entry: Entry, name: str) -> str:
 # Scans ------------------------------------------------------------------------------------------------------
 
 
-def _scan(memory: Memory, entry: Entry) -> Iterator[str]:
+def _scan(memory: Memory, entry: Entry, exact: bool) -> Iterator[str]:
     attrs = dict(entry.attrs)
     body: Body = attrs["body"]
     step, lines = StepPrinter(body), list[str]()
@@ -94,7 +98,7 @@ def _take(step: StepPrinter, slot: int, given: Operand, name: str, lines: list[s
 # Linear recurrences -----------------------------------------------------------------------------------------
 
 
-def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
+def _recurrence(memory: Memory, entry: Entry, exact: bool) -> Iterator[str]:
     is_reverse, lines = dict(entry.attrs)["reverse"], list[str]()
     out = operand(memory, entry.output, "out", lines, const=False)
     a, b, start = (
@@ -105,6 +109,9 @@ def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
     varies = len(a.shape) > 2 * len(start.shape)
     yield from lines
     n = number(memory, count)
+    if width == 1 and not exact:
+        yield _in_fours(a if varies else a._replace(strides=(0,)), b, start, out, n, is_reverse)
+        return
     loop = (
         f"for (int64_t t = {n} - 1; t >= 0; t--) {{"
         if is_reverse
@@ -112,6 +119,18 @@ def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
     )
     write = _written_out if width <= MOST_WRITTEN else _looped
     yield from write(a, b, start, out, width, varies, loop)
+
+
+def _in_fours(a: Operand, b: Operand, start: Operand, out: Operand, n: str, is_reverse: bool) -> str:
+    """The call of the function for numbers, from the last step to the first where it goes back."""
+
+    def walk(given: Operand) -> str:
+        step = number(given.memory, given.strides[0])
+        first = f" + ({n} - 1) * {step}" if is_reverse else ""
+        return f"{given.name}{first}, {'-' * is_reverse}{step}"
+
+    first = start.at(*(0 for _ in start.shape))
+    return f"tg_recurrence({walk(a)}, {walk(b)}, {first}, {walk(out)}, {n});"
 
 
 def _written_out(
@@ -152,4 +171,7 @@ def _looped(
     yield "}"
 
 
-_PRINTERS: dict[str, Callable[[Memory, Entry], Iterator[str]]] = {"scan": _scan, "recurrence": _recurrence}
+_PRINTERS: dict[str, Callable[[Memory, Entry, bool], Iterator[str]]] = {
+    "scan": _scan,
+    "recurrence": _recurrence,
+}
