@@ -94,6 +94,10 @@ class StepPrinter:
         if moves:
             self._moving.update(names)
 
+    def is_moving(self, name: str) -> bool:
+        """Whether a variable changes from step to step."""
+        return name in self._moving
+
     def value(self, slot: int) -> Names:
         """The names of a slot's elements."""
         if slot not in self.names:

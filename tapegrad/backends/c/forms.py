@@ -54,6 +54,11 @@ def written(op: Op, operands: Sequence[str]) -> str:
 # Ops that are not elementwise, on arrays of names -----------------------------------------------------------
 
 
+def no_statement(text: str) -> str:
+    """For what only moves names, and needs no variable."""
+    raise AssertionError(text)
+
+
 def _moved(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
     """What moves elements moves names."""
     found: Names = np.asarray(entry.op.kernel(*inputs, **attrs), dtype=object)

@@ -131,7 +131,8 @@ class CWorkspace:
         for slot, place in layout.places.items():
             if slot not in self._arrays and not is_small(self._tape.avals[slot]):
                 shape, dtype = self._tape.avals[slot]
-                self._arrays[slot] = np.ndarray(shape, dtype, room.data, start + place)
+                strides = self._memory.shadow(slot).strides
+                self._arrays[slot] = np.ndarray(shape, dtype, room.data, start + place, strides)
 
     def _place_homes(self) -> None:
         """Arrays that live in one another."""

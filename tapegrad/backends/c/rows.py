@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.columns import Columns, inner_shape
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.runtime import PITCH
+from tapegrad.backends.c.shares import Shares
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
@@ -30,11 +32,6 @@ MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
 MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
 
 _VARIABLE = re.compile(r"\b[vx]\d+(?:_\d+)?\b")
-
-
-def inner_shape(shape: Shape, axis: int) -> Shape:
-    """The shape of one row."""
-    return (*shape[:axis], 1, *shape[axis + 1 :])
 
 
 class Joins:
@@ -108,6 +105,8 @@ class RowPrinter:
         made = {entry.output for entry in stage.entries}
         self.along = (made - stage.sums) | set(stage.columns)
         self.counter = self.current = 0
+        self.shares = Shares(self._is_minus_infinity)
+        self.inverses: dict[str, str] = {}  # of the totals of exponentials
         self.is_streamed = True  # whether nothing waits in arrays as long as a chunk
         self.ends: list[str] = []
 
@@ -138,6 +137,10 @@ class RowPrinter:
         self.head[f"const {kind} {name} = {self._element(slot, place)};"] = None
         return name
 
+    def _is_minus_infinity(self, name: str) -> bool:
+        slot = name[1:]
+        return name[0] == "c" and slot.isdigit() and bool(self.constants.get(int(slot)) == -np.inf)
+
     def _element(self, slot: int, place: int) -> str:
         """An element of an array that is read whole, as it can be read."""
         aval = self.memory.aval(slot)
@@ -165,23 +168,12 @@ class RowPrinter:
             )
             self.loads[name] = f"{base}[{place * PITCH} + i]"
             return name
-        strides = self.memory.strides(slot)
-        where = np.unravel_index(place, inner_shape(aval.shape, axis)) if count > 1 else ()
-        offset = sum(int(i) * step for i, step in zip(where, strides, strict=False))
+        columns = Columns(self.memory, slot, axis)
         self._pointer(slot)
-        if strides[axis] == 1 and aval.dtype != BOOL:
-            function = "tg_rows" if aval.dtype == FLOAT else "tg_whole_rows"
-            self._chunk_line(f"{c_type(aval.dtype)} {name}_room[PITCH];")
-            start = f"a{slot} + {offset} + r" if offset else f"a{slot} + r"
-            self._chunk_line(
-                f"const {c_type(aval.dtype)} *const {name}_rows = {function}({start}, m, {name}_room);"
-            )
-        else:
-            self.is_streamed = False
-            self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[PITCH];")
-            kind, step = stored_type(aval.dtype), strides[axis]
-            start = f"a{slot} + {offset} + r * {step}"
-            self._chunk_line(f"tg_column_{kind}({start}, {step}, m, {name}_rows);")
+        self.is_streamed &= columns.are_in_place
+        names = [f"x{slot}_{i}" for i in range(count)] if count > 1 else [name]
+        for line in columns.read(names, place):
+            self._chunk_line(line)
         self.loads[name] = f"{name}_rows[i]"
         return name
 
@@ -233,6 +225,12 @@ class RowPrinter:
         """A variable that holds an expression."""
         if re.fullmatch(r"\w+|\d+\.\d+", text):
             return text
+        share = self.shares.of(text)
+        if share is not None:
+            exponential, total = share
+            if total not in self.inverses:
+                self.inverses[total] = self.assign(entry, f"1.0 / {total}", kind)
+            text = f"tg_gated_mul({exponential}, {self.inverses[total]})"
         self.counter += 1
         name = f"v{entry.output}_{self.counter}"
         segment = self.place(text)
@@ -240,6 +238,7 @@ class RowPrinter:
         segment.lines.append(f"const {kind} {name} = {text};")
         segment.defined.add(name)
         self.level[name], self.kind[name] = self.current, kind
+        self.shares.note(name, text)
         return name
 
     def _note(self, segment: _Segment, entry: Entry) -> None:
@@ -299,7 +298,7 @@ class RowPrinter:
         slot = entry.output
         aval, axis = self.memory.aval(slot), self.plan.row_axis(slot)
         assert axis is not None
-        names, strides = self.names[slot].ravel(), self.memory.strides(slot)
+        names, columns = self.names[slot].ravel(), Columns(self.memory, slot, axis)
         self._pointer(slot, const=False)
         # Whole vectors may be longer than the array: behind small ones, and behind what lives in another
         # array, that is not free.
@@ -307,16 +306,12 @@ class RowPrinter:
         if names.size == 1 and aval.dtype != BOOL and is_alone:
             self.place(names[0]).lines.append(f"a{slot}[r + i] = {names[0]};")
             return
-        for place, name in enumerate(names):
-            where = np.unravel_index(place, inner_shape(aval.shape, axis))
-            offset = sum(int(i) * step for i, step in zip(where, strides, strict=True))
-            self.is_streamed = False
-            room = f"u{slot}_{place}"
-            self._chunk_line(f"{c_type(aval.dtype)} {room}[PITCH];")
+        self.is_streamed &= columns.are_in_place
+        rooms = [f"u{slot}_{place}" for place in range(names.size)]
+        for place, (name, room) in enumerate(zip(names, rooms, strict=True)):
+            self.chunk += columns.room(room, place)
             self.place(name).lines.append(f"{room}[i] = {name};")
-            kind, step = stored_type(aval.dtype), strides[axis]
-            start = f"a{slot} + {offset} + r * {step}"
-            self.behind.append(f"tg_put_{kind}({start}, {step}, m, {room});")
+        self.behind += columns.written(rooms)
 
     # Sums ---------------------------------------------------------------------------------------------------
 

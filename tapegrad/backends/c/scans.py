@@ -6,11 +6,12 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from tapegrad.backends.c.bodies import StepPrinter, has_form
+from tapegrad.backends.c.logs import Place, log_loop, log_product
 from tapegrad.backends.c.matrices import is_of_matrices, stacked
 from tapegrad.backends.c.memory import Memory
 from tapegrad.backends.c.operands import Operand, number, operand
@@ -65,9 +66,13 @@ def _scan(memory: Memory, entry: Entry, exact: bool) -> Iterator[str]:
     for slot, (a, b, _) in zip(body.tape.parameters, body.spans, strict=False):
         step.take(slot, state[a:b], moves=True)
     reads = list[str]()
+    places: dict[str, Place] = {}
     for i, slot in enumerate(body.tape.parameters[body.carried :]):
         moves = i >= body.fixed
-        _take(step, slot, others[i], f"x{i}", reads if moves else lines, moves)
+        names = _take(step, slot, others[i], f"x{i}", reads if moves else lines, moves)
+        if moves:
+            places.update((name, (others[i], place)) for name, place in names.items())
+    product = None if exact else log_product(body, step, state, places)
     for row in body.tape.entries:
         step.entry(row)
     found = [name for slot in body.tape.outputs for name in step.value(slot).ravel()]
@@ -76,23 +81,33 @@ def _scan(memory: Memory, entry: Entry, exact: bool) -> Iterator[str]:
     yield from lines
     yield from step.before
     yield from states
-    yield f"for (int64_t t = 0; t < {number(memory, attrs['count'])}; t++) {{"
-    for text in (*reads, *step.lines):
-        yield f"    {text}"
-    yield from (f"    const double g{i} = {text};" for i, text in enumerate(found))
-    yield from (f"    {out.at('t', i)} = h{i} = g{i};" for i in range(body.width))
+    n = number(memory, attrs["count"])
+    loop = [*reads, *step.lines]
+    loop += [f"const double g{i} = {text};" for i, text in enumerate(found)]
+    loop += [f"{out.at('t', i)} = h{i} = g{i};" for i in range(body.width)]
+    if product is not None:
+        yield from log_loop(product, n, places, out, [*_over("t0", "t0 + m", loop)])
+    else:
+        yield from _over("0", n, loop)
+
+
+def _over(first: str, stop: str, lines: Sequence[str]) -> Iterator[str]:
+    yield f"for (int64_t t = {first}; t < {stop}; t++) {{"
+    yield from (f"    {line}" for line in lines)
     yield "}"
 
 
-def _take(step: StepPrinter, slot: int, given: Operand, name: str, lines: list[str], moves: bool) -> None:
-    """Read the elements of an input of a loop, once or in each step."""
+def _take(
+    step: StepPrinter, slot: int, given: Operand, name: str, lines: list[str], moves: bool
+) -> dict[str, tuple[int, ...]]:
+    """Read the elements of an input of a loop, once or in each step; their names, and places."""
     shape, dtype = step.aval(slot)
-    names = []
-    for i, place in enumerate(np.ndindex(shape)):
-        names.append(f"{name}_{i}")
+    names = {f"{name}_{i}": place for i, place in enumerate(np.ndindex(shape))}
+    for each, place in names.items():
         text = given.at("t", *place) if moves else given.at(*place)
-        lines.append(f"const {c_type(dtype)} {names[-1]} = {text};")
-    step.take(slot, names, moves)
+        lines.append(f"const {c_type(dtype)} {each} = {text};")
+    step.take(slot, [*names], moves)
+    return names
 
 
 # Linear recurrences -----------------------------------------------------------------------------------------

@@ -26,3 +26,14 @@ static __attribute__((noinline, unused)) void tg_recurrence(
     }
     for (; t < n; t++, a += da, b += db, out += step) out[0] = s = a[0] * s + b[0];
 }
+
+/* The power of 2 in a positive number; 2 to minus such a power, as far as it is a number; the larger of two. */
+static inline __attribute__((always_inline, unused)) int64_t tg_power(double x) {
+    const tg_double number = {x};
+    return (number.bits >> 52) - 1023;
+}
+static inline __attribute__((always_inline, unused)) double tg_scale(int64_t power) {
+    const tg_double scale = {.bits = (1023 - power) << 52};
+    return scale.number;
+}
+static inline __attribute__((always_inline, unused)) int64_t tg_later(int64_t x, int64_t y) { return x > y ? x : y; }
