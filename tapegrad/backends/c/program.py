@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.joins import Joins
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
-from tapegrad.backends.c.rows import Joins
 from tapegrad.backends.c.runtime import PITCH, WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
@@ -43,7 +43,7 @@ class CProgram:
         self.tape = tape
         self.late = late
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1, "tapegrad") if threads > 1 else None
         forms = Forms(tape, deciding_slots(tape))
         joins = Joins(tape, forms.has_form)
         cut = plan(tape, late, shortest // 2, len(tape.entries), joins)
@@ -79,10 +79,9 @@ class CProgram:
         """Let threads share the blocks of a row loop."""
         assert self._pool is not None
         cuts = np.linspace(0, blocks, min(self.threads, blocks) + 1).astype(int).tolist()
-        jobs = [
-            self._pool.submit(function, table, ctypes.c_int64(first), ctypes.c_int64(last))
-            for first, last in pairwise(cuts)
-        ]
+        own, *others = [(table, ctypes.c_int64(a), ctypes.c_int64(b)) for a, b in pairwise(cuts)]
+        jobs = [self._pool.submit(function, *share) for share in others]
+        function(*own)
         for job in jobs:
             job.result()
 

@@ -8,57 +8,28 @@ waits in an array as long as a chunk. Sums are kept for each block.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tapegrad.backends.c.columns import Columns, inner_shape
+from tapegrad.backends.c.factors import Factors
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.runtime import PITCH
 from tapegrad.backends.c.shares import Shares
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
-from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
+from tapegrad.ops.registry import BOOL, FLOAT, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
-from tapegrad.tape.entries import Entry, Row
-from tapegrad.tape.tape import Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import size_of
 
 MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
-WIDEST = 64  # numbers to a row
-MOST_SUMS = 256  # numbers that stay in registers or close by
-MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
 MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
 
 _VARIABLE = re.compile(r"\b[vx]\d+(?:_\d+)?\b")
-
-
-class Joins:
-    """Which entries a row loop of C takes; all others are executed whole."""
-
-    def __init__(self, tape: Tape, has_form: Callable[[Row], bool]) -> None:
-        self._tape = tape
-        self._has_form = has_form
-        self._leaves = {*tape.data, *(slot for slot, _ in tape.constants)}
-
-    def __call__(self, row: Row, along: Along, rows: int) -> bool:
-        op, inputs, output, _, _ = row
-        avals = self._tape.avals
-        reads = along.reads if len(along.reads) == len(inputs) else (Read.ALIGNED,) * len(inputs)
-        for slot, read in zip(inputs, reads, strict=True):
-            size = size_of(avals[slot].shape)
-            if read is not Read.GATHERED and (size // rows if read.by_block else size) > WIDEST:
-                return False
-        if op.name == "scatter":
-            size = size_of(avals[output].shape) * (rows // BLOCK + 1)
-            return along.is_sum and inputs[1] in self._leaves and size <= MOST_SCATTERED
-        if Read.GATHERED in reads and inputs[1] not in self._leaves:
-            return False
-        if along.is_sum:
-            size = size_of(avals[output].shape)
-            return size <= MOST_SUMS and self._has_form(row)
-        return size_of(avals[output].shape) // rows <= WIDEST and self._has_form(row)
 
 
 @dataclass
@@ -102,10 +73,12 @@ class RowPrinter:
         self.sums: dict[int, int] = {}
         self.width = 0
         self.constants = {slot: value for slot, value in self.tape.constants if np.ndim(value) == 0}
+        self.arrays = {slot: value for slot, value in self.tape.constants if np.ndim(value) > 0}
         made = {entry.output for entry in stage.entries}
         self.along = (made - stage.sums) | set(stage.columns)
         self.counter = self.current = 0
         self.shares = Shares(self._is_minus_infinity)
+        self.factors = Factors()
         self.inverses: dict[str, str] = {}  # of the totals of exponentials
         self.is_streamed = True  # whether nothing waits in arrays as long as a chunk
         self.ends: list[str] = []
@@ -153,6 +126,10 @@ class RowPrinter:
 
     def _column(self, slot: int, place: int) -> str:
         """An element of a row from outside the loop."""
+        twin = self._twin(slot)
+        if twin is not None:
+            matrix, place = twin
+            return str(self.value(matrix)[0, place])
         aval, axis = self.memory.aval(slot), self.plan.row_axis(slot)
         assert axis is not None
         count = size_of(aval.shape) // self.stage.rows
@@ -176,6 +153,17 @@ class RowPrinter:
             self._chunk_line(line)
         self.loads[name] = f"{name}_rows[i]"
         return name
+
+    def _twin(self, slot: int) -> tuple[int, int] | None:
+        """The matrix that a constant is a column of, and which: in Hessians, columns are constants, too."""
+        column: Any = self.arrays.get(slot, np.empty((0, 0)))
+        for matrix in self.along if column.ndim == 1 else ():
+            whole: Any = self.arrays.get(matrix, column)
+            if whole.ndim == 2 and len(whole) == len(column) and self._is_packed(matrix):
+                for place in np.flatnonzero(whole[0] == column[0]).tolist():
+                    if np.array_equal(whole[:, place], column):
+                        return matrix, place
+        return None
 
     def _is_packed(self, slot: int) -> bool:
         leaves = {*self.tape.data, *(constant.slot for constant in self.tape.constants)}
@@ -239,6 +227,7 @@ class RowPrinter:
         segment.defined.add(name)
         self.level[name], self.kind[name] = self.current, kind
         self.shares.note(name, text)
+        self.factors.note(name, text)
         return name
 
     def _note(self, segment: _Segment, entry: Entry) -> None:
@@ -325,6 +314,10 @@ class RowPrinter:
             return
         for place, term in enumerate(self._terms(entry)):
             name = f"v{slot}_{place}"
+            known = self.factors.summed(term, name)
+            if known != name:
+                self.ends.append(f"parts[{start + place}] = s{known};")
+                continue
             segment = self.place(term)
             self._note(segment, entry)
             segment.lines.append(f"p{name} += tg_kept(inside, {term});")
