@@ -160,7 +160,8 @@ class Op:
         How it is written on Python floats, as in ``"{0} + {1}"``, or what stands between any number of
         operands; empty where the kernel is called.
     c : str
-        The same in C, on doubles, or on int64_t for truths and whole numbers; operands are names or literals.
+        The same in C, on doubles, or on int64_t for truths and whole numbers; operands are names or literals,
+        and ``{rest}`` is an array of all operands behind the numbered ones, and their number.
         It may call the functions of C and those in `tapegrad/backends/c/runtime`. Empty: NumPy computes it.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.

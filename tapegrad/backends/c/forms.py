@@ -22,6 +22,7 @@ Names: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 # Takes an expression, and gives the name of the variable that holds it.
 Assign = Callable[[str], str]
 
+_PLACE = re.compile(r"\{\d\}")
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\(")
 # What C and NumPy round in the same way, as IEEE 754 says; and casts.
 _ROUNDED = frozenset(
@@ -48,7 +49,10 @@ def is_by_vectors(form: str) -> bool:
 
 def written(op: Op, operands: Sequence[str]) -> str:
     """An elementwise op on numbers."""
-    return op.c.format(*operands) if "{" in op.c else op.c.join(operands)
+    if "{" not in op.c:
+        return op.c.join(operands)
+    rest = operands[len(_PLACE.findall(op.c)) :]
+    return op.c.format(*operands, rest=f"(const double[]){{{', '.join(rest)}}}, {len(rest)}")
 
 
 # Ops that are not elementwise, on arrays of names -----------------------------------------------------------

@@ -10,7 +10,7 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "incomplete.h", "incomplete_beta.h", "choices.h", "matrices.h", "recurrences.h"),
+    *("beta.h", "incomplete.h", "incomplete_beta.h", "powers.h", "choices.h", "matrices.h", "recurrences.h"),
 )
 WIDTH = 512  # rows to a chunk, which stays in the nearest cache
 # Numbers to an array of a chunk. With a power of two, one row of all arrays would be in one set of it.
