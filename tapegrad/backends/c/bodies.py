@@ -137,7 +137,7 @@ class StepPrinter:
             found = np.asarray(entry.op.kernel(*given, *places, **attrs), dtype=object)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
-            found = evaluate(assign, entry, inputs, attrs)
+            found = evaluate(assign, entry, inputs, attrs, self.aval(entry.output).shape)
         self.names[entry.output] = found
 
     def _assigned(self, entry: Entry, kind: str, text: str) -> str:

@@ -30,9 +30,9 @@ class Joins:
             size = size_of(avals[slot].shape)
             if read is not Read.GATHERED and (size // rows if read.by_block else size) > WIDEST:
                 return False
-        if op.name == "scatter":
+        if op.copies is not None and along.is_sum:
             size = size_of(avals[output].shape) * (rows // BLOCK + 1)
-            return along.is_sum and inputs[1] in self._leaves and size <= MOST_SCATTERED
+            return inputs[1] in self._leaves and size <= MOST_SCATTERED
         if Read.GATHERED in reads and inputs[1] not in self._leaves:
             return False
         if along.is_sum:

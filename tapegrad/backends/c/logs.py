@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from tapegrad.backends.c.bodies import StepPrinter
-from tapegrad.backends.c.forms import EVALUATORS, Names, no_statement
+from tapegrad.backends.c.forms import Names, moved
 from tapegrad.backends.c.operands import Operand
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.tape.body import Body
@@ -83,9 +83,9 @@ class _Reader:
         """Whether an entry fits."""
         inputs, attrs = [self.value(slot) for slot in entry.inputs], dict(entry.attrs)
         found: Names | None = None
-        if entry.op.name in ("getitem", "reshape", "transpose", "broadcast_to"):
+        if entry.op.copies is not None:
             if ARRAY not in attrs.get("index", ()):
-                found = EVALUATORS[entry.op.name][0](no_statement, entry, inputs, attrs)
+                found = moved(entry, inputs, attrs, self.step.aval(entry.output).shape)
         elif entry.op.name in ("add", "sub"):
             found = self._pairs(inputs[0], inputs[1], 1 if entry.op.name == "add" else -1)
         elif entry.op.name == "logsumexp":

@@ -18,7 +18,7 @@ from tapegrad.backends.c.encoder import Encoder, is_transfer, takes
 from tapegrad.backends.c.forms import EVALUATORS, Assign, Names
 from tapegrad.backends.c.machine import ordinary
 from tapegrad.backends.c.memory import Memory, is_small
-from tapegrad.backends.c.moves import start_of
+from tapegrad.backends.c.moves import copies, start_of
 from tapegrad.backends.c.moves import steps_of as view_steps
 from tapegrad.backends.c.operands import number as length
 from tapegrad.backends.c.rows import RowPrinter, elementwise
@@ -316,7 +316,7 @@ class _NumbersPrinter:
             found = elementwise(entry, inputs, assign)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
-            found = evaluate(assign, entry, inputs, dict(entry.attrs))
+            found = evaluate(assign, entry, inputs, dict(entry.attrs), self.memory.aval(entry.output).shape)
         self.names[entry.output] = found
         self._store(entry.output)
 
@@ -367,8 +367,7 @@ class _NumbersPrinter:
 
     def picked(self, entry: Entry, assign: Assign) -> Names:
         """A few elements of a large array."""
-        (slot,) = entry.inputs
-        view = np.asarray(entry.op.kernel(self.memory.shadow(slot), **dict(entry.attrs)))
+        ((_, slot, view),) = copies(self.memory.shadow, entry)
         start, steps = start_of(view, self.memory.shadow(slot)), view_steps(view)
         names = np.empty(view.shape, dtype=object)
         for where in np.ndindex(names.shape):

@@ -21,6 +21,7 @@ from tapegrad.backends.c.printer import Part, print_plan
 from tapegrad.backends.c.runtime import PITCH, WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Read
 from tapegrad.plan.places import ALIGNED
 from tapegrad.plan.plan import plan
@@ -186,7 +187,7 @@ class CWorkspace:
         for stage in self._plan.stages:
             ways = zip(stage.entries, stage.reads, strict=True) if isinstance(stage, RowLoop) else ()
             for entry, reads in ways:
-                if entry.op.name not in ("getitem", "scatter") or len(entry.inputs) < 2:
+                if ARRAY not in dict(entry.attrs).get("index", ()):
                     continue
                 whole = entry.inputs[0] if reads[0] is Read.GATHERED else entry.output
                 length, places = self._tape.avals[whole].shape[0], self.array(entry.inputs[1])

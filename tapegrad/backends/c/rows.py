@@ -21,6 +21,7 @@ from tapegrad.backends.c.memory import Memory, is_small
 from tapegrad.backends.c.runtime import PITCH
 from tapegrad.backends.c.shares import Shares
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
+from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import BOOL, FLOAT, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
 from tapegrad.tape.entries import Entry
@@ -250,14 +251,12 @@ class RowPrinter:
 
         if entry.op.is_elementwise:
             found = elementwise(entry, [self.value(slot) for slot in entry.inputs], assign)
-        elif len(entry.inputs) == 2 and entry.op.name == "getitem":
+        elif ARRAY in dict(entry.attrs).get("index", ()):
             found = self._gathered(entry, assign)
         else:
-            attrs = dict(entry.attrs)
-            if "shape" in attrs:
-                attrs["shape"] = self.shape(entry.output)
             evaluate, _ = EVALUATORS[entry.op.name]
-            found = evaluate(assign, entry, [self.value(slot) for slot in entry.inputs], attrs)
+            inputs = [self.value(slot) for slot in entry.inputs]
+            found = evaluate(assign, entry, inputs, dict(entry.attrs), self.shape(entry.output))
         self.names[entry.output] = found
         if entry.output in self.stored:
             self._store(entry)
@@ -309,7 +308,7 @@ class RowPrinter:
         size = size_of(self.memory.aval(slot).shape)
         start = self.sums[slot] = self.width
         self.width += size
-        if entry.op.name == "scatter":
+        if entry.op.copies is not None:  # to where an index says
             self._scattered(entry, start)
             return
         for place, term in enumerate(self._terms(entry)):
