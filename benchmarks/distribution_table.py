@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "distributions.md"
 HEAD = "| name | parameters | methods | worst error |\n|---|---|---|---|\n"
 POINTS = 300
 WRAPPERS = ("censored", "hurdle", "truncated", "zero_inflated")
-METHODS = ("logpdf", "pdf", "logpmf", "pmf", "cdf", "logcdf", "sf", "logsf")
+METHODS = ("logpdf", "pdf", "logpmf", "pmf", "cdf", "logcdf", "sf", "logsf", "ppf", "isf")
 ROWS = {row.name: row for row in DISTRIBUTIONS}
 
 

@@ -149,7 +149,9 @@ def _skewnorm(z: Any, a: Any) -> tuple[Any, Any]:
     def below(z: Any, a: Any) -> Any:
         steep = abs(z) * (1 + a * a if a * z < 0 else 1)
         width = min(80 / steep if steep else mp.mpf(14), mp.mpf(14))
-        return mp.quad(lambda t: 2 * mp.npdf(t) * _normal(a * t)[0], mp.linspace(z - width, z, 6))
+        top = mp.npdf(z) * _normal(a * z)[0]
+        whole = mp.quad(lambda t: mp.npdf(t) * _normal(a * t)[0] / top, mp.linspace(z - width, z, 6))
+        return 2 * top * whole
 
     return below(z, a), below(-z, -a)
 
@@ -199,12 +201,12 @@ _gumbel = mirrored(_by_level(lambda x, scale: mp.exp(x / scale)))
 QUANTILES: dict[str, Quantile] = {
     "norm": Quantile(lambda x, scale: _normal(x / scale), SCALES, "scale"),
     "lognorm": Quantile(lambda x, s, scale: _normal(mp.log(x / scale) / s), SHAPES[:2], "s scale"),
-    "skewnorm": Quantile(_skewnorm, ((-3.0,), (40.0,)), "a", FEW, 30),
+    "skewnorm": Quantile(_skewnorm, ((-3.0,),), "a", (1e-200, 0.2, 0.9), 30),
     "halfnorm": Quantile(_halfnorm, SCALES, "scale"),
-    "exponnorm": Quantile(_exponnorm, ((0.1, 1.0), (1.5, 2.0), (1e3, 1.0)), "K scale", LEVELS, 900),
-    "invgauss": Quantile(_invgauss, ((0.01, 2.0), (1.5, 1.0), (1e3, 1.0)), "mu scale", LEVELS, 900),
+    "exponnorm": Quantile(_exponnorm, ((0.1, 1.0), (1.5, 2.0), (1e3, 1.0)), "K scale", LEVELS, 70),
+    "invgauss": Quantile(_invgauss, ((0.01, 2.0), (1.5, 1.0), (1e3, 1.0)), "mu scale", LEVELS, 70),
     "truncnorm": Quantile(
-        _truncnorm, ((-1.0, 2.0, 1.5), (3.0, 9.0, 1.0), (-50.0, -40.0, 1.0)), "a b scale", LEVELS[2:], 400
+        _truncnorm, ((-1.0, 2.0, 1.5), (3.0, 9.0, 1.0), (-50.0, -40.0, 1.0)), "a b scale", LEVELS[2:], 80
     ),
     "t": Quantile(_t, ((0.6, 1.0), (3.0, 2.0), (45.0, 1.0)), "df scale"),
     "laplace": Quantile(_laplace, SCALES, "scale"),
@@ -237,7 +239,7 @@ QUANTILES: dict[str, Quantile] = {
         lambda x, a, scale: _gamma(1 / x, a, 1 / scale)[::-1], ((0.8, 1.0), (6.0, 2.0)), "a scale"
     ),
     "gengamma": Quantile(_gengamma, ((0.7, 2.0, 1.0), (3.0, -1.5, 2.0), (0.02, 9.0, 1.0)), "a c scale"),
-    "beta": Quantile(_beta, ((0.4, 0.7), (3.0, 0.5), (9.0, 40.0)), "a b", BOUNDED),
+    "beta": Quantile(_beta, ((0.4, 0.7), (3.0, 0.9), (9.0, 40.0)), "a b", BOUNDED),
     "beta_mean": Quantile(
         lambda x, mu, phi: _beta(x, mu * phi, (1 - mu) * phi), ((0.2, 4.0), (0.7, 30.0)), "mu phi", BOUNDED
     ),
@@ -246,6 +248,14 @@ QUANTILES: dict[str, Quantile] = {
     "triang": Quantile(_triang, ((0.3,), (0.8,)), "c", BOUNDED),
     "vonmises": Quantile(_vonmises, ((0.2,), (2.0,), (60.0,)), "kappa", (1e-9, 0.01, 0.2, 0.49, 0.8), 30),
     "tweedie": Quantile(_tweedie, ((2.0, 1.5, 1.5), (3.0, 0.4, 1.7)), "mu phi p", (0.4, 0.9, 1.0 - 1e-9), 40),
+}
+
+# Ops that are compared within the quantiles of a distribution alone.
+WITHIN_QUANTILES = {
+    "compound_isf": "tweedie",
+    "compound_ppf": "tweedie",
+    "skewnorm_ppf": "skewnorm",
+    "vonmises_ppf": "vonmises",
 }
 
 
@@ -276,8 +286,9 @@ def _errors(name: str, method: str, q: float, params: tuple[float, ...]) -> Iter
         off = solved(place) / slope
         # what a relative change of p moves it by counts as well: next to 0 the quantile has no other digits
         yield "value", float(abs(off) / (abs(place) + abs(level / slope)))
-        place -= off
-        slope = (solved(place + step) - solved(place - step)) / (2 * step)
+        for _ in range(4):
+            place -= solved(place) / slope
+            slope = (solved(place + step) - solved(place - step)) / (2 * step)
         trues = [(-1 if side else 1) / abs(slope)]
         for i, a in enumerate(at):
             h = abs(a) * mp.mpf(10) ** (-row.digits // 3)
@@ -304,3 +315,9 @@ def worst_quantile(name: str, share: int = 1) -> list[Worst]:
             if (method, what) not in found or not error <= found[method, what].error:
                 found[method, what] = new
     return list(found.values())
+
+
+def all_quantiles() -> Iterator[Worst]:
+    """The rows of the table of errors."""
+    for name in QUANTILES:
+        yield from worst_quantile(name)

@@ -276,7 +276,7 @@ class truncnorm(Continuous):  # SciPy's name
         """Quantile: the value up to which the probability is `q`."""
         q, (a, b) = probability(q), _ordered(a, b)
         z = _between_ends(np.log(q), np.log1p(-q), a, b)
-        return placed(replace(replace(z, np.equal(q, 0), a), np.equal(q, 1), b), loc, positive(scale))
+        return placed(_at_ends(z, q, a, b), loc, positive(scale))
 
     @staticmethod
     @quiet
@@ -284,7 +284,11 @@ class truncnorm(Continuous):  # SciPy's name
         """The value above which the probability is `q`."""
         q, (a, b) = probability(q), _ordered(a, b)
         z = _between_ends(np.log1p(-q), np.log(q), a, b)
-        return placed(replace(replace(z, np.equal(q, 0), b), np.equal(q, 1), a), loc, positive(scale))
+        return placed(_at_ends(z, q, b, a), loc, positive(scale))
+
+
+def _at_ends(z: Any, p: Any, a: Any, b: Any) -> Any:
+    return replace(replace(z, np.equal(p, 0), a, a, b), np.equal(p, 1), b, a, b)
 
 
 def _between_ends(log_below: Any, log_above: Any, a: Any, b: Any) -> Any:
