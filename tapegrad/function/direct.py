@@ -60,7 +60,7 @@ class Direct:
         idle.append(workspace)
         return found
 
-    def _written(self, theta: dict[Any, Any], inputs: Vector) -> bool:
+    def _written(self, theta: dict[Any, Any], inputs: Any) -> bool:
         """Whether the parameters are what they mostly are, and stand among the inputs now."""
         try:
             if self._parts is not None:
