@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.backends.programs import Executable
 from tapegrad.function.nonfinite import has_nan
-from tapegrad.nest import Structure, Vector
+from tapegrad.nest import Structure
 from tapegrad.ops.registry import FLOAT
 
 
