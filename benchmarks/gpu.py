@@ -96,12 +96,9 @@ def check_model(name: str) -> None:
 
     here, reference = (tg.trace(loglik, model.start, backend=backend) for backend in ("jax", "replay"))
     vector = reference.ravel(model.start)
-    pairs = zip(
-        (*here.value_and_grad_flat(vector), here.hessian_flat(vector)),
-        (*reference.value_and_grad_flat(vector), reference.hessian_flat(vector)),
-        strict=True,
-    )
-    for one, other in pairs:
+    found: list[Any] = [*here.value_and_grad_flat(vector), here.hessian_flat(vector)]
+    expected: list[Any] = [*reference.value_and_grad_flat(vector), reference.hessian_flat(vector)]
+    for one, other in zip(found, expected, strict=True):
         if not np.allclose(one, other, rtol=1e-10, atol=1e-10 * np.max(np.abs(other))):
             raise Mismatch(f"{name} differs on this device: {one}, not {other}")
 
