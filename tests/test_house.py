@@ -275,7 +275,9 @@ def test_importing_needs_numpy_and_scipy_alone():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["covariance", "forward", "graph", "mle", "special", "stats", "testing"])
+@pytest.mark.parametrize(
+    "name", ["covariance", "forward", "graph", "mle", "ops", "special", "stats", "testing"]
+)
 def test_modules_are_reached_through_the_package(name):
     code = f"import tapegrad as tg; assert tg.{name}.__name__ == 'tapegrad.{name}' and {name!r} in dir(tg)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

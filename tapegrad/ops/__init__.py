@@ -57,6 +57,7 @@ from tapegrad.ops import (
     turns,
     waves,
 )
+from tapegrad.ops.own import register
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
 
 __all__ = [
@@ -109,6 +110,7 @@ __all__ = [
     "quotients",
     "recurrences",
     "reductions",
+    "register",
     "scaled",
     "shaping",
     "skew",
