@@ -53,7 +53,7 @@ MLE_LAYERS = (
 )
 # All that mle/ and samplers.py take from the rest of the package, and what for.
 OFFERED = {
-    "tapegrad": {"TracedFunction": "what is sampled", "trace": "makes one"},
+    "tapegrad": {"TracedFunction": "what is sampled"},
     "tapegrad.errors": {"NonFiniteWarning": "NaN, told"},
     "tapegrad.function.record": {
         "definition": "where a function is written",
@@ -81,7 +81,7 @@ OFFERED = {
         "location": "a line in a message",
         "place_of_error": "the line of an error",
     },
-    "tapegrad.special": {"softmax": "simplex"},
+    "tapegrad.special": {"log_softmax": "the volume of a simplex", "softmax": "simplex"},
     "tapegrad.tape.storage": {
         "StorageError": "a damaged file",
         "checked_count": "a field that counts",
