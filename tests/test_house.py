@@ -50,6 +50,7 @@ MLE_LAYERS = (
     ("plots",),
     ("result",),
     ("fit",),
+    ("regression",),
 )
 # All that mle/ and samplers.py take from the rest of the package, and what for.
 OFFERED = {
@@ -81,7 +82,14 @@ OFFERED = {
         "location": "a line in a message",
         "place_of_error": "the line of an error",
     },
-    "tapegrad.special": {"log_softmax": "the volume of a simplex", "softmax": "simplex"},
+    "tapegrad.special": {
+        "log_softmax": "the volume of a simplex",
+        "softmax": "simplex",
+        **dict.fromkeys(("expit", "log_expit", "log_ndtr"), "regressions"),
+    },
+    "tapegrad.stats": dict.fromkeys(
+        ("beta", "gamma_mean", "nbinom_mu", "norm", "poisson", "t"), "regressions"
+    ),
     "tapegrad.tape.storage": {
         "StorageError": "a damaged file",
         "checked_count": "a field that counts",

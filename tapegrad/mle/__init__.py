@@ -6,6 +6,7 @@ from tapegrad.mle.infer.hypotheses import HypothesisTest, lr_test, score_test, w
 from tapegrad.mle.infer.observations import VuongTest, influence, pointwise, scores, vuong_test
 from tapegrad.mle.infer.profile import Profile, ProfileWarning
 from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning
+from tapegrad.mle.regression import regression
 from tapegrad.mle.report.comparison import Comparison, compare
 from tapegrad.mle.report.diagnose import Diagnosis
 from tapegrad.mle.report.sidebyside import side_by_side
@@ -46,6 +47,7 @@ __all__ = [
     "load",
     "lr_test",
     "pointwise",
+    "regression",
     "save",
     "score_test",
     "scores",

@@ -75,6 +75,8 @@ class Estimate:
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     seconds : float or None
         How long `fit` took, the trace included; None where that is not known.
+    dropped : int
+        How many rows of the data were left out because something was missing in them.
     """
 
     params: Any
@@ -102,6 +104,7 @@ class Estimate:
     modes: Array | None = None
     modes_bse: Array | None = None
     seconds: float | None = None
+    dropped: int = 0
     _model: Model | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

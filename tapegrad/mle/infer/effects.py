@@ -13,7 +13,7 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.delta import Derived, delta
 from tapegrad.mle.infer.predictions import bound
 from tapegrad.mle.infer.together import takes_random_effects
-from tapegrad.mle.model.columns import Columns, columns_of
+from tapegrad.mle.model.columns import Columns, columns_of, taken_by
 from tapegrad.nest import call
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -89,7 +89,7 @@ def _columns(result: Estimate, function: Callable[..., Any], data: Any) -> Colum
     model = result.require_model("effects on the data of the fit")
     if not model.data:
         raise ValueError("effects need data: pass them to fit as data=, or here")
-    return Columns(dict(model.data), dict(model.levels))
+    return Columns(taken_by(function, model.data), dict(model.levels))
 
 
 def _asked(of: Of) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _setter(values: Mapping[str, Any], name: str) -> Setter:
     label, column = (name, None) if name in values or found is None else (found[1], int(found[2]))
     if label not in values:
         raise ValueError(f"no variable {name!r}: the data are {', '.join(values)}")
-    whole = np.asarray(values[label], dtype=np.float64)
+    whole = np.asarray(values[label])
     if column is None:
         return lambda change: {**values, label: change(whole)}
     if whole.ndim != 2 or column >= whole.shape[1]:
@@ -142,7 +142,7 @@ def _contrasts(
     """The differences between the means at the first value and at the others, of all variables."""
     names, pairs = [], []
     for name, (setter, levels) in contrasts.items():
-        tables = [setter(partial(np.full_like, fill_value=level)) for _, level in levels]
+        tables = [setter(partial(_filled, level=level)) for _, level in levels]
         names += [f"{name}: {text} - {levels[0][0]}" for text, _ in levels[1:]]
         pairs += [(tables[0], table) for table in tables[1:]]
 
@@ -156,6 +156,12 @@ def _contrasts(
     # What it takes, for `delta`, is what the function takes besides the data.
     differences.__wrapped__ = bound(function, result, values)  # type: ignore[attr-defined]
     return delta(result, differences, names)
+
+
+def _filled(column: npt.NDArray[Any], level: float) -> npt.NDArray[Any]:
+    """A column that is the same in all rows; whole numbers, which may be an index, stay such."""
+    whole = column.dtype.kind in "iu" and level.is_integer()
+    return np.full(column.shape, int(level) if whole else level)
 
 
 def _slope(result: Estimate, function: Callable[..., Any], setter: Setter, name: str) -> Derived:

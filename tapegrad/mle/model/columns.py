@@ -107,6 +107,12 @@ def _chosen(data: Any, wanted: Callable[..., Any] | None, params: Any) -> dict[s
     return {name: data[name] for name in names if name in arguments and name not in taken}
 
 
+def taken_by(function: Callable[..., Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data that a function has arguments for."""
+    arguments = _arguments(function)
+    return {name: value for name, value in data.items() if arguments is None or name in arguments}
+
+
 def _arguments(function: Callable[..., Any]) -> list[str] | None:
     """The names that a function can be called with; None if it takes any."""
     try:

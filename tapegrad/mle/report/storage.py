@@ -80,7 +80,7 @@ def _check_fit(result: Estimate) -> None:
         checked_line(line)
     if not (isinstance(result.message, str) and result.message.replace("\n", " ").isprintable()):
         raise StorageError("message is no text")
-    for name in ("nit", "nfev", "njev", "nhev"):
+    for name in ("nit", "nfev", "njev", "nhev", "dropped"):
         checked_count(getattr(result, name))
     if result.nobs is not None and checked_count(result.nobs) < 1:
         raise StorageError("nobs is no number of observations")

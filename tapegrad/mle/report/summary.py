@@ -17,7 +17,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 # What `as_dict` holds besides the parameters, and what of it the number of observations enters.
 _REPORTED: Final = (
     *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
-    *("nit", "nfev", "njev", "nhev", "seconds", "method", "model", "cov_type"),
+    *("nit", "nfev", "njev", "nhev", "seconds", "dropped", "method", "model", "cov_type"),
 )
 _BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 _HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
@@ -105,6 +105,8 @@ def _random_effects(result: Estimate) -> tuple[str, ...]:
 def _criteria(result: Estimate) -> str:
     bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
+    if result.dropped:
+        observations += f" ({result.dropped} dropped: values are missing)"
     return (
         f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
         f"No. observations: {observations}"
