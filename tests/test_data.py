@@ -9,7 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.mle import fit, load, save
-from tapegrad.mle.model.columns import columns_of
+from tapegrad.mle.model.columns import read_columns
 from tapegrad.stats import norm
 
 RNG = np.random.default_rng(21)
@@ -119,7 +119,7 @@ def test_arrays_are_taken_as_they_are_unless_one_asks() -> None:
 def test_nullable_and_categorical_columns() -> None:
     category = pd.Categorical(SCHOOL, categories=["west", "north", "east"])
     data = pd.DataFrame({"y": pd.array(Y, dtype="Float64"), "age": AGE, "school": category})
-    found = columns_of(data, schools, dict(u=0, b=0))
+    found = read_columns(data, schools, dict(u=0, b=0))
     assert found.levels == {"school": ("west", "north", "east")}
     np.testing.assert_array_equal(found.values["school"], category.codes)
     whole = fit(schools, dict(u=np.zeros(3), b=0.0), data=data)

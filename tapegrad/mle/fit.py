@@ -19,7 +19,7 @@ from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
 from tapegrad.mle.infer.random import with_modes
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
-from tapegrad.mle.model.columns import is_table, names_of, numbers_of
+from tapegrad.mle.model.columns import is_elsewhere, is_table, names_of, numbers_of
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
 from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning, warn
@@ -283,11 +283,12 @@ def _with_groups(model: Model, data: Any, cov_kwds: Mapping[str, Any] | None) ->
     if cov_kwds is None or groups is None:
         return cov_kwds
     if isinstance(groups, str):
-        if groups in model.data:
-            return {**cov_kwds, "groups": model.data[groups]}
-        if not (is_table(data) and groups in (names_of(data) or ())):
-            raise ValueError(f"groups={groups!r} is no column of the data, which are {', '.join(model.data)}")
+        names = (names_of(data) if is_table(data) else list(data or ())) or []
+        if groups not in names:
+            raise ValueError(f"groups={groups!r} is no column of the data, which are {', '.join(names)}")
         groups = data[groups]
+    if is_elsewhere(groups):
+        return {**cov_kwds, "groups": groups}
     labels, levels = numbers_of(groups, "groups")
     array = np.asarray(labels)
     array = array if model.kept is None or array.shape != model.kept.shape else array[model.kept]

@@ -13,7 +13,7 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.delta import Derived, delta
 from tapegrad.mle.infer.predictions import bound
 from tapegrad.mle.infer.together import takes_random_effects
-from tapegrad.mle.model.columns import Columns, columns_of, taken_by
+from tapegrad.mle.model.columns import Columns, read_columns, taken_by
 from tapegrad.nest import call
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def effects(result: Estimate, function: Callable[..., Any], of: Of, data: Any = 
 
 def _columns(result: Estimate, function: Callable[..., Any], data: Any) -> Columns:
     if data is not None:
-        return columns_of(data, function, result.params)
+        return read_columns(data, function, result.params)
     model = result.require_model("effects on the data of the fit")
     if not model.data:
         raise ValueError("effects need data: pass them to fit as data=, or here")

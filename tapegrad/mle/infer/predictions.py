@@ -12,7 +12,7 @@ from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.delta import Derived, delta
 from tapegrad.mle.infer.together import takes_random_effects
-from tapegrad.mle.model.columns import Columns, columns_of
+from tapegrad.mle.model.columns import Columns, read_columns
 from tapegrad.nest import Leaf, call
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -112,7 +112,7 @@ def predict(
     """
     if data is None and transform is None:
         return delta(result, function, names, bias_correct=bias_correct)
-    columns = Columns({}) if data is None else columns_of(data, function, result.params)
+    columns = Columns({}) if data is None else read_columns(data, function, result.params)
     linear = bound(function, result, columns.values)
     before = delta(result, linear, names, bias_correct=bias_correct)
     if names is None:

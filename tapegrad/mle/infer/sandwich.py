@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.infer.in_pieces import meat_in_pieces
 from tapegrad.mle.infer.leverage import spread_without
 from tapegrad.mle.matrices import generalised_inverse
 from tapegrad.mle.model.model import Model
@@ -88,9 +89,12 @@ def free_covariance(
     if cov_type == "opg":
         return generalised_inverse(outer_products(model, free), flat)
     bread = generalised_inverse(information, flat)
-    if cov_type in ("HC2", "HC3"):
+    if model.is_in_pieces:
+        meat = meat_in_pieces(model, free, cov_type, keywords)
+    elif cov_type in ("HC2", "HC3"):
         return spread_without(model, free, bread, 0.5 if cov_type == "HC2" else 1.0)
-    meat = _meat(weighted_scores(model, free), cov_type, keywords)
+    else:
+        meat = _meat(weighted_scores(model, free), cov_type, keywords)
     result: Array = bread @ meat @ bread
     return result
 

@@ -23,8 +23,8 @@ class Columns:
         Texts and categories are the numbers of their levels.
     levels : dict of str to tuple of str
         The levels of those columns, in the order of their numbers.
-    labels : tuple of str or None
-        Those of the rows, where a pandas index has some.
+    index : pandas index or None
+        That of the rows, where a pandas object has one.
     dropped : int
         How many rows were left out because something was missing in them.
     kept : ndarray of bool or None
@@ -33,9 +33,21 @@ class Columns:
 
     values: dict[str, Any]
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    labels: tuple[str, ...] | None = None
+    index: Any = None
     dropped: int = 0
     kept: Mask | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels of the rows, where there are some."""
+        return None if self.index is None else tuple(map(str, self.rows(self.index)))
+
+    def rows(self, values: Any) -> Any:
+        """Something with an entry for each row of the data, without the rows that were left out."""
+        if values is None or self.kept is None:
+            return values
+        array = np.asarray(values)
+        return array[self.kept] if array.shape == self.kept.shape else values
 
 
 def is_table(data: Any) -> bool:
@@ -53,7 +65,7 @@ def names_of(data: Any) -> list[str] | None:
     return [str(name) for name in names]
 
 
-def columns_of(
+def read_columns(
     data: Any, wanted: Callable[..., Any] | None = None, params: Any = (), missing: str | None = None
 ) -> Columns:
     """The columns of data: a mapping as it is, of a table those that a function takes.
@@ -89,8 +101,8 @@ def columns_of(
         values[name], found = numbers_of(value, name)
         if found is not None:
             levels[name] = found
-    labels = _labels([data, *chosen.values()])
-    return _without_missing(Columns(values, levels, labels), missing, table)
+    index = _index([data, *chosen.values()])
+    return _without_missing(Columns(values, levels, index), missing, table)
 
 
 def _chosen(data: Any, wanted: Callable[..., Any] | None, params: Any) -> dict[str, Any]:
@@ -132,6 +144,8 @@ def numbers_of(value: Any, name: str) -> tuple[Any, tuple[str, ...] | None]:
 
     What is missing is NaN, and -1 among texts. What is made of numbers already stays as it is.
     """
+    if is_elsewhere(value):
+        return value, None
     category = getattr(value, "cat", None)
     if category is not None and hasattr(category, "codes"):  # of a pandas Series
         return np.asarray(category.codes, dtype=np.intp), tuple(map(str, category.categories))
@@ -181,13 +195,15 @@ def _is_missing(one: Any) -> bool:
     return isinstance(one, float | np.floating) and bool(np.isnan(one))
 
 
-def _labels(sources: Sequence[Any]) -> tuple[str, ...] | None:
-    """The row labels of the first pandas object."""
-    for source in sources:
-        index = getattr(source, "index", None)
-        if index is not None and not callable(index):
-            return tuple(map(str, index))
-    return None
+def _index(sources: Sequence[Any]) -> Any:
+    """That of the first pandas object."""
+    found = (source.index for source in sources if type(source).__module__.partition(".")[0] == "pandas")
+    return next((index for index in found if not callable(index)), None)
+
+
+def is_elsewhere(value: Any) -> bool:
+    """Whether a column is on disk or on a cluster: it is not read here."""
+    return isinstance(value, np.memmap) or type(value).__module__.partition(".")[0] in ("dask", "distributed")
 
 
 # Missing values ---------------------------------------------------------------------------------------------
@@ -195,6 +211,12 @@ def _labels(sources: Sequence[Any]) -> tuple[str, ...] | None:
 
 def _without_missing(columns: Columns, missing: str | None, table: bool) -> Columns:
     gone = {}
+    elsewhere = [name for name, value in columns.values.items() if is_elsewhere(value)]
+    if missing is not None and elsewhere:
+        raise ValueError(
+            f"missing={missing!r} is for data in memory, and {', '.join(elsewhere)} is on disk or on a "
+            "cluster: drop what is missing there, as in df = df.dropna()"
+        )
     for name, value in columns.values.items():
         if missing is not None or table or name in columns.levels:
             mask = missing_rows(value, name in columns.levels)
@@ -214,15 +236,12 @@ def _without_missing(columns: Columns, missing: str | None, table: bool) -> Colu
         )
     kept = ~np.logical_or.reduce(list(gone.values()))
     values = {name: value[kept] if np.ndim(value) else value for name, value in columns.values.items()}
-    labels = columns.labels
-    if labels is not None and len(labels) == kept.size:
-        labels = tuple(label for label, keep in zip(labels, kept, strict=True) if keep)
-    return Columns(values, columns.levels, labels, int((~kept).sum()), kept)
+    return Columns(values, columns.levels, columns.index, int((~kept).sum()), kept)
 
 
 def missing_rows(value: Any, coded: bool) -> Mask | None:
     """In which rows of a column something is missing; None of a number, and of what has no such thing."""
-    if np.ndim(value) == 0 or not hasattr(value, "shape"):
+    if is_elsewhere(value) or np.ndim(value) == 0 or not hasattr(value, "shape"):
         return None
     if coded:
         return np.asarray(value) < 0
@@ -236,3 +255,15 @@ def missing_rows(value: Any, coded: bool) -> Mask | None:
     if array.dtype.kind != "f":
         return None
     return np.asarray(np.isnan(array).reshape(len(array), -1).any(axis=1))
+
+
+def why_no_rows(table: Any) -> str:
+    """Why a table of formulaic may have no rows: its columns that one missing value makes missing whole."""
+    names = [str(name) for name in getattr(table, "columns", ())]
+    centred = [name for name in names if name.startswith(("scale(", "center(", "standardize("))]
+    if not centred:
+        return ""
+    return (
+        f". Its column {centred[0]} is missing in every row if one value in it is missing, and formulaic "
+        'drops such rows: drop that one first; model_matrix(..., na_action="raise") says which column has it'
+    )

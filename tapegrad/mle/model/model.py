@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.long import columns_of
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.surface import Marginal
-from tapegrad.mle.model.columns import Columns, columns_of
+from tapegrad.mle.model.columns import Columns, read_columns, why_no_rows
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
@@ -134,13 +135,14 @@ class Model:
             data={**self.data, **data},
         )
 
-    def require_rows(self, what: str) -> TracedFunction:
-        """The log-likelihood of each observation.
+    def require_rows(self, what: str, whole: bool = True) -> TracedFunction:
+        """The log-likelihood of each observation; with `whole`, of all in one place.
 
         Raises
         ------
         ValueError
-            If the log-likelihood is one number; the message says that `what` needs one for each observation.
+            If the log-likelihood is one number, where `what` needs one for each observation, or if the data
+            are in pieces; the message says so.
         """
         if self.rows is None and self.division is not None:
             raise ValueError(
@@ -151,6 +153,12 @@ class Model:
             raise ValueError(
                 f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
                 "shape (n,), without the .sum() at its end"
+            )
+        if whole and self.rows.is_in_pieces:
+            raise ValueError(
+                f"{what} need the log-likelihoods of all observations in one place, and the data are in "
+                "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
+                "so do the covariances 'opg', 'HC0', 'HC1' and 'cluster'"
             )
         return self.rows
 
@@ -169,6 +177,11 @@ class Model:
                 "for each block of random effects, or one for each observation and random effect, in groups"
             )
         return self.joint_rows
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster."""
+        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -285,9 +298,9 @@ def make_model(
     ValueError, TypeError
         If the arguments do not fit together; each message says what was expected.
     """
-    columns = Columns({}) if data is None else columns_of(data, loglik, params, missing)
-    data = columns.values
-    weights = weights if weights is None or columns.kept is None else _kept(weights, columns.kept)
+    columns = Columns({}) if data is None else read_columns(data, loglik, params, missing)
+    data = columns_of(columns.values)
+    weights = columns.rows(weights)
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -310,6 +323,8 @@ def make_model(
     rows = _rows(plain, given.name)
     if counted == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    if weights is not None and plain.is_in_pieces:
+        raise ValueError("data in pieces take no weights=: pass them in data, and multiply in the function")
     checked = None if weights is None else _checked_weights(weights, rows, given.name)
     prior = None if logprior is None else _traced_prior(given)
     function = plain
@@ -317,18 +332,12 @@ def make_model(
         start = space.free_structure.unravel(space.start)
         function = given.trace(lambda **a: given.total(*given.split(a), checked), start, data)
     if nobs is None:
-        nobs = counted if rows is None else rows.outputs.size
+        nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
     return _with_columns(Model(given, function, rows, prior, data, checked, nobs), columns)
 
 
 def _with_columns(model: Model, columns: Columns) -> Model:
     return replace(model, levels=columns.levels, dropped=columns.dropped, kept=columns.kept)
-
-
-def _kept(weights: Any, kept: npt.NDArray[np.bool_]) -> Any:
-    """The weights of the rows in which nothing is missing."""
-    array = np.asarray(weights)
-    return array[kept] if array.shape == kept.shape else array
 
 
 def _marginal_model(given: Specification, values: Array, data: dict[str, Any], nobs: int | None) -> Model:
@@ -374,20 +383,8 @@ def _check_data(space: Space, data: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(clash)} is the name of a parameter and of data: rename one of them")
     empty = [name for name, array in data.items() if np.size(array) == 0]
     if empty:
-        reasons = "".join(_dropped(data[name]) for name in empty)
+        reasons = "".join(why_no_rows(data[name]) for name in empty)
         raise ValueError(f"no data: {', '.join(empty)} has no elements{reasons}")
-
-
-def _dropped(table: Any) -> str:
-    """Why a table of formulaic may have no rows: its columns that one missing value makes missing whole."""
-    names = [str(name) for name in getattr(table, "columns", ())]
-    centred = [name for name in names if name.startswith(("scale(", "center(", "standardize("))]
-    if not centred:
-        return ""
-    return (
-        f". Its column {centred[0]} is missing in every row if one value in it is missing, and formulaic "
-        'drops such rows: drop that one first; model_matrix(..., na_action="raise") says which column has it'
-    )
 
 
 def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> TracedFunction:
