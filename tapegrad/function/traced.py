@@ -342,8 +342,8 @@ class TracedFunction(FlatFunction):
     def _require_whole(self, what: str) -> None:
         if self.is_in_pieces:
             raise ValueError(
-                f"{what} of {self.tape.name} needs whole arrays, and its data are in pieces: trace it on some "
-                "rows, as arrays in memory"
+                f"{what} of {self.tape.name} needs whole arrays, and its data are in pieces: trace it on "
+                "some rows, as arrays in memory"
             )
 
     @property
