@@ -20,6 +20,8 @@ from benchmarks.fits import FITS, print_fits
 from benchmarks.loops import LOOPS
 from benchmarks.measure import TRACE_OPS, Mismatch, trace_cost
 from benchmarks.models import MODELS
+from benchmarks.profiles import MODELS as PROFILES
+from benchmarks.profiles import print_profiles
 from benchmarks.sections import SECTIONS, TIMES, print_section, print_times
 
 
@@ -59,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
         return print_scale(options.scale or SIZES)
     elif options.fits is not None:
         print_fits(options.fits or list(FITS))
+    elif options.profiles is not None:
+        print_profiles(options.profiles or list(PROFILES))
     elif options.costs:
         costs.print_costs(options.json)
     else:
@@ -134,6 +138,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--fits", nargs="*", metavar="NAME", choices=FITS, help=f"only whole fits: {', '.join(FITS)}"
+    )
+    parser.add_argument(
+        "--profiles",
+        nargs="*",
+        metavar="NAME",
+        choices=PROFILES,
+        help=f"only profile intervals, beside iminuit's MINOS: {', '.join(PROFILES)}",
     )
     parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)

@@ -176,6 +176,31 @@ def test_groups_by_the_name_of_a_column() -> None:
         fit(line, START, data=none, cov_type="cluster", cov_kwds=dict(groups="school"))
 
 
+def test_groups_of_resampling_by_the_name_of_a_column() -> None:
+    def with_school(a: Any, b: Any, y: Any, age: Any, school: Any) -> Any:
+        return norm.logpdf(y, a + b * age + 0.0 * school, 1.0)
+
+    result = fit(with_school, START, data=FULL)
+    np.testing.assert_array_equal(
+        tg.mle.jackknife(result, groups="school").bse, tg.mle.jackknife(result, groups=SCHOOL).bse
+    )
+    drawn = [tg.mle.bootstrap(result, 20, groups=groups, seed=1).draws for groups in ("school", SCHOOL)]
+    np.testing.assert_array_equal(*drawn)
+    some = FULL.copy()
+    some.loc[3, "age"] = np.nan
+    fewer = fit(with_school, START, data=some, missing="drop")
+    np.testing.assert_array_equal(
+        tg.mle.jackknife(fewer, groups="school").bse, tg.mle.jackknife(fewer, groups=SCHOOL).bse
+    )
+    with pytest.raises(ValueError, match="groups='class' is no column of the data"):
+        tg.mle.jackknife(result, groups="class")
+
+
+def test_a_traced_function_takes_its_columns_of_a_table() -> None:
+    traced = tg.trace(line, START, data=dict(y=np.zeros(N), age=AGE))
+    np.testing.assert_allclose(fit(traced, START, data=FULL).x, fit(line, START, data=FULL).x)
+
+
 def test_effects_of_texts() -> None:
     def predicted(u: Any, b: Any, age: Any, school: Any) -> Any:
         return u[school] + b * age

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.backends.programs import Program
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
+from tapegrad.errors import TraceError
 from tapegrad.function import counting, jacobians
 from tapegrad.function.calling import Calling
 from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THIRD, VALUE, VJP, Derived
@@ -43,10 +44,14 @@ class TracedFunction(FlatFunction):
     ----------
     structure : Structure
         How the parameters are nested.
+    made : dict
+        Further functions that have been traced through this one, on its data, under keys of those who did:
+        fits keep those of their free coordinates.
     """
 
     def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
         super().__init__(structure, router)
+        self.made: dict[Hashable, TracedFunction] = {}
         self._calling = calling
         if calling.signature is not None:
             self.__signature__ = calling.signature
@@ -405,6 +410,11 @@ class TracedFunction(FlatFunction):
         data: Mapping[str, Any] | None = None,
     ) -> list[Any]:
         """The outputs of a tape, of this kind, of the path that traced parameters (and `data`) take."""
+        if self.is_in_pieces:
+            raise TraceError(
+                f"{self.tape.name} sums over data in pieces, and cannot be part of another traced function: "
+                "call the plain function there, and pass the data to that"
+            )
         operands = self.structure.operands(theta)
         vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
         path = self._router.path_at(vector)

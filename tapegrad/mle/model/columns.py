@@ -42,6 +42,11 @@ class Columns:
         """The labels of the rows, where there are some."""
         return None if self.index is None else tuple(map(str, self.rows(self.index)))
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a model keeps of them."""
+        return {"levels": self.levels, "dropped": self.dropped, "kept": self.kept}
+
     def rows(self, values: Any) -> Any:
         """Something with an entry for each row of the data, without the rows that were left out."""
         if values is None or self.kept is None:
@@ -66,15 +71,18 @@ def names_of(data: Any) -> list[str] | None:
 
 
 def read_columns(
-    data: Any, wanted: Callable[..., Any] | None = None, params: Any = (), missing: str | None = None
+    data: Any,
+    wanted: Callable[..., Any] | Sequence[str] | None = None,
+    params: Any = (),
+    missing: str | None = None,
 ) -> Columns:
     """The columns of data: a mapping as it is, of a table those that a function takes.
 
     Parameters
     ----------
     data : mapping of str to array_like, or table
-    wanted : callable, optional
-        Of a table, only those columns are taken that are arguments of this function.
+    wanted : callable or sequence of str, optional
+        Of a table, only those columns are taken that are arguments of this function, or have these names.
     params : mapping or other structure
         What the function takes besides.
     missing : str, optional
@@ -105,11 +113,13 @@ def read_columns(
     return _without_missing(Columns(values, levels, index), missing, table)
 
 
-def _chosen(data: Any, wanted: Callable[..., Any] | None, params: Any) -> dict[str, Any]:
+def _chosen(data: Any, wanted: Callable[..., Any] | Sequence[str] | None, params: Any) -> dict[str, Any]:
     names = names_of(data) or []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"the table has several columns called {', '.join(twice)}")
+    if isinstance(wanted, Sequence):
+        return {name: data[name] for name in names if name in wanted}
     taken = set(params) if isinstance(params, Mapping) else set()
     arguments = None if wanted is None else _arguments(wanted)
     if arguments is None:

@@ -5,7 +5,9 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.climb.others import others, settled
+from tapegrad.mle.climb.refit import Refit, refit
+from tapegrad.mle.climb.surfaces import Supported
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.matrices import covariance
 from tapegrad.mle.progress import Progress
@@ -71,6 +73,8 @@ class Surface2:
         block = np.ix_(self._coordinates, self._coordinates)
         # Of the likelihood's own curvature, whatever errors are reported.
         self._round = np.linalg.cholesky(covariance(result.observed_info)[block])
+        self._surface = Supported(self._model.function)
+        self._beside = others(result.observed_info, self._coordinates)
         self._height = self._model.function.value_flat(self._top)
 
     def contour(self, drop: float) -> Curve:
@@ -97,7 +101,9 @@ class Surface2:
         wanted = self._top[self._coordinates] + self._round @ w
         held = dict(zip(self._coordinates, map(float, wanted), strict=True))
         with np.errstate(all="ignore"):  # a fit that runs away may overflow on its way
-            found = refit(self._model, near, held)
+            found = self._stepped(wanted, near)
+            if found is None:
+                found = refit(self._model, near, held)
             if not found.converged:
                 found = refit(self._model, self._top, held)
         self._shown.step()
@@ -107,6 +113,15 @@ class Surface2:
         slope = self._model.function.value_and_grad_flat(found.free)[1][self._coordinates]
         down = -(self._round.T @ slope)
         return _Node(w, self._height - found.llf, down, found.free) if np.isfinite(down).all() else None
+
+    def _stepped(self, wanted: Array, near: Array) -> Refit | None:
+        """The best fit of the others by the Hessian of the estimates; None where that does not lead there."""
+        if self._beside is None:
+            return None
+        point = self._beside.moved(near, np.zeros(near.size), (wanted - near[self._coordinates]).tolist())
+        point[self._coordinates] = wanted
+        found = settled(self._surface, point, self._beside)
+        return None if found is None else Refit(*found, converged=True)
 
     def _first(self, drop: float) -> _Node:
         """A point of the line, in the first direction in which there is one."""
@@ -143,7 +158,7 @@ class Surface2:
         smallest = _SHORTEST * step
         while len(nodes) < _POINTS:
             last = nodes[-1]
-            new = self._next(nodes[-2:], drop, sign, step, bend)
+            new = self._next(last, drop, sign, step, bend)
             turn = np.inf if new is None else _angle(last.slope, new.slope)
             if new is None or abs(turn) > _MOST:
                 step *= 0.5
@@ -158,18 +173,14 @@ class Surface2:
             step *= float(np.clip(_TURN / max(abs(turn), 1e-3), 0.5, 1.6))
         return nodes, False
 
-    def _next(self, latest: list[_Node], drop: float, sign: float, step: float, bend: float) -> _Node | None:
+    def _next(self, last: _Node, drop: float, sign: float, step: float, bend: float) -> _Node | None:
         """The point of the line a step further on: along an arc, and then up or down the slope."""
-        last = latest[-1]
         normal = last.slope / np.linalg.norm(last.slope)
         tangent = sign * np.array([-normal[1], normal[0]])
         half = 0.5 * bend * step
         ahead = np.array([tangent[0] * np.cos(half) - tangent[1] * np.sin(half),
                           tangent[0] * np.sin(half) + tangent[1] * np.cos(half)])  # fmt: skip
         w, near = last.w + step * ahead, last.free
-        if len(latest) > 1:  # the others move on as they did
-            moved = np.linalg.norm(last.w - latest[0].w)
-            near = last.free + step / moved * (last.free - latest[0].free)
         for _ in range(_CORRECTIONS):
             node = self._at(w, near)
             if node is None or not node.slope.any():

@@ -13,7 +13,7 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.observations import influence
 from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import group_index, sums_by_group
+from tapegrad.mle.model.rows import group_index, labels_of, sums_by_group
 from tapegrad.mle.resample.maxima import (
     Reweighted,
     base_weights,
@@ -165,8 +165,9 @@ def bootstrap(
         multiplied by ``1 + v`` with v from E. Mammen's two-point distribution (1993), of mean 0, variance 1
         and third moment 1, which keeps every observation in every refit. "parametric": on data that
         `simulate` draws.
-    groups : array_like, shape (n,), optional
-        Clusters: "case" draws them as a whole, "wild" draws one v for each.
+    groups : array_like, shape (n,), or str, optional
+        Clusters, or the column of the data that has them: "case" draws them as a whole, "wild" draws one v
+        for each.
     simulate : callable, optional
         For "parametric": ``simulate(params, rng)`` gives new arrays for those in ``fit(..., data=)``, as a
         dict, drawn from the model at `params` with the NumPy generator `rng`.
@@ -230,13 +231,13 @@ def bootstrap(
         _check_spread(found, result)
     moved = None
     if model.rows is not None:
-        moved = sums_by_group(influence(result), groups)
+        moved = sums_by_group(influence(result), labels_of(model, groups))
     return Bootstrap(result.x, result.names, found, int(np.sum(~converged)), moved)
 
 
 def _reweighted(model: Model, kind: str, groups: Any, n: int, rng: np.random.Generator) -> Iterator[Surface]:
     base = base_weights(model)
-    index, count = group_index(groups, base.size)
+    index, count = group_index(labels_of(model, groups), base.size)
     for _ in range(n):
         if kind == "case":
             factors = np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import group_index
+from tapegrad.mle.model.rows import group_index, labels_of
 from tapegrad.mle.resample.maxima import (
     Reweighted,
     base_weights,
@@ -75,8 +75,8 @@ def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -
     ----------
     result : FitResult
         A fit that has converged, of a log-likelihood that returns one value for each observation.
-    groups : array_like, shape (n,), optional
-        Clusters to be left out as a whole.
+    groups : array_like, shape (n,), or str, optional
+        Clusters, or the column of the data that has them, to be left out as a whole.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -103,7 +103,7 @@ def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -
     """
     model, start = require_converged(result)
     model.require_rows("jackknife refits")
-    index, count = group_index(groups, model.n_rows)
+    index, count = group_index(labels_of(model, groups), model.n_rows)
     ends, converged = maxima(_without(model, index, count), start, "jackknife", count, progress)
     warn_of_failures(converged, "refits", "the jackknife is NaN")
     draws = natural_rows(model, ends)
@@ -160,8 +160,8 @@ def cross_validate(
         A fit that has converged, of a log-likelihood that returns one value for each observation.
     k : int
         The number of folds; the number of observations (or groups) leaves out one at a time.
-    groups : array_like, shape (n,), optional
-        Clusters that stay in one fold.
+    groups : array_like, shape (n,), or str, optional
+        Clusters, or the column of the data that has them, that stay in one fold.
     seed : int, optional
         Of the assignment to folds.
     progress : bool
@@ -180,7 +180,7 @@ def cross_validate(
     """
     model, start = require_converged(result)
     rows = model.require_rows("cross-validated predictions")
-    index, count = group_index(groups, model.n_rows)
+    index, count = group_index(labels_of(model, groups), model.n_rows)
     if not 2 <= k <= count:
         raise ValueError(f"k is a number of folds from 2 to {count}, not {k}")
     fold_of_group = np.random.default_rng(seed).permutation(np.arange(count) % k)
