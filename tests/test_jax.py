@@ -202,3 +202,9 @@ def test_the_table_has_ops_alone():
     from tapegrad.backends.jax.forms import FORMS, JOINED
 
     assert not (set(FORMS) | set(JOINED)) - set(OPS)
+
+
+def test_beta_keeps_its_digits():
+    """JAX's own has 6 of them there, see findings/jax-beta-seven-digits.sh."""
+    traced = tg.trace(lambda a: special.betaln(a, 0.5), dict(a=1.0), backend="jax")
+    assert traced(dict(a=8.1)) == pytest.approx(special.betaln(8.1, 0.5), rel=1e-13)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -41,6 +41,8 @@ class Path:
         A guard that holds at single points of the path only, until somebody has been told.
     seen : Seen or None
         The sides of choices that plain calls have confirmed; None where there are no choices.
+    direct : callable or None
+        Value and gradient at a dict by fewer steps, once the path has been taken; see `Direct`.
     outcomes : tuple of hashable
         How the decisions fall that make it this path, in order. Choices are none of them.
     """
@@ -57,6 +59,7 @@ class Path:
         self.data = data
         self._bound = data if bound is None else bound
         self.thin = thin
+        self.direct: Callable[[dict[Any, Any]], tuple[Any, Any] | None] | None = None
         made_anew = [guard for guard in self.tapes.short.guards if guard.is_choice]
         self.seen = Seen(made_anew) if made_anew else None
         self._places = self._deciding() if made_anew else range(len(self.tape.guards))

@@ -82,6 +82,8 @@ def _check_fit(result: Estimate) -> None:
         raise StorageError("message is no text")
     for name in ("nit", "nfev", "njev", "nhev", "dropped"):
         checked_count(getattr(result, name))
+    if checked_count(result.quadrature) < 1:
+        raise StorageError("quadrature is no number of nodes")
     if result.nobs is not None and checked_count(result.nobs) < 1:
         raise StorageError("nobs is no number of observations")
     if not (result.seconds is None or (type(result.seconds) is float and result.seconds >= 0.0)):
