@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tapegrad.backends.effort import effort
 from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
-from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
+from tapegrad.derive.pushforward import pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.shaping import transpose_
@@ -92,6 +95,19 @@ class Tapes:
         return is_long and p * len(gradient.entries) <= MOST_WRITTEN_OUT
 
     @cached_property
+    def ledger(self) -> Ledger:
+        """Whether one more Hessian is worth a program."""
+        return Ledger(self.gradient_alone, self.has_cheap_hessian)
+
+    @cached_property
+    def has_quick_hessian(self) -> bool:
+        """Whether the Hessian takes no longer than as many gradients as there are parameters."""
+        if not self.has_cheap_hessian:
+            return False
+        count = sum(size_of(self[VALUE].avals[slot].shape) for slot in self[VALUE].parameters)
+        return effort(self[HESSIAN]) <= count * effort(self[GRADIENT])
+
+    @cached_property
     def hessian_colouring(self) -> Colouring:
         """The pattern of the Hessian and the products that find it."""
         return colour_symmetric(jacobian_pattern(self.gradient_alone))
@@ -142,13 +158,13 @@ def _gradient(tapes: Tapes) -> Tape:
 
 
 def _hessian(tapes: Tapes) -> Tape:
-    """The Hessian as a matrix: every column written out."""
-    return jacobian_by_columns(tapes.gradient_alone)
+    """The Hessian as a matrix."""
+    return whole_jacobian(tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
-    """The Jacobian as a matrix of parameters by outputs: every row written out."""
-    return jacobian_by_columns(tapes[VALUE])
+    """The Jacobian as a matrix of parameters by outputs."""
+    return whole_jacobian(tapes[VALUE])
 
 
 def _outer(tapes: Tapes) -> Tape:

@@ -1,6 +1,6 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -261,6 +261,21 @@ class Specification:
         total = np.sum(values)
         return total if self.logprior is None else total + self.prior(pieces)
 
+    def kept(
+        self, what: Hashable, f: Callable[..., Any], start: Any, data: Mapping[str, Any]
+    ) -> TracedFunction:
+        """What `trace` gives; of a function that is traced already, the one of an earlier fit of it.
+
+        `what` tells apart what is made of it.
+        """
+        made = self.loglik.made if isinstance(self.loglik, TracedFunction) else {}
+        key = (what, self.space.key)
+        if self.logprior is not None or self.division is not None:
+            return self.trace(f, start, data)
+        if key not in made:
+            made[key] = self.trace(f, start, data)
+        return made[key]
+
     def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
         """Trace a function of free coordinates under the name of the user's, to run as theirs."""
         f.__name__ = self.name
@@ -326,7 +341,10 @@ def make_model(
     function = plain
     if rows is not None or prior is not None:
         start = space.free_structure.unravel(space.start)
-        function = given.trace(lambda **a: given.total(*given.split(a), checked), start, data)
+        weighted = None if checked is None else checked.tobytes()
+        function = given.kept(
+            ("total", weighted), lambda **a: given.total(*given.split(a), checked), start, data
+        )
     if nobs is None:
         nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
     return Model(given, function, rows, prior, data, checked, nobs)
@@ -404,7 +422,7 @@ def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> Trace
         loglik = given.loglik
         return loglik if isinstance(loglik, TracedFunction) else trace_quietly(loglik, params, data=data)
     start = given.space.free_structure.unravel(given.space.start)
-    return given.trace(lambda **a: given.values(*given.split(a)), start, data)
+    return given.kept("values", lambda **a: given.values(*given.split(a)), start, data)
 
 
 def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:
