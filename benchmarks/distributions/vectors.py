@@ -248,7 +248,7 @@ def errors_of_vector(name: str) -> Errors:
                 order = 0 if k == 0 else 1 if k <= len(at) else 2
                 if abs(true[k]) < NOTHING:  # by differences, what is 0 is next to it
                     true[k] = mp.mpf(0)
-                moved = partial(list, [other[k] for other in others])
+                moved: Any = partial(list, [other[k] for other in others])
                 error = beyond_rounding(float(found), true[k], moved)
                 worst[order] = max(worst[order], error)
     return Errors((worst[0], worst[1], worst[2]), math.nan)
