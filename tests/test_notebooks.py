@@ -86,6 +86,8 @@ def shown():
         "diagnose": result.diagnose(),
         "random": mixed.random,
         "mixed": mixed,
+        "accuracy": mixed.check_laplace((1, 3)),
+        "accuracy, fitted again": mixed.check_laplace((1, 3), refit=True),
     }
 
 

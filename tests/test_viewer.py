@@ -194,6 +194,17 @@ def test_long_tapes_come_without_derivatives(monkeypatch):
     assert "more than 5 entries" in content["notes"][0]
 
 
+def test_data_in_pieces_have_no_numbers(tmp_path):
+    np.save(tmp_path / "x.npy", np.linspace(-1.0, 1.0, 100_000))
+    data = dict(x=np.load(tmp_path / "x.npy", mmap_mode="r"))
+    traced = tg.trace(lambda mu, x: (-0.5 * (x - mu) ** 2).sum(), dict(mu=0.0), data=data)
+    assert traced.is_in_pieces
+    assert content_of(traced.show())["sheets"][0]["ops"]
+    for ask in (traced.show, traced.values, traced.explain):
+        with pytest.raises(ValueError, match="needs whole arrays, and its data are in pieces"):
+            ask(dict(mu=0.0))
+
+
 def test_a_scan_has_its_step():
     recorded = content_of(tg.trace(scanned, dict(a=0.5)).show())["sheets"][0]
     ((i, body),) = recorded["bodies"].items()

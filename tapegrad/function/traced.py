@@ -280,7 +280,13 @@ class TracedFunction(FlatFunction):
 
         The adjoint of a slot is the derivative of the result with respect to it; None where the result does
         not depend on it, or is not a scalar.
+
+        Raises
+        ------
+        ValueError
+            If the data are in pieces: no array of theirs is in memory.
         """
+        self._require_whole("the value of every slot")
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         tape = path.tape_at(vector)
@@ -294,7 +300,13 @@ class TracedFunction(FlatFunction):
         It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
         numbers that it was made of, or says that value and gradient are finite. Where the function is not
         scalar, only its value is looked at.
+
+        Raises
+        ------
+        ValueError
+            If the data are in pieces: no array of theirs is in memory.
         """
+        self._require_whole("an explanation")
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         rows = self.hvp_flat(vector, np.ones(vector.size)) if self.outputs.is_scalar else None
@@ -319,6 +331,11 @@ class TracedFunction(FlatFunction):
             A notebook displays it where it is the last line of a cell. Its `open` shows it in a browser, and
             its `write` keeps it.
 
+        Raises
+        ------
+        ValueError
+            If numbers are asked for, and the data are in pieces: no array of theirs is in memory.
+
         Examples
         --------
         >>> import tempfile, tapegrad as tg
@@ -329,9 +346,18 @@ class TracedFunction(FlatFunction):
         """
         kind = GRADIENT if self.outputs.is_scalar else VALUE
         vector = None if theta is None else self.ravel(theta)
+        if vector is not None:
+            self._require_whole("the value of every slot")
         at = self._router.current if vector is None else self._router.path_at(vector)
         made = shown(at, vector, kind, None if theta is None else self.explain(theta))
         return made if path is None else made.write(path)
+
+    def _require_whole(self, what: str) -> None:
+        if self.is_in_pieces:
+            raise ValueError(
+                f"{what} of {self.tape.name} needs whole arrays, and its data are in pieces: trace it on "
+                "some rows, as arrays in memory"
+            )
 
     @property
     def data(self) -> dict[str, Any]:

@@ -105,9 +105,9 @@ class Estimate:
     random_names: tuple[str, ...] = ()
     modes: Array | None = None
     modes_bse: Array | None = None
-    quadrature: int = 1
     seconds: float | None = None
     dropped: int = 0
+    quadrature: int = 1
     _model: Model | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def fit(
     nobs: int | None = None,
     maxiter: int | None = None,
     random: Names = (),
-    quadrature: int = 1,
     missing: str | None = None,
+    quadrature: int = 1,
 ) -> FitResult:
     """Maximise a log-likelihood.
 

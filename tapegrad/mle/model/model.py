@@ -225,8 +225,8 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
-    quadrature: int = 1,
     missing: str | None = None,
+    quadrature: int = 1,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
 

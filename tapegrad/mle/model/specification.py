@@ -1,4 +1,4 @@
-"""What the user wrote, and how it is called on free coordinates."""
+"""What the user wrote of a model, and how it is called on free coordinates."""
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
