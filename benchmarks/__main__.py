@@ -55,6 +55,10 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.laplace.compare import print_laplace  # reads the tests' models
 
         print_laplace(options.laplace)
+    elif options.scale is not None:
+        from benchmarks.scale.compare import SIZES, print_scale
+
+        return print_scale(options.scale or SIZES)
     elif options.fits is not None:
         print_fits(options.fits or list(FITS))
     elif options.profiles is not None:
@@ -125,6 +129,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--laplace", nargs="*", metavar="NAME", help="only models with random effects, beside TMB in R"
+    )
+    parser.add_argument(
+        "--scale", nargs="*", type=int, metavar="ROWS", help="only data in chunks, on Dask's workers"
     )
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="with --loops: an earlier tapegrad in DIR, to compare with"

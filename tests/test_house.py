@@ -27,6 +27,7 @@ LAYERS = (
     ("passes",),
     ("plan",),
     ("backends",),
+    ("pieces",),
     ("function",),
     ("marginal",),
     ("loops",),
@@ -54,6 +55,8 @@ MLE_LAYERS = (
 OFFERED = {
     "tapegrad": {"TracedFunction": "what is sampled", "trace": "makes one"},
     "tapegrad.errors": {"NonFiniteWarning": "NaN, told"},
+    "tapegrad.function.derived": {"OUTER": "outer products of scores, where the data are in pieces"},
+    "tapegrad.function.long": {"columns_of": "data in pieces", "with_groups": "and their groups"},
     "tapegrad.function.record": {
         "definition": "where a function is written",
         "line_that_raised": "the user's own exceptions",
@@ -258,7 +261,7 @@ def calls(path: Path) -> list[str]:
 def test_what_is_run_is_written_by_one_function(path):
     """Source is run in one place, and values get into it by `written` alone, which admits literals only."""
     name, found = str(path.relative_to(PACKAGE)), set(calls(path))
-    assert not found & {"exec", "eval", "compile"} or name == "backends/numpy/compiled.py"
+    assert not found & {"exec", "eval", "compile"} or name == "backends/written.py"
     if name.startswith("backends/") and path.name != "written.py":
         assert not found & {"repr", "ascii", "!r"}
 

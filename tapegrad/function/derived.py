@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tapegrad.backends.effort import effort
+from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
-from tapegrad.derive.pushforward import pushforward
+from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.plan.stages import BLOCK, row_axis
 from tapegrad.tape.slots import waist
@@ -38,10 +41,24 @@ class Tapes:
         The tape as recorded, and with its loops as array code.
     trial : Trial
         What programs of these tapes are held against.
+    twins : sequence of Tapes
+        Those of the same path with other numbers of rows, where the data are in pieces.
+    is_in_pieces : bool
+        Whether the data are: what is derived then keeps their rows along the first axis.
     """
 
-    def __init__(self, recorded: Tape, short: Tape, passes: Sequence[Pass], trial: Trial) -> None:
+    def __init__(
+        self,
+        recorded: Tape,
+        short: Tape,
+        passes: Sequence[Pass],
+        trial: Trial,
+        twins: Sequence[Tapes] = (),
+        is_in_pieces: bool = False,
+    ) -> None:
         self.recorded = recorded
+        self.twins = twins
+        self.is_in_pieces = is_in_pieces
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -74,6 +91,8 @@ class Tapes:
     @cached_property
     def has_cheap_hessian(self) -> bool:
         """Whether to run the Hessian written out, which walks long data once, and not product by product."""
+        if self.twins:
+            return True
         gradient = self.gradient_alone
         p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)
         is_long = any(row_axis(aval.shape, BLOCK) is not None for aval in gradient.avals)
@@ -144,12 +163,19 @@ def _gradient(tapes: Tapes) -> Tape:
 
 def _hessian(tapes: Tapes) -> Tape:
     """The Hessian as a matrix."""
-    return whole_jacobian(tapes.gradient_alone)
+    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
     """The Jacobian as a matrix of parameters by outputs."""
-    return whole_jacobian(tapes[VALUE])
+    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes[VALUE])
+
+
+def _outer(tapes: Tapes) -> Tape:
+    """The sum over all outputs' elements of the outer products of their slopes, a matrix of parameters."""
+    new = Continuation(_jacobian(tapes))
+    slopes = new.value(new.tape.outputs[0])
+    return new.builder.finish((matmul(slopes, transpose_(slopes)).slot,))
 
 
 def _jvp(tapes: Tapes) -> Tape:
@@ -225,6 +251,7 @@ VALUE = _enter(Derived("value", _value, hold=Trial.hold_values))
 GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
 HESSIAN = _enter(Derived("hessian", _hessian))
 JACOBIAN = _enter(Derived("jacobian", _jacobian))
+OUTER = _enter(Derived("outer", _outer))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))

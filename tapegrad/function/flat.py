@@ -141,7 +141,7 @@ class FlatFunction:
 
         With the backend "auto", the first few are found without a program, see `tapegrad.function.swept`.
         """
-        if self._router.running.backend == AUTO:
+        if self._sweeps_first:
             _, path = self._router.run(GRADIENT, vector, _nothing)
             tapes = path.tapes
             if tapes.ledger.sweeps():
@@ -154,13 +154,18 @@ class FlatFunction:
         return self._by_columns(HVP, vector)
 
     @property
+    def _sweeps_first(self) -> bool:
+        """Whether Hessians may do without a program: not those of data in pieces."""
+        return self._router.running.backend == AUTO and self._router.running.long is None
+
+    @property
     def has_quick_hessian(self) -> bool:
         """Whether a Hessian takes no longer than as many gradients as there are parameters.
 
         Not as long as it has no program, and would need none.
         """
         tapes = self._router.current.tapes
-        is_made = self._router.running.backend != AUTO or tapes.ledger.is_spent
+        is_made = not self._sweeps_first or tapes.ledger.is_spent
         return is_made and tapes.has_quick_hessian
 
     def _sparse_hessian(self, vector: Vector) -> Any:

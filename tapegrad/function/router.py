@@ -16,8 +16,10 @@ from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import VALUE, Derived, Tapes
+from tapegrad.function.lengths import of_any_length
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path, PathTree, outcome_key
-from tapegrad.function.record import data_value, plain_call
+from tapegrad.function.record import data_value, plain_call, record
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.seen import Taken
 from tapegrad.function.trials import Trial, copied
@@ -74,6 +76,8 @@ class Router:
 
     def with_data(self, data: Mapping[str, Any]) -> Router:
         """A router on other data, that knows the current path and has traced nothing by itself."""
+        if self._running.long is not None:
+            raise ValueError("data that are not in one piece cannot be replaced: trace anew")
         twin = object.__new__(Router)
         twin.__dict__.update(self.__dict__)
         twin.data = {**self.data, **data}
@@ -204,10 +208,19 @@ class Router:
         witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops)
         tape, data, outputs, *_ = witness.recorded
         short = witness.short
+        long = self._running.long
+        twins: list[Tapes] = []
+        if long is not None:
+            others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
+            of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
+            passes = self._running.passes
+            twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
-        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks))
-        return Path(Programs(tapes, self._running), data, witness.thin), outputs
+        trial = Trial(short, data, witness.looks)
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
+        bound = data if long is None else long.values(tape)
+        return Path(Programs(tapes, self._running), bound, witness.thin), outputs
 
 
 def _warn_of(path: Path) -> None:

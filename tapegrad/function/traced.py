@@ -16,6 +16,7 @@ from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THI
 from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.inspection import Values
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
@@ -75,13 +76,19 @@ class TracedFunction(FlatFunction):
         return self._router.running.threads
 
     @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster: sums over them are computed there."""
+        return self._router.running.long is not None
+
+    @property
     def nobs(self) -> int | None:
         """The number of observations, or None where it is not known.
 
         It is the number of rows returned, that of the rows of `data`, if all agree, or that of the rows that
         the sums at the end of the tape run over.
         """
-        return counting.observations(self.tape)
+        counted, long = counting.observations(self.tape), self._router.running.long
+        return counted if long is None or counted != LENGTHS[0] else long.rows.length
 
     def __str__(self) -> str:
         return str(self.tape)

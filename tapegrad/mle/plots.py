@@ -292,7 +292,7 @@ def plot_convergence(result: Estimate, *, axes: Any = None) -> Any:
     if result.path is None or result.path.size < 2:
         raise ValueError("this fit has no path: the optimiser has not improved on its start")
     axes = _axes(axes)
-    best = result.path.max()
+    best = float(result.path.max())
     if result.kept_model is not None:  # Newton's last steps are not on the path
         best = max(best, result.kept_model.function.value_flat(result.free_estimates))
     missing = best - result.path

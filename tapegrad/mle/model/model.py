@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.long import columns_of
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.division import Division, divided
@@ -124,13 +125,14 @@ class Model:
             data={**self.data, **data},
         )
 
-    def require_rows(self, what: str) -> TracedFunction:
-        """The log-likelihood of each observation.
+    def require_rows(self, what: str, whole: bool = True) -> TracedFunction:
+        """The log-likelihood of each observation; with `whole`, of all in one place.
 
         Raises
         ------
         ValueError
-            If the log-likelihood is one number; the message says that `what` needs one for each observation.
+            If the log-likelihood is one number, where `what` needs one for each observation, or if the data
+            are in pieces; the message says so.
         """
         if self.rows is None and self.division is not None:
             raise ValueError(
@@ -141,6 +143,12 @@ class Model:
             raise ValueError(
                 f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
                 "shape (n,), without the .sum() at its end"
+            )
+        if whole and self.rows.is_in_pieces:
+            raise ValueError(
+                f"{what} need the log-likelihoods of all observations in one place, and the data are in "
+                "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
+                "so do the covariances 'opg', 'HC0', 'HC1' and 'cluster'"
             )
         return self.rows
 
@@ -159,6 +167,11 @@ class Model:
                 "for each block of random effects, or one for each observation and random effect, in groups"
             )
         return self.joint_rows
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster."""
+        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -291,7 +304,7 @@ def make_model(
     """
     if not isinstance(data, Mapping | None):
         raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
-    data = dict(data or {})
+    data = columns_of(data or {})
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -314,6 +327,8 @@ def make_model(
     rows = _rows(plain, given.name)
     if counted == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    if weights is not None and plain.is_in_pieces:
+        raise ValueError("data in pieces take no weights=: pass them in data, and multiply in the function")
     checked = None if weights is None else _checked_weights(weights, rows, given.name)
     prior = None if logprior is None else _traced_prior(given)
     function = plain
@@ -324,7 +339,7 @@ def make_model(
             ("total", weighted), lambda **a: given.total(*given.split(a), checked), start, data
         )
     if nobs is None:
-        nobs = counted if rows is None else rows.outputs.size
+        nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
     return Model(given, function, rows, prior, data, checked, nobs)
 
 
