@@ -24,6 +24,8 @@ from benchmarks.profiles import MODELS as PROFILES
 from benchmarks.profiles import print_profiles
 from benchmarks.sections import SECTIONS, TIMES, print_section, print_times
 
+GPU_ROWS, CPU_ROWS = 10_000_000, 20_000
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks that the arguments ask for, and return the exit status."""
@@ -55,6 +57,10 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.laplace.compare import print_laplace  # reads the tests' models
 
         print_laplace(options.laplace)
+    elif options.gpu is not None:
+        from benchmarks.gpu import print_gpu
+
+        return print_gpu(options.gpu, GPU_ROWS if options.gpu == "gpu" else CPU_ROWS)
     elif options.scale is not None:
         from benchmarks.scale.compare import SIZES, print_scale
 
@@ -132,6 +138,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--scale", nargs="*", type=int, metavar="ROWS", help="only data in chunks, on Dask's workers"
+    )
+    parser.add_argument(
+        "--gpu",
+        nargs="?",
+        const="gpu",
+        choices=["gpu", "cpu"],
+        help="only the backend 'jax' on a GPU; on the processor, to try the script",
     )
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="with --loops: an earlier tapegrad in DIR, to compare with"

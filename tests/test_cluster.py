@@ -6,6 +6,8 @@ import pytest
 from scipy import special
 
 import tapegrad as tg
+from benchmarks.scale.compare import simulated
+from benchmarks.scale.models import MODELS, in_memory, on_workers, traced
 from tapegrad.mle.transforms import positive
 from tapegrad.pieces import cluster
 
@@ -198,3 +200,19 @@ def test_a_worker_that_dies_costs_no_result():
         np.testing.assert_array_equal(gradient, slope)
     with pytest.raises(RuntimeError, match="the Dask client is closed"):
         traced.value_and_grad_flat(THETA)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_benchmark_makes_the_same_data_in_one_process_and_on_workers(name):
+    model = MODELS[name]
+    memory, chunks = (make(model, 5_000, 2_000) for make in (in_memory, on_workers))
+    assert memory.keys() == chunks.keys()
+    for key, array in memory.items():
+        np.testing.assert_array_equal(chunks[key].compute(), array)
+    start = np.concatenate([np.ravel(value) for value in model.start.values()])
+    values = [traced(model, data).value_flat(start) for data in (memory, chunks)]
+    assert values[1] == pytest.approx(values[0], rel=1e-13)
+
+
+def test_a_hundred_workers_are_simulated():
+    assert simulated(1.0, 50_000_000, workers=100) == pytest.approx(0.01 + 0.002 * 4 + 0.0005 * 116)

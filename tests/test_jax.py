@@ -10,6 +10,7 @@ import pytest
 from scipy import special, stats
 
 import tapegrad as tg
+from benchmarks.gpu import print_gpu
 from tapegrad.backends.jax.backend import compiled
 from tapegrad.backends.jax.printer import NoForm
 from tapegrad.backends.replay import evaluate
@@ -202,3 +203,29 @@ def test_the_table_has_ops_alone():
     from tapegrad.backends.jax.forms import FORMS, JOINED
 
     assert not (set(FORMS) | set(JOINED)) - set(OPS)
+
+
+def test_beta_keeps_its_digits():
+    """JAX's own has 6 of them there, see findings/jax-beta-seven-digits.sh."""
+    traced = tg.trace(lambda a: special.betaln(a, 0.5), dict(a=1.0), backend="jax")
+    assert traced(dict(a=8.1)) == pytest.approx(special.betaln(8.1, 0.5), rel=1e-13)
+
+
+@pytest.mark.slow
+def test_the_script_for_gpus_runs_on_the_processor(capsys):
+    assert print_gpu("cpu", 5_000) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"ops: \d+ agree with the reference to 1e-12; \d+ have no form for JAX", lines[1])
+    assert lines[2].startswith("models: ")
+    assert print_gpu("gpu", 5_000) == 0 or jax.devices("gpu")
+
+
+def test_data_in_pieces_run_on_it(tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", shape=(20_000,))
+    x[:] = RNG.normal(size=20_000)
+
+    def loglik(mu, x):
+        return -np.log1p((x - mu) ** 2).sum()
+
+    found, expected = (tg.trace(loglik, dict(mu=0.1), data=dict(x=x), backend=b) for b in ("jax", "numpy"))
+    assert found.value_flat(np.array([0.3])) == pytest.approx(expected.value_flat(np.array([0.3])), rel=1e-13)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, Final
@@ -100,10 +101,11 @@ class _cluster:
     """So many workers on this machine, with one thread each."""
 
     def __init__(self, workers: int) -> None:
-        from distributed import Client, LocalCluster
-
-        self._workers = LocalCluster(workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
-        self._client = Client(self._workers)
+        distributed: Any = import_module("distributed")
+        self._workers = distributed.LocalCluster(
+            workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        )
+        self._client = distributed.Client(self._workers)
 
     def __enter__(self) -> _cluster:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -73,9 +74,8 @@ def in_memory(model: ScaleModel, n: int, chunk: int) -> dict[str, Any]:
 
 def on_workers(model: ScaleModel, n: int, chunk: int) -> dict[str, Any]:
     """The same data, each chunk made by a worker and kept there."""
-    import dask
-    import dask.array as da
-
+    dask: Any = import_module("dask")
+    da: Any = import_module("dask.array")
     made = [
         dask.delayed(model.draw)(np.random.default_rng(i), rows) for i, rows in enumerate(lengths(n, chunk))
     ]

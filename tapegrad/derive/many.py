@@ -104,7 +104,7 @@ def _at_once(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array)
     builder.labels |= {operands[slot].value.slot: label for slot, label in tape.labels}
     found = [_flat(led(operands[slot], count), count) for slot in pushed.outputs]
     outputs = [operands[slot].value.slot for slot in tape.outputs]
-    return builder.finish((*outputs, concatenate(*found, axis=1).slot))
+    return builder.finish((*outputs, _side_by_side(found).slot))
 
 
 def _one_by_one(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array) -> Tape:
@@ -116,8 +116,12 @@ def _one_by_one(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Arr
         tangents = {slot: new.recorder.lift(part[i], FLOAT) for slot, part in zip(moving, parts, strict=True)}
         found = push(tape, new.value, tangents, new.visit, gates)
         outputs = [new.value(slot) for slot in new.slots_or_zeros(found, of)]
-        rows.append(concatenate(*[_flat(out, 1) for out in outputs], axis=1))
+        rows.append(_side_by_side([_flat(out, 1) for out in outputs]))
     return new.builder.finish((*tape.outputs, concatenate(*rows, axis=0).slot))
+
+
+def _side_by_side(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else concatenate(*parts, axis=1)
 
 
 def _flat(value: Any, count: int) -> Any:

@@ -77,7 +77,9 @@ class Router:
     def with_data(self, data: Mapping[str, Any]) -> Router:
         """A router on other data, that knows the current path and has traced nothing by itself."""
         if self._running.long is not None:
-            raise ValueError("data that are not in one piece cannot be replaced: trace anew")
+            raise ValueError(
+                "data in pieces cannot be replaced: trace anew, and give `fit` the function itself"
+            )
         twin = object.__new__(Router)
         twin.__dict__.update(self.__dict__)
         twin.data = {**self.data, **data}
@@ -207,7 +209,6 @@ class Router:
         start = clock()
         witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops)
         tape, data, outputs, *_ = witness.recorded
-        short = witness.short
         long = self._running.long
         twins: list[Tapes] = []
         if long is not None:
@@ -215,12 +216,13 @@ class Router:
             of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
             passes = self._running.passes
             twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
+        short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
         tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
-        bound = data if long is None else long.values(tape)
-        return Path(Programs(tapes, self._running), bound, witness.thin), outputs
+        bound = None if long is None else long.values(tape)
+        return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 
 
 def _warn_of(path: Path) -> None:

@@ -132,7 +132,7 @@ def trace_quietly(
     data = columns_of(data or {})
     long = long_data(data, backend)
     if long is not None:
-        running = Running(backend, threads, without, (), long)
+        running = Running(long.backend, threads, without, (), long)
         data = long.sample(LENGTHS[0])
     else:
         running = Running(backend, threads, passes, LOOPS if reroll else ())

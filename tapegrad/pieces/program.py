@@ -84,13 +84,17 @@ class PiecesWorkspace:
     def _guards(self) -> _Rounds:
         return _Rounds(*self._program.guards, self._data, self._program)
 
+    def compute(self) -> None:
+        """Write every value, from what stands in `inputs`."""
+        values = self._all.run(self.inputs)
+        self.outputs = [values[slot] for slot in self._tape.outputs]
+        self._decided = [values[guard.slot] for guard in self._tape.guards]
+
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, what the guards ask for."""
         self.inputs[: inputs.size] = inputs
         if inputs.size == self.inputs.size:
-            values = self._all.run(self.inputs)
-            self.outputs = [values[slot] for slot in self._tape.outputs]
-            self._decided = [values[guard.slot] for guard in self._tape.guards]
+            self.compute()
         elif self._tape.guards:
             values = self._guards.run(self.inputs)
             self._decided = [values[guard.slot] for guard in self._program.guards[0].guards]

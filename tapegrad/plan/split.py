@@ -16,7 +16,8 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.registry import FLOAT, OPS, Aval, Op, Read, Shape
+from tapegrad.ops.indexing import ARRAY
+from tapegrad.ops.registry import FLOAT, OPS, Along, Aval, Op, Read, Shape
 from tapegrad.ops.shaping import CASTS
 from tapegrad.recording.frames import location
 from tapegrad.recording.values import frozen
@@ -177,6 +178,8 @@ class _Splitter:
         if op in _EXTREMES and axis is None:
             return _EXTREMES[op]
         along = op.along_rows(axes, axis, shapes, out, attrs)
+        if along is None and op.name in ("getitem", "scatter"):
+            along = _gathered(op.name, axes, axis, dict(attrs)["index"])
         if along is None:
             raise _refused(op.name, "mixes rows", source)
         for slot, read in zip(inputs, along.reads, strict=True):
@@ -269,6 +272,19 @@ class _Splitter:
             aval = self.tape.avals[slot]
             new[slot] = builder.emit(broadcast_to, (new[slot],), (("shape", aval.shape),), None, aval)
         return new
+
+
+def _gathered(
+    name: str, axes: tuple[int | None, ...], axis: int | None, index: tuple[Any, ...]
+) -> Along | None:
+    """How a gather acts, or its transpose, that goes along the rows on any axis of what it takes from."""
+    place = next((i for i, item in enumerate(index) if item == ARRAY), None)
+    others = [item for i, item in enumerate(index) if i != place]
+    if place is None or any(item != (None, None, None) for item in others) or axes[1] != 0:
+        return None
+    if name == "getitem":
+        return Along((Read.GATHERED, Read.ALIGNED)) if axes[0] is None and axis == place else None
+    return Along((Read.ALIGNED, Read.ALIGNED), is_sum=True) if axes[0] == place and axis is None else None
 
 
 def _is_filled(value: Any) -> bool:

@@ -104,9 +104,14 @@ class JaxWorkspace:
         self._size = sum(
             size_of(tape.avals[slot].shape) for slot in tape.parameters if slot not in program.late
         )
+        self.inputs = np.zeros(sum(size_of(tape.avals[slot].shape) for slot in tape.parameters))
         values = {**dict(tape.constants), **data}
         with self._jax.enable_x64(True):
             self._data = tuple(self._jax.device_put(np.asarray(values[slot])) for slot in program.given)
+
+    def compute(self) -> None:
+        """Write every value of a program without late leaves, from what stands in `inputs`."""
+        self.run(self.inputs)
 
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""

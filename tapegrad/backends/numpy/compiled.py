@@ -201,12 +201,19 @@ class NumpyWorkspace:
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
         self.inputs[: inputs.size] = inputs
+        self._compute(inputs.size)
+
+    def compute(self) -> None:
+        """Write every value of a program without late leaves, from what stands in `inputs`."""
+        self._compute(self.inputs.size)
+
+    def _compute(self, size: int) -> None:
         self._reference = None
         try:
             self._values, self.outputs = self._context.run(self._early)
         except (ArithmeticError, ValueError):
             # Python raises where IEEE arithmetic gives inf or NaN; the reference does as IEEE does.
-            self._refer(inputs)
+            self._refer(self.inputs[:size])
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""

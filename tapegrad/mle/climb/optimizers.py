@@ -139,7 +139,8 @@ def _inverse(curvature: Array) -> Array | None:
     if not eigenvalues[0] > _LEAST_CURVATURE:
         return None
     root = scale[:, None] * vectors / np.sqrt(eigenvalues)
-    return root @ root.T
+    inverse: Array = root @ root.T
+    return inverse
 
 
 def _scipy(
