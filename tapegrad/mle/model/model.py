@@ -1,7 +1,7 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
+from tapegrad.mle.model.columns import Columns, read_columns, why_no_rows
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
@@ -58,9 +59,15 @@ class Model:
     joint_rows : TracedFunction or None
         The rows of a joint log-likelihood that returns some, as a function of free coordinates and random
         effects.
+    levels : mapping of str to tuple of str
+        Of columns of texts or categories among the data, of which the model has the numbers, in their order.
+    dropped : int
+        How many rows of the data were left out because something was missing.
+    kept : ndarray of bool or None
+        Which rows were not, if some were.
     """
 
-    specification: "Specification"
+    specification: Specification
     function: TracedFunction | Marginal
     rows: TracedFunction | None
     prior: TracedFunction | None
@@ -68,6 +75,9 @@ class Model:
     weights: Array | None
     nobs: int | None
     joint_rows: TracedFunction | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
 
     @property
     def space(self) -> Space:
@@ -207,7 +217,7 @@ def make_model(
     loglik: Callable[..., Any] | TracedFunction,
     params: Any,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: Any = None,
     weights: Any = None,
     transforms: Mapping[str, Transform] | Transform | None = None,
     fixed: Names | Mapping[str, Any] = (),
@@ -215,6 +225,7 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
+    missing: str | None = None,
     quadrature: int = 1,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
@@ -224,9 +235,10 @@ def make_model(
     ValueError, TypeError
         If the arguments do not fit together; each message says what was expected.
     """
-    if not isinstance(data, Mapping | None):
-        raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
-    data = columns_of(data or {})
+    known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
+    columns = Columns({}) if data is None else read_columns(data, known, params, missing)
+    data = columns_of(columns.values)
+    weights = columns.rows(weights)
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -239,7 +251,7 @@ def make_model(
         space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
         _check_data(space, data)
         given = Specification(loglik, logprior, space, division)
-        return _marginal_model(given, values, data, nobs, quadrature)
+        return replace(_marginal_model(given, values, data, nobs, quadrature), **columns.about)
     if quadrature != 1:
         raise ValueError("quadrature= is how random effects are integrated out: name them as random=")
     space = make_space(structure, values, transforms, fixed, tie)
@@ -264,7 +276,7 @@ def make_model(
         )
     if nobs is None:
         nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
-    return Model(given, function, rows, prior, data, checked, nobs)
+    return Model(given, function, rows, prior, data, checked, nobs, **columns.about)
 
 
 def _marginal_model(
@@ -317,20 +329,8 @@ def _check_data(space: Space, data: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(clash)} is the name of a parameter and of data: rename one of them")
     empty = [name for name, array in data.items() if np.size(array) == 0]
     if empty:
-        reasons = "".join(_dropped(data[name]) for name in empty)
+        reasons = "".join(why_no_rows(data[name]) for name in empty)
         raise ValueError(f"no data: {', '.join(empty)} has no elements{reasons}")
-
-
-def _dropped(table: Any) -> str:
-    """Why a table of formulaic may have no rows: its columns that one missing value makes missing whole."""
-    names = [str(name) for name in getattr(table, "columns", ())]
-    centred = [name for name in names if name.startswith(("scale(", "center(", "standardize("))]
-    if not centred:
-        return ""
-    return (
-        f". Its column {centred[0]} is missing in every row if one value in it is missing, and formulaic "
-        'drops such rows: drop that one first; model_matrix(..., na_action="raise") says which column has it'
-    )
 
 
 def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> TracedFunction:

@@ -1,16 +1,19 @@
-"""What a fit is asked for: the user's functions, as functions of the free coordinates."""
+"""What the user wrote of a model, and how it is called on free coordinates."""
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.division import Division
 from tapegrad.mle.model.space import Space
 from tapegrad.nest import call
+
+Array: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
