@@ -141,17 +141,33 @@ class FlatFunction:
 
         With the backend "auto", the first few are found without a program, see `tapegrad.function.swept`.
         """
-        if self._router.running.backend == AUTO:
-            _, path = self._router.run(GRADIENT, vector, _nothing)
-            tapes = path.tapes
-            if tapes.ledger.sweeps():
-                data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
-                found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
-                if np.isfinite(found).all():  # what is not is the program's to tell, as it is to explain
-                    return found
+        found = self._swept(vector) if self._sweeps_first else None
+        if found is not None:
+            return found
         if self._router.current.tapes.has_cheap_hessian:
             return symmetric(self._replay(HESSIAN, vector, copies)[0])
         return self._by_columns(HVP, vector)
+
+    @property
+    def _sweeps_first(self) -> bool:
+        """Whether the next Hessian may do without a program: not that of data in pieces."""
+        running, tapes = self._router.running, self._router.current.tapes
+        return running.backend == AUTO and running.long is None and not tapes.ledger.is_spent
+
+    def _swept(self, vector: Vector) -> Vector | None:
+        """The Hessian without a program; None where that does not pay, or the result is not finite.
+
+        What is not finite is the program's to tell, as it is to explain.
+        """
+        path = self._router.current
+        if path.tape.guards:
+            _, path = self._router.run(GRADIENT, vector, _nothing)
+        tapes = path.tapes
+        if not tapes.ledger.sweeps():
+            return None
+        data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
+        found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+        return found if np.isfinite(found).all() else None
 
     @property
     def has_quick_hessian(self) -> bool:
@@ -159,9 +175,7 @@ class FlatFunction:
 
         Not as long as it has no program, and would need none.
         """
-        tapes = self._router.current.tapes
-        is_made = self._router.running.backend != AUTO or tapes.ledger.is_spent
-        return is_made and tapes.has_quick_hessian
+        return not self._sweeps_first and self._router.current.tapes.has_quick_hessian
 
     def _sparse_hessian(self, vector: Vector) -> Any:
         return jacobians.sparse_hessian(self._replays(vector), self._router.path_at(vector))

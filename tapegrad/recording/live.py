@@ -38,6 +38,8 @@ from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
 from tapegrad.tape.tape import SCALAR, Guard, aval_of
 
+# Behind whoever appends an entry: the method that records it, and the operator or function that was called.
+_CALLERS = 4
 _FLOATS = frozenset((float, np.float64, int))
 _SCALAR_BOOL = Aval((), BOOL)
 
@@ -265,7 +267,7 @@ class LiveRecorder(Recorder):
             raise self.foreign()
         if self.watch is not None and op.is_elementwise and not aval.shape:
             self.watch.see()
-        source = self.at or self._lines.current()
+        source = self.at or self._lines.current(_CALLERS)
         return Tracer(self, self.builder.emit(op, inputs, attrs, source, aval), value)
 
     # What tracers ask ---------------------------------------------------------------------------------------
