@@ -81,7 +81,9 @@ def table() -> str:
 
 def replace_table(page: str, table: str) -> str:
     """The page with another table."""
-    before, _, rest = page.partition(HEAD)
+    before, head, rest = page.partition(HEAD)
+    if not head:
+        raise ValueError("no table with the head of `HEAD`: put it where the table is to stand")
     after = rest.partition("\n\n")[2]
     return f"{before}{table}\n{after}"
 
