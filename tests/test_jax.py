@@ -16,6 +16,7 @@ from tapegrad.backends.jax.printer import NoForm
 from tapegrad.backends.replay import evaluate
 from tapegrad.ops import OPS
 from tests.test_ops import DIFFERENTIABLE, SAMPLES, Program, _traceable
+from tests.test_strangers import hostile_tapes
 
 jax = pytest.importorskip("jax")
 
@@ -190,6 +191,16 @@ def test_an_op_without_a_form_is_told_with_its_line():
         NoForm, match=r"the backend 'jax' cannot run owens_t at .*test_jax\.py:\d+: `traced = "
     ):
         traced(dict(b=1.0))
+
+
+def test_no_text_of_a_hostile_tape_is_run():
+    for tape in hostile_tapes():
+        try:
+            compiled(tape, (), 1).workspace({}).run(np.ones(1))
+        except (NameError, SyntaxError):  # foreign text has got into the source
+            raise
+        except Exception:
+            continue
 
 
 def test_auto_never_picks_it():
