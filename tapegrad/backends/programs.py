@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.backends.c import backend as c
 from tapegrad.backends.effort import Meter
 from tapegrad.backends.interpreter import replayed
+from tapegrad.backends.jax import backend as jax
 from tapegrad.backends.numpy.compiled import compiled
 from tapegrad.backends.replay import Broken, located
 from tapegrad.plan.stages import Plan
@@ -75,6 +76,7 @@ BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
     "numpy": compiled,
     "replay": replayed,
     "c": c.compiled,
+    "jax": jax.compiled,
 }
 # The default: NumPy's programs at first, and C's for those that have run so often that compiling them pays.
 AUTO = "auto"

@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.backends.programs import Executable
 from tapegrad.function.nonfinite import has_nan
-from tapegrad.nest import Structure, Vector
+from tapegrad.nest import Structure
 from tapegrad.ops.registry import FLOAT
 
 
@@ -59,7 +59,7 @@ class Direct:
         idle.append(workspace)
         return found
 
-    def _written(self, theta: dict[Any, Any], inputs: Vector) -> bool:
+    def _written(self, theta: dict[Any, Any], inputs: Any) -> bool:
         """Whether the parameters are what they mostly are, and stand among the inputs now."""
         for key, shape, place in self._leaves:
             part = theta.get(key)

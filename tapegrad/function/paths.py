@@ -36,6 +36,7 @@ class Path:
     programs : Programs
         Those of its tapes; all data share them.
     data : mapping of int to array
+        What the tape is read on, entry by entry: of data in pieces, the rows that were traced on.
     thin : Guard or None
         A guard that holds at single points of the path only, until somebody has been told.
     seen : Seen or None
@@ -46,10 +47,17 @@ class Path:
         How the decisions fall that make it this path, in order. Choices are none of them.
     """
 
-    def __init__(self, programs: Programs, data: Mapping[int, Any], thin: Guard | None = None) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        data: Mapping[int, Any],
+        thin: Guard | None = None,
+        bound: Mapping[int, Any] | None = None,
+    ) -> None:
         self.programs = programs
         self.tapes: Tapes = programs.tapes
         self.data = data
+        self._bound = data if bound is None else bound
         self.thin = thin
         self.direct: Callable[[dict[Any, Any]], tuple[Any, Any] | None] | None = None
         made_anew = [guard for guard in self.tapes.short.guards if guard.is_choice]
@@ -91,7 +99,7 @@ class Path:
         """What runs the tape of one kind on the data."""
         known = self._executables.get(kind)
         if known is None:
-            known = self._executables[kind] = self.programs.executable(kind, self.data)
+            known = self._executables[kind] = self.programs.executable(kind, self._bound)
         return known
 
 

@@ -13,7 +13,7 @@ from tapegrad.backends.interpreter import Room, Steps, Workspace, bind
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.backends.numpy.printer import Printed, print_plan
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
-from tapegrad.backends.written import one_line
+from tapegrad.backends.written import executed
 from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
 from tapegrad.plan.plan import plan
@@ -46,8 +46,7 @@ class Compiled:
         exact = deciding_slots(tape)
         self.plan: Plan = plan(lowered(tape, block, exact), late, block, longest)
         self.printed: Printed = print_plan(self.plan, exact)
-        namespace = dict(self.printed.namespace)
-        exec(compile(self.source, one_line(f"<tape {tape.name}>"), "exec"), namespace)
+        namespace = executed(self.source, tape.name, dict(self.printed.namespace))
         self.bind: Callable[..., Any] = namespace["bind"]
         self._matrix_blocks: dict[int, list[Array]] = {}
 
