@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -141,6 +142,26 @@ def test_arithmetic_that_is_not_ieees_is_refused(flag: str, monkeypatch: pytest.
         pytest.skip("how GCC takes these flags")
     monkeypatch.setenv("CC", f"{found.command[0]} {flag}")
     assert compiler.compiler() is None
+
+
+@needs_compiler
+def test_vector_registers_are_empty_behind_a_function(tmp_path: Path) -> None:
+    """Otherwise code without vectors behind it is slow on Intel's processors, NumPy's among it."""
+    found = compiler.compiler()
+    assert found is not None
+    (tmp_path / "twice.c").write_text(
+        "static __attribute__((noinline)) void put(double *to, const double *from) { to[0] = from[3]; }\n"
+        "void twice(double *to, const double *from) {\n"
+        "    double room[8];\n"
+        "    for (int i = 0; i < 8; i++) room[i] = 2.0 * from[i];\n"
+        "    put(to, room);\n"
+        "}\n"
+    )
+    call = [*found.command, *found.flags, "-S", "twice.c", "-o", "twice.s"]
+    subprocess.run(call, cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "twice.s").read_text(encoding="utf-8")
+    body = text[text.index("twice:") :].split("\n\tret")[0]
+    assert "vzeroupper" in body or not re.search(r"[yz]mm\d", body)
 
 
 @needs_compiler

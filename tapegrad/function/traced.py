@@ -15,7 +15,7 @@ from tapegrad.errors import TraceError
 from tapegrad.function import counting, jacobians
 from tapegrad.function.calling import Calling
 from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THIRD, VALUE, VJP, Derived
-from tapegrad.function.direct import Direct
+from tapegrad.function.direct import direct
 from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.inspection import Values
@@ -146,9 +146,9 @@ class TracedFunction(FlatFunction):
 
     def value_and_grad(self, *args: Any, **named: Any) -> tuple[Any, Any]:
         """Value and gradient in one replay, as `grad` gives it."""
-        direct = self._router.current.direct
-        if direct is not None and len(args) == 1 and not named and type(args[0]) is dict:
-            found = direct(args[0])
+        short = self._router.current.direct
+        if short is not None and len(args) == 1 and not named and type(args[0]) is dict:
+            found = short(args[0])
             if found is not None:
                 return found
         return self._value_and_grad(args, named)
@@ -169,7 +169,7 @@ class TracedFunction(FlatFunction):
             return value, self.structure.build(gradients)
         (value, *gradients), path = self._router.run(GRADIENT, vector, copies)
         if path.direct is None and path.seen is None and path.thin is None and self.structure.keys:
-            path.direct = Direct(self.structure, path.executable(GRADIENT))
+            path.direct = direct(self.structure, path.executable(GRADIENT))
         if value != value or any(map(has_nan, gradients)):
             warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
         return value, self.structure.build(gradients)

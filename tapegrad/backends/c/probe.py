@@ -42,6 +42,9 @@ NATIVE: Final = (
 )
 # How glibc calls vector forms: by the instructions and the number of elements, the arguments, the function.
 SYMBOLS: Final = {"x86_64": ("_ZGVbN2", "_ZGVcN4", "_ZGVdN4", "_ZGVeN8"), "aarch64": ("_ZGVnN2",)}
+# How Clang is asked for vector forms. It must take one vector at a time: of several, it leaves the last ones
+# to scalar functions, whose bits differ.
+CLANGS: Final = ("-fveclib=libmvec", "-mllvm", "-force-vector-interleave=1")
 # The functions whose vector forms Clang calls by itself.
 CLANG: Final = ("exp", "log", "pow", "sin", "cos", "tan")
 
@@ -124,7 +127,7 @@ def _ways() -> Iterator[Way]:
         flags = (*FLAGS, *native)
         if names:
             yield Way((*flags, "-Werror=attributes"), LIBMVEC, prototypes(names), names)
-            yield Way((*flags, "-fveclib=libmvec"), LIBMVEC, "", clang)
+            yield Way((*flags, *CLANGS), LIBMVEC, "", clang)
         yield Way(flags)
 
 

@@ -127,10 +127,10 @@ class RowPrinter:
 
     def _column(self, slot: int, place: int) -> str:
         """An element of a row from outside the loop."""
-        twin = self._twin(slot)
+        twin = self._twin(slot, place)
         if twin is not None:
-            matrix, place = twin
-            return str(self.value(matrix)[0, place])
+            matrix, there = twin
+            return str(self.value(matrix).ravel()[there])
         aval, axis = self.memory.aval(slot), self.plan.row_axis(slot)
         assert axis is not None
         count = size_of(aval.shape) // self.stage.rows
@@ -155,16 +155,23 @@ class RowPrinter:
         self.loads[name] = f"{name}_rows[i]"
         return name
 
-    def _twin(self, slot: int) -> tuple[int, int] | None:
-        """The matrix that a constant is a column of, and which: in Hessians, columns are constants, too."""
-        column: Any = self.arrays.get(slot, np.empty((0, 0)))
-        for matrix in self.along if column.ndim == 1 else ():
-            whole: Any = self.arrays.get(matrix, column)
-            if whole.ndim == 2 and len(whole) == len(column) and self._is_packed(matrix):
-                for place in np.flatnonzero(whole[0] == column[0]).tolist():
-                    if np.array_equal(whole[:, place], column):
-                        return matrix, place
+    def _twin(self, slot: int, place: int) -> tuple[int, int] | None:
+        """An earlier matrix with this column of a constant, and where: Hessians have columns once more."""
+        column: Any = self._by_rows(slot)[:, place] if slot in self.arrays else None
+        for matrix in sorted(self.along) if column is not None else ():
+            if matrix < slot and matrix in self.arrays and self._is_packed(matrix):
+                whole: Any = self._by_rows(matrix)
+                if whole.shape[1] > 1:
+                    for there in np.flatnonzero(whole[0] == column[0]).tolist():
+                        if np.array_equal(whole[:, there], column):
+                            return matrix, there
         return None
+
+    def _by_rows(self, slot: int) -> Any:
+        """A constant as a matrix of its rows."""
+        axis = self.plan.row_axis(slot)
+        assert axis is not None
+        return np.moveaxis(self.arrays[slot], axis, 0).reshape(self.stage.rows, -1)
 
     def _is_packed(self, slot: int) -> bool:
         leaves = {*self.tape.data, *(constant.slot for constant in self.tape.constants)}
