@@ -65,6 +65,8 @@ def call_ufunc(
             "integers it works on bits; compare first, as in (x > 0) & (y > 0)"
         )
     chosen = kwargs.pop("where", True) if method == "__call__" else True
+    if chosen is not True and out is None and bool(NUMPY[np.all](chosen)):
+        chosen = True
     if chosen is not True and out is None:
         raise TraceError(
             f"{name}(where=...) leaves the other elements to chance{whereabouts()}: choose with np.where, or "
