@@ -25,7 +25,7 @@ from tapegrad.recording.buffers import as_buffer
 from tapegrad.recording.current import current_trace
 from tapegrad.recording.frames import is_own_code, spot_at, user_frame
 from tapegrad.recording.holders import is_held, replace_held
-from tapegrad.recording.messages import plain_value_wanted
+from tapegrad.recording.messages import looked_up, plain_value_wanted
 from tapegrad.recording.values import Array
 
 _TIMES = 8
@@ -106,14 +106,19 @@ def target_of(frame: FrameType) -> Any:
 
 
 def _evaluated(node: ast.expr, frame: FrameType) -> Any:
-    """What names, attributes and elements by constants stand for."""
-    parts = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.expr_context)
-    if not all(isinstance(part, parts) for part in ast.walk(node)):
-        return None
+    """What a name, an attribute, or an element by a constant or a name stands for."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name):
+        return looked_up(node.id, frame)
     try:
-        return eval(compile(ast.Expression(node), "<target>", "eval"), frame.f_globals, frame.f_locals)
+        if isinstance(node, ast.Attribute):
+            return getattr(_evaluated(node.value, frame), node.attr)
+        if isinstance(node, ast.Subscript):
+            return _evaluated(node.value, frame)[_evaluated(node.slice, frame)]
     except Exception:  # of a property of the user's
         return None
+    return None
 
 
 def buffer_wanted(target: Any) -> TraceError:
