@@ -2,6 +2,7 @@
 
 from tapegrad.ops import (
     arranging,
+    banded,
     bessel,
     bivariate,
     broadcasting,
@@ -68,6 +69,7 @@ __all__ = [
     "Op",
     "Recordable",
     "arranging",
+    "banded",
     "bessel",
     "bivariate",
     "broadcasting",
