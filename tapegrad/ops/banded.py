@@ -104,7 +104,7 @@ def _moved(x: Any, d: int) -> Any:
     blank = np.zeros((min(abs(d), n), *shape_of(x)[1:]))
     if abs(d) >= n:
         return blank
-    part = getitem(x, index=(slice(d, None) if d > 0 else slice(0, n + d),))
+    part = getitem(x, index=((d, None, None) if d > 0 else (None, n + d, None),))
     return join([part, blank] if d > 0 else [blank, part], 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tapegrad.recording.standins import (
     autograds,
+    curves,
     dataframes,
     densities,
     filters,
@@ -28,6 +29,7 @@ ALL: tuple[StandIn, ...] = (
     *matrices.TABLE,
     *multivariates.TABLE,
     *quantiles.TABLE,
+    *curves.TABLE,
     *splines.TABLE,
     *variables.TABLE,
     *dataframes.TABLE,
