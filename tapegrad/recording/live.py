@@ -185,7 +185,7 @@ class LiveRecorder(Recorder):
         if array.dtype.kind not in "fiub":
             raise TraceError(
                 f"{array.dtype} data cannot stand on a tape{whereabouts()}: tapegrad computes with real "
-                "numbers (float64); convert it first"
+                "numbers (float64); write real and imaginary part by themselves, or convert it first"
             )
         return self.constant(operand, array, dtype)
 

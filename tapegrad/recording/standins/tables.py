@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tapegrad.recording.standins import (
     autograds,
+    compiled,
     curves,
     dataframes,
     densities,
@@ -29,6 +30,7 @@ ALL: tuple[StandIn, ...] = (
     *matrices.TABLE,
     *multivariates.TABLE,
     *quantiles.TABLE,
+    *compiled.TABLE,
     *curves.TABLE,
     *splines.TABLE,
     *variables.TABLE,
