@@ -20,8 +20,9 @@ from scipy.special import _ufuncs
 
 from tapegrad.ops.elementwise import exp, log, sqrt, square
 from tapegrad.ops.incomplete_beta import _betainc_slope, _density, beta_density
+from tapegrad.ops.incomplete_gamma import LEAST
 from tapegrad.ops.logic import maximum, minimum, where
-from tapegrad.ops.mixtures import BISECTIONS, LEAST, summed
+from tapegrad.ops.mixtures import BISECTIONS, summed
 from tapegrad.ops.normal import log_ndtr
 from tapegrad.ops.orders import of_order
 from tapegrad.ops.raw import special

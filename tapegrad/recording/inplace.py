@@ -56,7 +56,8 @@ class _Counter:
 
 
 def _counted() -> int:
-    counter, array = _Counter(), np.zeros(1)
+    counter = _Counter()
+    array: Any = np.zeros(1)
     array *= counter
     return counter.count
 

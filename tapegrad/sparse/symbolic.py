@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -24,9 +24,11 @@ class Factored(Protocol):
     @property
     def logdet(self) -> float: ...
     def solve(self, b: Array) -> Array: ...
+    def spread(self, z: Array) -> Array: ...
     def inverse_subset(self) -> Array: ...
 
 
+Compiled = Callable[[Factored], Array | None]
 Prepared = Dense | Banded | Fronts | SuperLU | QDLDL
 BACKENDS = ("dense", "banded", "fronts", "superlu", "qdldl")
 
@@ -40,11 +42,16 @@ class Symbolic:
         The stored elements, in the order in which values are given and returned.
     backend : str
         What factorises.
+    compiled : callable or None
+        What finds the inverse at the positions of the pattern, where it can: otherwise it gives None.
     """
 
-    def __init__(self, pattern: Pattern, backend: str, prepared: Prepared) -> None:
+    def __init__(
+        self, pattern: Pattern, backend: str, prepared: Prepared, compiled: Compiled | None = None
+    ) -> None:
         self.pattern = pattern
         self.backend = backend
+        self.compiled = compiled
         self._prepared = prepared
 
     def factor(self, values: Any) -> Factor:
@@ -134,12 +141,25 @@ class Factor:
             raise ValueError(f"{self.symbolic.pattern.n} rows wanted; the shape is {b.shape}")
         return self._factored.solve(b) if b.size else b
 
+    def spread(self, z: Any) -> Array:
+        """A root R of the inverse, ``R R' = inv(A)``, times a vector.
+
+        Of independent standard normal numbers it makes some with the precision matrix A. Rows that never meet
+        in A do not meet in R either.
+        """
+        z = np.asarray(z, dtype=float)
+        if z.shape != (self.symbolic.pattern.n,):
+            raise ValueError(f"a vector of {self.symbolic.pattern.n} wanted; the shape is {z.shape}")
+        return self._factored.spread(z)
+
     def inverse_subset(self) -> Array:
         """The elements of the inverse at the positions of the pattern, in its order."""
-        return self._factored.inverse_subset()
+        compiled = self.symbolic.compiled
+        found = None if compiled is None else compiled(self._factored)
+        return self._factored.inverse_subset() if found is None else found
 
 
-def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
+def analyse(matrix: Any, backend: str | None = None, compiled: Compiled | None = None) -> Symbolic:
     """Analyse the pattern of a symmetric sparse matrix.
 
     Parameters
@@ -149,6 +169,9 @@ def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
         not looked at.
     backend : {"dense", "banded", "fronts", "superlu", "qdldl"}, optional
         What factorises; by default what costs least.
+    compiled : callable, optional
+        What finds the inverse at the positions of the pattern in compiled code, from what factorised; where
+        it gives None, NumPy finds it.
 
     Returns
     -------
@@ -173,7 +196,7 @@ def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
     backend, prepared = _prepared(pattern, backend)
-    return Symbolic(pattern, backend, prepared)
+    return Symbolic(pattern, backend, prepared, compiled)
 
 
 def _prepared(pattern: Pattern, backend: str | None) -> tuple[str, Prepared]:

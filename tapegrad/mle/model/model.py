@@ -1,6 +1,6 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -8,14 +8,19 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.errors import DiscreteWarning
+from tapegrad.function.long import columns_of
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.discrete import rounded
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
+from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
+from tapegrad.mle.notices import warn
 from tapegrad.mle.transforms import Transform
 from tapegrad.nest import Leaf, argument_name, call, structure_of
 
@@ -124,13 +129,14 @@ class Model:
             data={**self.data, **data},
         )
 
-    def require_rows(self, what: str) -> TracedFunction:
-        """The log-likelihood of each observation.
+    def require_rows(self, what: str, whole: bool = True) -> TracedFunction:
+        """The log-likelihood of each observation; with `whole`, of all in one place.
 
         Raises
         ------
         ValueError
-            If the log-likelihood is one number; the message says that `what` needs one for each observation.
+            If the log-likelihood is one number, where `what` needs one for each observation, or if the data
+            are in pieces; the message says so.
         """
         if self.rows is None and self.division is not None:
             raise ValueError(
@@ -141,6 +147,12 @@ class Model:
             raise ValueError(
                 f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
                 "shape (n,), without the .sum() at its end"
+            )
+        if whole and self.rows.is_in_pieces:
+            raise ValueError(
+                f"{what} need the log-likelihoods of all observations in one place, and the data are in "
+                "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
+                "so do the covariances 'opg', 'HC0', 'HC1' and 'cluster'"
             )
         return self.rows
 
@@ -159,6 +171,11 @@ class Model:
                 "for each block of random effects, or one for each observation and random effect, in groups"
             )
         return self.joint_rows
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster."""
+        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -244,6 +261,21 @@ class Specification:
         total = np.sum(values)
         return total if self.logprior is None else total + self.prior(pieces)
 
+    def kept(
+        self, what: Hashable, f: Callable[..., Any], start: Any, data: Mapping[str, Any]
+    ) -> TracedFunction:
+        """What `trace` gives; of a function that is traced already, the one of an earlier fit of it.
+
+        `what` tells apart what is made of it.
+        """
+        made = self.loglik.made if isinstance(self.loglik, TracedFunction) else {}
+        key = (what, self.space.key)
+        if self.logprior is not None or self.division is not None:
+            return self.trace(f, start, data)
+        if key not in made:
+            made[key] = self.trace(f, start, data)
+        return made[key]
+
     def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
         """Trace a function of free coordinates under the name of the user's, to run as theirs."""
         f.__name__ = self.name
@@ -266,6 +298,7 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
+    quadrature: int = 1,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
 
@@ -276,7 +309,7 @@ def make_model(
     """
     if not isinstance(data, Mapping | None):
         raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
-    data = dict(data or {})
+    data = columns_of(data or {})
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -289,7 +322,9 @@ def make_model(
         space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
         _check_data(space, data)
         given = Specification(loglik, logprior, space, division)
-        return _marginal_model(given, values, data, nobs)
+        return _marginal_model(given, values, data, nobs, quadrature)
+    if quadrature != 1:
+        raise ValueError("quadrature= is how random effects are integrated out: name them as random=")
     space = make_space(structure, values, transforms, fixed, tie)
     given = Specification(loglik, logprior, space)
     _check_data(space, data)
@@ -299,18 +334,25 @@ def make_model(
     rows = _rows(plain, given.name)
     if counted == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    if weights is not None and plain.is_in_pieces:
+        raise ValueError("data in pieces take no weights=: pass them in data, and multiply in the function")
     checked = None if weights is None else _checked_weights(weights, rows, given.name)
     prior = None if logprior is None else _traced_prior(given)
     function = plain
     if rows is not None or prior is not None:
         start = space.free_structure.unravel(space.start)
-        function = given.trace(lambda **a: given.total(*given.split(a), checked), start, data)
+        weighted = None if checked is None else checked.tobytes()
+        function = given.kept(
+            ("total", weighted), lambda **a: given.total(*given.split(a), checked), start, data
+        )
     if nobs is None:
-        nobs = counted if rows is None else rows.outputs.size
+        nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
     return Model(given, function, rows, prior, data, checked, nobs)
 
 
-def _marginal_model(given: Specification, values: Array, data: dict[str, Any], nobs: int | None) -> Model:
+def _marginal_model(
+    given: Specification, values: Array, data: dict[str, Any], nobs: int | None, quadrature: int
+) -> Model:
     """The model of which the random effects are integrated out; `values` are the start of everything."""
     assert given.division is not None
     pieces = given.space.free_structure.unravel(given.space.start)
@@ -325,9 +367,14 @@ def _marginal_model(given: Specification, values: Array, data: dict[str, Any], n
     if nobs == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
     leaves = given.division.random_leaves(joint.structure)
-    function = Marginal(Joint(joint, leaves), values[given.division.random])
+    told = rounded(joint, leaves)
+    if told is not None:
+        warn(told, DiscreteWarning)
+    function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
-    if np.ndim(given.values({**pieces, **random}, data)):  # only then a trace of its own
+    with np.errstate(all="ignore"):
+        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+    if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
     prior = None if given.logprior is None else _traced_prior(given)
@@ -375,7 +422,7 @@ def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> Trace
         loglik = given.loglik
         return loglik if isinstance(loglik, TracedFunction) else trace_quietly(loglik, params, data=data)
     start = given.space.free_structure.unravel(given.space.start)
-    return given.trace(lambda **a: given.values(*given.split(a)), start, data)
+    return given.kept("values", lambda **a: given.values(*given.split(a)), start, data)
 
 
 def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:

@@ -119,7 +119,13 @@ def _random_effects(result: Estimate) -> tuple[str, ...]:
             format(float(np.mean(found.bse[places])), ".6g"),
         )
         lines.append((label, f"{count:,}", *numbers))
-    return (*text_table(lines), "Integrated out by Laplace's method")
+    return (*text_table(lines), f"Integrated out by {_method(result.quadrature)}")
+
+
+def _method(nodes: int) -> str:
+    if nodes == 1:
+        return "Laplace's method"
+    return f"adaptive Gauss-Hermite quadrature, {nodes} nodes along each random effect"
 
 
 def _criteria(result: Estimate) -> str:

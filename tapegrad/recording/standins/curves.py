@@ -208,7 +208,8 @@ def _univariate(has_s: bool) -> Callable[..., Any]:
             raise _smoothing()
 
         def make(values: Any) -> tuple[Any, Any, Any]:
-            plain = type(curve).__new__(type(curve))
+            kind: Any = type(curve)
+            plain = kind.__new__(kind)
             original(plain, x, values, **given)
             vars(curve).update(vars(plain))
             found: tuple[Any, Any, Any] = plain._eval_args
