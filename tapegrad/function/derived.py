@@ -189,6 +189,12 @@ def _hvp(tapes: Tapes) -> Tape:
     return pushforward(tapes.gradient_alone)
 
 
+def _second(tapes: Tapes) -> Tape:
+    """The second derivative of all outputs along two directions; the first belongs to the point."""
+    jvp = tapes[JVP]
+    return pushforward(jvp, jvp.parameters[: len(tapes[VALUE].parameters)])
+
+
 def _third(tapes: Tapes) -> Tape:
     """The third derivative times two directions; the first belongs to the point."""
     hvp = tapes[HVP]
@@ -251,6 +257,7 @@ OUTER = _enter(Derived("outer", _outer))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))
+SECOND = _enter(Derived("second", _second, late=in_parameters))
 THIRD = _enter(Derived("third", _third, late=in_parameters))
 FROM_WAIST = _enter(Derived("from_waist", _from_waist, late=in_waist))
 TO_WAIST = _enter(Derived("to_waist", _to_waist, late=in_waist))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
-from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, VALUE, Derived
+from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Derived
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
 from tapegrad.tape.tape import Tape
@@ -170,6 +170,34 @@ class FlatFunction:
         return symmetric(
             np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
         )
+
+    def second_flat(self, vector: Vector, first: Vector, directions: Iterable[Vector]) -> Vector:
+        """Second derivatives of the outputs along two directions; NaN comes without a warning.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (p,)
+            The parameters, in the order of `names`.
+        first : ndarray, shape (p,)
+            One direction.
+        directions : iterable of k ndarrays, shape (p,)
+            The other one, each in its turn.
+
+        Returns
+        -------
+        ndarray, shape (k, m)
+            A row for each of `directions`: ``first' H_j direction`` with the Hessian of element j.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> traced = tg.trace(lambda b: np.array([1.0, 2.0]) * b[0] * b[1] ** 2, np.array([1.0, 3.0]))
+        >>> traced.second_flat(np.array([1.0, 3.0]), np.array([0.0, 1.0]), np.eye(2))
+        array([[ 6., 12.],
+               [ 2.,  4.]])
+        """
+        inputs = np.concatenate([vector, first])
+        return np.array(self._replay(SECOND, inputs, self.outputs.join, directions))
 
     def run(self, kind: Derived, inputs: Vector, directions: Iterable[Vector] | None = None) -> Any:
         """What the derived tape of one kind gives, and the tapes of the path that was taken.

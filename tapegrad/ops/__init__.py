@@ -63,6 +63,7 @@ from tapegrad.ops import (
     turns,
     waves,
 )
+from tapegrad.ops.own import register
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
 
 __all__ = [
@@ -121,6 +122,7 @@ __all__ = [
     "quotients",
     "recurrences",
     "reductions",
+    "register",
     "scaled",
     "shaping",
     "skew",

@@ -27,6 +27,7 @@ from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
 from tapegrad.recording.lent import Wanted, target_of
 from tapegrad.recording.messages import plain_value_wanted, sparse_operand
+from tapegrad.recording.naming import name_of
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.sharing import view_of
 from tapegrad.recording.symbol import OthersToAnswer
@@ -197,7 +198,7 @@ class LiveRecorder(Recorder):
         tracer: Tracer = super().array(operand, array, dtype)
         self._arrays[id(operand)] = tracer
         self.seen.append(operand)  # so that no other array gets this id
-        label = variable_of(operand)
+        label = name_of(operand, array)
         if label is not None:
             self.builder.labels[tracer.slot] = label
         return tracer
