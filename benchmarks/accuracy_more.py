@@ -58,6 +58,25 @@ def _kolmogorov(x: Any) -> Any:
     return 2 * mp.fsum((-1) ** (k - 1) * mp.exp(-2 * k * k * x * x) for k in range(1, 60))
 
 
+def _bivariate_normal(h: Any, k: Any, r: Any) -> Any:
+    """The probability beyond both bounds: Plackett's integral over the correlation, from 0 on."""
+
+    def density(t: Any) -> Any:
+        rest = 1 - t * t
+        return mp.exp(-(h * h - 2 * t * h * k + k * k) / (2 * rest)) / (2 * mp.pi * mp.sqrt(rest))
+
+    return mp.ncdf(-h) * mp.ncdf(-k) + mp.quad(density, [0, r / 2, r])
+
+
+def _beta_mixture(a: Any, b: Any, x: Any, y: Any, upper: bool) -> Any:
+    ends = (x, 1) if upper else (0, x)
+    return mp.nsum(
+        lambda j: mp.exp(-y) * y**j / mp.factorial(j) * mp.betainc(a + j, b, *ends, regularized=True),
+        [0, 120],
+    )
+
+
+BETAS = ((0.7, 1.6, 0.3, 1.5), (2.5, 3.0, 0.6, 3.0), (4.0, 9.0, 0.2, 0.2))
 MIXED = ((0.7, 1.0, 0.6, 1.5), (2.5, 1.3, 5.0, 3.0), (4.0, 0.8, 9.0, 0.2))
 MORE: Final[dict[str, Special]] = {
     "cosine_cdf": Special(lambda x: (mp.pi + x + mp.sin(x)) / (2 * mp.pi), grid((-3.1, -0.4, 1.3, 3.0))),
@@ -92,6 +111,19 @@ MORE: Final[dict[str, Special]] = {
         tuple((0.0, *point) for point in MIXED),
         shapes=(1, 2),
         fixed=(0,),
+    ),
+    "bivariate_normal": Special(_bivariate_normal, grid((-0.6, 0.4, 1.5), (-1.0, 0.3), (-0.6, 0.2, 0.9))),
+    "poisson_betainc": Special(
+        lambda i, k, c, a, b, x, rest, y: _beta_mixture(a, b, x, y, False),
+        tuple((0.0, 0.0, 0.0, a, b, x, 1.0 - x, y) for a, b, x, y in BETAS),
+        shapes=(3, 4),
+        fixed=(0, 1, 2, 6),
+    ),
+    "poisson_betaincc": Special(
+        lambda c, a, b, x, rest, y: _beta_mixture(a, b, x, y, True),
+        tuple((0.0, a, b, x, 1.0 - x, y) for a, b, x, y in BETAS),
+        shapes=(1, 2),
+        fixed=(0, 4),
     ),
     "skewnorm_cdf": Special(_skewnorm, ((-3.0, 2.0), (-0.2, 5.0), (0.4, 1.0), (1.0, -2.0)), digits=70),
     "vonmises_tail": Special(
@@ -251,6 +283,7 @@ WITHIN_ALL: Final = {
     "kolmogorov_slope": "kolmogorov",
     "omega_rest": "wrightomega",
     "omega_share": "wrightomega",
+    "poisson_beta_density": "poisson_betainc",
     "poisson_density": "poisson_gammainc",
     "vonmises_density": "vonmises_tail",
 }

@@ -19,7 +19,7 @@ import tapegrad as tg
 from benchmarks.accuracy import Worst
 from tapegrad.ops import OPS
 
-LETTERS = "xyzwabc"
+LETTERS = "xyzwabcdef"
 FIRST, SECOND = 1e-12, 1e-9
 SMALLEST, LARGEST = 1e-280, 1e305
 

@@ -50,8 +50,8 @@ REASONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     STEP: ("bdtrik", "bdtrin", "nbdtrik", "nbdtrin", "pdtrik"),
     NONCENTRAL: (
-        *("chndtridf", "chndtrinc", "chndtrix", "ncfdtr", "ncfdtri", "ncfdtridfd", "ncfdtridfn"),
-        *("ncfdtrinc", "nctdtr", "nctdtridf", "nctdtrinc", "nctdtrit"),
+        *("chndtridf", "chndtrinc", "chndtrix", "ncfdtri", "ncfdtridfd", "ncfdtridfn"),
+        *("ncfdtrinc", "nctdtridf", "nctdtrinc", "nctdtrit"),
     ),
     POLYNOMIAL: ("eval_sh_jacobi",),
     TESTS: ("smirnov", "smirnovi"),

@@ -64,8 +64,9 @@ def math_log_by_its_own_name(v, log=log):
 @step("a plain buffer cannot hold traced values")
 def captured_data_in_place(v):
     x = X.copy()
+    y = x
     x -= v[0]  # here
-    return x.sum()
+    return y.sum()
 
 
 @step("leave out the dtype")
@@ -116,7 +117,7 @@ def repeated_assignment(v):
 
 @step("leaves the other elements to chance", "out=np.zeros_like(v)")
 def ufunc_where(v):
-    return np.log(v, where=v > 0.0).sum()  # here
+    return np.log(v, where=v > v[0]).sum()  # here
 
 
 @step("leave dtype out")
@@ -214,7 +215,7 @@ def traced_key(v):
 @step("a plain buffer cannot hold traced values")
 def element_of_a_plain_buffer_over_several_lines(v):
     zero_idx = X > 1.0
-    llf = X.copy()
+    llf = zero_idx.astype(float)
     llf[zero_idx] = np.log(  # here
         v[0] + X[zero_idx]
     )

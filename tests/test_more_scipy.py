@@ -16,10 +16,12 @@ A = np.array([[1.3, 0.2, 0.1], [0.1, 1.5, 0.2], [0.2, 0.1, 1.7]])
 BOTH = np.stack([Y, np.cos(X)])
 KNOTS = np.arange(11.0)
 WITHIN = np.array([3.5, 4.2, 6.9])
+SECTIONS = signal.butter(4, 0.3, output="sos")
+POSITIVE = np.array([[4.0], [0.0]])
 
 
-def spline(kind, x=X, **options):
-    return lambda y, at, **more: getattr(interpolate, kind)(x, y, **options)(at, **more)
+def spline(made, x=X, **options):
+    return lambda y, at, **more: getattr(interpolate, made)(x, y, **options)(at, **more)
 
 
 def matrix(name, *rest, **options):
@@ -84,6 +86,77 @@ FUNCTIONS = {
         lambda v: sum((signal.fftconvolve(v, v[:3], mode) ** 2).sum() for mode in ("full", "same", "valid")),
         Y,
     ),
+    "akima": (lambda v: (spline("Akima1DInterpolator")(v, AT) ** 2).sum(), Y),
+    "akima of rows": (
+        lambda v: (spline("Akima1DInterpolator", axis=1)(np.stack([v, v**2]), AT)[1] ** 2).sum(),
+        Y,
+    ),
+    "modified akima": (lambda v: (spline("Akima1DInterpolator", method="makima")(v, AT) ** 2).sum(), Y),
+    "akima in points": (lambda v: (spline("Akima1DInterpolator")(Y, v) ** 2).sum(), AT),
+    **{
+        f"interp1d {kind}": (lambda v, kind=kind: (spline("interp1d", kind=kind)(v, AT) ** 2).sum(), Y)
+        for kind in ("linear", "nearest", "previous", "quadratic", "cubic")
+    },
+    "interp1d of rows": (
+        lambda v: (spline("interp1d", axis=0)(np.stack([v, v**2], axis=1), AT) ** 3).sum(),
+        Y,
+    ),
+    "interp1d not sorted": (lambda v: (spline("interp1d", x=X[::-1])(v, AT) ** 2).sum(), Y),
+    "interp1d in points": (lambda v: (spline("interp1d")(Y, v) ** 2).sum(), AT),
+    "interp1d outside": (
+        lambda v: (spline("interp1d", bounds_error=False, fill_value=(0.5, 2.0))(v, AT + 1.0) ** 2).sum(),
+        Y,
+    ),
+    "interp1d beyond": (lambda v: (spline("interp1d", fill_value="extrapolate")(v, AT + 1.0) ** 2).sum(), Y),
+    "splrep and splev": (lambda v: (interpolate.splev(AT, interpolate.splrep(X, v)) ** 2).sum(), Y),
+    "splev's slope": (lambda v: (interpolate.splev(AT, interpolate.splrep(X, v), der=1) ** 2).sum(), Y),
+    "splev in points": (lambda v: (interpolate.splev(v, interpolate.splrep(X, Y)) ** 2).sum(), AT),
+    "splev, constant outside": (
+        lambda v: (interpolate.splev(AT + 1.0, interpolate.splrep(X, v), ext=3) ** 2).sum(),
+        Y,
+    ),
+    "UnivariateSpline": (lambda v: (spline("UnivariateSpline", s=0)(v, AT) ** 2).sum(), Y),
+    "InterpolatedUnivariateSpline": (
+        lambda v: (spline("InterpolatedUnivariateSpline", k=2)(v, AT, nu=1) ** 2).sum(),
+        Y,
+    ),
+    "make_lsq_spline": (
+        lambda v: (interpolate.make_lsq_spline(X, v, np.r_[[0.0] * 4, 1.4, [3.0] * 4])(AT) ** 2).sum(),
+        Y,
+    ),
+    "make_smoothing_spline": (lambda v: (spline("make_smoothing_spline", lam=0.1)(v, AT) ** 2).sum(), Y),
+    "sosfilt": (lambda v: (signal.sosfilt(SECTIONS, v) ** 2).sum(), Y),
+    "sosfilt that goes on": (
+        lambda v: sum(
+            (z**2).sum() for z in signal.sosfilt(SECTIONS, v, zi=signal.sosfilt_zi(SECTIONS) * v[0])
+        ),
+        Y,
+    ),
+    "sosfiltfilt": (lambda v: (signal.sosfiltfilt(SECTIONS, v, padlen=3) ** 2).sum(), Y),
+    **{
+        f"savgol, {mode}": (lambda v, mode=mode: (signal.savgol_filter(v, 5, 2, mode=mode) ** 2).sum(), Y)
+        for mode in ("interp", "nearest", "wrap")
+    },
+    "savgol's slope": (
+        lambda v: (signal.savgol_filter(v, 5, 2, deriv=1, mode="constant", cval=1.0) ** 2).sum(),
+        Y,
+    ),
+    "solve_triangular": (lambda v: (linalg.solve_triangular(v, Y[:3], lower=True) ** 3).sum(), A),
+    "transposed": (lambda v: (linalg.solve_triangular(v, v, trans=1) ** 3).sum(), A),
+    "unit diagonal": (lambda v: (linalg.solve_triangular(v, Y[:3], unit_diagonal=True) ** 3).sum(), A),
+    "cho_solve": (lambda v: (linalg.cho_solve(linalg.cho_factor(v @ v.T), Y[:3]) ** 3).sum(), A),
+    "solve_banded": (lambda v: (linalg.solve_banded((1, 1), v[[1, 0, 2]], Y[:3] * v[0, 0]) ** 3).sum(), A),
+    "more bands below": (lambda v: (linalg.solve_banded((2, 0), v, v) ** 3).sum(), A),
+    "solveh_banded": (lambda v: (linalg.solveh_banded(v[[2, 0]] + POSITIVE[::-1], Y[:3]) ** 3).sum(), A),
+    "solveh_banded, lower": (
+        lambda v: (linalg.solveh_banded(v[[0, 2]] + POSITIVE, v, lower=True) ** 3).sum(),
+        A,
+    ),
+    "cho_solve_banded": (lambda v: (linalg.cho_solve_banded((v[[0, 2]] + POSITIVE, True), v) ** 3).sum(), A),
+    "cho_solve_banded, upper": (
+        lambda v: (linalg.cho_solve_banded((v[[2, 0]] + POSITIVE[::-1], False), Y[:3]) ** 3).sum(),
+        A,
+    ),
     "detrend": (lambda v: (signal.detrend(v**2) ** 2).sum() + signal.detrend(v, type="constant")[0], Y),
 }
 
@@ -99,6 +172,28 @@ def test_value_and_slopes(name):
     )
     moved = at * 1.01
     assert traced(moved) == pytest.approx(f(moved), rel=1e-11)
+
+
+def test_smoothing_splines_with_knots_by_the_values_are_refused():
+    for f in (
+        lambda v: interpolate.splrep(X, v, s=0.1)[1][0],
+        lambda v: interpolate.UnivariateSpline(X, v)(1.0),
+    ):
+        with pytest.raises(
+            tg.TraceError, match=r"knots are chosen by the values .*test_more_scipy.*take s=0"
+        ):
+            tg.trace(f, Y)
+
+
+def test_derivatives_in_bands_stay_in_the_bands():
+    """The elements of SciPy's arrays that are outside of the matrix have no slope, and none is read."""
+    bands = np.array([[np.nan, 0.4, -0.3], [2.0, 1.5, 1.1], [0.2, 0.6, np.nan]])
+    found = tg.trace(lambda v: linalg.solve_banded((1, 1), v, Y[:3]).sum(), np.nan_to_num(bands)).grad(bands)
+    dense = np.diag(bands[1]) + np.diag(bands[0, 1:], 1) + np.diag(bands[2, :-1], -1)
+    back, out = np.linalg.solve(dense.T, np.ones(3)), np.linalg.solve(dense, Y[:3])
+    slope = -np.outer(back, out)
+    expected = [[0.0, *np.diag(slope, 1)], np.diag(slope), [*np.diag(slope, -1), 0.0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["expm", "logm", "sqrtm"])

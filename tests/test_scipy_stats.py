@@ -111,9 +111,9 @@ def test_how_many_trace():
     if len(REASONS) < len(WHICH):
         pytest.skip("not all distributions have been tried")
     for kind, which, least in (
-        (False, "logpdf", 100),
+        (False, "logpdf", 102),
         (True, "logpmf", 20),
-        (False, "cdf", 97),
+        (False, "cdf", 99),
         (True, "cdf", 20),
     ):
         tried = {n: r for (n, w), r in REASONS.items() if w == which and is_discrete(n) == kind}

@@ -35,6 +35,7 @@ POINTS = {
     "elliprj": (2, 3, 4, 0.4),
     "eval_jacobi": (2, 3, 4, 0.4),
     "hyp2f1": (2, 3, 4, 0.4),
+    "ncfdtr": (2, 3, 4, 0.4),
     "ndtri_exp": (-0.4,),
     "nrdtrimn": (0.3, 2.0, 0.4),
     "nrdtrisd": (0.1, 0.3, 0.05),

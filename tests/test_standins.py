@@ -446,3 +446,28 @@ def test_names_bound_before_are_reached_in_modules_and_not_in_closures():
 def test_random_numbers_are_refused_at_trace_time(draw):
     with pytest.raises(tg.ReplayError, match="Draw random numbers outside the function"):
         tg.trace(lambda v: v[0] + draw(), V)
+
+
+def test_functions_that_numba_has_compiled_run_as_they_are_written():
+    numba = pytest.importorskip("numba")
+
+    @numba.njit
+    def squares(a, x):
+        return a * x**2
+
+    @numba.njit
+    def recursion(v, x):
+        total, h = 0.0, 1.0
+        for i in range(1, len(x)):
+            h = v[0] + squares(v[1], x[i - 1]) + 0.5 * h
+            total += np.log(h)
+        return total
+
+    x, v = np.array([0.3, -1.0, 0.7, 0.2]), np.array([0.4, 0.3])
+    kind = type(recursion)
+    traced = tg.trace(lambda v: recursion(v, x), v)
+    assert "__call__" not in vars(kind)
+    np.testing.assert_allclose(
+        traced.grad(v), tg.trace(lambda v: recursion.py_func(v, x), v).grad(v), rtol=1e-14
+    )
+    assert traced(v) == pytest.approx(recursion(v, x), rel=1e-14)

@@ -14,7 +14,8 @@ from tapegrad.nest import Structure, Vector, call, scan
 from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
 from tapegrad.recording.current import running
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
-from tapegrad.recording.live import LiveRecorder
+from tapegrad.recording.lent import Wanted, lent
+from tapegrad.recording.live import Asked, LiveRecorder
 from tapegrad.recording.messages import foreign_step
 from tapegrad.recording.standins.mechanism import float_in, in_force
 from tapegrad.recording.standins.tables import ALL
@@ -56,17 +57,20 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
     """Trace `f` at the parameters `vector`.
 
     Where a module asks a traced value for a float, the function is traced once more, with a stand-in for
-    `float` in that module.
+    `float` in that module; where a plain array from outside shall hold one, with a buffer for the array.
     """
+    wanted = Wanted()
     while True:
-        asking: list[tuple[dict[str, Any], str]] = []
+        asked = Asked([], Wanted())
         found, failed = None, None
         try:
-            found = _recorded(f, structure, vector, data, asking)
+            with lent(wanted):
+                found = _recorded(f, structure, vector, data, asked)
         except Exception as error:
             failed = error
-        changes = [float_in(*where) for where in asking]
-        if not any(changes):
+        changes = [float_in(*where) for where in asked.floats]
+        lends_more = failed is not None and wanted.take(asked.arrays)
+        if not any(changes) and not lends_more:
             break
         plain_call(f, structure, vector, data)  # what the function keeps must not be of the trace that failed
     if found is None:
@@ -80,11 +84,11 @@ def _recorded(
     structure: Structure,
     vector: Vector,
     data: Mapping[str, Any],
-    asking: list[tuple[dict[str, Any], str]],
+    asked: Asked,
 ) -> Recorded:
-    """The same, once. The names in code that asked for a float are added to `asking`."""
+    """The same, once. What was asked of traced values in vain is added to `asked`."""
     builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
-    recorder = LiveRecorder(builder)
+    recorder = LiveRecorder(builder, asked)
     leaves = []
     for leaf in structure.leaves:
         slot = builder.parameter(Aval(leaf.shape, FLOAT))
@@ -108,7 +112,6 @@ def _recorded(
         failed = error
     finally:
         recorder.close()
-        asking += recorder.asking
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
         raise _most_telling(failed, f, structure, vector, data)
     unrolled = recorder.watch is not None and recorder.watch.told(builder.name)

@@ -23,6 +23,8 @@ from tapegrad.nest import Structure, Vector, scan
 from tapegrad.passes import Pass, branches, dce, tidy
 from tapegrad.recording.dataframes import meaning
 from tapegrad.recording.frames import location
+from tapegrad.recording.kept import release_kept
+from tapegrad.recording.recorder import ForeignValueError
 from tapegrad.tape.line import Source
 from tapegrad.tape.tape import Guard, Tape
 
@@ -82,8 +84,10 @@ def witnessed(
     tape = recorded.tape
     short = None if tape.guards else tidy(tape, loops)
     witness = _Witness(f, structure, data, recorded, short)
-    here = witness.first_look(vector)
+    here = witness.first_look(vector, may_keep=True)
     there, thin = witness.second_look(vector)
+    if there is not None and witness.has_kept:
+        witness.first_look(vector)  # again, now that the function may have kept something of another place
     if thin is not None or there is None:
         _look_beside(witness, vector, thin)
     if short is None:
@@ -148,12 +152,22 @@ class _Witness:
         self.data = data
         self.recorded = recorded
         self.tape = recorded.tape if short is None else short
+        self.has_kept = False  # whether the function's objects have kept traced values
 
-    def first_look(self, vector: Vector) -> Look:
-        """At the parameters of the trace, where the tracers had values."""
-        return self._compared(
-            vector, self.recorded.values, plain_call(self.f, self.structure, vector, self.data)
-        )
+    def first_look(self, vector: Vector, may_keep: bool = False) -> Look:
+        """At the parameters of the trace, where the tracers had values.
+
+        If they `may_keep` some, what the function's objects have kept of the trace becomes plain numbers,
+        as a plain call would have left there.
+        """
+        try:
+            plain = plain_call(self.f, self.structure, vector, self.data)
+        except ForeignValueError:
+            if not (may_keep and release_kept()):
+                raise
+            self.has_kept = True
+            plain = plain_call(self.f, self.structure, vector, self.data)
+        return self._compared(vector, self.recorded.values, plain)
 
     def second_look(self, vector: Vector) -> tuple[Look | None, Guard | None]:
         """At a place near `vector` on the same path; and what breaks if that is a tiny step away.

@@ -24,7 +24,7 @@ from tapegrad.ops.tails import on_columns
 BISECTIONS = 60
 AT_ONCE = 1 << 17  # terms
 MOST = 1 << 22
-Term = Callable[[Any, Any, Any], Any]
+Term = Callable[..., Any]
 
 
 def _crest(a: Any, s: Any, x: Any, y: Any) -> Any:
@@ -40,8 +40,8 @@ def _crest(a: Any, s: Any, x: Any, y: Any) -> Any:
     return 0.5 * (low + high)
 
 
-def _summed(f: Term, centre: Any, c: int, a: Any, s: Any, x: Any, y: Any) -> Any:
-    """The sum of ``w(j) f(j + c, a + s (j + c), x)`` around the centre, for vectors.
+def summed(f: Term, centre: Any, c: int, y: Any, *columns: Any) -> Any:
+    """The sum of ``w(j) f(j + c, *columns)`` around the centre, for vectors.
 
     Those of about as many terms together: so a number does not depend on those beside it, to the last bit.
     """
@@ -50,16 +50,15 @@ def _summed(f: Term, centre: Any, c: int, a: Any, s: Any, x: Any, y: Any) -> Any
     width = np.exp2(np.ceil(np.log2(np.ceil(centre + reach) - first + 1.0)))
     if np.max(width, initial=0.0) > MOST:
         raise ValueError(f"a sum over more than {MOST} Poisson probabilities: the noncentrality is too large")
-    found = np.empty_like(x)
+    found = np.empty_like(y)
     for count in np.unique(width).tolist():
         mine = np.flatnonzero(width == count)
         rows = max(1, AT_ONCE // int(count))
         for start in range(0, mine.size, rows):
             part = mine[start : start + rows]
             j = first[part, None] + np.arange(count)
-            column = [np.broadcast_to(z[part, None], j.shape).ravel() for z in (a, s, x, y)]
-            terms = f(j.ravel() + c, column[0] + column[1] * (j.ravel() + c), column[2])
-            terms = np.exp(_log_weight(j.ravel(), column[3])) * terms
+            mean, *others = [np.broadcast_to(z[part, None], j.shape).ravel() for z in (y, *columns)]
+            terms = np.exp(_log_weight(j.ravel(), mean)) * f(j.ravel() + c, *others)
             found[part] = np.sum(terms.reshape(j.shape), axis=1)
     return found
 
@@ -81,12 +80,13 @@ def _sum(n: int, r: int, c: int, upper: bool, *operands: Any) -> Any:
         crest = _crest(a + c * s, s, x, y)
         side = np.maximum(crest, y) if upper else np.minimum(crest, y)
 
-        def term(j: Any, shape: Any, x: Any) -> Any:
+        def term(j: Any, a: Any, s: Any, x: Any) -> Any:
+            shape = a + s * j
             if n + r == 0:
                 return (special.gammaincc if upper else special.gammainc)(shape, x)
             return j**r * _gammainc_slope(n + r, shape, x)
 
-        return np.where(inside, _summed(term, crest if n + r else side, c, a, s, x, y), np.nan)
+        return np.where(inside, summed(term, crest if n + r else side, c, y, a, s, x), np.nan)
 
     return on_columns(f, *operands)
 
@@ -114,11 +114,12 @@ def _density_sum(n: int, r: int, c: int, m: int, a: Any, s: Any, x: Any, y: Any,
     def f(*columns: Any) -> Any:
         inside, (a, s, x, y) = _inside(*columns)
 
-        def term(j: Any, shape: Any, x: Any) -> Any:
+        def term(j: Any, a: Any, s: Any, x: Any) -> Any:
+            shape = a + s * j
             some = np.where(shape == 0.0, 1.0, shape)
             return np.where(shape == 0.0, 0.0, j**r * _density(n + r, m, some, x))
 
-        value = _summed(term, _crest(a + c * s, s, x, y), c, a, s, x, y)
+        value = summed(term, _crest(a + c * s, s, x, y), c, y, a, s, x)
         return np.where(inside, value, np.where(columns[2] >= 0.0, 0.0, np.nan))
 
     return written(on_columns(f, a, s, x, y), out)

@@ -17,7 +17,8 @@ from tapegrad.ops.shaping import CASTS, reshape_, shape_of
 from tapegrad.recording.buffers import Buffer
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.handouts import contents
-from tapegrad.recording.messages import no_rule, plain_value_wanted
+from tapegrad.recording.lent import buffer_wanted
+from tapegrad.recording.messages import no_rule
 from tapegrad.recording.sharing import share
 from tapegrad.recording.tracer import Trace, is_traced
 from tapegrad.recording.writers import WRITERS, write_at
@@ -65,6 +66,8 @@ def call_ufunc(
             "integers it works on bits; compare first, as in (x > 0) & (y > 0)"
         )
     chosen = kwargs.pop("where", True) if method == "__call__" else True
+    if chosen is not True and out is None and bool(np.all(chosen)):
+        chosen = True
     if chosen is not True and out is None:
         raise TraceError(
             f"{name}(where=...) leaves the other elements to chance{whereabouts()}: choose with np.where, or "
@@ -114,7 +117,7 @@ def _into(out: Any, result: Any, chosen: Any = True) -> Any:
     if is_traced(target):
         return target.receive(result)
     if not (isinstance(target, np.ndarray) and target.dtype == object):
-        raise plain_value_wanted()
+        raise buffer_wanted(target)
     for index in np.ndindex(target.shape):
         target[index] = NUMPY[np.broadcast_to](result, target.shape)[index]
     return target

@@ -81,6 +81,11 @@ class Spot(NamedTuple):
     instruction: str
 
     @property
+    def stores_element(self) -> bool:
+        """Whether the instruction assigns to an element or a slice."""
+        return self.instruction in ("STORE_SUBSCR", "STORE_SLICE")
+
+    @property
     def text(self) -> str:
         """The text for a message: the line, or the expression if it has several lines or the line is long."""
         line = self.source.text

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from tapegrad.recording.buffers import Buffer, traced_memory, unbuffered
 from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
+from tapegrad.recording.lent import Wanted, target_of
 from tapegrad.recording.messages import plain_value_wanted, sparse_operand
 from tapegrad.recording.naming import name_of
 from tapegrad.recording.recorder import Recorder
@@ -42,6 +43,21 @@ from tapegrad.tape.tape import SCALAR, Guard, aval_of
 _CALLERS = 4
 _FLOATS = frozenset((float, np.float64, int))
 _SCALAR_BOOL = Aval((), BOOL)
+
+
+class Asked(NamedTuple):
+    """What code has asked of traced values in vain, and may be given at another trace.
+
+    Attributes
+    ----------
+    floats : list of (dict, str)
+        The names in code that has asked for a float, and the global names that they may be looked up in.
+    arrays : Wanted
+        Plain arrays that were to hold traced values.
+    """
+
+    floats: list[tuple[dict[str, Any], str]]
+    arrays: Wanted
 
 
 class LiveRecorder(Recorder):
@@ -64,14 +80,17 @@ class LiveRecorder(Recorder):
         values then belongs to the step.
     has_buffers : bool
         Whether traced values have been written into plain arrays.
-    asking : list of (dict, str)
-        The names in code that has asked for a float, and the global names that they may be looked up in.
+    seen : list
+        Arrays that stand on the tape, held so that no others get their addresses.
+    asked : Asked
+        What code has asked of traced values in vain.
     """
 
     is_step = False
 
-    def __init__(self, builder: Builder) -> None:
+    def __init__(self, builder: Builder, asked: Asked | None = None) -> None:
         super().__init__(builder)
+        self.asked = asked or Asked([], Wanted())
         self.is_over = False
         self.dataframes: list[tuple[Any, str | None]] = []
         self.steps: list[Callable[..., Any]] = []
@@ -79,10 +98,9 @@ class LiveRecorder(Recorder):
         self.handouts: Handouts | None = None
         self.inner: LiveRecorder | None = None
         self.has_buffers = False
-        self.asking: list[tuple[dict[str, Any], str]] = []
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
-        self._seen: list[Any] = []
+        self.seen: list[Any] = []
         self._guarded: set[int] = set()
 
     def close(self) -> None:
@@ -170,7 +188,7 @@ class LiveRecorder(Recorder):
         if array.dtype.kind not in "fiub":
             raise TraceError(
                 f"{array.dtype} data cannot stand on a tape{whereabouts()}: tapegrad computes with real "
-                "numbers (float64); convert it first"
+                "numbers (float64); write real and imaginary part by themselves, or convert it first"
             )
         return self.constant(operand, array, dtype)
 
@@ -181,7 +199,7 @@ class LiveRecorder(Recorder):
             return known
         tracer: Tracer = super().array(operand, array, dtype)
         self._arrays[id(operand)] = tracer
-        self._seen.append(operand)  # so that no other array gets this id
+        self.seen.append(operand)  # so that no other array gets this id
         label = name_of(operand, array)
         if label is not None:
             self.builder.labels[tracer.slot] = label
@@ -296,11 +314,19 @@ class LiveRecorder(Recorder):
 
     def hand_out(self, tracer: Tracer, dtype: Any, copy: Any) -> Array:
         """The plain array that NumPy asks for: guarded values, or traced elements of a float array."""
-        if tracer.dtype == FLOAT and dtype not in (None, object):
+        if self.is_over:
+            raise self.foreign()
+        if tracer.dtype == FLOAT and dtype is not None and not np.dtype(dtype).hasobject:
+            frame = sys._getframe(2)
+            self.asked.arrays.add(target_of(frame), frame)
             raise plain_value_wanted()
         if tracer.dtype == FLOAT and self.watch is None:
             self.watch = Watch(here())
-        is_own = bool(copy) or dtype not in (None, tracer.dtype) or not (tracer.shape or tracer.is_view)
+        is_own = (
+            bool(copy)
+            or (dtype is not None and dtype != tracer.dtype)
+            or not (tracer.shape or tracer.is_view)
+        )
         if not is_own:
             self.handouts = self.handouts or Handouts(self)
             held: Array = self.handouts.give(tracer)
@@ -310,8 +336,11 @@ class LiveRecorder(Recorder):
 
     def float_wanted(self) -> TraceError:
         """The error for code that wants a float of a traced value; who calls `float` by its name is noted."""
+        if self.is_over:
+            return self.foreign()
         frame = sys._getframe(3)
-        self.asking += [(frame.f_globals, name) for name in frame.f_code.co_names]
+        self.asked.floats.extend((frame.f_globals, name) for name in frame.f_code.co_names)
+        self.asked.arrays.add(target_of(frame), frame)
         return plain_value_wanted()
 
     def written(self) -> None:

@@ -167,7 +167,7 @@ def _by_spot(spot: Spot, frame: FrameType) -> str | None:
     text = spot.expression or spot.text
     if re.search(r"\.(item|tolist)\(", text):
         return "write the value itself instead of .item() or .tolist()"
-    if spot.instruction == "STORE_SUBSCR" or _assigns_to_element(text) or _WRITES.search(text):
+    if spot.stores_element or _assigns_to_element(text) or _WRITES.search(text):
         return _BUFFER
     for name, function in called:
         if function in (np.array, np.asarray, np.fromiter):

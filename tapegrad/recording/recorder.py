@@ -17,6 +17,10 @@ from tapegrad.tape.line import Source
 from tapegrad.tape.tape import SCALAR
 
 
+class ForeignValueError(TraceError):
+    """A traced value of another trace was used."""
+
+
 class Recorder:
     """Records ops on symbols. The entries belong to the line `at`, which whoever runs the code sets."""
 
@@ -50,7 +54,7 @@ class Recorder:
 
     def foreign(self) -> TraceError:
         """The error for a symbol of another recording."""
-        return TraceError(
+        return ForeignValueError(
             f"a traced value of another trace was used{self.whereabouts()}: it was kept in a global, a list "
             "or an attribute. Compute it anew inside the function, or return it from there"
         )

@@ -22,6 +22,7 @@ from tapegrad.ops.shaping import CASTS, reshape_, shape_of
 from tapegrad.recording.flat import Flat
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
+from tapegrad.recording.inplace import held_alone
 from tapegrad.recording.methods import Methods
 from tapegrad.recording.symbol import Recording, Symbol, unary
 from tapegrad.recording.values import Array
@@ -36,6 +37,8 @@ class Trace(Recording, Protocol):
         """The error for a tracer that is used outside of its trace."""
 
     has_buffers: bool
+    seen: list[Any]  # arrays that stand on the tape
+    asked: Any  # what code has asked of traced values in vain
 
     def lift(self, operand: Any, dtype: np.dtype[Any] | None) -> Tracer:
         """The operand as a tracer of this trace, converted to `dtype`."""
@@ -331,6 +334,9 @@ class Tracer(Methods):
                 return self.recorder.unary(op, inputs[0])
             if len(inputs) == 2:
                 return self.recorder.binary(op, inputs[0], inputs[1])
+        if out is not None and held_alone(out, sys._getframe(1), self.recorder.seen):
+            result = self.recorder.call_ufunc(ufunc, method, inputs, None, kwargs)
+            return NUMPY[np.broadcast_to](result, out[0].shape).copy()
         return self.recorder.call_ufunc(ufunc, method, inputs, out, kwargs)
 
     def __array_function__(

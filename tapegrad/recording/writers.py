@@ -13,7 +13,8 @@ from tapegrad.ops.logic import where as where_
 from tapegrad.ops.registry import NUMPY
 from tapegrad.ops.shaping import ravel, reshape_, shape_of
 from tapegrad.recording.frames import whereabouts
-from tapegrad.recording.messages import no_rule, plain_value_wanted
+from tapegrad.recording.lent import buffer_wanted
+from tapegrad.recording.messages import no_rule
 from tapegrad.recording.tracer import is_traced
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +28,7 @@ def _settled(x: Any) -> Any:
 def _write(target: Any, values: Any, put: Callable[[Array, Array], Any]) -> None:
     """Write values into a traced array at the places at which NumPy puts their positions."""
     if not is_traced(target):
-        raise plain_value_wanted()
+        raise buffer_wanted(target)
     source = np.full(target.shape, -1)
     put(source, np.arange(int(np.prod(shape_of(values)))).reshape(shape_of(values)))
     flat = ravel(values) if is_traced(values) else np.ravel(values)
@@ -38,6 +39,7 @@ def _write(target: Any, values: Any, put: Callable[[Array, Array], Any]) -> None
 
 def _copy_to(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     if not is_traced(dst):
+        buffer_wanted(dst)
         raise no_rule(np.copyto, "np.copyto into a plain array", whereabouts())
     dst[...] = src if where is True else where_(where, src, dst)
 
@@ -84,7 +86,7 @@ def write_at(ufunc: np.ufunc, name: str, target: Any, indices: Any, values: tupl
     if rule is None:
         raise no_rule(ufunc, name, whereabouts())
     if not is_traced(target):
-        raise plain_value_wanted()
+        raise buffer_wanted(target)
     if ufunc.nout > 1:
         raise TraceError(f"{name} cannot be traced{whereabouts()}: it gives {ufunc.nout} results")
     index = tuple(map(_settled, indices)) if isinstance(indices, tuple) else _settled(indices)

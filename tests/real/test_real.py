@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import of_fitting
 import of_models
+import of_more
 import of_statsmodels
 import of_survival
 import pytest
@@ -16,7 +17,7 @@ from table import ROWS, Differences, Row
 
 import tapegrad as tg
 
-FILES = (of_fitting, of_models, of_statsmodels, of_survival)
+FILES = (of_fitting, of_models, of_more, of_statsmodels, of_survival)
 OUTCOMES: dict[str, str | None] = {}  # why a row is refused, or None, as far as the tests have run
 
 

@@ -12,7 +12,7 @@ from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.scipys import answer_by
 
 
-def _lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
+def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     """A moving average of the past, and then a linear recurrence, along one axis."""
     b, a, x = (np.atleast_1d(v) for v in (b, a, x))
     b, a = b / a[0], a / a[0]
@@ -101,6 +101,6 @@ def _detrend(
 _SIGNAL: dict[str, Callable[..., Any]] = {
     "detrend": _detrend,
     "fftconvolve": _fftconvolve,
-    "lfilter": _lfilter,
+    "lfilter": lfilter,
 }
 TABLE = [StandIn("scipy.signal", name, answer_by(function)) for name, function in _SIGNAL.items()]

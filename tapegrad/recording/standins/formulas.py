@@ -227,7 +227,8 @@ FORMULAS: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 def formula(dist: Any, name: str) -> Callable[..., Any]:
-    """What computes a method of the standard form of a distribution of SciPy's."""
+    """What computes a method of the standard form of a distribution, where it is one of SciPy's."""
     found = FORMULAS.get((dist.name, name))
-    theirs = getattr(sys.modules.get("scipy.stats"), dist.name, None)
-    return getattr(dist, name) if found is None or type(theirs) is not type(dist) else found
+    theirs = type(getattr(sys.modules.get("scipy.stats"), dist.name, None))
+    is_theirs = getattr(theirs, name, None) is getattr(type(dist), name)
+    return found if found is not None and is_theirs else getattr(dist, name)

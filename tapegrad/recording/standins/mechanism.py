@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import update_wrapper
-from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType, WrapperDescriptorType
 from typing import Any, NamedTuple
 
 from tapegrad.recording.buffers import trace_in
@@ -29,6 +29,7 @@ OWN = frozenset(("tapegrad",))
 HOLDERS = OWN | {"pandas", "polars", "xarray", "pyarrow", "dask", "narwhals", "numba"}
 # Their own code makes arrays for itself, which stay what they are.
 _LIBRARIES = HOLDERS | {"numpy", "scipy"}
+_METHODS = (FunctionType, WrapperDescriptorType)
 
 
 class StandIn(NamedTuple):
@@ -68,6 +69,7 @@ class _Place:
         self.names = vars(owner)
         self.name = name
         self.held = original
+        self.is_inherited = name not in self.names
         self.row = row
         self.function = _written_in_python(original)
         if self.function is not None:
@@ -98,7 +100,7 @@ class _Place:
                 return False
             self.function.__code__ = self.jump
         else:
-            if self.names.get(self.name) is not self.held:
+            if self.names.get(self.name) is not (None if self.is_inherited else self.held):
                 return False
             setattr(self.owner, self.name, self.replacement)
         return True
@@ -109,7 +111,10 @@ class _Place:
             if self.function.__code__ is self.jump:
                 self.function.__code__ = self.code
         elif self.names.get(self.name) is self.replacement:
-            setattr(self.owner, self.name, self.held)
+            if self.is_inherited:
+                delattr(self.owner, self.name)
+            else:
+                setattr(self.owner, self.name, self.held)
 
 
 class _Replacement:
@@ -124,7 +129,7 @@ class _Replacement:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """A method of the instance, where a function in a class is replaced."""
-        if instance is None or not isinstance(self._place.original, FunctionType):
+        if instance is None or not isinstance(self._place.original, _METHODS):
             return self
         return MethodType(self, instance)
 
@@ -213,6 +218,8 @@ def _put_new(rows: Sequence[StandIn]) -> None:
         if name and owner is not None:
             owner = getattr(owner, name, None)
         original = None if owner is None else vars(owner).get(row.name)
+        if original is None and isinstance(owner, type):
+            original = getattr(owner, row.name, None)
         if original is not None:
             place = _places[row] = _Place(owner, row.name, original, row)
             _by_key[id(place)] = place

@@ -9,9 +9,12 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, ive
+from scipy.special import gammaln, ive, ndtr
 
 from tapegrad import stats
+from tapegrad.errors import TraceError
+from tapegrad.ops.bivariate import bivariate_normal
+from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.numpys import traced_array
 from tapegrad.special import multigammaln
@@ -91,6 +94,49 @@ def _normal_inverse_gamma(x: Any, s2: Any, mu: Any = 0, lmbda: Any = 1, a: Any =
     return np.where(is_valid, np.where(is_inside, value, -np.inf), np.nan)[()]
 
 
+# Distribution functions -------------------------------------------------------------------------------------
+
+
+def _normal_cdf(
+    x: Any,
+    mean: Any = None,
+    cov: Any = 1,
+    maxpts: Any = None,
+    abseps: Any = 1e-5,
+    releps: Any = 1e-5,
+    lower_limit: Any = None,
+    rng: Any = None,
+) -> Any:
+    """Of one or two variables; that of more is an integral, which SciPy takes at random points."""
+    mean = np.zeros(1) if mean is None else np.atleast_1d(mean)
+    size = max(mean.shape[0], *np.shape(cov), 1)
+    if size > 2:
+        raise TraceError(
+            f"the distribution function of {size} normal variables cannot be traced{whereabouts()}: SciPy "
+            "integrates at random points; that of one or of two variables has a formula"
+        )
+    cov = _square(cov, size)
+    widths = np.sqrt(np.diagonal(cov))
+    r = cov[0, -1] / (widths[0] * widths[-1])
+    x = np.atleast_1d(x)
+    x = (x[:, None] if size == 1 else x[None]) if x.ndim == 1 else x
+    high = (x - mean) / widths
+    if lower_limit is None:
+        return np.squeeze(_below(high, r))[()]
+    low = (lower_limit + 0.0 * x - mean) / widths
+    if size == 1:
+        return np.squeeze(_below(high, r) - _below(low, r))[()]
+    mixed = [np.stack([a[..., 0], b[..., 1]], axis=-1) for a, b in ((low, high), (high, low))]
+    return np.squeeze(_below(high, r) - _below(mixed[0], r) - _below(mixed[1], r) + _below(low, r))[()]
+
+
+def _below(bounds: Any, r: Any) -> Any:
+    """The probability that all variables are below their bounds."""
+    if bounds.shape[-1] == 1:
+        return ndtr(bounds[..., 0])
+    return bivariate_normal(-bounds[..., 0], -bounds[..., 1], r)
+
+
 # Their methods ----------------------------------------------------------------------------------------------
 
 _DENSITIES: dict[str, Callable[..., Any]] = {
@@ -162,13 +208,28 @@ def _frozen(log_density: Callable[..., Any], kind: str) -> Callable[..., Any]:
     return answer
 
 
+def _cumulative(is_log: bool) -> Callable[..., Any]:
+    def answer(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        params = _given(original, *args, **kwargs)
+        if params is None:
+            return NotImplemented
+        value = _normal_cdf(**{name: _array(value) for name, value in params.items()})
+        return np.log(value) if is_log else value
+
+    return answer
+
+
 TABLE = [
-    StandIn(f"scipy.stats._multivariate:{name}_gen", method, answer)
-    for kind, table in (("pdf", _DENSITIES), ("pmf", _MASSES))
-    for name, log_density in table.items()
-    for method, answer in (
-        (f"log{kind}", _method(log_density, True)),
-        (kind, _method(log_density, False)),
-        ("__call__", _frozen(log_density, kind)),
-    )
+    StandIn("scipy.stats._multivariate:multivariate_normal_gen", "cdf", _cumulative(False)),
+    StandIn("scipy.stats._multivariate:multivariate_normal_gen", "logcdf", _cumulative(True)),
+    *[
+        StandIn(f"scipy.stats._multivariate:{name}_gen", method, answer)
+        for kind, table in (("pdf", _DENSITIES), ("pmf", _MASSES))
+        for name, log_density in table.items()
+        for method, answer in (
+            (f"log{kind}", _method(log_density, True)),
+            (kind, _method(log_density, False)),
+            ("__call__", _frozen(log_density, kind)),
+        )
+    ],
 ]

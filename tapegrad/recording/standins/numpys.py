@@ -56,10 +56,23 @@ def _of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _full(original: Callable[..., Any], shape: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
     """`np.full` and `np.full_like` with a traced number."""
     fill = traced_array(fill_value)
-    if not isinstance(fill, Tracer) or isinstance(shape, Tracer) or "like" in kwargs:
+    if not isinstance(fill, Tracer) or isinstance(shape, Tracer) or kwargs.get("like") is not None:
         return NotImplemented
     blank = original(shape, 0.0, *args, **kwargs)
     return _BROADCAST(fill, blank.shape).astype(blank.dtype).copy()
+
+
+def _required(
+    original: Callable[..., Any], a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any
+) -> Any:
+    """`np.require`: the order in memory is all that a traced array can be asked for."""
+    if kwargs.get("like") is not None or not is_traced(made := traced_array(a)):
+        return NotImplemented
+    wanted = {str(name)[0].upper() for name in requirements or ()}
+    made = made if dtype is None else made.astype(dtype, copy=False)
+    order = "F" if "F" in wanted else "C" if "C" in wanted else None
+    is_laid_out = order is None or not made.shape or made.plain().flags[f"{order}_CONTIGUOUS"]
+    return made if is_laid_out and "O" not in wanted else made.copy(order or "K")
 
 
 def _joined(original: Callable[..., Any], joiner: Any, key: Any) -> Any:
@@ -105,6 +118,7 @@ _ROWS = [
         StandIn("numpy", name, _as_array, _of_list)
         for name in ("asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "asarray_chkfinite")
     ],
+    StandIn("numpy", "require", _required, _of_list),
     *[StandIn("numpy", name, _full, _kept) for name in ("full", "full_like")],
     *[StandIn("numpy", name, None, _blank) for name in ("empty", "empty_like")],
     *[

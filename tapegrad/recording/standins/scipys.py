@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special as raw
 
 from tapegrad import special
+from tapegrad.ops import banded
 from tapegrad.recording.buffers import as_buffer, trace_in, unbuffered
 from tapegrad.recording.standins.mechanism import StandIn
 from tapegrad.recording.standins.numpys import traced_array
@@ -93,11 +94,12 @@ def _cho_solve(c_and_lower: Any, b: Any) -> Any:
 def _solve_triangular(
     a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False
 ) -> Any:
-    a = np.tril(a) if lower else np.triu(a)
     if unit_diagonal:
-        n = a.shape[-1]
-        a = np.where(np.eye(n, dtype=bool), 1.0, a)
-    return np.linalg.solve(_transposed(a) if trans in (1, 2, "T", "C") else a, b)
+        a = np.where(np.eye(a.shape[-1], dtype=bool), 1.0, a)
+    columns = b[:, None] if np.ndim(b) == 1 else b
+    flipped = trans in (1, 2, "T", "C")
+    found = banded.solve_triangular(a, columns, lower=bool(lower), flipped=flipped)
+    return found[..., 0] if np.ndim(b) == 1 else found
 
 
 def _meant(a: Any, assume_a: Any, lower: bool) -> Any:
@@ -160,29 +162,36 @@ def _eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = Fal
 
 
 def _solveh_banded(ab: Any, b: Any, lower: bool = False) -> Any:
-    """By the matrix itself."""
-    return np.linalg.solve(_from_bands(ab, lower), b)
-
-
-def _from_bands(ab: Any, lower: bool) -> Any:
+    """By all bands: those above the diagonal are those below it, moved."""
     count, n = ab.shape
-    total: Any = 0.0
-    for k in range(count):
-        band = ab[k, : n - k] if lower else ab[count - 1 - k, k:]
-        if n > k:
-            side = np.diag(band, k)
-            total = total + (side if k == 0 else side + side.T)
-    return total
+    below = [
+        ab[k] if lower else np.concatenate([ab[count - 1 - k, k:], np.zeros(min(k, n))]) for k in range(count)
+    ]
+    above = [np.concatenate([np.zeros(min(k, n)), band[: max(n - k, 0)]]) for k, band in enumerate(below)]
+    return _solve_banded((count - 1, count - 1), np.stack([*above[:0:-1], *below]), b)
 
 
 def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
-    below, above = l_and_u
-    n = ab.shape[1]
-    total: Any = 0.0
-    for k in range(-below, above + 1):
-        row = ab[above - k]
-        total = total + np.diag(row[k:] if k >= 0 else row[: n + k], k)
-    return np.linalg.solve(total, b)
+    columns = b[:, None] if np.ndim(b) == 1 else b
+    found = banded.solve_banded(ab, columns, above=int(l_and_u[1]) + 1)
+    return found[:, 0] if np.ndim(b) == 1 else found
+
+
+def _cho_solve_banded(cb_and_lower: Any, b: Any) -> Any:
+    """Two systems, of the factor and of its transpose."""
+    bands, lower = cb_and_lower
+    bands = traced_array(bands)
+    last = np.shape(bands)[0] - 1
+    n = np.shape(bands)[1]
+    turned = [
+        np.concatenate([np.zeros(min(k, n)), bands[k, : max(n - k, 0)]])
+        if lower
+        else np.concatenate([bands[last - k, k:], np.zeros(min(k, n))])
+        for k in range(last + 1)
+    ]
+    other = np.stack(turned[::-1] if lower else turned)
+    below, above = (bands, other) if lower else (other, bands)
+    return _solve_banded((0, last), above, _solve_banded((last, 0), below, b))
 
 
 _LINALG: dict[str, Callable[..., Any]] = {
@@ -190,6 +199,7 @@ _LINALG: dict[str, Callable[..., Any]] = {
     "block_diag": _block_diag,
     "cho_factor": _cho_factor,
     "cho_solve": _cho_solve,
+    "cho_solve_banded": _cho_solve_banded,
     "cholesky": _cholesky,
     "eigh": _eigh,
     "inv": _inv,

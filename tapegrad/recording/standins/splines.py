@@ -50,10 +50,10 @@ def _call_pieces(
         return NotImplemented
     x = x if trace_in(x) is not None else np.asarray(x, dtype=float)
     value = _value(spline.c, spline.x, x, nu, spline.extrapolate if extrapolate is None else extrapolate)
-    return _behind(value, np.ndim(x), spline.axis)
+    return behind(value, np.ndim(x), spline.axis)
 
 
-def _behind(value: Any, count: int, axis: int) -> Any:
+def behind(value: Any, count: int, axis: int) -> Any:
     """The first axes moved to where the axis of interpolation was."""
     axes = list(range(np.ndim(value)))
     return np.transpose(value, axes[count : count + axis] + axes[:count] + axes[count + axis :])
@@ -170,7 +170,19 @@ def _pieces_of(spline: Any) -> tuple[Any, Any]:
     return np.tensordot(np.array(matrix), spline.c[:count], axes=1), breaks
 
 
-def _call_b_spline(
+def _least_squares(original: Callable[..., Any], x: Any, y: Any, t: Any, *args: Any, **kwargs: Any) -> Any:
+    """`make_lsq_spline`: a B-spline next to the values."""
+    given = dict(zip(("k", "w", "axis", "check_finite"), args, strict=False)) | kwargs
+    axis = given.pop("axis", 0)
+    y = traced_array(y)
+    if trace_in(y) is None or trace_in((x, t, given)) is not None:
+        return NotImplemented
+    made = original(x, np.eye(np.shape(y)[axis]), t, **given)
+    c = np.tensordot(made.c, np.moveaxis(y, axis, 0), axes=1)
+    return type(made).construct_fast(made.t, c, made.k, made.extrapolate, axis % np.ndim(y))
+
+
+def call_b_spline(
     original: Callable[..., Any], spline: Any, x: Any, nu: int = 0, extrapolate: Any = None
 ) -> Any:
     x = traced_array(x)
@@ -184,13 +196,14 @@ def _call_b_spline(
     else:
         c, breaks = _pieces_of(spline)
         value = _value(c, breaks, x, nu, extrapolate)
-    return _behind(value, np.ndim(x), spline.axis)
+    return behind(value, np.ndim(x), spline.axis)
 
 
 TABLE = [
     StandIn(f"{_CUBIC}:CubicSpline", "__init__", _cubic),
     StandIn(f"{_PIECES}:_PPolyBase", "__call__", _call_pieces, always=True),
     StandIn(f"{_PIECES}:PPoly", "integrate", _integral, always=True),
-    StandIn(f"{_B}:BSpline", "__call__", _call_b_spline, always=True),
+    StandIn(f"{_B}:BSpline", "__call__", call_b_spline, always=True),
     StandIn("scipy.interpolate", "make_interp_spline", _interpolating),
+    StandIn("scipy.interpolate", "make_lsq_spline", _least_squares),
 ]

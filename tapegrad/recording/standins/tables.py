@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tapegrad.recording.standins import (
     autograds,
+    compiled,
+    curves,
     dataframes,
     densities,
     filters,
@@ -28,6 +30,8 @@ ALL: tuple[StandIn, ...] = (
     *matrices.TABLE,
     *multivariates.TABLE,
     *quantiles.TABLE,
+    *compiled.TABLE,
+    *curves.TABLE,
     *splines.TABLE,
     *variables.TABLE,
     *dataframes.TABLE,
