@@ -18,8 +18,9 @@ from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
 from tapegrad.mle.infer.random import several_peaks, with_modes, without_spread
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
+from tapegrad.mle.model.make import make_model
 from tapegrad.mle.model.make_space import Names
-from tapegrad.mle.model.model import Model, make_model
+from tapegrad.mle.model.model import Model
 from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning, warn
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
