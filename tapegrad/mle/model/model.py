@@ -1,19 +1,30 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.errors import DiscreteWarning
+from tapegrad.function.long import columns_of
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
-from tapegrad.marginal.division import Division
+from tapegrad.marginal.discrete import rounded
+from tapegrad.marginal.division import Division, divided
+from tapegrad.marginal.joint import Joint
+from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
+from tapegrad.mle.model.columns import Columns, read_columns, why_no_rows
+from tapegrad.mle.model.make_space import Names, make_space
+from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
-from tapegrad.nest import call
+from tapegrad.mle.model.specification import Specification
+from tapegrad.mle.notices import warn
+from tapegrad.mle.transforms import Transform
+from tapegrad.nest import Leaf, argument_name, structure_of
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -48,9 +59,15 @@ class Model:
     joint_rows : TracedFunction or None
         The rows of a joint log-likelihood that returns some, as a function of free coordinates and random
         effects.
+    levels : mapping of str to tuple of str
+        Of columns of texts or categories among the data, of which the model has the numbers, in their order.
+    dropped : int
+        How many rows of the data were left out because something was missing.
+    kept : ndarray of bool or None
+        Which rows were not, if some were.
     """
 
-    specification: "Specification"
+    specification: Specification
     function: TracedFunction | Marginal
     rows: TracedFunction | None
     prior: TracedFunction | None
@@ -58,6 +75,9 @@ class Model:
     weights: Array | None
     nobs: int | None
     joint_rows: TracedFunction | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
 
     @property
     def space(self) -> Space:
@@ -193,85 +213,167 @@ class Model:
         return given.trace(objective, start, self.data)
 
 
-@dataclass(frozen=True, eq=False)
-class Specification:
-    """What the user wrote, and how it is called on free coordinates.
+def make_model(
+    loglik: Callable[..., Any] | TracedFunction,
+    params: Any,
+    *,
+    data: Any = None,
+    weights: Any = None,
+    transforms: Mapping[str, Transform] | Transform | None = None,
+    fixed: Names | Mapping[str, Any] = (),
+    tie: Sequence[Names] = (),
+    logprior: Callable[..., Any] | None = None,
+    nobs: int | None = None,
+    random: Names = (),
+    missing: str | None = None,
+    quadrature: int = 1,
+) -> Model:
+    """Trace what `fit` maximises; the arguments are those of `fit`.
 
-    Attributes
-    ----------
-    loglik : callable or TracedFunction
-        The log-likelihood, of natural parameters (and data): a number, or one for each observation.
-    logprior : callable or None
-        The log-prior, of natural parameters.
-    space : Space
-        That of the parameters to be estimated.
-    division : Division or None
-        Which of the log-likelihood's parameters these are, where others are random effects.
+    Raises
+    ------
+    ValueError, TypeError
+        If the arguments do not fit together; each message says what was expected.
     """
+    known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
+    columns = Columns({}) if data is None else read_columns(data, known, params, missing)
+    data = columns_of(columns.values)
+    weights = columns.rows(weights)
+    if isinstance(loglik, TracedFunction):
+        loglik = loglik.with_data(**data) if data else loglik
+        structure, values = loglik.structure, _finite(loglik, params)
+        data = loglik.data
+    else:
+        structure, values = structure_of(params, argument_name(loglik))
+    if len(random):
+        division = divided(structure, random)
+        check_random(division, transforms, fixed, tie, weights)
+        space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
+        _check_data(space, data)
+        given = Specification(loglik, logprior, space, division)
+        return replace(_marginal_model(given, values, data, nobs, quadrature), **columns.about)
+    if quadrature != 1:
+        raise ValueError("quadrature= is how random effects are integrated out: name them as random=")
+    space = make_space(structure, values, transforms, fixed, tie)
+    given = Specification(loglik, logprior, space)
+    _check_data(space, data)
+    plain = _traced(given, params, data)
+    # What is traced already stands in another trace as its passes have left it, with a few rows for all.
+    counted = loglik.nobs if isinstance(loglik, TracedFunction) else plain.nobs
+    rows = _rows(plain, given.name)
+    if counted == 0:
+        raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    if weights is not None and plain.is_in_pieces:
+        raise ValueError("data in pieces take no weights=: pass them in data, and multiply in the function")
+    checked = None if weights is None else _checked_weights(weights, rows, given.name)
+    prior = None if logprior is None else _traced_prior(given)
+    function = plain
+    if rows is not None or prior is not None:
+        start = space.free_structure.unravel(space.start)
+        weighted = None if checked is None else checked.tobytes()
+        function = given.kept(
+            ("total", weighted), lambda **a: given.total(*given.split(a), checked), start, data
+        )
+    if nobs is None:
+        nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
+    return Model(given, function, rows, prior, data, checked, nobs, **columns.about)
 
-    loglik: Callable[..., Any] | TracedFunction
-    logprior: Callable[..., Any] | None
-    space: Space
-    division: Division | None = None
 
-    @property
-    def name(self) -> str:
-        """The name of the log-likelihood."""
-        if isinstance(self.loglik, TracedFunction):
-            return self.loglik.tape.name
-        return getattr(self.loglik, "__name__", type(self.loglik).__name__).replace("<lambda>", "f")
+def _marginal_model(
+    given: Specification, values: Array, data: dict[str, Any], nobs: int | None, quadrature: int
+) -> Model:
+    """The model of which the random effects are integrated out; `values` are the start of everything."""
+    assert given.division is not None
+    pieces = given.space.free_structure.unravel(given.space.start)
+    random = given.division.start(values)
+    clash = sorted(set(pieces) & set(random) | set(data) & set(random))
+    if clash:
+        raise ValueError(f"{', '.join(clash)} is the name of random effects and of something else")
+    joint = given.trace(lambda **a: given.total(*given.split(a), None), {**pieces, **random}, data)
+    if isinstance(given.loglik, TracedFunction) and nobs is None:
+        nobs = given.loglik.nobs
+    nobs = joint.nobs if nobs is None else nobs
+    if nobs == 0:
+        raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    leaves = given.division.random_leaves(joint.structure)
+    told = rounded(joint, leaves)
+    if told is not None:
+        warn(told, DiscreteWarning)
+    function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
+    rows = None
+    with np.errstate(all="ignore"):
+        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+    if is_rows:  # only then a trace of its own
+        plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
+        rows = _rows(plain, given.name)
+    prior = None if given.logprior is None else _traced_prior(given)
+    return Model(given, function, None, prior, data, None, nobs, rows)
 
-    def split(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Keyword arguments as free coordinates (and random effects), and data."""
-        labels = {leaf.label for leaf in self.space.free_structure.leaves}
-        if self.division is not None:
-            labels.update(self.division.random_keys)
-        pieces = {key: value for key, value in arguments.items() if key in labels}
-        return pieces, {key: value for key, value in arguments.items() if key not in labels}
 
-    def values(self, pieces: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
-        """What the user's log-likelihood returns."""
-        params = self.space.params(pieces)
-        if self.division is not None:
-            leaves = zip(self.space.structure.leaves, self.space.leaves(pieces), strict=True)
-            params = self.division.whole({**pieces, **{leaf.label: value for leaf, value in leaves}})
-        if isinstance(self.loglik, TracedFunction):
-            return self.loglik.on(params, data)
-        return call(self.loglik, params, data)
+def _finite(traced: TracedFunction, params: Any) -> Array:
+    """The start of a traced function as a flat vector."""
+    vector: Array = traced.ravel(params)
+    if not np.isfinite(vector).all():
+        structure_of(traced.unravel(vector), traced.names[0])  # says which are not
+    return vector
 
-    def prior(self, pieces: Mapping[str, Any]) -> Any:
-        """The log-prior."""
-        return 0.0 if self.logprior is None else call(self.logprior, self.space.params(pieces), {})
 
-    def total(self, pieces: Mapping[str, Any], data: Mapping[str, Any], weights: Any) -> Any:
-        """The function to maximise; without weights if `weights` is None."""
-        values = self.values(pieces, data)
-        if weights is not None:
-            # What has no weight is left out, also where its log-likelihood is not finite.
-            values = np.where(np.greater(weights, 0.0), weights * values, 0.0)
-        total = np.sum(values)
-        return total if self.logprior is None else total + self.prior(pieces)
+def _check_data(space: Space, data: Mapping[str, Any]) -> None:
+    if not data:
+        return
+    labels = (
+        leaf.label for structure in (space.structure, space.free_structure) for leaf in structure.leaves
+    )
+    clash = sorted(set(labels) & set(data))
+    if clash:
+        raise ValueError(f"{', '.join(clash)} is the name of a parameter and of data: rename one of them")
+    empty = [name for name, array in data.items() if np.size(array) == 0]
+    if empty:
+        reasons = "".join(why_no_rows(data[name]) for name in empty)
+        raise ValueError(f"no data: {', '.join(empty)} has no elements{reasons}")
 
-    def kept(
-        self, what: Hashable, f: Callable[..., Any], start: Any, data: Mapping[str, Any]
-    ) -> TracedFunction:
-        """What `trace` gives; of a function that is traced already, the one of an earlier fit of it.
 
-        `what` tells apart what is made of it.
-        """
-        made = self.loglik.made if isinstance(self.loglik, TracedFunction) else {}
-        key = (what, self.space.key)
-        if self.logprior is not None or self.division is not None:
-            return self.trace(f, start, data)
-        if key not in made:
-            made[key] = self.trace(f, start, data)
-        return made[key]
+def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> TracedFunction:
+    """What the user's function returns, as a function of the free coordinates."""
+    if given.space.is_identity:
+        loglik = given.loglik
+        return loglik if isinstance(loglik, TracedFunction) else trace_quietly(loglik, params, data=data)
+    start = given.space.free_structure.unravel(given.space.start)
+    return given.kept("values", lambda **a: given.values(*given.split(a)), start, data)
 
-    def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
-        """Trace a function of free coordinates under the name of the user's, to run as theirs."""
-        f.__name__ = self.name
-        f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
-        if isinstance(self.loglik, TracedFunction):
-            backend, threads = self.loglik.backend, self.loglik.threads
-            return trace_quietly(f, start, data=data, backend=backend, threads=threads)
-        return trace_quietly(f, start, data=data)
+
+def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:
+    """The function itself where it returns one number for each observation, None where it returns one."""
+    root = plain.outputs.root
+    if not isinstance(root, Leaf) or len(root.shape) > 1:
+        returns = f"an array of shape {root.shape}" if isinstance(root, Leaf) else "several outputs"
+        raise ValueError(
+            f"fit needs a scalar log-likelihood, or one of shape (n,), a number for each observation; {name} "
+            f"returns {returns}: end it with .sum()?"
+        )
+    if root.shape == (0,):
+        raise ValueError(f"no data: {name} returns the log-likelihoods of 0 observations")
+    return plain if root.shape else None
+
+
+def _checked_weights(weights: Any, rows: TracedFunction | None, name: str) -> Array:
+    array = np.array(weights, dtype=np.float64)
+    if rows is None:
+        raise ValueError(
+            f"weights= needs the log-likelihood of each observation: let {name} return an array of shape "
+            "(n,), without the .sum() at its end"
+        )
+    n = rows.outputs.size
+    if array.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), one for each observation, not {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0.0).all() and array.any()):
+        raise ValueError("weights must be finite and not negative, and not all zero")
+    return array
+
+
+def _traced_prior(given: Specification) -> TracedFunction:
+    start = given.space.free_structure.unravel(given.space.start)
+    prior = given.trace(lambda **pieces: given.prior(pieces), start, {})
+    if prior.outputs.size != 1 or not isinstance(prior.outputs.root, Leaf):
+        raise ValueError("logprior must return one number, the log of the prior density up to a constant")
+    return prior

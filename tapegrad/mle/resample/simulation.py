@@ -15,7 +15,7 @@ from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.matrices import covariance, is_definite, solve
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import outer_products, unweighted_scores
-from tapegrad.mle.tables import text_table
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Simulate: TypeAlias = Callable[[Any, np.random.Generator], Mapping[str, Any]]
@@ -199,7 +199,7 @@ def _score(model: Model, free: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Study:
+class Study(Tabled):
     """Fits of simulated data; print it.
 
     Attributes
@@ -241,15 +241,19 @@ class Study:
             inside.append((low <= self.truth) & (self.truth <= high))
         return np.asarray(np.mean(inside, axis=0))
 
-    def __str__(self) -> str:
-        rows = [("", "truth", "bias", "sd", "mean se", "coverage")]
+    def table(self) -> Table:
+        """Bias, errors and coverage: print it, or take its HTML, LaTeX or Markdown."""
         columns = (self.names, self.truth, self.bias, self.sd, self.errors.mean(axis=0), self.coverage)
-        rows += [
+        rows = [
             (name, *(f"{value:.4g}" for value in values), f"{share:.3f}")
             for name, *values, share in zip(*columns, strict=True)
         ]
         count = f"{len(self.estimates)} fits of simulated data, {self.failed} more did not converge"
-        return "\n".join([f"{count}; {100 * (1 - self.alpha):g}% Wald intervals", *text_table(rows)])
+        title = f"{count}; {100 * (1 - self.alpha):g}% Wald intervals"
+        return Table(("", "truth", "bias", "sd", "mean se", "coverage"), tuple(rows), title)
+
+    def __str__(self) -> str:
+        return str(self.table())
 
     __repr__ = __str__
 
