@@ -312,14 +312,14 @@ class Estimate:
         Parameters
         ----------
         **names : str or sequence of str
-            For a parameter by its name, or for all elements of one by what stands before their brackets, what
-            to call them: ``renamed(beta=X.columns)``.
+            For a parameter or a random effect by its name, or for all elements of one by what stands before
+            their brackets, what to call them: ``renamed(beta=X.columns, u=sites)``.
 
         Raises
         ------
         ValueError
             If there is no such parameter, if the names are not as many as the elements, or if two parameters
-            would have one name.
+            or two random effects would have one name.
 
         Examples
         --------
@@ -328,15 +328,23 @@ class Estimate:
         >>> result.renamed(b=["const", "dose"]).names
         ('const', 'dose')
         """
-        new = list(self.names)
+        new, random = list(self.names), list(self.random_names)
         for label, given in names.items():
             texts = [given] if isinstance(given, str) else list(map(str, given))
-            places = [i for i, name in enumerate(self.names) if name == label or name.startswith(f"{label}[")]
+            places = _places_of(label, self.names)
+            target = new if places else random
+            places = places or _places_of(label, self.random_names)
             if len(places) != len(texts):
-                known = ", ".join(self.names)
+                labels = dict.fromkeys(name.partition("[")[0] for name in self.random_names)
+                known = ", ".join((*self.names, *labels))
                 raise ValueError(f"{label} has {len(places)} elements, not {len(texts)}; there are {known}")
             for i, text in zip(places, texts, strict=True):
-                new[i] = text
-        if len(set(new)) < len(new):
-            raise ValueError(f"two parameters cannot have one name: {', '.join(new)}")
-        return replace(self, names=tuple(new))
+                target[i] = text
+        for told, kind in ((new, "parameters"), (random, "random effects")):
+            if len(set(told)) < len(told):
+                raise ValueError(f"two {kind} cannot have one name: {', '.join(told)}")
+        return replace(self, names=tuple(new), random_names=tuple(random))
+
+
+def _places_of(label: str, names: Sequence[str]) -> list[int]:
+    return [i for i, name in enumerate(names) if name == label or name.startswith(f"{label}[")]

@@ -20,6 +20,7 @@ from tapegrad.mle.infer.random import with_modes
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
+from tapegrad.mle.model.random import labels_of
 from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning, warn
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
@@ -135,7 +136,7 @@ def fit(
         Random effects: parameters ("u"), or elements ("u[3]"), that are integrated out by Laplace's method.
         `loglik` is then the joint log-likelihood of data and random effects, in which each of them has a
         density over all real numbers. What is estimated are the other parameters; `result.random` has the
-        modes of the random effects.
+        modes of the random effects, under the names of their index if they are a pandas Series in `params`.
 
     Returns
     -------
@@ -216,7 +217,7 @@ def fit(
         model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
     )
     if model.division is not None:
-        result = with_modes(result)
+        result = with_modes(result).renamed(**labels_of(params, model.division))
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)

@@ -42,6 +42,21 @@ def check_random(
         )
 
 
+def labels_of(params: Any, division: Division) -> dict[str, list[str]]:
+    """What whole parameters that are random effects are called, where they were given as a pandas Series
+    with an index of names: "u[Oslo]"."""
+    found = {}
+    for name, given in params.items() if isinstance(params, Mapping) else ():
+        index = getattr(given, "index", None)
+        if name in division.random_keys and hasattr(given, "to_numpy") and not _is_a_range(index):
+            found[name] = [f"{name}[{str(label).replace(chr(10), ' ')}]" for label in index]
+    return found
+
+
+def _is_a_range(index: Any) -> bool:
+    return list(index) == [*range(len(index))]
+
+
 def _random_among(names: Iterable[str], division: Division) -> list[str]:
     random = {*division.random_names, *division.random_keys}
     return [name for name in names if name in random]

@@ -2,12 +2,14 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.flat import why_undetermined
@@ -26,7 +28,7 @@ _BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
 _HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
 _EPSILON: Final = np.finfo(np.float64).eps
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
-_LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
+LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 _TEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -91,17 +93,17 @@ def _tex(text: str) -> str:
 def summarize(result: Estimate) -> Summary:
     """The table of coefficients, and how the fit went: `print` it, or take its HTML or LaTeX."""
     robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
-    rows = _rows(result)
+    rows = coefficient_rows(result.names, result.x, result.bse, result.is_fixed)
     if not result.converged:  # what is no maximum has no significant coefficients
         rows = [(*cells[:5], "") for cells in rows]
     return Summary(
         title=f"Maximum likelihood fit: {result.model}    method: {result.method}{robust}",
         rows=tuple(rows),
         notes=(
-            *((_LEGEND,) if result.converged else ()),
+            *((LEGEND,) if result.converged else ()),
             *_random_effects(result),
-            _criteria(result),
-            *_ending(result),
+            criteria(result),
+            *ending(result),
         ),
     )
 
@@ -122,7 +124,8 @@ def _random_effects(result: Estimate) -> tuple[str, ...]:
     return (*text_table(lines), "Integrated out by Laplace's method")
 
 
-def _criteria(result: Estimate) -> str:
+def criteria(result: Estimate) -> str:
+    """The line of log-likelihood and criteria."""
     bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
     return (
@@ -131,7 +134,7 @@ def _criteria(result: Estimate) -> str:
     )
 
 
-def _ending(result: Estimate) -> tuple[str, ...]:
+def ending(result: Estimate) -> tuple[str, ...]:
     """How the fit ended, and whether there is more to be said about it."""
     iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
     if result.flat is not None:
@@ -148,19 +151,23 @@ def _ending(result: Estimate) -> tuple[str, ...]:
     return (f"Converged in {iterations}",)
 
 
-def _rows(result: Estimate) -> list[tuple[str, ...]]:
-    """The lines of the table, as text, with one format for each column; the stars come last."""
-    held, bse, pvalues = result.is_fixed, result.bse, result.pvalues
-    number, z = _format(result.x, bse), _format_of_quotients(result.zvalues)
+def coefficient_rows(
+    names: Sequence[str], x: Array, bse: Array, held: npt.NDArray[np.bool_]
+) -> list[tuple[str, ...]]:
+    """The lines of a table of estimates, as text, with one format for each column; the stars come last."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zvalues = np.where(held, np.nan, x / bse)
+    pvalues = 2.0 * ndtr(-np.abs(zvalues))
+    number, z = _format(x, bse), _format_of_quotients(zvalues)
     p_value = _format_of_p_values(pvalues)
     rows: list[tuple[str, ...]] = []
-    for i, name in enumerate(result.names):
-        estimate = _unsigned_zero(format(result.x[i], number))
+    for i, name in enumerate(names):
+        estimate = _unsigned_zero(format(x[i], number))
         if held[i]:
             rows.append((name, estimate, "fixed", "", "", ""))
             continue
         stars = next((stars for limit, stars in _STARS if pvalues[i] < limit), "")
-        quotient = _unsigned_zero(format(result.zvalues[i], z))
+        quotient = _unsigned_zero(format(zvalues[i], z))
         # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
         p = "< 2e-16" if pvalues[i] < _EPSILON else format(pvalues[i], p_value)
         rows.append((name, estimate, format(bse[i], number), quotient, p, stars))

@@ -1,0 +1,180 @@
+"""The fit of a mixed model: a `FitResult` that knows its formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tapegrad.mixed import prediction
+from tapegrad.mixed.components import VarianceComponents, component_lines, variance_components
+from tapegrad.mixed.model import MixedModel, in_words
+from tapegrad.mixed.simulation import simulated
+from tapegrad.mle.infer.delta import Derived
+from tapegrad.mle.report.summary import LEGEND, Summary, coefficient_rows, criteria, ending
+from tapegrad.mle.result import FitResult
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixedResult(FitResult):
+    """The fit of a mixed model by formula: a `FitResult`, and what follows from the formula.
+
+    Attributes
+    ----------
+    mixed : MixedModel or None
+        The joint log-likelihood, its start values and arrays; None in a fit that was unpickled.
+    """
+
+    mixed: MixedModel | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "mixed": None}
+
+    def require_mixed(self, what: str) -> MixedModel:
+        """The model by formula.
+
+        Raises
+        ------
+        ValueError
+            If this result was unpickled: `what` then needs a new fit.
+        """
+        if self.mixed is None:
+            raise ValueError(f"{what} needs the model, which is not stored with a result: fit again")
+        return self.mixed
+
+    def joint_source(self) -> str:
+        """The joint log-likelihood that was fitted, as NumPy source."""
+        return self.require_mixed("the source").joint_source()
+
+    @property
+    def fixed_effects(self) -> tuple[tuple[str, ...], Array, Array]:
+        """Names, estimates and standard errors of the coefficients, those of structural zeros last."""
+        is_restricted, names, values = self._coefficients()
+        errors = self.random.bse if is_restricted else self.bse
+        return names, values, errors[self._places()]
+
+    def _places(self) -> Array:
+        model = self.require_mixed("coefficients")
+        if model.is_restricted:
+            return np.array(self.random.places("beta"))
+        return np.arange(sum(part.x.shape[1] for part in model.design.parts))
+
+    def _coefficients(self) -> tuple[bool, tuple[str, ...], Array]:
+        model, places = self.require_mixed("coefficients"), self._places()
+        if model.is_restricted:
+            names = [self.random.names[i].removeprefix("beta[").removesuffix("]") for i in places]
+            return True, tuple(names), self.random.x[places]
+        return False, tuple(self.names[i] for i in places), self.x[places]
+
+    @property
+    def variance_components(self) -> VarianceComponents:
+        """Standard deviations and correlations of the random effects, and the family's own parameter."""
+        return variance_components(self, self.require_mixed("variance components"))
+
+    @property
+    def random_effects(self) -> dict[str, Any]:
+        """The modes of the random effects: for each grouping a pandas DataFrame, a row for each group."""
+        import pandas
+
+        model = self.require_mixed("random effects")
+        found: dict[str, Any] = {}
+        at = 0
+        for term in model.design.terms:
+            size = len(term.levels) * len(term.columns)
+            table = self._modes(at, size).reshape(len(term.levels), -1)
+            frame = pandas.DataFrame(table, index=list(term.levels), columns=list(term.columns))
+            before = found.get(term.label)
+            found[term.label] = frame if before is None else before.join(frame)
+            at += size
+        return found
+
+    def _modes(self, first: int, size: int) -> Array:
+        start = 0
+        if self.require_mixed("modes").is_restricted:  # the coefficients stand before them
+            start = len(self._places())
+        return self.random.x[start + first : start + first + size]
+
+    def simulator(self, params: Any, rng: np.random.Generator) -> dict[str, Array]:
+        """New responses at some parameters, for `check_consistency`, `bootstrap` and `coverage`."""
+        return simulated(self.require_mixed("simulation"), params, rng)
+
+    def predict(
+        self,
+        newdata: Any = None,
+        names: Any = None,
+        *,
+        which: str = "mean",
+        new_groups: str = "raise",
+        population: bool = False,
+        offset: Any = None,
+        bias_correct: bool = False,
+    ) -> Derived:
+        """Predictions for rows of data, with standard errors.
+
+        Parameters
+        ----------
+        newdata : table or dict of columns, optional
+            Those of the fit where it is not given. A function of parameters and random effects goes to
+            `delta`.
+        names : sequence of str, optional
+            What to call the rows: the index of the table where it is not given.
+        which : {"mean", "linear", "conditional", "zero", "zero_linear"}
+            The mean; the linear predictor; with zero inflation also the mean without structural zeros, their
+            probability, and the linear predictor of it.
+        new_groups : {"raise", "zero", "spread", "mean"}
+            For groups that the fit has not seen: refuse them; random effects of 0, a typical group; the same
+            with their variance in the standard errors, for one group to come; or the mean over such groups.
+        population : bool
+            Leave out the random effects of all groups (R's ``re.form = NA``).
+        offset : array_like, optional
+            Where the fit had one as an array.
+        bias_correct : bool
+            The mean over the random effects instead of the value at their modes, see `delta`.
+
+        Returns
+        -------
+        Derived
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the formula, or hold new groups or categories.
+        """
+        if callable(newdata):
+            return self.delta(newdata, names, bias_correct=bias_correct)
+        model = self.require_mixed("predictions")
+        asked = prediction.Asked(which, new_groups, population, bias_correct)
+        return prediction.predict(self, model, newdata, names, offset, asked)
+
+    def summary(self) -> Summary:
+        """The tables of coefficients and of variance components: `print` it, or take its HTML or LaTeX."""
+        model = self.require_mixed("the summary of a mixed model")
+        names, x, bse = self.fixed_effects
+        held = np.zeros(x.size, dtype=bool) if model.is_restricted else self.is_fixed[: x.size]
+        rows = coefficient_rows(names, x, bse, held)
+        if not self.converged:
+            rows = [(*cells[:5], "") for cells in rows]
+        how = "restricted maximum likelihood" if model.is_restricted else "maximum likelihood"
+        counts = ", ".join(f"{len(term.levels):,} {term.label}" for term in model.design.terms)
+        left_out = model.design.left_out
+        return Summary(
+            f"Mixed model by {how}: {model.describe()}",
+            tuple(rows),
+            (
+                *((LEGEND,) if self.converged else ()),
+                *component_lines(self.variance_components),
+                f"Random effects integrated out by Laplace's method; groups: {counts}",
+                *((f"{left_out} rows with missing values left out",) if left_out else ()),
+                criteria(self),
+                *ending(self),
+            ),
+        )
+
+
+def with_labels(result: FitResult, model: MixedModel) -> MixedResult:
+    """A fit under the names of the formula's columns and groups."""
+    told = {**vars(result), "model": model.formula, "message": in_words(result.message, model)}
+    return MixedResult(**told, mixed=model).renamed(**model.labels)
