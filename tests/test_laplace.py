@@ -11,7 +11,7 @@ from benchmarks.laplace import models
 from tapegrad.marginal.inner import InnerProblem
 from tapegrad.stats import norm
 
-SLOW = ("ar1xar1",)
+SLOW = ("ar1xar1", "rasch", "field")
 CASES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in models.NAMES]
 
 

@@ -12,7 +12,7 @@ from tapegrad.mle import check_consistency
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import norm, poisson
 
-SLOW = ("ar1xar1", "orange_big")
+SLOW = ("ar1xar1", "orange_big", "rasch", "field")
 CASES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in models.NAMES]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 import tapegrad as tg
 from benchmarks.laplace import models
@@ -85,6 +86,11 @@ def _as_r(case: models.Case, name: str) -> str:
         data["group"] = models.columns(models.array(told["Z"]))[0][:, 0]
     if "data_frame" in told:
         data["group"] = models.array(told["data_frame"]["Subject"])
+    if name == "field":
+        mass, stiffness = sparse.eye_array(data["count"].size, format="csr"), models.lattice(50)
+        data |= {"mass": mass, "stiffness": stiffness, "twice": stiffness @ stiffness}
+    if name == "frailty":
+        data["group"] = data["group"].astype(int)
     if name == "orange_big":
         data["tree"] = np.repeat(np.arange(data["M"]), np.array(data["ngroup"], dtype=int))
     lines = [
