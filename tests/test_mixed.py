@@ -280,7 +280,9 @@ def test_simulated_responses_are_those_of_the_model():
     for name in ("gaussian_diagonal", "nbinom2_zi", "binomial_crossed"):
         told = STORED[name]
         result = tg.glmm(data=told["data"], **told["fit"])
-        assert check_consistency(result, result.simulator, draws=40, seed=2).pvalue > 0.001
+        found = check_consistency(result, result.simulator, draws=40, seed=2)
+        assert found.pvalue > 0.001
+        assert found.joint.pvalue > 0.001
     told = STORED["gaussian_weights"]
     weighted = tg.glmm(data=told["data"], **told["fit"])
     with pytest.raises(ValueError, match="weighted log-likelihoods"):

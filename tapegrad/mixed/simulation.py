@@ -25,7 +25,7 @@ def predictor(part: Part, params: Mapping[str, Any], effects: Mapping[str, Array
 
 
 def simulated(model: MixedModel, params: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Array]:
-    """Draw random effects, and responses given these.
+    """Draw random effects, and responses given these: both under their names.
 
     Raises
     ------
@@ -47,4 +47,4 @@ def simulated(model: MixedModel, params: Mapping[str, Any], rng: np.random.Gener
     y = family.draw(rng, LINKS[model.link].mean(etas[0]), own, trials)
     if len(etas) > 1:
         y = np.where(rng.uniform(size=y.size) < expit(etas[1]), 0.0, y)
-    return {model.design.response: y}
+    return {model.design.response: y, **effects}

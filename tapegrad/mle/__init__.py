@@ -11,13 +11,14 @@ from tapegrad.mle.report.diagnose import Diagnosis
 from tapegrad.mle.report.storage import save
 from tapegrad.mle.resample.bootstrap import Bootstrap, bootstrap
 from tapegrad.mle.resample.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
-from tapegrad.mle.resample.simulation import Study, check_consistency, coverage
+from tapegrad.mle.resample.simulation import Consistency, Study, check_consistency, coverage
 from tapegrad.mle.result import FitResult, load
 from tapegrad.tape.storage import StorageError
 
 __all__ = [
     "Bootstrap",
     "Comparison",
+    "Consistency",
     "ConvergenceWarning",
     "CrossValidation",
     "Derived",

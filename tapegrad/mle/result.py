@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.infer import delta, hypotheses, profile
+from tapegrad.mle.infer import delta, hypotheses, onestep, profile
 from tapegrad.mle.infer.random import RandomEffects, joint_precision, random_effects
 from tapegrad.mle.report import diagnose, intervals, storage, summary
 from tapegrad.mle.report.labelled import Labelled
@@ -40,6 +40,7 @@ class FitResult(Estimate):
         return random_effects(self)
 
     joint_precision = joint_precision
+    one_step_residuals = onestep.one_step_residuals
 
     diagnose = diagnose.diagnose
     coverage = simulation.coverage

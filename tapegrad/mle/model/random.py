@@ -47,14 +47,11 @@ def labels_of(params: Any, division: Division) -> dict[str, list[str]]:
     with an index of names: "u[Oslo]"."""
     found = {}
     for name, given in params.items() if isinstance(params, Mapping) else ():
-        index = getattr(given, "index", None)
-        if name in division.random_keys and hasattr(given, "to_numpy") and not _is_a_range(index):
-            found[name] = [f"{name}[{str(label).replace(chr(10), ' ')}]" for label in index]
+        if name in division.random_keys and hasattr(given, "to_numpy") and hasattr(given, "index"):
+            labels = list(given.index)
+            if labels != [*range(len(labels))]:
+                found[name] = [f"{name}[{' '.join(str(label).split())}]" for label in labels]
     return found
-
-
-def _is_a_range(index: Any) -> bool:
-    return list(index) == [*range(len(index))]
 
 
 def _random_among(names: Iterable[str], division: Division) -> list[str]:
