@@ -6,6 +6,7 @@ from types import ModuleType
 from tapegrad.errors import (
     BranchWarning,
     CompilationWarning,
+    DiscreteWarning,
     LongTapeWarning,
     NonFiniteWarning,
     ReplayError,
@@ -29,6 +30,7 @@ __all__ = [
     "BranchWarning",
     "CompilationWarning",
     "ConvergenceWarning",
+    "DiscreteWarning",
     "FitResult",
     "Laplace",
     "LongTapeWarning",

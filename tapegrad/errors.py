@@ -31,6 +31,10 @@ class UnusedParameterWarning(UserWarning):
     """The result does not depend on a parameter."""
 
 
+class DiscreteWarning(UserWarning):
+    """A random effect is rounded, and cannot be integrated out as a real number."""
+
+
 class NonFiniteWarning(RuntimeWarning):
     """A result is NaN; the message names the entry where the first one arose."""
 

@@ -578,6 +578,19 @@ def test_lists_of_traced_and_plain_numbers(name):
     assert len(tape.tape.entries) < 45
 
 
+def test_interpolation_has_a_slope_at_its_points():
+    """Between two pieces of one line it is theirs; at a corner that of the piece to the right."""
+    line, corner = np.linspace(-2.0, 2.0, 5), np.array([0.0, 1.0, 3.0])
+    straight = tg.trace(lambda v: np.interp(v, line, 0.1 * line).sum(), dict(v=np.zeros(3)))
+    assert straight.grad(dict(v=np.array([-1.0, 0.0, 1.0])))["v"] == pytest.approx([0.1, 0.1, 0.1])
+    bent = tg.trace(lambda s, y: np.interp(s, [0.0, 1.0, 2.0], y), dict(s=0.5, y=corner))
+    assert bent.grad(dict(s=1.0, y=corner))["s"] == 2.0
+    assert bent.grad(dict(s=1.0, y=corner))["y"] == pytest.approx([0.0, 1.0, 0.0])
+    infinite = np.array([0.0, 1.0, np.inf])
+    told = tg.trace(lambda s: np.interp(s, [0.0, 1.0, 2.0], infinite), dict(s=0.5))
+    assert told(dict(s=1.0)) == 1.0
+
+
 # pandas -----------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,10 @@ MLE_LAYERS = (
 # All that mle/ and samplers.py take from the rest of the package, and what for.
 OFFERED = {
     "tapegrad": {"TracedFunction": "what is sampled", "trace": "makes one"},
-    "tapegrad.errors": {"NonFiniteWarning": "NaN, told"},
+    "tapegrad.errors": {
+        "DiscreteWarning": "random effects that are rounded, told",
+        "NonFiniteWarning": "NaN, told",
+    },
     "tapegrad.function.record": {
         "definition": "where a function is written",
         "line_that_raised": "the user's own exceptions",
@@ -62,12 +65,19 @@ OFFERED = {
     "tapegrad.function.trace": {"trace_quietly": "a function that need not depend on all parameters"},
     "tapegrad.function.traced": {"TracedFunction": "what is fitted"},
     "tapegrad.marginal.curvature": {"responses": "how the mode moves with the parameters"},
+    "tapegrad.marginal.discrete": {"rounded": "finds random effects that are"},
     "tapegrad.marginal.division": {
         "Division": "which parameters are random effects",
         "divided": "finds them by name",
     },
-    "tapegrad.marginal.inner": {"InnerProblem": "random effects without a mode"},
+    "tapegrad.marginal.importance": {"Sampled": "an estimate with its error", "sampled": "makes it"},
+    "tapegrad.marginal.inner": {
+        "InnerProblem": "random effects without a mode",
+        "mode": "that at the start of a fit",
+    },
     "tapegrad.marginal.joint": {"Joint": "what is integrated"},
+    "tapegrad.marginal.peaks": {"other_peak": "whether there are several modes"},
+    "tapegrad.marginal.quadrature": {"marginal_of": "the same by quadrature"},
     "tapegrad.marginal.surface": {"Marginal": "what is fitted, with random effects"},
     "tapegrad.nest": {
         "Leaf": "one number or array among the parameters",

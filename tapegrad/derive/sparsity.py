@@ -52,12 +52,12 @@ def _dependence(
     total = None
     for i, slot in enumerate(entry.inputs):
         if slot in found and entry.op.differentiable(i):
-            part = _carried(entry, i, avals, known, found[slot])
+            part = carried(entry, i, avals, known, found[slot])
             total = part if total is None else total + part
     return total
 
 
-def _carried(
+def carried(
     entry: Entry, i: int, avals: tuple[Aval, ...], known: dict[int, Any], arriving: Dependence
 ) -> Dependence:
     """The pattern that an entry's output gets from its input `i`."""

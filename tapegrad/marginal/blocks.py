@@ -94,6 +94,11 @@ class BlocksFactor:
         return 2.0 * float(sum(np.log(np.diagonal(lower, axis1=1, axis2=2)).sum() for lower in self._lower))
 
     @cached_property
+    def roots(self) -> list[Array]:
+        """For each stack L'^-1 of the blocks' Cholesky factors L: upper triangular roots of the inverses."""
+        return [np.linalg.inv(lower).mT for lower in self._lower]
+
+    @cached_property
     def inverses(self) -> list[Array]:
         """The inverses of the blocks of each stack."""
         found = []
@@ -116,6 +121,13 @@ class BlocksFactor:
                 x += inverse @ (right - dense @ x)  # which takes back what the inverse has lost
             found[stack.members] = x
         return found.reshape(b.shape)
+
+    def spread(self, z: Array) -> Array:
+        """``L'^-1 z``, L being the Cholesky factors: of independent normal z, what has this precision."""
+        found = np.empty_like(z)
+        for stack, root in zip(self.symbolic.stacks, self.roots, strict=True):
+            found[stack.members] = (root @ z[stack.members][:, :, None])[:, :, 0]
+        return found
 
     def inverse_subset(self) -> Array:
         """The elements of the inverse at the positions of the pattern, in its order."""

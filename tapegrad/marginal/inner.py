@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -17,15 +19,34 @@ Array = np.ndarray[Any, Any]
 # Newton's decrement, squared, at which the mode is reached: a mode that is off by a share d of its standard
 # errors changes the log-determinant by a multiple of d.
 _REACHED: Final = 1e-24
-# Below this one, steps that do not shrink any more are rounding.
+# Below this one, or this share of the joint log-likelihood, steps that do not shrink any more are rounding.
 _NEAR: Final = 1e-10
+_ROUNDING: Final = 1e-15
 _STEPS: Final = 200
 _LARGEST_SHIFT: Final = 1e12
+# Steps by such a share of a random effect lead nowhere.
+_SMALL_STEP: Final = 1e-5
 _SMALLEST_SHIFT: Final = 1e-6
 
 
 class InnerProblem(ValueError):
-    """The random effects have no mode at some parameters, or none that was found."""
+    """The random effects have no mode at some parameters, or none that was found.
+
+    Parameters
+    ----------
+    message : str
+    where : callable, optional
+        Says in which line of the user's that arises. A search for parameters meets many such errors, and
+        shows none.
+    """
+
+    def __init__(self, message: str, where: Callable[[], str] | None = None) -> None:
+        super().__init__(message)
+        self._where = where
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self._where is None else f"{message}\n{self._where()}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +83,18 @@ def mode(joint: Joint, theta: Array, u: Array) -> Mode:
     """
     point = joint.at(theta, u)
     if not point.is_finite:
-        raise InnerProblem(messages.not_finite(joint.names, point.value, point.slope))
+        told = messages.not_finite(joint.names, point.value, point.slope)
+        raise InnerProblem(told, partial(_explained, joint, joint.vector(theta, u)))
     if point.layout.idle.any():
         raise InnerProblem(messages.idle(joint.names, point.layout))
     shift, before, step = 0.0, np.inf, np.zeros_like(u)
+    beyond: Array | None = None  # what was tried last, where the joint log-likelihood is not finite
     for steps in range(_STEPS):
         factor, shift = _factorised(joint, point, shift)
         step = factor.solve(point.slope)
         decrement = float(point.slope @ step)
-        if shift == 0.0 and (decrement <= _REACHED or _NEAR >= decrement >= 0.25 * before):
+        near = max(_NEAR, _ROUNDING * abs(point.value))
+        if shift == 0.0 and (decrement <= _REACHED or near >= decrement >= 0.25 * before):
             return Mode(u, point, factor, steps)
         if shift > 0.0 and decrement <= _REACHED:
             u, point, shift = _off_saddle(joint, theta, u, point)
@@ -80,14 +104,47 @@ def mode(joint: Joint, theta: Array, u: Array) -> Mode:
         rises = new.is_finite and (
             new.value >= point.value + 1e-4 * decrement or (decrement < _NEAR * (1.0 + abs(point.value)))
         )
+        beyond = beyond if new.is_finite else u + step
         if rises:
             u, point, before = u + step, new, decrement if shift == 0.0 else np.inf
             shift = 0.0 if shift <= _SMALLEST_SHIFT else 0.1 * shift
         else:
             shift, before = max(10.0 * shift, 1e-3), np.inf
         if shift > _LARGEST_SHIFT:
-            raise InnerProblem(messages.diverged(joint.names, u, step, steps))
-    raise InnerProblem(messages.diverged(joint.names, u, step, _STEPS))
+            break
+    raise _stuck(joint, theta, u, step, beyond, steps + 1)
+
+
+def _explained(joint: Joint, x: Array) -> str:
+    return joint.function.explain(x).text
+
+
+def _stuck(
+    joint: Joint, theta: Array, u: Array, step: Array, beyond: Array | None, steps: int
+) -> InnerProblem:
+    """Why Newton's method came to no mode: an edge of the support, a kink, or no end at all."""
+    is_small = bool((np.abs(step) <= _SMALL_STEP * (1.0 + np.abs(u))).all())
+    if is_small and beyond is not None:
+        labels = joint.at(theta, u).layout.labels
+        block = _culprit(joint, theta, u, beyond, labels)
+        there = np.where(block, beyond, u)
+        value = joint.at(theta, there).value
+        told = messages.edge(joint.names, there, np.flatnonzero(block), value)
+        return InnerProblem(told, partial(_explained, joint, joint.vector(theta, there)))
+    if is_small:
+        return InnerProblem(messages.kink(joint.names, u, step, steps))
+    return InnerProblem(messages.diverged(joint.names, u, step, steps))
+
+
+def _culprit(joint: Joint, theta: Array, u: Array, beyond: Array, labels: Array) -> Array:
+    """The random effects of a block that leaves the support alone: half of the blocks move at a time."""
+    blocks = np.unique(labels)
+    while blocks.size > 1:
+        half = blocks[: blocks.size // 2]
+        there = np.where(np.isin(labels, half), beyond, u)
+        blocks = blocks[blocks.size // 2 :] if joint.at(theta, there).is_finite else half
+    found: Array = labels == blocks[0]
+    return found
 
 
 def _factorised(joint: Joint, point: Point, shift: float) -> tuple[AnyFactor, float]:

@@ -89,9 +89,12 @@ class Joint:
         (value, slope, elements), tapes = self.function.run(self._kinds.inner, self.vector(theta, u))
         return Point(value, slope, -elements, self._kinds.layouts[tapes])
 
-    def swept(self, x: Array, weights: Array) -> Array:
-        """The gradient of f plus the weighted elements of its Hessian in u, weights held, shape (p + q,)."""
-        outputs, _ = self.function.run(self._kinds.sweep, np.concatenate([x, [1.0], weights]))
+    def swept(self, x: Array, weights: Array, times: float = 1.0) -> Array:
+        """The gradient of `times` f plus the weighted elements of its Hessian in u, weights held.
+
+        Its shape is (p + q,).
+        """
+        outputs, _ = self.function.run(self._kinds.sweep, np.concatenate([x, [times], weights]))
         return self.function.structure.join(outputs)
 
     def hessian_columns(self, x: Array, directions: Iterable[Array]) -> list[Array]:
@@ -100,15 +103,43 @@ class Joint:
         return [self.function.structure.join(product) for product in products]
 
     def second(
-        self, x: Array, v: Array, weights: Array, directions: Iterable[Array]
+        self, x: Array, v: Array, weights: Array, directions: Iterable[Array], times: float = 1.0
     ) -> tuple[list[Array], list[Array]]:
         """Two products with each of some directions in both.
 
-        The first are those of the Hessian of f, plus v times its gradient in u, plus the weighted elements of
-        its Hessian in u, with v and the weights held: shape (p + q,). The second are how the elements of
-        minus the Hessian in u change: shape (nnz,).
+        The first are those of the Hessian of `times` f, plus v times its gradient in u, plus the weighted
+        elements of its Hessian in u, with v and the weights held: shape (p + q,). The second are how the
+        elements of minus the Hessian in u change: shape (nnz,).
         """
-        inputs = np.concatenate([x, [1.0], v, weights])
+        inputs = np.concatenate([x, [times], v, weights])
         products, _ = self.function.run(self._kinds.second, inputs, directions)
         found = [self.function.structure.join(product[:-1]) for product in products]
         return found, [-product[-1] for product in products]
+
+    # Shares of the blocks of random effects -----------------------------------------------------------------
+
+    def shares(self, x: Array) -> tuple[Array, Layout]:
+        """The shares of the blocks in f, and what depends on none, shape (b + 1,); and the path's layout.
+
+        Raises
+        ------
+        NoShares
+            If f is not written as a sum over blocks.
+        """
+        (found,), tapes = self.function.run(self._kinds.shares, x)
+        return found, self._kinds.layouts[tapes]
+
+    def shares_moved(self, x: Array, directions: Iterable[Array]) -> Array:
+        """How the shares change along directions in both, shape (k, b + 1)."""
+        outputs, _ = self.function.run(self._kinds.shares_moved, x, directions)
+        return np.array([change for (change,) in outputs])
+
+    def shares_pulled(self, x: Array, weights: Array) -> Array:
+        """The gradient of the weighted sum of the shares, shape (p + q,)."""
+        outputs, _ = self.function.run(self._kinds.shares_pulled, np.concatenate([x, weights]))
+        return self.function.structure.join(outputs)
+
+    def shares_turned(self, x: Array, weights: Array, directions: Iterable[Array]) -> Array:
+        """How that gradient changes along directions in both and in the weights, shape (k, p + q)."""
+        outputs, _ = self.function.run(self._kinds.shares_turned, np.concatenate([x, weights]), directions)
+        return np.array([self.function.structure.join(one) for one in outputs])

@@ -24,6 +24,9 @@ class AnyFactor(Protocol):
     def solve(self, b: Array) -> Array:
         """The solution of ``A x = b``, for a vector or for the columns of a matrix."""
 
+    def spread(self, z: Array) -> Array:
+        """A root of the inverse times z, block by block: its covariance is the inverse for independent z."""
+
     def inverse_subset(self) -> Array:
         """The elements of the inverse at the positions of the pattern, in its order."""
 

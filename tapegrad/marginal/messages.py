@@ -77,6 +77,28 @@ def diverged(names: Sequence[str], u: Array, step: Array, count: int) -> str:
     )
 
 
+def edge(names: Sequence[str], u: Array, block: Array, value: float) -> str:
+    """Which random effects stand at the edge of their support, the joint log-likelihood still rising."""
+    at = listed([f"{names[i]} = {u[i]:.4g}" for i in block.tolist()])
+    what = f"the joint log-likelihood is {value}" if not np.isfinite(value) else "the Hessian is not finite"
+    return (
+        f"{what} at {at}, right beside where it rises most. A random effect takes all real numbers: write one "
+        "with bounds as a function of one without, such as np.exp(u), and take the sum over all values of a "
+        "discrete one in the log-likelihood"
+    )
+
+
+def kink(names: Sequence[str], u: Array, step: Array, count: int) -> str:
+    """Which random effects stand where the joint log-likelihood has no derivative."""
+    far = np.argsort(-np.abs(step) / (1.0 + np.abs(u)), kind="stable")[:_SHOWN]
+    at = ", ".join(f"{names[i]} = {u[i]:.4g}" for i in far.tolist())
+    return (
+        f"the random effects have not come to a mode in {count} steps, and move no more, at {at}, though the "
+        "slope there is not 0: the joint log-likelihood has a kink there, as np.abs has at 0, or a step. "
+        "Laplace's method needs a smooth one"
+    )
+
+
 def not_finite(names: Sequence[str], value: float, slope: Array) -> str:
     """What is not finite where the inner problem begins."""
     if not np.isfinite(value):

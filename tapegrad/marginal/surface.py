@@ -47,9 +47,13 @@ class Marginal:
         self.start = start
         self._latest: tuple[bytes, Mode] | None = None
 
+    def like(self, joint: Joint, start: Array) -> Marginal:
+        """The same of another joint log-likelihood."""
+        return Marginal(joint, start)
+
     def with_data(self, **data: Any) -> Marginal:
         """The same on other data of the same shapes, without a new trace."""
-        found = Marginal(self.joint.with_data(**data), self.start)
+        found = self.like(self.joint.with_data(**data), self.start)
         if self._latest is not None:
             found.start = self._latest[1].u
         return found
@@ -99,9 +103,13 @@ class Marginal:
         is_near = float(pull @ move) <= _NEAR * found.u.size
         return found.u + move if is_near else found.u
 
+    def laplace_flat(self, theta: Array) -> float:
+        """The marginal log-likelihood by Laplace's method."""
+        return _value(self.mode(theta))
+
     def value_flat(self, theta: Array) -> float:
         """The marginal log-likelihood."""
-        return _value(self.mode(theta))
+        return self.laplace_flat(theta)
 
     def value_and_grad_flat(self, theta: Array) -> tuple[float, Array]:
         """The marginal log-likelihood and its gradient."""

@@ -12,7 +12,14 @@ from tapegrad.mixed.components import VarianceComponents, component_lines, varia
 from tapegrad.mixed.model import MixedModel, in_words
 from tapegrad.mixed.simulation import simulated
 from tapegrad.mle.infer.delta import Derived
-from tapegrad.mle.report.summary import LEGEND, Summary, coefficient_rows, criteria, ending
+from tapegrad.mle.report.summary import (
+    LEGEND,
+    Summary,
+    coefficient_rows,
+    criteria,
+    ending,
+    integrated_by,
+)
 from tapegrad.mle.result import FitResult
 
 Array = np.ndarray[Any, Any]
@@ -166,7 +173,7 @@ class MixedResult(FitResult):
             (
                 *((LEGEND,) if self.converged else ()),
                 *component_lines(self.variance_components),
-                f"Random effects integrated out by Laplace's method; groups: {counts}",
+                f"Random effects integrated out by {integrated_by(self.quadrature)}; groups: {counts}",
                 *((f"{left_out} rows with missing values left out",) if left_out else ()),
                 criteria(self),
                 *ending(self),

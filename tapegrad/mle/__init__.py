@@ -1,6 +1,7 @@
 """Maximum-likelihood fits and the inference from them."""
 
 from tapegrad.mle.fit import Iteration, fit
+from tapegrad.mle.infer.accuracy import LaplaceCheck
 from tapegrad.mle.infer.delta import Derived
 from tapegrad.mle.infer.hypotheses import HypothesisTest, lr_test, score_test, wald_test
 from tapegrad.mle.infer.observations import VuongTest, influence, pointwise, scores, vuong_test
@@ -27,6 +28,7 @@ __all__ = [
     "HypothesisTest",
     "Iteration",
     "Jackknife",
+    "LaplaceCheck",
     "Profile",
     "ProfileWarning",
     "StandardErrorWarning",

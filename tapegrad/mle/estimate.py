@@ -71,6 +71,8 @@ class Estimate:
         model without. `random` has them by name.
     random_names : tuple of str
         Their names.
+    quadrature : int
+        With how many nodes along each of them they were integrated out; 1 is Laplace's method.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
     """
@@ -99,6 +101,7 @@ class Estimate:
     random_names: tuple[str, ...] = ()
     modes: Array | None = None
     modes_bse: Array | None = None
+    quadrature: int = 1
     _model: Model | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

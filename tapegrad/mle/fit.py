@@ -16,7 +16,7 @@ from tapegrad.mle.climb.search import Found, Search, Watch
 from tapegrad.mle.climb.starts import value_at_start
 from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
-from tapegrad.mle.infer.random import with_modes
+from tapegrad.mle.infer.random import several_peaks, with_modes, without_spread
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
@@ -68,6 +68,7 @@ def fit(
     nobs: int | None = None,
     maxiter: int | None = None,
     random: Names = (),
+    quadrature: int = 1,
 ) -> FitResult:
     """Maximise a log-likelihood.
 
@@ -137,6 +138,10 @@ def fit(
         `loglik` is then the joint log-likelihood of data and random effects, in which each of them has a
         density over all real numbers. What is estimated are the other parameters; `result.random` has the
         modes of the random effects, under the names of their index if they are a pandas Series in `params`.
+    quadrature : int
+        With how many nodes along each random effect they are integrated out, by adaptive Gauss-Hermite
+        quadrature; 1 is Laplace's method. More are for random effects in groups of one to three that never
+        meet, such as those of sites or patients. `check_laplace` says whether they are needed.
 
     Returns
     -------
@@ -161,8 +166,10 @@ def fit(
         not; or it is that of a parabola whose top is out of reach. Where the log-likelihood is found to be
         flat along a direction, or to level off as a parameter runs to its boundary, what moves along it has
         no standard error (NaN), and the rest keeps those of a generalised inverse; otherwise all are NaN.
+    DiscreteWarning
+        A random effect is rounded.
     ConvergenceWarning
-        The fit stopped short of a maximum. Where the function has a minimum nearby, or grows as no
+        The fit stopped short of a maximum, or random effects have several modes. Where the function has a minimum nearby, or grows as no
         log-likelihood does, the message asks whether it is minus the log-likelihood.
 
     Examples
@@ -191,6 +198,7 @@ def fit(
         logprior=logprior,
         nobs=nobs,
         random=random,
+        quadrature=quadrature,
     )
     surface = Counted(model.function)
     value = value_at_start(model, surface)
@@ -217,15 +225,28 @@ def fit(
         model, surface, found, flat, message=message, method=method, cov_type=cov_type, cov_free=robust
     )
     if model.division is not None:
-        result = with_modes(result).renamed(**labels_of(params, model.division))
+        result = replace(with_modes(result), quadrature=quadrature)
+        result = result.renamed(**labels_of(params, model.division))
+        result = _told_of_modes(result)
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)
         only_ends = len(result.ends) == flat.directions.shape[1]
         warn(told, ConvergenceWarning if only_ends else StandardErrorWarning)
     elif not found.converged:
-        warn(message, ConvergenceWarning if found.end.has_errors else StandardErrorWarning)
+        warn(result.message, ConvergenceWarning if found.end.has_errors else StandardErrorWarning)
     return result
+
+
+def _told_of_modes(result: FitResult) -> FitResult:
+    """The same, with what the random effects say of how it ended; warn if they have several modes."""
+    if result.modes is None or not np.isfinite(result.modes).all():
+        return result
+    peaks = several_peaks(result)
+    if peaks is not None:
+        warn(peaks, ConvergenceWarning)
+    collapsed = None if result.converged or result.flat is not None else without_spread(result)
+    return result if collapsed is None else replace(result, message=f"not converged: {collapsed}")
 
 
 def _at_top(found: Found, top: Undetermined) -> Found:

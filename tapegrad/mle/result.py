@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.infer import delta, hypotheses, onestep, profile
+from tapegrad.mle.infer import accuracy, delta, hypotheses, onestep, profile
 from tapegrad.mle.infer.random import RandomEffects, joint_precision, random_effects
 from tapegrad.mle.report import diagnose, intervals, storage, summary
 from tapegrad.mle.report.labelled import Labelled
@@ -41,6 +41,7 @@ class FitResult(Estimate):
 
     joint_precision = joint_precision
     one_step_residuals = onestep.one_step_residuals
+    check_laplace = accuracy.check_laplace
 
     diagnose = diagnose.diagnose
     coverage = simulation.coverage

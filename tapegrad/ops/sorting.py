@@ -17,6 +17,7 @@ from tapegrad.ops.logic import (
     equal,
     greater,
     greater_equal,
+    isfinite,
     isinf,
     isnan,
     less,
@@ -177,9 +178,11 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     high = to_int(clip(low + 1, 0, n - 1))
     x0, x1, y0, y1 = (_at(xp, low), _at(xp, high), _at(fp, low), _at(fp, high))
     width = x1 - x0
-    line = y0 + (x - x0) * ((y1 - y0) / where(equal(width, 0.0), 1.0, width))
-    # At a point itself, and on a level stretch at infinity, the slope must not turn its value into NaN.
-    line = where(logical_or(equal(x, x0), logical_and(isinf(y0), equal(y0, y1))), y0, line)
+    slope = (y1 - y0) / where(equal(width, 0.0), 1.0, width)
+    # At a point itself, and on a level stretch at infinity, the slope must not turn its value into NaN; a
+    # finite one is the derivative there, too.
+    is_held = logical_or(equal(x, x0), logical_and(isinf(y0), equal(y0, y1)))
+    line = y0 + (x - x0) * where(isfinite(slope), slope, where(is_held, 0.0, slope))
     first, last = getitem(xp, index=(0,)), getitem(xp, index=(-1,))
     line = where(greater_equal(x, last), getitem(fp, index=(-1,)), line)
     line = where(less(x, first), getitem(fp, index=(0,)) if left is None else left, line)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg.lapack import dpbtrf, dpbtrs
+from scipy.linalg.lapack import dpbtrf, dpbtrs, dtbtrs
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from tapegrad.sparse.fronts import Fronts
@@ -75,6 +75,13 @@ class BandedFactor:
         found = np.empty_like(x)
         found[order] = x
         return np.ascontiguousarray(found.reshape(b.shape))
+
+    def spread(self, z: Array) -> Array:
+        order = self.symbolic.order
+        found = np.empty_like(z)
+        x, _ = dtbtrs(self.lower, z[order][:, None], uplo="L", trans="T")
+        found[order] = x[:, 0]
+        return found
 
     def inverse_subset(self) -> Array:
         # Takahashi's recursion along the band is one step after another; fronts take all parts at once.

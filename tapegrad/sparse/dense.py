@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, cholesky
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from tapegrad.sparse.indefinite import NotPositiveDefinite
@@ -44,6 +44,10 @@ class DenseFactor:
 
     def solve(self, b: Array) -> Array:
         found: Array = cho_solve((self.lower, True), b, check_finite=False)
+        return found
+
+    def spread(self, z: Array) -> Array:
+        found: Array = solve_triangular(self.lower, z, lower=True, trans=1, check_finite=False)
         return found
 
     def inverse_subset(self) -> Array:

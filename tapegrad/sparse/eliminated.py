@@ -63,6 +63,9 @@ class EliminatedFactor:
         found = self._solver(b)
         return self.fronts.solve(b) if found is None else found
 
+    def spread(self, z: Array) -> Array:
+        return self.fronts.spread(z)
+
     def inverse_subset(self) -> Array:
         return self.fronts.inverse_subset()
 

@@ -87,14 +87,24 @@ class FrontsFactor:
         n = layout.order.size
         x = np.zeros((n + 1, b[0].size))
         x[:n] = b[layout.order].reshape(n, -1)
-        steps = list(zip(layout.batches, self.factors, strict=True))
-        for batch, (back, below) in steps:
+        for batch, (back, below) in zip(layout.batches, self.factors, strict=True):
             own = np.matmul(back, x[batch.columns])
             x[batch.columns] = own
             if batch.rest:
                 np.subtract.at(x, batch.rows.ravel(), np.matmul(below, own).reshape(-1, x.shape[1]))
             x[n] = 0.0
-        for batch, (back, below) in reversed(steps):
+        return self._back(x).reshape(b.shape)
+
+    def spread(self, z: Array) -> Array:
+        x = np.zeros((z.size + 1, 1))
+        x[:-1, 0] = z[self.layout.order]
+        return self._back(x)[:, 0]
+
+    def _back(self, x: Array) -> Array:
+        """``L'^-1 x``, L being that of the whole matrix; x, in the order of elimination, is overwritten."""
+        layout = self.layout
+        n = layout.order.size
+        for batch, (back, below) in zip(reversed(layout.batches), reversed(self.factors), strict=True):
             own = x[batch.columns]
             if batch.rest:
                 own -= np.matmul(below.transpose(0, 2, 1), x[batch.rows])
@@ -102,7 +112,7 @@ class FrontsFactor:
             x[n] = 0.0
         found = np.empty_like(x[:n])
         found[layout.order] = x[:n]
-        return found.reshape(b.shape)
+        return found
 
     def inverse_subset(self) -> Array:
         layout = self.layout

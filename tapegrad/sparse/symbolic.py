@@ -24,6 +24,7 @@ class Factored(Protocol):
     @property
     def logdet(self) -> float: ...
     def solve(self, b: Array) -> Array: ...
+    def spread(self, z: Array) -> Array: ...
     def inverse_subset(self) -> Array: ...
 
 
@@ -133,6 +134,17 @@ class Factor:
         if b.ndim not in (1, 2) or b.shape[0] != self.symbolic.pattern.n:
             raise ValueError(f"{self.symbolic.pattern.n} rows wanted; the shape is {b.shape}")
         return self._factored.solve(b) if b.size else b
+
+    def spread(self, z: Any) -> Array:
+        """A root R of the inverse, ``R R' = inv(A)``, times a vector.
+
+        Of independent standard normal numbers it makes some with the precision matrix A. Rows that never meet
+        in A do not meet in R either.
+        """
+        z = np.asarray(z, dtype=float)
+        if z.shape != (self.symbolic.pattern.n,):
+            raise ValueError(f"a vector of {self.symbolic.pattern.n} wanted; the shape is {z.shape}")
+        return self._factored.spread(z)
 
     def inverse_subset(self) -> Array:
         """The elements of the inverse at the positions of the pattern, in its order."""

@@ -132,7 +132,8 @@ def delta(
     Raises
     ------
     ValueError
-        If the names are not as many as the elements, or a mean is asked of a function without random effects.
+        If the names are not as many as the elements, or a mean is asked of a function without random effects
+        or of a fit by quadrature.
 
     Examples
     --------
@@ -156,6 +157,11 @@ def delta(
 def _together(
     result: Estimate, function: Callable[..., Any], names: Sequence[str] | None, bias_correct: bool
 ) -> Derived:
+    if bias_correct and result.quadrature > 1:
+        raise ValueError(
+            "bias_correct is by Laplace's method, and this fit by quadrature: the means would be those of "
+            "another model. Fit with quadrature=1"
+        )
     found = Together(result, function)
     traced = found.traced
     x = traced.outputs.ravel(traced(found.at))

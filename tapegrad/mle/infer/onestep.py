@@ -72,8 +72,8 @@ def one_step_residuals(
 
     The log-likelihood must say which observations take part: it multiplies the log-density of each by an
     element of a further array of the data, as in ``(keep * norm.logpdf(y, x, sd)).sum()`` with
-    ``data=dict(y=y, keep=np.ones(n))``. Random effects are integrated out by Laplace's method for each number
-    of observations. The time is proportional to the square of their number.
+    ``data=dict(y=y, keep=np.ones(n))``. Random effects are integrated out anew for each number of
+    observations. The time is proportional to the square of their number.
 
     K. Thygesen, C. Albertsen, C. Berg, K. Kristensen and A. Nielsen, "Validation of ecological state space
     models using the Laplace approximation", Environmental and Ecological Statistics 24 (2017).
@@ -272,7 +272,7 @@ def _of_one(model: Model, free: Array, data: str) -> TracedFunction | Marginal:
     whole = np.zeros(division.structure.size)
     whole[division.random] = found.u
     traced = trace_quietly(total, {**start, **division.start(whole)}, data=told)
-    return Marginal(Joint(traced, division.random_leaves(traced.structure)), found.u)
+    return model.marginal.like(Joint(traced, division.random_leaves(traced.structure)), found.u)
 
 
 def _continuous(density: _Density, t: int, low: float, high: float) -> tuple[float, float, float]:

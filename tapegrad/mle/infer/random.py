@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from tapegrad.marginal.curvature import responses
-from tapegrad.marginal.inner import InnerProblem
+from tapegrad.marginal.inner import InnerProblem, mode
+from tapegrad.marginal.peaks import other_peak
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.levels import normal_intervals
 from tapegrad.mle.matrices import moves_along
 
 Array: TypeAlias = npt.NDArray[np.float64]
+_NO_SPREAD: Final = 1e-5  # of the standard deviation at the start
+
 AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
@@ -131,6 +134,40 @@ def shifts(result: Estimate) -> Array:
     found = marginal.mode(result.free_estimates)
     variances = found.factor.inverse_subset()[found.point.layout.pattern.diagonal]
     return np.asarray(marginal.pull(result.free_estimates) / np.sqrt(variances))
+
+
+def several_peaks(result: Estimate) -> str | None:
+    """What is said of random effects with several modes at the estimates; None where one is found."""
+    marginal = result.require_model("the modes of random effects").marginal
+    found = other_peak(marginal, result.free_estimates)
+    return None if found is None else str(found)
+
+
+def without_spread(result: Estimate) -> str | None:
+    """What is said of random effects whose variance has gone to 0; None if none has.
+
+    Their standard deviations given the data are compared with those at the start of the fit.
+    """
+    model = result.require_model("the spread of random effects")
+    marginal = model.marginal
+    now, before = (
+        np.sqrt(found.factor.inverse_subset()[found.point.layout.pattern.diagonal])
+        for found in (
+            marginal.mode(result.free_estimates),
+            mode(marginal.joint, model.space.start, marginal.start),
+        )
+    )
+    effects = random_effects(result)
+    for label, _ in effects.labels():
+        mine = effects.places(label)
+        if (now[mine] <= _NO_SPREAD * before[mine]).all():
+            return (
+                f"the variance of {label} goes to 0, the end of its range (the random effects have a standard "
+                f"deviation of {now[mine].max():.2g}, and {before[mine].max():.2g} at the start). Leave "
+                f"{label} out, or estimate the logarithm of the standard deviation: then its own error alone "
+                "is unknown"
+            )
+    return None
 
 
 def joint_precision(result: Estimate) -> Any:

@@ -8,14 +8,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.errors import DiscreteWarning
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
+from tapegrad.marginal.discrete import rounded
 from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
+from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
+from tapegrad.mle.notices import warn
 from tapegrad.mle.transforms import Transform
 from tapegrad.nest import Leaf, argument_name, call, structure_of
 
@@ -266,6 +270,7 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
+    quadrature: int = 1,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
 
@@ -289,7 +294,9 @@ def make_model(
         space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
         _check_data(space, data)
         given = Specification(loglik, logprior, space, division)
-        return _marginal_model(given, values, data, nobs)
+        return _marginal_model(given, values, data, nobs, quadrature)
+    if quadrature != 1:
+        raise ValueError("quadrature= is how random effects are integrated out: name them as random=")
     space = make_space(structure, values, transforms, fixed, tie)
     given = Specification(loglik, logprior, space)
     _check_data(space, data)
@@ -310,7 +317,9 @@ def make_model(
     return Model(given, function, rows, prior, data, checked, nobs)
 
 
-def _marginal_model(given: Specification, values: Array, data: dict[str, Any], nobs: int | None) -> Model:
+def _marginal_model(
+    given: Specification, values: Array, data: dict[str, Any], nobs: int | None, quadrature: int
+) -> Model:
     """The model of which the random effects are integrated out; `values` are the start of everything."""
     assert given.division is not None
     pieces = given.space.free_structure.unravel(given.space.start)
@@ -325,9 +334,14 @@ def _marginal_model(given: Specification, values: Array, data: dict[str, Any], n
     if nobs == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
     leaves = given.division.random_leaves(joint.structure)
-    function = Marginal(Joint(joint, leaves), values[given.division.random])
+    told = rounded(joint, leaves)
+    if told is not None:
+        warn(told, DiscreteWarning)
+    function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
-    if np.ndim(given.values({**pieces, **random}, data)):  # only then a trace of its own
+    with np.errstate(all="ignore"):
+        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+    if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
     prior = None if given.logprior is None else _traced_prior(given)

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.marginal.joint import Joint
-from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.model.model import WEIGHTS, Model
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -20,7 +19,7 @@ def shares(model: Model, free: Array) -> Array:
     """
     joint = _weighted(model)
     weights = joint.function.structure.leaves[-1].place
-    marginal = Marginal(joint, model.marginal.mode(free).u)
+    marginal = model.marginal.like(joint, model.marginal.mode(free).u)
     theta = np.concatenate([free, np.ones(weights.stop - weights.start)])
     products = marginal.mixed(theta, np.eye(theta.size)[: free.size])
     return np.array([product[weights] for product in products]).reshape(free.size, -1).T

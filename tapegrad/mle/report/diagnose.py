@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.infer.random import shifts
+from tapegrad.mle.infer.random import several_peaks, shifts
 from tapegrad.mle.matrices import covariance, to_unit_diagonal
 from tapegrad.mle.report.curvature import Finding, collapse, curvature, curved_ridge
 from tapegrad.mle.report.ways import SINGULAR, Site, is_ridge
@@ -114,7 +114,9 @@ def diagnose(result: Estimate) -> Diagnosis:
     if site is not None and result.converged:
         findings += _shape(site)
     if site is not None and result.modes is not None and np.isfinite(result.modes).all():
-        findings += _skewed(result)
+        findings += _skewed(result) if result.quadrature == 1 else ()
+        peaks = several_peaks(result)
+        findings += [] if peaks is None else [Finding("several peaks", peaks)]
     few = "" if result.nobs is not None else "whether there are few data is not known: pass nobs= to fit"
     return Diagnosis(tuple(findings), _eigenvalues(result.observed_info), few)
 
@@ -131,7 +133,8 @@ def _skewed(result: Estimate) -> Iterator[Finding]:
             "skewed random effects",
             f"given the data, {names}{more} are far from normal (their means lie up to {found.max():.1f} "
             "standard deviations from their modes), and Laplace's method is inaccurate; perhaps all outcomes "
-            "in a group are alike. Give their standard deviation a prior, or integrate more exactly",
+            "in a group are alike. check_laplace() says how much that matters; fit(quadrature=) integrates "
+            "more exactly, where random effects come in small groups",
         )
 
 

@@ -82,6 +82,8 @@ def _check_fit(result: Estimate) -> None:
         raise StorageError("message is no text")
     for name in ("nit", "nfev", "njev", "nhev"):
         checked_count(getattr(result, name))
+    if checked_count(result.quadrature) < 1:
+        raise StorageError("quadrature is no number of nodes")
     if result.nobs is not None and checked_count(result.nobs) < 1:
         raise StorageError("nobs is no number of observations")
     if type(result.llf) is not float or type(result.converged) is not bool:

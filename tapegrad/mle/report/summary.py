@@ -121,7 +121,14 @@ def _random_effects(result: Estimate) -> tuple[str, ...]:
             format(float(np.mean(found.bse[places])), ".6g"),
         )
         lines.append((label, f"{count:,}", *numbers))
-    return (*text_table(lines), "Integrated out by Laplace's method")
+    return (*text_table(lines), f"Integrated out by {integrated_by(result.quadrature)}")
+
+
+def integrated_by(nodes: int) -> str:
+    """How random effects were integrated out, in words."""
+    if nodes == 1:
+        return "Laplace's method"
+    return f"adaptive Gauss-Hermite quadrature, {nodes} nodes along each random effect"
 
 
 def criteria(result: Estimate) -> str:
