@@ -374,6 +374,7 @@ def test_groups_carry_their_names():
     assert plain.renamed(u=[f"town[{name}]" for name in towns]).random["town"] == pytest.approx(
         plain.random.x
     )
+    assert plain.renamed(u=towns).random.names == named.random.names
     for one in (named, plain.renamed(u=towns)):
         level = one.delta(lambda mu, u: mu + u)
         assert level.x == pytest.approx(plain.x[0] + plain.random.x)

@@ -1,8 +1,9 @@
 """The data of a fit: what was estimated, and what follows from its fields by arithmetic alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from tapegrad.mle.model.model import Model
 from tapegrad.mle.notices import warn
 
 Array: TypeAlias = npt.NDArray[np.float64]
+
+_LABELLED: Final = re.compile(r"[^\[]+\[.*\]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -316,7 +319,8 @@ class Estimate:
         ----------
         **names : str or sequence of str
             For a parameter or a random effect by its name, or for all elements of one by what stands before
-            their brackets, what to call them: ``renamed(beta=X.columns, u=sites)``.
+            their brackets, what to call them: ``renamed(beta=X.columns, u=sites)``. Random effects keep
+            their label, as in "u[Oslo]", unless the names have one, as in "town[Oslo]".
 
         Raises
         ------
@@ -341,6 +345,8 @@ class Estimate:
                 labels = dict.fromkeys(name.partition("[")[0] for name in self.random_names)
                 known = ", ".join((*self.names, *labels))
                 raise ValueError(f"{label} has {len(places)} elements, not {len(texts)}; there are {known}")
+            if target is random:  # found by their label later, as in result.random["u"]
+                texts = [text if _LABELLED.fullmatch(text) else f"{label}[{text}]" for text in texts]
             for i, text in zip(places, texts, strict=True):
                 target[i] = text
         for told, kind in ((new, "parameters"), (random, "random effects")):
