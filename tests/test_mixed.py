@@ -371,6 +371,8 @@ def test_groups_carry_their_names():
     named = tg.fit(joint, dict(mu=0.0, log_tau=0.0, u=pd.Series(0.0, index=towns)), random="u")
     assert named.random.names == ("u[Oslo]", "u[Bergen]", "u[Tromso]")
     assert named.random["u[Bergen]"] == plain.random["u[1]"]
+    assert named.labelled.random.loc["u[Bergen]", "mode"] == plain.random["u[1]"]
+    assert list(named.labelled.random["se"]) == list(plain.random.bse)
     assert plain.renamed(u=[f"town[{name}]" for name in towns]).random["town"] == pytest.approx(
         plain.random.x
     )

@@ -21,6 +21,10 @@ from benchmarks.laplace import models
 
 HERE = Path(__file__).parent
 POINTS = 21
+FORMULAS = {
+    "glmmTMB_salamanders_pois": ("count ~ unmined + (1 | site)", "poisson"),
+    "glmmTMB_sleepstudy": ("y ~ days + (days | subject)", "gaussian"),
+}
 
 
 class Times(NamedTuple):
@@ -124,17 +128,33 @@ def print_laplace(names: Sequence[str]) -> None:
     print(
         "milliseconds. first: trace or compile, and first gradient; each: value and gradient; fit: all of it"
     )
-    print(f"{'':<26}{'first':>9}{'TMB':>9}{'each':>9}{'TMB':>9}{'ratio':>7}{'fit':>9}{'TMB':>9}{'ratio':>7}")
+    print(
+        f"{'':<26}{'first':>9}{'TMB':>10}{'each':>9}{'TMB':>10}{'ratio':>7}{'fit':>9}{'TMB':>10}{'ratio':>7}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name in names or models.NAMES:
             case = models.case(name)
             mine, theirs = ours(case), tmb(case, name, Path(folder)) if has_r else None
             print(_row(name, mine, theirs), flush=True)
+    _print_by_formula(names)
+
+
+def _print_by_formula(names: Sequence[str]) -> None:
+    """The fits of mixed models by formula beside those of the same plain functions."""
+    for name, (formula, family) in FORMULAS.items():
+        if names and name not in names:
+            continue
+        case = models.case(name)
+        plain, result = seconds(partial(tg.fit, case.joint, case.start, random=case.random))
+        whole, mixed = seconds(partial(tg.glmm, formula, models.table(case.told), family))
+        agreement = abs(mixed.llf / result.llf - 1.0)
+        print(f"{name}: fit {1e3 * plain:.0f}, by formula {1e3 * whole:.0f}: {formula}")
+        print(f"    the log-likelihoods differ by {agreement:.0e} of themselves")
 
 
 def _row(name: str, mine: Times, theirs: Times | None) -> str:
     def cells(own: float, other: float | None) -> str:
-        return f"{1e3 * own:>9.2f}" + (f"{'':>9}" if other is None else f"{1e3 * other:>9.2f}")
+        return f"{1e3 * own:>9.2f}" + (f"{'':>10}" if other is None else f"{1e3 * other:>10.1f}")
 
     if theirs is None:
         first, each, fit = (cells(one, None) for one in (mine.first, mine.each, mine.fit))

@@ -243,6 +243,14 @@ def field(told: dict[str, Any]) -> Callable[..., Any]:
     return joint
 
 
+def table(told: dict[str, Any]) -> dict[str, Array]:
+    """The columns of a stored mixed model."""
+    y, x = array(told["y"]), array(told["X"])
+    if "data_frame" in told:
+        return {"y": y, "days": x[:, 1], "subject": array(told["data_frame"]["Subject"])}
+    return {"count": y, "unmined": x[:, 1], "site": columns(array(told["Z"]))[0][:, 0]}
+
+
 def start_of(told: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The start values by name, and the names of the random effects."""
     if "parameters_start" in told:
