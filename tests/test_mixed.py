@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,33 @@ def test_missing_values_and_two_categories():
     kept = pd.DataFrame(told).drop(index=[5, 7])
     assert result.llf == tg.glmm("z ~ x + (1 | a)", kept, family="binomial").llf
     assert "2 rows with missing values left out" in str(result.summary())
+
+
+def test_groups_stay_blocks(slopes):
+    """Correlated effects meet within their group alone, so that any number of groups is fast."""
+    precision = slopes.joint_precision()[len(slopes.x) :, len(slopes.x) :]
+    assert precision.nnz == 4 * 18
+
+
+def test_a_predictor_without_columns():
+    """Random effects alone, categories that have no rows, and a fit that was pickled."""
+    told = STORED["bernoulli_probit"]["data"]
+    result = tg.glmm("z ~ 0 + (1 | a)", told, family="binomial")
+    assert result.names == ("sd_a",)
+    assert "X" not in result.joint_source()
+    assert result.predict(dict(a=["new"]), new_groups="zero").x == pytest.approx([0.5])
+    assert set(np.unique(result.simulator(result.params, np.random.default_rng(1))["z"])) == {0.0, 1.0}
+    kinds = pd.Categorical(
+        np.where(np.array(told["x"]) > 0.0, "high", "low"), categories=["low", "mid", "high"]
+    )
+    result = tg.glmm("z ~ kind + (1 | a)", {**told, "kind": kinds}, family="binomial")
+    assert result.names == ("Intercept", "kind[T.high]", "sd_a")
+    again = pickle.loads(pickle.dumps(result))
+    assert "kind[T.high]" in str(again.summary())
+    with pytest.raises(ValueError, match="the source needs the model"):
+        again.joint_source()
+    with pytest.raises(ValueError, match="nothing is left of the linear predictor"):
+        tg.glmm("z ~ x + (1 | a)", told, family="binomial", zi="~ 0")
 
 
 def test_simulated_responses_are_those_of_the_model():

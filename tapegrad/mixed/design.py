@@ -147,7 +147,7 @@ def design(
         texts += [f"`{name}`" for term in one.random for name in term.factors]
     used = table.check_columns(frame, texts)
     complete = table.without_missing(frame, used, missing)
-    frame = frame[complete]
+    frame = table.without_unused(frame[complete], used)
     y, trials, weight = _response(response, frame, family, weights)
     if trials is None:
         _check_range(response, y, family, len(predictors) > 1, frame)
@@ -242,7 +242,8 @@ def _check_range(name: str, y: Array, family: str, has_zi: bool, frame: Frame) -
 def _part(suffix: str, text: Predictor, frame: Frame, names: Names, offset: str | None, family: str) -> Part:
     made = table.matrix_of(text.fixed, frame)
     x, columns = np.asarray(made, dtype=float), tuple(map(str, made.columns))
-    _check_rank(x, columns)
+    if columns:
+        _check_rank(x, columns)
     offsets = (*text.offsets, *(() if offset is None else (offset,)))
     total = np.sum([table.numbers(one, frame) for one in offsets], axis=0) if offsets else None
     terms: list[Term] = []

@@ -80,7 +80,8 @@ class MixedModel:
             names = [f"{prefix}{name}" for name in part.columns]
             if self.is_restricted:
                 names = [f"beta[{name}]" for name in names]
-            found[f"beta{part.suffix}"] = names
+            if names:
+                found[f"beta{part.suffix}"] = names
             if own in part.columns:
                 found[str(own)] = [f"{own} ({self.family})"]
             for term in part.terms:
@@ -145,6 +146,9 @@ def make_model(
     predictors = {"": predictor}
     if zi is not None:
         predictors["_zi"] = terms.parse_predictor(zi)
+    for one in predictors.values():
+        if one.fixed in ("0", "-1", "- 1") and not (one.random or one.offsets):
+            raise ValueError("formula: nothing is left of the linear predictor; leave zi= out for no zeros")
     made = design(response, predictors, data, family, weights, offset, missing)
     random = tuple(term.b for term in made.terms)
     if not random:
@@ -161,7 +165,7 @@ def make_model(
         link,
         source.run(text, source.arrays(made)),
         _start(made, family, link),
-        (*random, *(["beta"] if REML else [])),
+        (*random, *(["beta"] if REML and made.parts[0].columns else [])),
         {made.response: made.y},
         made,
         bool(REML),
@@ -184,9 +188,10 @@ def _start(made: Design, family: str, link: str) -> dict[str, Any]:
     beta = np.linalg.lstsq(part.x[used], target[used], rcond=None)[0]
     spread = float(np.std(target[used] - part.x[used] @ beta)) if family == "gaussian" else 1.0
     spread = spread if spread > 0.0 else 1.0
-    found["beta"] = beta
-    if has_zi:
-        found["beta_zi"] = np.zeros(made.parts[1].x.shape[1])
+    if beta.size:
+        found["beta"] = beta
+    if has_zi and made.parts[1].columns:
+        found["beta_zi"] = np.zeros(len(made.parts[1].columns))
     own = FAMILIES[family].parameter
     if own is not None:
         scale = float(np.std(made.y - LINKS[link].mean(part.x @ beta))) if family == "gaussian" else 1.0

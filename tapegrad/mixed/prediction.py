@@ -68,7 +68,7 @@ class Predicted:
 
     def value(self, params: Mapping[str, Any]) -> Any:
         """The linear predictor, with 0 for random effects of new groups; on tracers as well."""
-        eta = self.x @ params[f"beta{self.part.suffix}"] + self.offset
+        eta = self.x @ params[f"beta{self.part.suffix}"] + self.offset if self.part.columns else self.offset
         for rows in self.terms:
             effects = np.reshape(params[rows.term.b], (len(rows.term.levels), len(rows.term.columns)))
             known = np.where(rows.is_new[:, None], 0.0, rows.matrix)

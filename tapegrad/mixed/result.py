@@ -65,7 +65,7 @@ class MixedResult(FitResult):
 
     def _places(self) -> Array:
         model = self.require_mixed("coefficients")
-        if model.is_restricted:
+        if model.is_restricted and model.design.parts[0].columns:
             return np.array(self.random.places("beta"))
         return np.arange(sum(part.x.shape[1] for part in model.design.parts))
 
@@ -158,7 +158,9 @@ class MixedResult(FitResult):
 
     def summary(self) -> Summary:
         """The tables of coefficients and of variance components: `print` it, or take its HTML or LaTeX."""
-        model = self.require_mixed("the summary of a mixed model")
+        if self.mixed is None:
+            return super().summary()
+        model = self.mixed
         names, x, bse = self.fixed_effects
         held = np.zeros(x.size, dtype=bool) if model.is_restricted else self.is_fixed[: x.size]
         rows = coefficient_rows(names, x, bse, held)

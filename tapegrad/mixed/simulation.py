@@ -18,7 +18,9 @@ Array = np.ndarray[Any, Any]
 
 def predictor(part: Part, params: Mapping[str, Any], effects: Mapping[str, Array]) -> Array:
     """A linear predictor at some parameters and random effects."""
-    eta = part.x @ params[f"beta{part.suffix}"] + (0.0 if part.offset is None else part.offset)
+    eta = np.zeros(len(part.x)) if part.offset is None else part.offset
+    if part.columns:
+        eta = eta + part.x @ params[f"beta{part.suffix}"]
     for term in part.terms:
         eta = eta + (term.matrix * effects[term.b][term.codes]).sum(axis=1)
     return np.asarray(eta)

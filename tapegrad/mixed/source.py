@@ -42,7 +42,7 @@ def joint_source(title: str, made: Design, family: str, link: str) -> str:
 
 def parameters(made: Design, family: str) -> list[str]:
     """The arguments of the joint log-likelihood: parameters, then random effects."""
-    found = [f"beta{part.suffix}" for part in made.parts]
+    found = [f"beta{part.suffix}" for part in made.parts if part.columns]
     own = FAMILIES[family].parameter
     found += [] if own is None else [own]
     for term in made.terms:
@@ -54,7 +54,7 @@ def arrays(made: Design) -> dict[str, Array]:
     """The arrays that the source uses, by their names."""
     found: dict[str, Array | None] = {"trials": made.trials, "weights": made.weights}
     for part in made.parts:
-        found |= {f"X{part.suffix}": part.x, f"offset{part.suffix}": part.offset}
+        found |= {f"X{part.suffix}": part.x if part.columns else None, f"offset{part.suffix}": part.offset}
         for term in part.terms:
             found[term.group] = term.codes
             found[term.z] = None if term.is_intercept else term.matrix
@@ -66,7 +66,8 @@ def arrays(made: Design) -> dict[str, Array]:
 def _predictor(part: Part) -> list[str]:
     eta = f"eta{part.suffix}"
     offset = [] if part.offset is None else [f"offset{part.suffix}"]
-    summands = [f"X{part.suffix} @ beta{part.suffix}", *offset, *map(_effect, part.terms)]
+    fixed = [f"X{part.suffix} @ beta{part.suffix}"] if part.columns else []
+    summands = [*fixed, *offset, *map(_effect, part.terms)]
     whole = f"{eta} = {' + '.join(summands)}"
     if len(whole) <= _LONGEST:
         return [whole]
@@ -144,7 +145,7 @@ def _legend(made: Design) -> list[str]:
     for part in made.parts:
         n, p = part.x.shape
         shown = ", ".join(part.columns[:6]) + (", ..." if p > 6 else "")
-        lines.append(f"X{part.suffix}: {n} rows, the columns {shown}")
+        lines += [f"X{part.suffix}: {n} rows, the columns {shown}"] if p else []
         for term in part.terms:
             lines.append(f"{term.group}: each row's {term.formula.group}, one of {len(term.levels)}")
             if not term.is_intercept:

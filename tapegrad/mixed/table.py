@@ -80,6 +80,14 @@ def without_missing(frame: Frame, columns: Sequence[str], missing: str) -> Array
     return complete
 
 
+def without_unused(frame: Frame, columns: Sequence[str]) -> Frame:
+    """The same table, in which categories without a row are none."""
+    import pandas
+
+    kinds = [name for name in columns if isinstance(frame[name].dtype, pandas.CategoricalDtype)]
+    return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in kinds})
+
+
 def matrix_of(text: str, frame: Frame, shown: str | None = None) -> Any:
     """The design matrix of the right-hand side of a formula, as formulaic makes it.
 
