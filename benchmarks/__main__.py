@@ -20,7 +20,11 @@ from benchmarks.fits import FITS, print_fits
 from benchmarks.loops import LOOPS
 from benchmarks.measure import TRACE_OPS, Mismatch, trace_cost
 from benchmarks.models import MODELS
+from benchmarks.profiles import MODELS as PROFILES
+from benchmarks.profiles import print_profiles
 from benchmarks.sections import SECTIONS, TIMES, print_section, print_times
+
+GPU_ROWS, CPU_ROWS = 10_000_000, 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,8 +57,18 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.laplace.compare import print_laplace  # reads the tests' models
 
         print_laplace(options.laplace)
+    elif options.gpu is not None:
+        from benchmarks.gpu import print_gpu
+
+        return print_gpu(options.gpu, GPU_ROWS if options.gpu == "gpu" else CPU_ROWS)
+    elif options.scale is not None:
+        from benchmarks.scale.compare import SIZES, print_scale
+
+        return print_scale(options.scale or SIZES)
     elif options.fits is not None:
         print_fits(options.fits or list(FITS))
+    elif options.profiles is not None:
+        print_profiles(options.profiles or list(PROFILES))
     elif options.costs:
         costs.print_costs(options.json)
     else:
@@ -123,10 +137,27 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--laplace", nargs="*", metavar="NAME", help="only models with random effects, beside TMB in R"
     )
     parser.add_argument(
+        "--scale", nargs="*", type=int, metavar="ROWS", help="only data in chunks, on Dask's workers"
+    )
+    parser.add_argument(
+        "--gpu",
+        nargs="?",
+        const="gpu",
+        choices=["gpu", "cpu"],
+        help="only the backend 'jax' on a GPU; on the processor, to try the script",
+    )
+    parser.add_argument(
         "--before", type=Path, metavar="DIR", help="with --loops: an earlier tapegrad in DIR, to compare with"
     )
     parser.add_argument(
         "--fits", nargs="*", metavar="NAME", choices=FITS, help=f"only whole fits: {', '.join(FITS)}"
+    )
+    parser.add_argument(
+        "--profiles",
+        nargs="*",
+        metavar="NAME",
+        choices=PROFILES,
+        help=f"only profile intervals, beside iminuit's MINOS: {', '.join(PROFILES)}",
     )
     parser.add_argument("--costs", action="store_true", help="only print what derivatives cost")
     return parser.parse_args(arguments)

@@ -39,6 +39,7 @@ PARTS: Final[dict[str, Callable[[], Iterable[Worst]]]] = {
     "Elementwise ops": lambda: import_module("benchmarks.accuracy_ops").elementwise_ops(),
     "Functions of several arguments": lambda: import_module("benchmarks.accuracy_more").special_functions(),
     "Log-densities": lambda: import_module("benchmarks.accuracy_densities").densities(),
+    "Quantiles": lambda: import_module("benchmarks.distributions.quantiles").all_quantiles(),
 }
 
 

@@ -99,6 +99,54 @@ MORE: Final[dict[str, Special]] = {
     ),
 }
 
+# Quantiles --------------------------------------------------------------------------------------------------
+
+
+def _upper_of(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: 1 - f(*arguments)
+
+
+def _gammainc(a: Any, x: Any) -> Any:
+    return mp.gammainc(a, 0, x, regularized=True)
+
+
+def _odds(a: Any, b: Any, x: Any) -> Any:
+    return mp.betainc(a, b, 0, x / (1 + x), regularized=True)
+
+
+def _student(df: Any, t: Any) -> Any:
+    tail = mp.re(mp.betainc(df / 2, mpf(1) / 2, 0, df / (df + t * t), regularized=True)) / 2
+    return tail if t < 0 else 1 - tail
+
+
+def _exponnorm(k: Any, z: Any) -> Any:
+    return mp.ncdf(z) - mp.exp(1 / (2 * k * k) - z / k) * mp.ncdf(z - 1 / k)
+
+
+def _erfcx_gap(n: Any, x: Any, step: Any) -> Any:
+    return mp.exp(x * x) * mp.erfc(x) - mp.exp((x + step) ** 2) * mp.erfc(x + step)
+
+
+SOME_LEVELS = (1e-6, 0.3, 0.9)
+OF_SHAPE = grid(SOME_LEVELS, (0.4, 5.0))
+OF_SHAPES = ((1e-4, 0.5, 20.0), (0.6, 3.0, 0.8), (0.6, 0.5, 2.0))
+MORE.update(
+    {
+        "erfcx_gap": Special(
+            _erfcx_gap, grid((0.0,), (-2.0, 0.3, 30.0), (1e-6, 0.4, 50.0)), fixed=(0,), digits=120
+        ),
+        "exponnorm_ppf": Special(_root("exponnorm_ppf", _exponnorm), OF_SHAPE, (1,)),
+        "exponnorm_isf": Special(_root("exponnorm_isf", _upper_of(_exponnorm)), OF_SHAPE, (1,)),
+        "gamma_ppf": Special(_root("gamma_ppf", _gammainc), OF_SHAPE, (1,)),
+        "gamma_isf": Special(_root("gamma_isf", _upper_of(_gammainc)), OF_SHAPE, (1,)),
+        "odds_ppf": Special(_root("odds_ppf", _odds), OF_SHAPES, (1, 2)),
+        "odds_isf": Special(_root("odds_isf", _upper_of(_odds)), OF_SHAPES, (1, 2)),
+        "t_ppf": Special(_root("t_ppf", _student), grid((1e-6, 0.3, 0.9), (0.7, 6.0)), (1,)),
+        "wald_ppf": Special(_root("wald_ppf", _invgauss), OF_SHAPE, (1,)),
+        "wald_isf": Special(_root("wald_isf", _upper_of(_invgauss)), OF_SHAPE, (1,)),
+    }
+)
+
 # Elliptic integrals -----------------------------------------------------------------------------------------
 
 

@@ -7,18 +7,23 @@ factor, on fewer points.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy_densities import worst
+from benchmarks.accuracy_densities import Errors, errors_of
 from benchmarks.distributions import DISTRIBUTIONS
+from benchmarks.distributions.quantiles import QUANTILES, worst_quantile
+from benchmarks.distributions.vectors import errors_of_vector
 from tapegrad import stats
 
 PAGE = Path(__file__).parents[1] / "docs" / "distributions.md"
-HEAD = "| name | parameters | methods | worst error |\n|---|---|---|---|\n"
+HEAD = (
+    "| name | parameters | methods | worst errors | of the terms | quantiles |\n|---|---|---|---|---|---|\n"
+)
 POINTS = 300
 WRAPPERS = ("censored", "hurdle", "truncated", "zero_inflated")
-METHODS = ("logpdf", "pdf", "logpmf", "pmf", "cdf", "logcdf", "sf", "logsf")
+METHODS = ("logpdf", "pdf", "logpmf", "pmf", "cdf", "logcdf", "sf", "logsf", "ppf", "isf")
 ROWS = {row.name: row for row in DISTRIBUTIONS}
 
 
@@ -39,26 +44,39 @@ def names() -> list[str]:
     return [name for name in stats.__all__ if name not in WRAPPERS]
 
 
-def worst_error(name: str, points: int = POINTS) -> float | None:
-    """Of the value and the first and second derivatives of the log-density, where a row says its truth."""
-    if name not in ROWS:
+def worst_errors(name: str, points: int = POINTS) -> Errors:
+    """Of the value and the derivatives of the log-density."""
+    return errors_of(ROWS[name].densities, points) if name in ROWS else errors_of_vector(name)
+
+
+def quantile_errors(name: str, share: int = 1) -> tuple[float, float] | None:
+    """Of quantiles in both tails, and of their first derivatives."""
+    if name not in QUANTILES:
         return None
-    return max(
-        found.error
-        for density in ROWS[name].densities
-        for found in worst(density, max(20, int(points * density.share)))
-    )
+    rows = worst_quantile(name, share)
+    values = [row.error for row in rows if row.what == "value"]
+    return max(values), max(row.error for row in rows if row.what != "value")
 
 
-def line(name: str, error: float | None) -> str:
+def shown(errors: Iterable[float] | None) -> str:
+    """Numbers in a cell."""
+    return ", ".join(f"{error:.0e}" for error in errors or () if error == error)
+
+
+def line(name: str, density: str, terms: str, quantiles: str) -> str:
     """A line of the table."""
-    shown = "" if error is None else f"{error:.0e}"
-    return "| " + " | ".join((*_cells(name), shown)) + " |\n"
+    return "| " + " | ".join((*_cells(name), density, terms, quantiles)) + " |\n"
 
 
 def table() -> str:
     """The whole table."""
-    return HEAD + "".join(line(name, worst_error(name)) for name in names())
+    lines = []
+    for name in names():
+        errors = worst_errors(name)
+        lines.append(
+            line(name, shown(errors.of_result), shown((errors.of_terms,)), shown(quantile_errors(name)))
+        )
+    return HEAD + "".join(lines)
 
 
 def replace_table(page: str, table: str) -> str:

@@ -52,7 +52,8 @@ class Structure:
     names: tuple[str, ...]
 
     @cached_property
-    def _all_scalar(self) -> bool:
+    def all_scalar(self) -> bool:
+        """Whether there are numbers alone."""
         return all(leaf.shape == () for leaf in self.leaves)
 
     @cached_property
@@ -66,7 +67,7 @@ class Structure:
         return len(self.names)
 
     @cached_property
-    def _keys(self) -> tuple[Any, ...]:
+    def keys(self) -> tuple[Any, ...]:
         """The keys of a dict of numbers and arrays, which is what most parameters are; else empty."""
         root = self.root
         is_plain = isinstance(root, Nest) and root.kind is dict and len(root.keys) == len(self.leaves)
@@ -87,7 +88,7 @@ class Structure:
         TypeError
             If something in it is not a real number.
         """
-        if type(theta) is dict and len(theta) == len(self._keys):
+        if type(theta) is dict and len(theta) == len(self.keys):
             plain = self._ravel_plain(theta)
             if plain is not None:
                 return plain
@@ -104,10 +105,10 @@ class Structure:
     def _ravel_plain(self, theta: dict[Any, Any]) -> Vector | None:
         """The short way for a dict of floats and float64 arrays; None leaves it to the long one."""
         try:
-            parts = [theta[key] for key in self._keys]
+            parts = [theta[key] for key in self.keys]
         except KeyError:
             return None
-        if self._all_scalar:
+        if self.all_scalar:
             return np.array(parts) if _FLOATS.issuperset(map(type, parts)) else None
         if not all(map(_fits, parts, self.leaves)):
             return None
@@ -159,13 +160,13 @@ class Structure:
     def unravel(self, vector: Any) -> Any:
         """A flat vector in this structure: floats for scalars, new float64 arrays for arrays."""
         vector = np.asarray(vector, dtype=np.float64)
-        if self._all_scalar:
+        if self.all_scalar:
             return self.build(vector.tolist())
         return self.build([_leaf_value(leaf, vector) for leaf in self.leaves])
 
     def join(self, parts: Sequence[Any]) -> Vector:
         """One array per leaf as one flat vector, a new one."""
-        if self._all_scalar:
+        if self.all_scalar:
             return np.array([float(part) for part in parts])
         vector = np.empty(self.size)
         for leaf, part in zip(self.leaves, parts, strict=True):
@@ -191,8 +192,8 @@ class Structure:
 
     def build(self, values: Sequence[Any]) -> Any:
         """One value per leaf, in this structure."""
-        if self._keys:
-            return dict(zip(self._keys, values))  # noqa: B905 - strict costs 5 % of a small gradient
+        if self.keys:
+            return dict(zip(self.keys, values))  # noqa: B905 - strict costs 5 % of a small gradient
         return _build(self.root, iter(values))
 
     def expected(self) -> str:

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.accuracy_more import ALL_SPECIAL, WITHIN_ALL
 from benchmarks.accuracy_ops import BINARY, UNARY, WITHIN, rows_of
 from benchmarks.accuracy_special import rows_of_special
+from benchmarks.distributions.quantiles import WITHIN_QUANTILES
 from tapegrad.ops import OPS
 from tapegrad.ops.registry import Elementwise
 
@@ -19,12 +20,13 @@ def test_every_differentiable_elementwise_op_has_a_reference():
         *WITHIN,
         *ALL_SPECIAL,
         *WITHIN_ALL,
+        *WITHIN_QUANTILES,
     }
     assert missing <= {"add_n", "where"}  # linear
 
 
 def test_no_reference_is_left_over():
-    assert {*UNARY, *BINARY, *WITHIN, *ALL_SPECIAL, *WITHIN_ALL} <= OPS.keys()
+    assert {*UNARY, *BINARY, *WITHIN, *ALL_SPECIAL, *WITHIN_ALL, *WITHIN_QUANTILES} <= OPS.keys()
     assert all(isinstance(OPS[name].rule, Elementwise) for name in UNARY if name != "relu")
 
 

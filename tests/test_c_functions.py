@@ -18,9 +18,13 @@ from benchmarks import c_coefficients
 from benchmarks.c_functions import TABLE, Asked, caller, errors
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.c.forms import calls_of
+from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.c.runtime import NAMES, declared, header, headers
+from tapegrad.function.trace import trace_quietly
 from tapegrad.ops import OPS
-from tapegrad.ops.registry import arity_of
+from tapegrad.ops.registry import Op, arity_of
+from tapegrad.ops.scaled import gated_times_power, times_power
+from tests.c_batches import outputs_of
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C compiler")
 
@@ -109,3 +113,25 @@ def test_a_wheel_has_the_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(asked, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     assert int(done.stdout) == len(headers(["tg_betaln("]))
+
+
+@needs_compiler
+@pytest.mark.parametrize("op", [times_power, gated_times_power], ids=lambda op: op.name)
+def test_products_with_powers_stay_in_range(op: Op) -> None:
+    """Of every size, with zeros, infinities and NaN among them, against the kernel, element by element."""
+    rng = np.random.default_rng(7)
+    x, p = 10.0 ** rng.uniform(-200, 200, 400), rng.uniform(-3.0, 3.0, 400)
+    factors = [rng.choice([-1.0, 1.0], 400) * 10.0 ** rng.uniform(-300, 300, 400) for _ in range(3)]
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, 1.0, 2.0])
+    for array in (x, p, *factors):
+        places = rng.random(400) < 0.1
+        array[places] = rng.choice(special, places.sum())
+    with np.errstate(all="ignore"):
+        power = np.power(x, p)
+        arrays = (x, p, power, *factors)
+        expected = np.array([op.kernel(*row) for row in zip(*arrays, strict=True)], dtype=float)
+    traced = trace_quietly(lambda rows: op(*rows), [np.ones(400)] * len(arrays))
+    for shortest in (10_000, 2):
+        with np.errstate(all="ignore"):
+            (found,) = outputs_of(CProgram(traced.tape, shortest=shortest), np.concatenate(arrays))
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-320)

@@ -117,6 +117,22 @@ def test_a_design_matrix_and_its_transpose_share_a_pass() -> None:
     assert [part.entries for part in program(traced).printed.early] == [()]
 
 
+def test_a_hessian_adds_up_each_pair_of_columns_once() -> None:
+    """Its tape has columns as constants of their own, and each pair of them in both orders."""
+    matrix = RNG.normal(size=(BLOCK + 100, 3))
+
+    def f(beta: Any) -> Any:
+        return -np.sum(np.logaddexp(0.0, matrix @ beta))
+
+    theta = dict(beta=np.array([0.3, -0.2, 0.1]))
+    traced = agree(f, theta)
+    rows = program(traced, "hessian").source
+    rows = rows[rows.index("/* rows0") :]
+    assert "tg_rows(" not in rows
+    sums = [line for line in rows.splitlines() if "+= (" in line]
+    assert len(sums) == 6
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_columns_of_other_layouts_and_types(order: str) -> None:
     X = np.array(RNG.normal(size=(100, 3)), order=order)

@@ -613,3 +613,31 @@ def test_directions_are_told_in_the_parameters_own_units() -> None:
     assert combination(np.array([0.7, -0.7, 0.0]), np.ones(3), names) == "a - b"
     assert combination(np.array([-0.7, 0.7, 1e-9]), np.array([1.0, 0.5, 1.0]), names) == "a - 0.5 b"
     assert combination(np.array([0.1, 0.2, 0.9]), np.ones(3), names) == "c + 0.222 b + 0.111 a"
+
+
+def test_a_search_stops_where_only_rounding_is_left() -> None:
+    # The line search cannot see a rise of less than 1e-4 here, which is hundredths of standard errors away.
+    x = np.random.default_rng(3).normal(2.0, 3.0, 500)
+
+    def far(mu: Any, log_sigma: Any) -> Any:
+        z = (x - mu) / np.exp(log_sigma)
+        return 1e11 - 0.5 * (z * z).sum() - x.size * log_sigma
+
+    result = fit(far, {"mu": 0.0, "log_sigma": 0.0})
+    assert result.converged
+    np.testing.assert_allclose(result.x, [x.mean(), np.log(x.std())], rtol=1e-10)
+    assert result.nfev <= 40
+
+
+def test_bfgs_begins_with_a_hessian_that_is_quick() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(20_000, 8))
+    y = (rng.random(20_000) < expit(X @ np.linspace(-0.5, 0.5, 8))).astype(float)
+
+    def loglik(beta: Any) -> Any:
+        return (y * (X @ beta) - np.logaddexp(0.0, X @ beta)).sum()
+
+    quick, newton = (fit(loglik, {"beta": np.zeros(8)}, method) for method in ("bfgs", "newton"))
+    assert quick.converged
+    assert quick.nfev <= 20
+    np.testing.assert_allclose(quick.x, newton.x, rtol=1e-9)

@@ -11,12 +11,14 @@ import pytest
 from scipy.special import expit
 
 from tapegrad import TracedFunction, trace
+from tapegrad.function import derived
 from tapegrad.mle import ConvergenceWarning, StandardErrorWarning, bootstrap, fit
 from tapegrad.mle.climb import search
 from tapegrad.mle.climb.objectives import Objective
 from tapegrad.mle.climb.refit import refit
 from tapegrad.mle.fit import Iteration
 from tapegrad.mle.transforms import interval, positive, unit
+from tapegrad.passes import tidy
 from tapegrad.stats import bernoulli, norm, poisson
 
 RNG = np.random.default_rng(8)
@@ -653,3 +655,37 @@ def test_a_gradient_that_is_not_finite_at_the_start_is_explained(
     assert "carried back through sqrt(v) at" in str(told.value)
     assert "test_fit_options.py" in str(told.value)
     assert "shift = np.sqrt(v)  # this line" in str(told.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"transforms": {"sigma": positive}}, {"fixed": "mu"}])
+def test_a_second_fit_of_a_traced_function_derives_nothing(
+    options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(2).normal(1.0, 2.0, 200)
+
+    def rows(mu: Any, sigma: Any) -> Any:
+        return -0.5 * ((x - mu) / sigma) ** 2 - np.log(sigma)
+
+    traced = trace(rows, {"mu": 0.5, "sigma": 1.0})
+    first = fit(traced, {"mu": 0.5, "sigma": 1.0}, cov_type="HC0", **options)
+    first.conf_int(method="profile")
+    tidied: list[str] = []
+    monkeypatch.setattr(derived, "tidy", lambda tape, passes: tidied.append(tape.name) or tidy(tape, passes))
+    second = fit(traced, {"mu": 0.5, "sigma": 1.5}, cov_type="opg", **options)
+    second.conf_int(method="profile")
+    assert "rows" not in tidied  # the map of the transforms is a function of its own
+    np.testing.assert_allclose(second.x, first.x, rtol=1e-8)
+
+
+def test_fits_of_a_traced_function_do_not_take_one_another_for_theirs() -> None:
+    x = np.random.default_rng(2).normal(1.0, 2.0, 200)
+    traced = trace(
+        lambda mu, sigma: -0.5 * ((x - mu) / sigma) ** 2 - np.log(sigma), {"mu": 0.5, "sigma": 1.0}
+    )
+    start = {"mu": 0.5, "sigma": 1.0}
+    for held in (0.0, 1.0):
+        found = fit(traced, start, fixed={"mu": held}, transforms={"sigma": positive})
+        np.testing.assert_allclose(found.params["sigma"], np.sqrt(np.mean((x - held) ** 2)), rtol=1e-8)
+    for weights in (np.ones(200), np.repeat([1.0, 2.0], 100)):
+        found = fit(traced, start, weights=weights)
+        np.testing.assert_allclose(found.params["mu"], np.average(x, weights=weights), rtol=1e-8)

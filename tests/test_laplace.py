@@ -8,9 +8,11 @@ from scipy.stats import multivariate_normal
 
 import tapegrad as tg
 from benchmarks.laplace import models
+from tapegrad.backends.c.compiler import compiler
 from tapegrad.marginal.inner import InnerProblem
-from tapegrad.stats import norm
+from tapegrad.stats import norm, poisson
 
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no compiler")
 SLOW = ("ar1xar1", "rasch", "field")
 CASES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in models.NAMES]
 
@@ -130,6 +132,14 @@ def test_the_way_to_a_point_leaves_no_trace(name):
     assert np.ptp(values, axis=0).max() <= 1e-10 * max(1.0, np.abs(values).max())
 
 
+SEEN = np.array([[1.0, 3.0, 0.0], [4.0, 6.0, 2.0], [0.0, 1.0, 1.0]])
+
+
+def counts(mu, log_tau, u):
+    effects = norm.logpdf(u, 0.0, np.exp(log_tau)).sum()
+    return effects + poisson.logpmf(SEEN, np.exp(mu + u[:, None])).sum()
+
+
 # Chains, branches, lattices ---------------------------------------------------------------------------------
 
 
@@ -191,10 +201,69 @@ def test_a_traced_joint_log_likelihood_with_data():
     assert one(at) == pytest.approx(other(at), rel=1e-13)
 
 
-def test_it_cannot_stand_under_a_trace():
-    marginal = tg.laplace(linear, START, random=["a", "b"])
-    with pytest.raises(TypeError, match="cannot stand in a function that is being traced"):
-        tg.trace(lambda beta: marginal(dict(beta=beta, log_tau=np.zeros(2), log_sigma=0.0)), dict(beta=0.0))
+@pytest.mark.parametrize("backend", ["replay", "numpy", pytest.param("c", marks=needs_compiler)])
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_it_stands_under_a_trace(backend, nodes):
+    """With a penalty and other parameters: derivatives by the chain rule, by hand."""
+    marginal = tg.laplace(counts, dict(mu=0.0, log_tau=0.0, u=np.zeros(3)), random="u", quadrature=nodes)
+
+    def penalised(mu, tau):
+        return marginal(dict(mu=2.0 * mu, log_tau=np.log(tau))) - 0.5 * mu**2
+
+    traced = tg.trace(penalised, dict(mu=0.1, tau=0.8), backend=backend)
+    mu, tau = at = np.array([0.2, 0.7])
+    inside = np.array([2.0 * mu, np.log(tau)])
+    value, slope = marginal.value_and_grad_flat(inside)
+    expected = np.array([2.0 * slope[0] - mu, slope[1] / tau])
+    found = traced.value_and_grad_flat(at)
+    assert found[0] == pytest.approx(value - 0.5 * mu**2, rel=1e-12)
+    assert found[1] == pytest.approx(expected, rel=1e-11)
+    scale = np.diag([2.0, 1.0 / tau])
+    curved = scale @ marginal.hessian_flat(inside) @ scale - np.diag([1.0, slope[1] / tau**2])
+    assert traced.hessian_flat(at) == pytest.approx(curved, rel=1e-10)
+
+
+def test_its_gradient_and_hessian_stand_under_a_trace():
+    marginal = tg.laplace(counts, dict(mu=0.0, log_tau=0.0, u=np.zeros(3)), random="u")
+    at = np.array([0.2, -0.3])
+
+    def steepness(mu):
+        return marginal.grad(dict(mu=mu, log_tau=-0.3))["mu"] ** 2
+
+    slope, curved = marginal.value_and_grad_flat(at)[1], marginal.hessian_flat(at)
+    traced = tg.trace(steepness, dict(mu=0.0))
+    assert traced.grad(dict(mu=0.2))["mu"] == pytest.approx(2.0 * slope[0] * curved[0, 0], rel=1e-11)
+    trace = tg.trace(lambda mu: np.trace(marginal.hessian(dict(mu=mu, log_tau=-0.3))), dict(mu=0.0))
+    assert trace(dict(mu=0.2)) == pytest.approx(np.trace(curved), rel=1e-11)
+    with pytest.raises(tg.TraceError, match=r"marginal log-likelihood of counts .* a third derivative"):
+        trace.grad(dict(mu=0.2))
+    with pytest.raises(TypeError, match="value_and_grad and mode take numbers"):
+        tg.trace(lambda mu: marginal.mode(dict(mu=mu, log_tau=0.0)).sum(), dict(mu=0.0))
+
+
+def test_a_penalised_fit_is_that_with_a_prior():
+    start = dict(mu=0.0, log_tau=0.0, u=np.zeros(3))
+    marginal = tg.laplace(counts, start, random="u")
+
+    def prior(mu, log_tau):
+        return norm.logpdf(mu, 0.0, 0.5) + norm.logpdf(log_tau, 0.0, 0.3)
+
+    def posterior(mu, log_tau):
+        return marginal(dict(mu=mu, log_tau=log_tau)) + prior(mu, log_tau)
+
+    expected = tg.fit(counts, start, random="u", logprior=prior)
+    found = tg.fit(posterior, dict(mu=0.0, log_tau=0.0))
+    assert found.converged
+    assert found.x == pytest.approx(expected.x, rel=1e-7)
+    assert found.bse == pytest.approx(expected.bse, rel=1e-7)
+
+
+def test_a_tape_that_holds_it_is_not_stored(tmp_path):
+    marginal = tg.laplace(counts, dict(mu=0.0, log_tau=0.0, u=np.zeros(3)), random="u")
+    traced = tg.trace(lambda mu: marginal(dict(mu=mu, log_tau=0.0)), dict(mu=0.0))
+    tg.verify(traced.tape)
+    with pytest.raises(TypeError, match=r"cannot store the marginal log-likelihood of counts"):
+        tg.save(traced.tape, tmp_path / "tape.json")
 
 
 # What is no random effect -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.ops import OPS
+from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.linalg import dot_, matmul
 from tapegrad.ops.registry import Along, Op, Read, arity_of
 from tests.test_ops import SAMPLES
@@ -188,3 +189,28 @@ def test_kernels_take_special_numbers_one_by_one(op: Op) -> None:
             with np.errstate(all="ignore"):
                 one, many = op.kernel(*args), op.kernel(*map(np.array, zip(args, strict=True)))
             np.testing.assert_array_equal(np.ravel(one), np.ravel(many))
+
+
+# Moves ------------------------------------------------------------------------------------------------------
+
+MOVING = [
+    param
+    for param in SAMPLES
+    if param.values[0].op.copies is not None and ARRAY not in param.values[0].attrs.get("index", ())
+]
+
+
+@pytest.mark.parametrize("turn", [np.array, turned], ids=["in order", "turned"])
+@pytest.mark.parametrize("sample", MOVING)
+def test_what_is_copied_where_is_what_the_kernel_does(sample: Any, turn: Any) -> None:
+    op, _, attrs = sample
+    arrays = arrays_of(sample)
+    expected = np.asarray(op.kernel(*arrays, **attrs))
+    out = np.zeros_like(expected)
+    inputs = [turn(array) for array in arrays]
+    for target, source, place in op.copies(out, *inputs, **attrs):
+        assert np.shares_memory(target, out)
+        assert np.shares_memory(source, inputs[place])
+        assert target.shape == source.shape
+        target[...] = source
+    np.testing.assert_array_equal(out, expected)

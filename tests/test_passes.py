@@ -436,6 +436,14 @@ def test_repeats_keeps_rows_that_are_the_same_once(table, f, kept):
         (lambda x: np.where(x != 0.0, x, 1.0), False),
         (lambda x: np.where((x != 0.0).any(), x, 1.0), False),
         (lambda x: np.where(np.isfinite(x) & ~np.isnan(x), x, 1.0), False),
+        (lambda x: np.where(x > 0.0, x, np.nan), False),
+        (lambda x: np.where(x * x <= 0.0, x, np.nan), False),
+        (lambda x: np.where(x / (x + 2.0) <= 1.0, x, np.nan), False),
+        (lambda x: np.where(x / (x + 2.0) < 1.0, x, np.nan), True),
+        (lambda x: np.where(x / (x - 0.1) <= 1.0, x, np.nan), True),
+        (lambda x: np.where(x - 0.5 > 0.0, x, np.nan), True),
+        (lambda x: np.where(np.log(x) > 0.0, x, np.nan), True),
+        (lambda x: np.where(x <= 1.0, x, np.nan), True),
     ],
 )
 def test_what_rounding_cannot_change_decides_on_no_last_bit(f, decides):

@@ -11,6 +11,7 @@ from scipy import optimize, stats
 from scipy.special import expit, xlogy
 
 from tapegrad.mle import FitResult, ProfileWarning, fit
+from tapegrad.mle.infer import profile as profile_module
 from tapegrad.mle.transforms import correlation, ordered, positive, positive_definite, simplex
 from tapegrad.stats import norm
 
@@ -392,3 +393,62 @@ def test_functions_that_have_no_profile(result: FitResult) -> None:
         result.profile(lambda mu, log_sigma: np.stack([mu, log_sigma]))
     with pytest.raises(ValueError, match="f does not depend on any estimated parameter"):
         result.profile(lambda mu, log_sigma: 1.0)
+
+
+# Without a walk ---------------------------------------------------------------------------------------------
+
+TIMES = stats.weibull_min.rvs(1.5, scale=3.0, size=60, random_state=3)
+
+
+def weibull(shape: Any, scale: Any) -> Any:
+    z = TIMES / scale
+    return (np.log(shape / scale) + (shape - 1.0) * np.log(z) - z**shape).sum()
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.05, 0.001])
+@pytest.mark.parametrize(
+    ("loglik", "start", "options"),
+    [
+        (normal, {"mu": 0.0, "log_sigma": 0.0}, {}),
+        (weibull, {"shape": 1.0, "scale": 1.0}, {}),
+        (weibull, {"shape": 1.0, "scale": 1.0}, {"transforms": {"shape": positive, "scale": positive}}),
+        (budworm, {"male": 0.0, "female": 0.0, "ldose": 0.0}, {}),
+    ],
+    ids=["normal", "weibull", "positive", "budworm"],
+)
+def test_ends_found_directly_are_those_of_the_walk(
+    loglik: Any, start: Any, options: Any, alpha: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = fit(loglik, start, **options)
+    walked = [fitted.profile(name, alpha).interval for name in fitted.names]
+    monkeypatch.setattr(profile_module, "_profile", None)  # nothing walks from here on
+    np.testing.assert_allclose(fitted.conf_int(alpha, method="profile"), walked, rtol=1e-8)
+
+
+def test_ends_found_directly_take_few_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = fit(weibull, {"shape": 1.0, "scale": 1.0})
+    function = fitted.require_model("the function").function
+    calls = {"value_and_grad_flat": 0, "hessian_flat": 0}
+
+    def count(name: str) -> None:
+        method = getattr(function, name)
+
+        def counting(vector: Any) -> Any:
+            calls[name] += 1
+            return method(vector)
+
+        monkeypatch.setattr(function, name, counting)
+
+    for name in calls:
+        count(name)
+    fitted.conf_int(method="profile")
+    assert calls["value_and_grad_flat"] <= 4 * 9  # for each of four ends, and one at the estimates
+    assert calls["hessian_flat"] <= 4
+
+
+def test_an_end_behind_which_the_profile_rises_again_is_walked_to() -> None:
+    best = fit(two_peaks, {"a": 1.0, "b": 0.0})
+    with pytest.warns(ProfileWarning, match="rises again beyond"):
+        found = best.conf_int(0.1, method="profile")
+    with pytest.warns(ProfileWarning):
+        np.testing.assert_allclose(found[0], best.profile("a", alpha=0.1).interval)

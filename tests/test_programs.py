@@ -326,7 +326,7 @@ def test_a_backend_is_one_line_of_the_table(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_names_of_the_backends() -> None:
-    assert set(programs.BACKENDS) == {"numpy", "replay", "c", TINY}
+    assert set(programs.BACKENDS) == {"numpy", "replay", "c", "jax", TINY}
 
 
 def test_a_plan_of_few_entries_has_nothing_interpreted() -> None:

@@ -99,7 +99,8 @@ def test_tapes_come_back(name: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+# Those with a function that no file holds are refused: `test_laplace` shows it.
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.name != "given"], ids=lambda op: op.name)
 def test_the_attributes_of_every_op_come_back(op: Any) -> None:
     for args, attrs in op.samples:
         content = {

@@ -76,7 +76,7 @@ def _by_mean(name: str) -> Any:
     return method
 
 
-METHODS = ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")
+METHODS = ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf", "ppf", "isf")
 FEW = SHAPES[[0, 1, 2, 5, 6]]
 ROWS = (
     Distribution(

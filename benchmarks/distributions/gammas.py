@@ -75,7 +75,7 @@ GAMMA_MEAN = SimpleNamespace(
         name: lambda x, mu, a, loc=0, name=name: getattr(scipy.stats.gamma, name)(
             x, a, loc, np.where(np.greater(a, 0), np.divide(mu, a), np.nan)
         )
-        for name in ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")
+        for name in ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf", "ppf", "isf")
     }
 )
 

@@ -235,9 +235,16 @@ class Workspace:
     def run(self, inputs: Array) -> None:
         """Write the value of every slot; where `inputs` lack the late leaves, of every slot without them."""
         self.inputs[: inputs.size] = inputs
+        self._compute(inputs.size == self.inputs.size)
+
+    def compute(self) -> None:
+        """Write the value of every slot, from what stands in `inputs`."""
+        self._compute(True)
+
+    def _compute(self, is_complete: bool) -> None:
         with np.errstate(all="ignore"):
             run(self._room, self._early)
-            if inputs.size == self.inputs.size:
+            if is_complete:
                 run(self._room, self._late)
 
     def run_late(self, inputs: Array) -> None:

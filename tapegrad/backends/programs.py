@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.backends.c import backend as c
 from tapegrad.backends.effort import Meter
 from tapegrad.backends.interpreter import replayed
+from tapegrad.backends.jax import backend as jax
 from tapegrad.backends.numpy.compiled import compiled
 from tapegrad.backends.replay import Broken, located
 from tapegrad.plan.stages import Plan
@@ -20,7 +21,15 @@ Array = np.ndarray[Any, Any]
 
 
 class AnyWorkspace(Protocol):
-    """Room for one thread to run a program in."""
+    """Room for one thread to run a program in.
+
+    Attributes
+    ----------
+    inputs : ndarray
+        What the next run is to compute from.
+    """
+
+    inputs: Array
 
     @property
     def outputs(self) -> Sequence[Any]:
@@ -28,6 +37,9 @@ class AnyWorkspace(Protocol):
 
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
+
+    def compute(self) -> None:
+        """Write every value of a program without late leaves, from what stands in `inputs`."""
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves."""
@@ -64,6 +76,7 @@ BACKENDS: dict[str, Callable[[Tape, Sequence[int], int], Program]] = {
     "numpy": compiled,
     "replay": replayed,
     "c": c.compiled,
+    "jax": jax.compiled,
 }
 # The default: NumPy's programs at first, and C's for those that have run so often that compiling them pays.
 AUTO = "auto"
@@ -73,6 +86,14 @@ class Executable:
     """A program on its data, run from any number of threads: each takes a workspace and puts it back.
 
     A `meter` counts its runs, and gives a faster program for it in the end.
+
+    Attributes
+    ----------
+    meter : Meter or None
+        None as soon as the program stays as it is.
+    idle : deque of AnyWorkspace
+        The workspaces that no thread has taken.
+    has_guards : bool
     """
 
     def __init__(
@@ -83,10 +104,10 @@ class Executable:
         meter: Meter[Program] | None = None,
     ) -> None:
         self._program = program
-        self._meter = meter
+        self.meter = meter
         self._data = data
-        self._has_guards = has_guards
-        self._idle: deque[AnyWorkspace] = deque()
+        self.has_guards = has_guards
+        self.idle: deque[AnyWorkspace] = deque()
 
     def run(
         self,
@@ -102,9 +123,9 @@ class Executable:
         set and one of the guards does not hold, nothing is read and the result is the `Broken` guard. Nor if
         `news` has something to say of the sides that choices take: then this is the result.
         """
-        if self._meter is not None and self._meter.left <= 0:
-            self._turn(self._meter)
-        idle = self._idle
+        if self.meter is not None and self.meter.left <= 0:
+            self._turn(self.meter)
+        idle = self.idle
         try:
             workspace = idle.pop()
         except IndexError:
@@ -113,7 +134,7 @@ class Executable:
             workspace.run(inputs)
         except IndexError as error:
             raise located(error, self._program.tape, inputs, self._data) from None
-        broken: Any = workspace.broken() if check and self._has_guards else None
+        broken: Any = workspace.broken() if check and self.has_guards else None
         if broken is None and news is not None:
             broken = news(workspace.taken())
         if broken is not None:
@@ -125,8 +146,8 @@ class Executable:
             for direction in directions:
                 workspace.run_late(direction)
                 result.append(read(workspace.outputs))
-        if self._meter is not None:
-            self._meter.left -= 1 if directions is None or broken is not None else 1 + len(result)
+        if self.meter is not None:
+            self.meter.left -= 1 if directions is None or broken is not None else 1 + len(result)
         idle.append(workspace)
         return result
 
@@ -135,5 +156,5 @@ class Executable:
         program = meter.turn()
         if program is not None:
             if program is not self._program:
-                self._program, self._idle = program, deque()
-            self._meter = None
+                self._program, self.idle = program, deque()
+            self.meter = None

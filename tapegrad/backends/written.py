@@ -48,6 +48,17 @@ def written(item: Any) -> str:
     raise TapeError(f"{item!a:.60} is neither an identifier nor a literal, and cannot stand in source")
 
 
+def executed(source: str, name: str, namespace: dict[str, Any]) -> dict[str, Any]:
+    """Run source that a printer wrote, and give what it defines; `namespace` has what it calls.
+
+    In tracebacks, its file is "<name>".
+
+    It is the one place where source is run.
+    """
+    exec(compile(source, one_line(f"<{name}>"), "exec"), namespace)
+    return namespace
+
+
 def one_line(text: str) -> str:
     """A text without line breaks and other control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.derive.batching import BatchingError, Operand, applied, led
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.gates import Gates
-from tapegrad.derive.pushforward import push, pushforward
+from tapegrad.derive.pushforward import jacobian_by_columns, push, pushforward
 from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import reshape
@@ -50,6 +50,20 @@ def with_columns(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Ar
         return _at_once(tape, of, moving, seeds)
     except BatchingError:
         return _one_by_one(tape, of, moving, seeds)
+
+
+def whole_jacobian(tape: Tape) -> Tape:
+    """The whole Jacobian as one tape: a row of all outputs for each element of the parameters.
+
+    Where parameters are arrays, all directions are followed at once, and the tape is no longer than that of
+    one product. Numbers each move something of their own, and have their directions written out, so that what
+    these share is shared.
+    """
+    if not any(tape.avals[slot].shape for slot in tape.parameters):
+        return jacobian_by_columns(tape)
+    size = sum(size_of(tape.avals[slot].shape) for slot in tape.parameters)
+    found = with_columns(tape, tape.outputs, tape.parameters, np.eye(size))
+    return replace(found, outputs=found.outputs[-1:])
 
 
 def _split(tape: Tape, moving: Sequence[int], seeds: Array) -> list[Array]:
@@ -90,7 +104,7 @@ def _at_once(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array)
     builder.labels |= {operands[slot].value.slot: label for slot, label in tape.labels}
     found = [_flat(led(operands[slot], count), count) for slot in pushed.outputs]
     outputs = [operands[slot].value.slot for slot in tape.outputs]
-    return builder.finish((*outputs, concatenate(*found, axis=1).slot))
+    return builder.finish((*outputs, _side_by_side(found).slot))
 
 
 def _one_by_one(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array) -> Tape:
@@ -102,8 +116,12 @@ def _one_by_one(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Arr
         tangents = {slot: new.recorder.lift(part[i], FLOAT) for slot, part in zip(moving, parts, strict=True)}
         found = push(tape, new.value, tangents, new.visit, gates)
         outputs = [new.value(slot) for slot in new.slots_or_zeros(found, of)]
-        rows.append(concatenate(*[_flat(out, 1) for out in outputs], axis=1))
+        rows.append(_side_by_side([_flat(out, 1) for out in outputs]))
     return new.builder.finish((*tape.outputs, concatenate(*rows, axis=0).slot))
+
+
+def _side_by_side(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else concatenate(*parts, axis=1)
 
 
 def _flat(value: Any, count: int) -> Any:

@@ -127,7 +127,7 @@ def jacobian_by_columns(tape: Tape, moving: Sequence[int] | None = None) -> Tape
             found = push(tape, new.value, tangents, new.visit, gates)
             outputs = [new.value(s) for s in new.slots_or_zeros(found, tape.outputs)]
             parts = [reshape(out, shape=(1, size_of(out.shape))) for out in outputs]
-            rows.append(concatenate(*parts, axis=1))
+            rows.append(parts[0] if len(parts) == 1 else concatenate(*parts, axis=1))
     return new.builder.finish((concatenate(*rows, axis=0).slot,))
 
 

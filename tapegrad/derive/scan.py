@@ -32,7 +32,8 @@ from tapegrad.tape.body import Body, is_body
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.slots import active_slots
 
-# With more numbers that are carried, derivatives go step by step, see `tapegrad.derive.adjoint`.
+# With more numbers that are carried, derivatives go step by step, see `tapegrad.derive.adjoint`: the factors
+# of tangents would be square matrices of that size. Nor are plain loops made scans then.
 WIDEST = 24
 
 _ALL = (None, None, None)

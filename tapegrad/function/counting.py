@@ -9,14 +9,14 @@ where all that ends the tape is sums over one and the same axis of rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.ops.indexing import ARRAY
 from tapegrad.ops.registry import Shape
-from tapegrad.tape.entries import Entry
+from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.slots import Marks, moving_slots
 from tapegrad.tape.tape import Tape
 
 # What an axis is: the arrays that bring it (slots), or one of these two; None where it has length one.
@@ -31,15 +31,6 @@ class _Rows(NamedTuple):
 
     arrays: frozenset[int]
     length: int
-
-
-@dataclass
-class _Followed:
-    """The axes of each slot that is an array, and the slots that depend on an array that is no parameter."""
-
-    axes: dict[int, Axes]
-    using: set[int]
-    indices: Mapping[int, Any]
 
 
 def observations(tape: Tape) -> int | None:
@@ -67,54 +58,68 @@ def _common_length(tape: Tape) -> int | None:
 
 def _added_up(tape: Tape) -> int | None:
     """The number of rows that the sums at the end of the tape run over, if it is one."""
-    found = list(_sums(tape, _followed(tape)))
-    sums = [rows for rows in found if rows is not None]
-    if not sums or len(sums) < len(found):
+    arrays = _arrays(tape)
+    ends = list(_ends(tape, moving_slots(tape, arrays))) if arrays else []
+    sums = [end for end in ends if end is not None]
+    if not sums or len(sums) < len(ends):  # before all axes are followed
+        return None
+    axes = _followed(tape, arrays)
+    found = [rows for entry, factor in sums for rows in _summed(tape, entry, factor, axes)]
+    known = [rows for rows in found if rows is not None]
+    if not known or len(known) < len(found):
         return None
     # The rows of different arrays may be different ones, unless one sum sees them side by side.
-    widest = max(sums, key=lambda rows: len(rows.arrays))
-    same = all(rows.length == widest.length and rows.arrays <= widest.arrays for rows in sums)
+    widest = max(known, key=lambda rows: len(rows.arrays))
+    same = all(rows.length == widest.length and rows.arrays <= widest.arrays for rows in known)
     return widest.length if same else None
+
+
+def _arrays(tape: Tape) -> list[int]:
+    """The arrays that are no parameters."""
+    given = [slot for slot in tape.data if tape.avals[slot].shape]
+    return [slot for slot, value in tape.constants if isinstance(value, np.ndarray) and value.ndim] + given
 
 
 # The end of the tape ----------------------------------------------------------------------------------------
 
 
-def _sums(tape: Tape, followed: _Followed) -> Iterator[_Rows | None]:
-    """The sums over rows that the result adds up; None for what depends on arrays in another way."""
-    writers = {entry.output: entry for entry in tape.entries if entry.output in followed.using}
-    numbers = {slot: abs(float(value)) for slot, value in tape.constants if np.ndim(value) == 0}
+def _ends(tape: Tape, using: Marks) -> Iterator[tuple[Entry, float] | None]:
+    """The sums that the result adds up, with their factors; None for what depends on arrays in another way.
+
+    `using` marks the slots that depend on an array that is no parameter.
+    """
+    numbers = {slot: abs(float(value)) for slot, value in tape.constants if not np.ndim(value)}
     waiting = [(slot, 1.0) for slot in tape.outputs]
     while waiting:
         slot, factor = waiting.pop()
-        if slot not in followed.using:  # of numbers alone: a prior, or a term with the number of rows in it
+        if not using[slot]:  # of numbers alone: a prior, or a term with the number of rows in it
             continue
-        entry = writers.get(slot)
+        entry = tape.entries.writer_of(slot)
         name = "" if entry is None else entry.op.name
         if entry is not None and name in ("add", "sub", "neg", "add_n", "reshape"):
             waiting += [(i, factor) for i in entry.inputs]
         elif entry is not None and name in ("mul", "div"):
-            term = _scaled(entry, factor, followed.using, numbers)
+            term = _scaled(entry, factor, using, numbers)
             if term is None:
                 yield None
             else:
                 waiting.append(term)
         elif entry is not None and name in ("sum", "matmul"):
-            yield from _summed(tape, entry, factor, followed.axes)
+            yield entry, factor
         else:
             yield None
 
 
 def _scaled(
-    entry: Entry, factor: float, using: set[int], numbers: Mapping[int, float]
+    entry: Entry, factor: float, using: Marks, numbers: Mapping[int, float]
 ) -> tuple[int, float] | None:
     """The operand of a product, or the numerator, that alone depends on arrays, and its whole factor."""
     first, second = entry.inputs
     if entry.op.name == "div":
-        return None if second in using else (first, factor / (numbers.get(second) or 1.0))
-    if first in using and second in using:
+        return None if using[second] else (first, factor / (numbers.get(second) or 1.0))
+    if using[first] and using[second]:
         return None
-    term, other = (first, second) if first in using else (second, first)
+    term, other = (first, second) if using[first] else (second, first)
     return term, factor * numbers.get(other, 1.0)
 
 
@@ -138,23 +143,20 @@ def _summed(tape: Tape, entry: Entry, factor: float, axes: Mapping[int, Axes]) -
 # Axes -------------------------------------------------------------------------------------------------------
 
 
-def _followed(tape: Tape) -> _Followed:
-    arrays = [slot for slot, value in tape.constants if np.ndim(value)]
-    arrays += [slot for slot in tape.data if tape.avals[slot].shape]
+def _followed(tape: Tape, arrays: Sequence[int]) -> Mapping[int, Axes]:
+    """The axes of each slot."""
     axes: dict[int, Axes] = {slot: _all(tape.avals[slot].shape, frozenset({slot})) for slot in arrays}
     axes.update({slot: _all(tape.avals[slot].shape, OWN) for slot in tape.parameters})
-    followed = _Followed(axes, set(arrays), {slot: value for slot, value in tape.constants if np.ndim(value)})
-    for entry in tape.entries:
-        if not followed.using.isdisjoint(entry.inputs):
-            followed.using.add(entry.output)
+    indices = {slot: value for slot, value in tape.constants if np.ndim(value)}
+    for entry in map(entry_of, tape.entries.rows()):
         out = tape.avals[entry.output].shape
         if out:
             shapes = [tape.avals[slot].shape for slot in entry.inputs]
             inputs = [axes.get(slot, ()) for slot in entry.inputs]
-            axes[entry.output] = _carried(entry, inputs, shapes, out, followed)
+            axes[entry.output] = _carried(entry, inputs, shapes, out, indices)
         else:
             axes[entry.output] = ()
-    return followed
+    return axes
 
 
 def _all(shape: Shape, axis: Axis) -> Axes:
@@ -177,7 +179,7 @@ def _met(axes: Iterable[Axis]) -> Axis:
 
 
 def _carried(
-    entry: Entry, inputs: Sequence[Axes], shapes: Sequence[Shape], out: Shape, followed: _Followed
+    entry: Entry, inputs: Sequence[Axes], shapes: Sequence[Shape], out: Shape, indices: Mapping[int, Any]
 ) -> Axes:
     """The axes that an entry gives its output."""
     name, attrs, first = entry.op.name, dict(entry.attrs), inputs[0]
@@ -201,7 +203,7 @@ def _carried(
     if name == "solve" and len(shapes[1]) == 2:  # column by column
         return (MIXED, inputs[1][1])
     if name == "getitem":
-        return _indexed(entry, inputs, out, followed.indices)
+        return _indexed(entry, inputs, out, indices)
     return _all(out, MIXED)
 
 

@@ -10,10 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tapegrad.backends.effort import effort
+from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
-from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
+from tapegrad.derive.pushforward import pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
+from tapegrad.ops.linalg import matmul
+from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.plan.stages import BLOCK, row_axis
 from tapegrad.tape.slots import waist
@@ -35,10 +41,20 @@ class Tapes:
         The tape as recorded, and with its loops as array code.
     trial : Trial
         What programs of these tapes are held against.
+    twins : sequence of Tapes
+        Those of the same path with other numbers of rows, where the data are in pieces.
     """
 
-    def __init__(self, recorded: Tape, short: Tape, passes: Sequence[Pass], trial: Trial) -> None:
+    def __init__(
+        self,
+        recorded: Tape,
+        short: Tape,
+        passes: Sequence[Pass],
+        trial: Trial,
+        twins: Sequence[Tapes] = (),
+    ) -> None:
         self.recorded = recorded
+        self.twins = twins
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -71,10 +87,25 @@ class Tapes:
     @cached_property
     def has_cheap_hessian(self) -> bool:
         """Whether to run the Hessian written out, which walks long data once, and not product by product."""
+        if self.twins:
+            return True
         gradient = self.gradient_alone
         p = sum(size_of(gradient.avals[slot].shape) for slot in gradient.parameters)
         is_long = any(row_axis(aval.shape, BLOCK) is not None for aval in gradient.avals)
         return is_long and p * len(gradient.entries) <= MOST_WRITTEN_OUT
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Whether one more Hessian is worth a program."""
+        return Ledger(self.gradient_alone, self.has_cheap_hessian)
+
+    @cached_property
+    def has_quick_hessian(self) -> bool:
+        """Whether the Hessian takes no longer than as many gradients as there are parameters."""
+        if not self.has_cheap_hessian:
+            return False
+        count = sum(size_of(self[VALUE].avals[slot].shape) for slot in self[VALUE].parameters)
+        return effort(self[HESSIAN]) <= count * effort(self[GRADIENT])
 
     @cached_property
     def hessian_colouring(self) -> Colouring:
@@ -127,13 +158,20 @@ def _gradient(tapes: Tapes) -> Tape:
 
 
 def _hessian(tapes: Tapes) -> Tape:
-    """The Hessian as a matrix: every column written out."""
-    return jacobian_by_columns(tapes.gradient_alone)
+    """The Hessian as a matrix."""
+    return whole_jacobian(tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
-    """The Jacobian as a matrix of parameters by outputs: every row written out."""
-    return jacobian_by_columns(tapes[VALUE])
+    """The Jacobian as a matrix of parameters by outputs."""
+    return whole_jacobian(tapes[VALUE])
+
+
+def _outer(tapes: Tapes) -> Tape:
+    """The sum over all outputs' elements of the outer products of their slopes, a matrix of parameters."""
+    new = Continuation(_jacobian(tapes))
+    slopes = new.value(new.tape.outputs[0])
+    return new.builder.finish((matmul(slopes, transpose_(slopes)).slot,))
 
 
 def _jvp(tapes: Tapes) -> Tape:
@@ -209,6 +247,7 @@ VALUE = _enter(Derived("value", _value, hold=Trial.hold_values))
 GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
 HESSIAN = _enter(Derived("hessian", _hessian))
 JACOBIAN = _enter(Derived("jacobian", _jacobian))
+OUTER = _enter(Derived("outer", _outer))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.function import jacobians
+from tapegrad.backends.programs import AUTO
+from tapegrad.function import jacobians, swept
 from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, VALUE, Derived
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
@@ -136,10 +137,31 @@ class FlatFunction:
         return product
 
     def hessian_flat(self, vector: Vector) -> Vector:
-        """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning."""
+        """The exact Hessian at a flat float64 vector, for optimisers; NaN comes without a warning.
+
+        With the backend "auto", the first few are found without a program, see `tapegrad.function.swept`.
+        """
+        if self._router.running.backend == AUTO:
+            _, path = self._router.run(GRADIENT, vector, _nothing)
+            tapes = path.tapes
+            if tapes.ledger.sweeps():
+                data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
+                found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+                if np.isfinite(found).all():  # what is not is the program's to tell, as it is to explain
+                    return found
         if self._router.current.tapes.has_cheap_hessian:
             return symmetric(self._replay(HESSIAN, vector, copies)[0])
         return self._by_columns(HVP, vector)
+
+    @property
+    def has_quick_hessian(self) -> bool:
+        """Whether a Hessian takes no longer than as many gradients as there are parameters.
+
+        Not as long as it has no program, and would need none.
+        """
+        tapes = self._router.current.tapes
+        is_made = self._router.running.backend != AUTO or tapes.ledger.is_spent
+        return is_made and tapes.has_quick_hessian
 
     def _sparse_hessian(self, vector: Vector) -> Any:
         return jacobians.sparse_hessian(self._replays(vector), self._router.path_at(vector))
@@ -194,6 +216,10 @@ def symmetric(matrix: Vector) -> Vector:
     """Its symmetric part: the two halves of a Hessian differ in their last bits."""
     symmetric: Vector = 0.5 * (matrix + matrix.T)
     return symmetric
+
+
+def _nothing(outputs: Sequence[Any]) -> None:
+    """For who asks for the path alone."""
 
 
 def _first_float(outputs: Sequence[Any]) -> float:

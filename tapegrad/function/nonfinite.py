@@ -23,7 +23,7 @@ def has_nan(value: Any) -> bool:
     if type(value) is float:
         return value != value
     if value.size < _FEW:
-        total = sum(value.ravel().tolist())
+        total = sum(value.tolist() if value.ndim == 1 else value.ravel().tolist())
         if total == total:  # NaN is not itself, and spreads; infinities of both signs make one, too
             return False
     return bool(np.isnan(value).any())

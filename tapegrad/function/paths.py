@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -36,19 +36,30 @@ class Path:
     programs : Programs
         Those of its tapes; all data share them.
     data : mapping of int to array
+        What the tape is read on, entry by entry: of data in pieces, the rows that were traced on.
     thin : Guard or None
         A guard that holds at single points of the path only, until somebody has been told.
     seen : Seen or None
         The sides of choices that plain calls have confirmed; None where there are no choices.
+    direct : callable or None
+        Value and gradient at a dict by fewer steps, once the path has been taken; see `Direct`.
     outcomes : tuple of hashable
         How the decisions fall that make it this path, in order. Choices are none of them.
     """
 
-    def __init__(self, programs: Programs, data: Mapping[int, Any], thin: Guard | None = None) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        data: Mapping[int, Any],
+        thin: Guard | None = None,
+        bound: Mapping[int, Any] | None = None,
+    ) -> None:
         self.programs = programs
         self.tapes: Tapes = programs.tapes
         self.data = data
+        self._bound = data if bound is None else bound
         self.thin = thin
+        self.direct: Callable[[dict[Any, Any]], tuple[Any, Any] | None] | None = None
         made_anew = [guard for guard in self.tapes.short.guards if guard.is_choice]
         self.seen = Seen(made_anew) if made_anew else None
         self._places = self._deciding() if made_anew else range(len(self.tape.guards))
@@ -88,7 +99,7 @@ class Path:
         """What runs the tape of one kind on the data."""
         known = self._executables.get(kind)
         if known is None:
-            known = self._executables[kind] = self.programs.executable(kind, self.data)
+            known = self._executables[kind] = self.programs.executable(kind, self._bound)
         return known
 
 

@@ -16,14 +16,15 @@ from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import VALUE, Derived, Tapes
+from tapegrad.function.lengths import of_any_length
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path, PathTree, outcome_key
-from tapegrad.function.record import data_value, plain_call
+from tapegrad.function.record import data_value, plain_call, record
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.seen import Taken
 from tapegrad.function.trials import Trial, copied
-from tapegrad.function.witness import witnessed
+from tapegrad.function.witness import without_choices, witnessed
 from tapegrad.nest import Structure, Vector, scan
-from tapegrad.passes import Pass, branches, tidy
 from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Guard, Tape
 
@@ -75,6 +76,10 @@ class Router:
 
     def with_data(self, data: Mapping[str, Any]) -> Router:
         """A router on other data, that knows the current path and has traced nothing by itself."""
+        if self._running.long is not None:
+            raise ValueError(
+                "data in pieces cannot be replaced: trace anew, and give `fit` the function itself"
+            )
         twin = object.__new__(Router)
         twin.__dict__.update(self.__dict__)
         twin.data = {**self.data, **data}
@@ -146,7 +151,7 @@ class Router:
                 if other.seen is not None:
                     other.seen.is_void = True
             path.seen.is_void = True
-            self._running = replace(self._running, loops=_without_choices(self._running.loops))
+            self._running = replace(self._running, loops=without_choices(self._running.loops))
             self._tree = PathTree()
             return self._retrace(vector, None, path.tape.guards[0])
 
@@ -202,18 +207,20 @@ class Router:
 
     def _record(self, vector: Vector) -> tuple[Path, Structure]:
         start = clock()
-        witness = witnessed(self._f, self._structure, vector, self.data)
+        witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops)
         tape, data, outputs, *_ = witness.recorded
-        loops = self._running.loops
-        short = tidy(tape, loops if witness.thin is None else _without_choices(loops))
+        long = self._running.long
+        twins: list[Tapes] = []
+        if long is not None:
+            others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
+            of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
+            twins = [Tapes(other, other, self._running.passes, Trial(other, {}, ())) for other in others]
+        short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
-        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks))
-        return Path(Programs(tapes, self._running), data, witness.thin), outputs
-
-
-def _without_choices(loops: Sequence[Pass]) -> tuple[Pass, ...]:
-    return tuple(step for step in loops if step is not branches)
+        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks), twins)
+        bound = None if long is None else long.values(tape)
+        return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 
 
 def _warn_of(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,20 +17,28 @@ from tapegrad.backends.effort import Meter
 from tapegrad.backends.programs import AUTO, BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
 from tapegrad.function.derived import Derived, Tapes
+from tapegrad.function.lengths import of_any_length
+from tapegrad.function.long import LENGTHS, LongData, length_of
 from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import FINISHING, Pass, once, tidy
+from tapegrad.pieces.program import InPieces
+from tapegrad.tape.entries import Entries
 from tapegrad.tape.tape import Tape, size_of
 
 
 @dataclass(frozen=True)
 class Running:
-    """How tapes are run: on which backend, in how many threads, and after which passes."""
+    """How tapes are run: on which backend, in how many threads, and after which passes.
+
+    `long` are the data, where they are not in one piece.
+    """
 
     backend: str
     threads: int
     passes: tuple[Pass, ...]
     loops: tuple[Pass, ...]
+    long: LongData | None = None
 
 
 class Programs:
@@ -51,13 +59,20 @@ class Programs:
     def finished(self, kind: Derived) -> tuple[Tape, Tape]:
         """A tape as it is run: what depends on data alone, and the rest."""
         if kind not in self._finished:
-            self._finished[kind] = once(tidy(self.tapes[kind], FINISHING))
+            tapes = [tidy(tapes[kind], FINISHING) for tapes in (self.tapes, *self.tapes.twins)]
+            if self._running.long is None:
+                self._finished[kind] = once(tapes[0])
+            else:
+                self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS))
         return self._finished[kind]
 
     def __getitem__(self, kind: Derived) -> Program:
         """The program of a tape; its last direction comes late."""
         if kind not in self._made:
             _, tape = self.finished(kind)
+            if self._running.long is not None:
+                self._made[kind] = InPieces(tape, self._late(kind), LENGTHS[0], self._running.long.backend)
+                return self._made[kind]
             is_auto = self._running.backend == AUTO
             make = BACKENDS["numpy" if is_auto else self._running.backend]
             self._made[kind] = make(tape, self._late(kind), self._running.threads)
@@ -83,6 +98,8 @@ class Programs:
     def _values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
         """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
+        if self._running.long is not None:
+            return dict(zip(rest.data, [*data.values(), float(length_of(data))], strict=True))
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
         return {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}
@@ -136,3 +153,8 @@ class Programs:
         late = [inputs[early:]] if len(tape.parameters) > count else None
         found: list[Any] = executable.run(inputs[:early], copied, late, check=False)
         return found if late is None else list(found[0])
+
+
+def _nothing_once(tape: Tape) -> tuple[Tape, Tape]:
+    """A tape of which each piece computes by itself what depends on data alone: nothing comes before."""
+    return replace(tape, parameters=(), constants=(), entries=Entries(), outputs=tape.data, guards=()), tape

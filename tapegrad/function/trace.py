@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapegrad.backends.c.compiler import compiler, reason
+from tapegrad.backends.jax.backend import installed
 from tapegrad.backends.programs import AUTO, BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function.calling import calling
+from tapegrad.function.long import LENGTHS, LongData, columns_of, long_data
 from tapegrad.function.router import Router
 from tapegrad.function.running import Running
 from tapegrad.function.traced import TracedFunction
@@ -42,10 +44,10 @@ def trace(
         Arrays passed to `f` as further keyword arguments, which `with_data` can replace without a new
         trace. Arrays that `f` finds by itself (closures, globals) are copied when it is traced, unless
         they are read-only.
-    backend : {"auto", "numpy", "c", "replay"}
+    backend : {"auto", "numpy", "c", "jax", "replay"}
         What runs the tapes: NumPy code at first, and C code once so much has been computed that compiling
-        pays; NumPy code; C code, for which there has to be a compiler; or the reference loop over the
-        entries.
+        pays; NumPy code; C code, for which there has to be a compiler; a JAX function, for JAX's devices;
+        or the reference loop over the entries.
     threads : int
         Threads that share the blocks of a row loop. More than one pay on long data of which a row costs
         much; the result does not depend on their number.
@@ -119,13 +121,27 @@ def trace_quietly(
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join([AUTO, *BACKENDS])}")
     if backend == "c" and compiler() is None:
         raise ValueError(f"the backend 'c' cannot be used: {reason()}")
+    if backend == "jax" and not installed():
+        raise ValueError("the backend 'jax' needs JAX: python -m pip install 'tapegrad[jax]'")
     structure, vector = structure_of(params, argument_name(f))
     clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
     if clashing:
         raise ValueError(f"{', '.join(clashing)} stands in both params and data: give each argument one name")
-    passes = tuple(p for p in PASSES if sufficient_statistics or p is not statistics)
-    running = Running(backend, threads, passes, LOOPS if reroll else ())
-    router = Router(f, structure, data or {}, vector, running)
+    without = tuple(p for p in PASSES if p is not statistics)
+    passes = PASSES if sufficient_statistics else without
+    data = columns_of(data or {})
+    long = long_data(data, backend)
+    if long is not None:
+        running = Running(long.backend, threads, without, (), long)
+        data = long.sample(LENGTHS[0])
+    else:
+        running = Running(backend, threads, passes, LOOPS if reroll else ())
+    try:
+        router = Router(f, structure, data, vector, running)
+    except Exception as error:
+        if long is not None:
+            error.add_note(_sampled(long))
+        raise
     return TracedFunction(structure, router, calling(f, structure, router.current.tape.name))
 
 
@@ -141,3 +157,11 @@ def _unused_parameters(tape: Tape) -> list[int]:
             needed.update(used)
             missing.difference_update(used)
     return [i for i, slot in enumerate(tape.parameters) if slot in missing]
+
+
+def _sampled(long: LongData) -> str:
+    """What the function was called with, where the data are in pieces."""
+    read = f"the first {LENGTHS[0]:,} of {long.rows.length:,} rows of {', '.join(long.names)}"
+    return f"the function was traced on {read}" + (
+        f", and all of {', '.join(long.whole)}" if long.whole else ""
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy as np
 from tapegrad.backends.programs import Program
 from tapegrad.backends.replay import adjoints, evaluate
 from tapegrad.derive.inline import inline
+from tapegrad.errors import TraceError
 from tapegrad.function import counting, jacobians
 from tapegrad.function.calling import Calling
 from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, JACOBIAN, JVP, THIRD, VALUE, VJP, Derived
+from tapegrad.function.direct import Direct
 from tapegrad.function.explanation import Explanation
 from tapegrad.function.flat import FlatFunction, copies
 from tapegrad.function.inspection import Values
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.function.router import Router
 from tapegrad.nest import Structure, Vector, has_traced
@@ -39,10 +42,14 @@ class TracedFunction(FlatFunction):
     ----------
     structure : Structure
         How the parameters are nested.
+    made : dict
+        Further functions that have been traced through this one, on its data, under keys of those who did:
+        fits keep those of their free coordinates.
     """
 
     def __init__(self, structure: Structure, router: Router, calling: Calling) -> None:
         super().__init__(structure, router)
+        self.made: dict[Hashable, TracedFunction] = {}
         self._calling = calling
         if calling.signature is not None:
             self.__signature__ = calling.signature
@@ -71,13 +78,19 @@ class TracedFunction(FlatFunction):
         return self._router.running.threads
 
     @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster: sums over them are computed there."""
+        return self._router.running.long is not None
+
+    @property
     def nobs(self) -> int | None:
         """The number of observations, or None where it is not known.
 
         It is the number of rows returned, that of the rows of `data`, if all agree, or that of the rows that
         the sums at the end of the tape run over.
         """
-        return counting.observations(self.tape)
+        counted, long = counting.observations(self.tape), self._router.running.long
+        return counted if long is None or counted != LENGTHS[0] else long.rows.length
 
     def __str__(self) -> str:
         return str(self.tape)
@@ -127,6 +140,11 @@ class TracedFunction(FlatFunction):
 
     def value_and_grad(self, *args: Any, **named: Any) -> tuple[Any, Any]:
         """Value and gradient in one replay, as `grad` gives it."""
+        direct = self._router.current.direct
+        if direct is not None and len(args) == 1 and not named and type(args[0]) is dict:
+            found = direct(args[0])
+            if found is not None:
+                return found
         return self._value_and_grad(args, named)
 
     def _value_and_grad(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
@@ -143,7 +161,9 @@ class TracedFunction(FlatFunction):
         if vector is None:
             value, *gradients = self._inline(GRADIENT, theta)
             return value, self.structure.build(gradients)
-        (value, *gradients), _ = self._router.run(GRADIENT, vector, copies)
+        (value, *gradients), path = self._router.run(GRADIENT, vector, copies)
+        if path.direct is None and path.seen is None and path.thin is None and self.structure.keys:
+            path.direct = Direct(self.structure, path.executable(GRADIENT))
         if value != value or any(map(has_nan, gradients)):
             warn_nan("the value" if value != value else "the gradient", self._router.current, vector, 4)
         return value, self.structure.build(gradients)
@@ -333,6 +353,11 @@ class TracedFunction(FlatFunction):
         data: Mapping[str, Any] | None = None,
     ) -> list[Any]:
         """The outputs of a tape, of this kind, of the path that traced parameters (and `data`) take."""
+        if self.is_in_pieces:
+            raise TraceError(
+                f"{self.tape.name} sums over data in pieces, and cannot be part of another traced function: "
+                "call the plain function there, and pass the data to that"
+            )
         operands = self.structure.operands(theta)
         vector = self.structure.join([np.asarray(_plain_value(operand)) for operand in operands])
         path = self._router.path_at(vector)

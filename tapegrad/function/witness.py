@@ -20,7 +20,7 @@ from tapegrad.errors import ReplayError, TraceError
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.record import Recorded, definition, plain_call, record
 from tapegrad.nest import Structure, Vector, scan
-from tapegrad.passes import dce
+from tapegrad.passes import Pass, branches, dce, tidy
 from tapegrad.recording.dataframes import meaning
 from tapegrad.recording.frames import location
 from tapegrad.tape.line import Source
@@ -47,19 +47,29 @@ class Witnessed(NamedTuple):
     recorded : Recorded
     looks : tuple of Look
         At the parameters of the trace, and at others on the same path; those are missing where it has none.
+    short : Tape
+        The tape with its loops as array code.
     thin : Guard or None
         A guard that does not hold near the parameters of the trace.
     """
 
     recorded: Recorded
     looks: tuple[Look, ...]
+    short: Tape
     thin: Guard | None
 
 
 def witnessed(
-    f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]
+    f: Callable[..., Any],
+    structure: Structure,
+    vector: Vector,
+    data: Mapping[str, Any],
+    loops: Sequence[Pass] = (),
 ) -> Witnessed:
     """Trace `f` at the parameters `vector`, and compare the tape with plain calls.
+
+    The passes in `loops` shorten it. Where it has no branches, the short tape is what is compared at the
+    second place: a long one takes as long to walk over as ten plain calls.
 
     Raises
     ------
@@ -68,12 +78,22 @@ def witnessed(
     TraceError
         If no second look succeeds, here or on the path beside.
     """
-    witness = _Witness(f, structure, data, record(f, structure, vector, data))
+    recorded = record(f, structure, vector, data)
+    tape = recorded.tape
+    short = None if tape.guards else tidy(tape, loops)
+    witness = _Witness(f, structure, data, recorded, short)
     here = witness.first_look(vector)
     there, thin = witness.second_look(vector)
     if thin is not None or there is None:
         _look_beside(witness, vector, thin)
-    return Witnessed(witness.recorded, (here,) if there is None else (here, there), thin)
+    if short is None:
+        short = tidy(tape, loops if thin is None else without_choices(loops))
+    return Witnessed(recorded, (here,) if there is None else (here, there), short, thin)
+
+
+def without_choices(loops: Sequence[Pass]) -> tuple[Pass, ...]:
+    """The passes that leave branches as they are."""
+    return tuple(step for step in loops if step is not branches)
 
 
 def _look_beside(witness: _Witness, vector: Vector, thin: Guard | None) -> None:
@@ -113,15 +133,21 @@ def _look_beside(witness: _Witness, vector: Vector, thin: Guard | None) -> None:
 
 
 class _Witness:
-    """A function, and a fresh recording of it."""
+    """A function, and a fresh recording of it; and the tape that stands for it in the second look."""
 
     def __init__(
-        self, f: Callable[..., Any], structure: Structure, data: Mapping[str, Any], recorded: Recorded
+        self,
+        f: Callable[..., Any],
+        structure: Structure,
+        data: Mapping[str, Any],
+        recorded: Recorded,
+        short: Tape | None = None,
     ) -> None:
         self.f = f
         self.structure = structure
         self.data = data
         self.recorded = recorded
+        self.tape = recorded.tape if short is None else short
 
     def first_look(self, vector: Vector) -> Look:
         """At the parameters of the trace, where the tracers had values."""
@@ -141,7 +167,7 @@ class _Witness:
 
     def _look_around(self, vector: Vector, steps: Sequence[float]) -> tuple[Look | None, Guard | None]:
         """The first look near `vector` that succeeds, and the last guard that did not hold before."""
-        tape, data = self.recorded.tape, self.recorded.data
+        tape, data = self.tape, self.recorded.data
         wanted = (*tape.outputs, *(guard.slot for guard in tape.guards))
         broken: Guard | None = None
         deciding = tape  # once a guard has failed, guards are asked before the rest
@@ -173,6 +199,10 @@ class _Witness:
             )
         if place is None:
             return Look(vector, expected)
+        if self.tape is not recorded.tape:  # which of the two is it?
+            self.tape = recorded.tape
+            values = evaluate(recorded.tape, vector, recorded.data, recorded.tape.outputs)
+            return self._compared(vector, [values[slot] for slot in recorded.tape.outputs], plain)
         told = (
             f"replaying {recorded.tape.name} gives {_short(values[place])}, "
             f"calling it gives {_short(expected[place])}"

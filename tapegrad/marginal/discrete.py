@@ -34,8 +34,8 @@ def rounded(function: TracedFunction, leaves: list[int]) -> str | None:
             ):
                 label = function.structure.leaves[leaf].label
                 return (
-                    f"{label} is rounded{location(entry.source)}: between its jumps, the joint log-likelihood "
-                    "is taken for smooth, so that a random effect of whole numbers is not integrated out "
-                    "rightly. Take the sum over its values in the log-likelihood"
+                    f"{label} is rounded{location(entry.source)}: between its jumps, the joint "
+                    "log-likelihood is taken for smooth, so that a random effect of whole numbers is not "
+                    "integrated out rightly. Take the sum over its values in the log-likelihood"
                 )
     return None

@@ -65,7 +65,7 @@ class Joint:
         rest = [i for i in range(len(of_leaf)) if i not in self.leaves]
         self.inner = np.concatenate([of_leaf[i] for i in self.leaves])
         self.outer = np.concatenate([np.empty(0, dtype=np.intp), *(of_leaf[i] for i in rest)])
-        self._kinds = kinds or Kinds(self.leaves, self.inner)
+        self._kinds = kinds or Kinds(self.leaves, self.inner, function.backend in ("auto", "c"))
 
     def with_data(self, **data: Any) -> Joint:
         """The same on other data of the same shapes."""

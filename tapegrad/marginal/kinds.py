@@ -39,6 +39,8 @@ class Kinds:
         Which parameter leaves are integrated out.
     places : ndarray of int
         Their elements in the flat vector of all parameters.
+    compiles : bool
+        Whether compiled code may be used.
     layouts : dict of Tapes to Layout
         Where the elements of the inner Hessian stand, on each path.
     inner : Derived
@@ -60,6 +62,7 @@ class Kinds:
 
     leaves: tuple[int, ...]
     places: Array
+    compiles: bool = False
     layouts: dict[Tapes, Layout] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,7 +94,7 @@ class Kinds:
         pattern = sparse.csc_array(pattern)
         complete = pattern + sparse.eye_array(len(self.places), dtype=bool)
         colouring = colour_symmetric(complete)
-        layout = self.layouts[tapes] = Layout(colouring, idle=np.diff(pattern.indptr) == 0)
+        layout = self.layouts[tapes] = Layout(colouring, np.diff(pattern.indptr) == 0, self.compiles)
         tape = with_columns(gradient, of, self._slots(gradient), colouring.seeds())
         new = Continuation(tape)
         products = new.value(tape.outputs[-1])

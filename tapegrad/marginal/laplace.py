@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,12 +18,35 @@ from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
 from tapegrad.nest import Structure, Vector, argument_name, call, has_traced, structure_of
+from tapegrad.ops.given import Given, given
+from tapegrad.ops.indexing import concatenate
+from tapegrad.ops.shaping import reshape, shape_of
 
 Array = np.ndarray[Any, Any]
 
 
+class _Function(Given):
+    """The marginal log-likelihood as other functions record it."""
+
+    def __init__(self, marginal: Marginal, name: str) -> None:
+        self.marginal = marginal
+        self.name = f"the marginal log-likelihood of {name}"
+
+    def value(self, x: Array) -> float:
+        return self.marginal.value_flat(x)
+
+    def gradient(self, x: Array) -> Array:
+        return self.marginal.value_and_grad_flat(x)[1]
+
+    def hessian(self, x: Array) -> Array:
+        return self.marginal.hessian_flat(x)
+
+
 class Laplace:
     """A log-likelihood of parameters, from which the random effects are integrated out; made by `laplace`.
+
+    It may be called inside a function that is traced, also its `grad` and `hessian`: the tape then holds it
+    as one step, with its exact derivatives up to the second.
 
     Attributes
     ----------
@@ -34,6 +58,7 @@ class Laplace:
 
     def __init__(self, marginal: Marginal, division: Division) -> None:
         self._marginal = marginal
+        self._function = _Function(marginal, marginal.joint.function.tape.name)
         self.structure: Structure = division.outer
         self.random_names = division.random_names
 
@@ -48,10 +73,16 @@ class Laplace:
 
     def value(self, params: Any) -> float:
         """The marginal log-likelihood at some parameters, without the random effects."""
+        if has_traced(params):
+            found: float = self._recorded(params, 0)
+            return found
         return self._marginal.value_flat(self._vector(params))
 
     def grad(self, params: Any) -> Any:
         """Its exact gradient, in the structure of the parameters."""
+        if has_traced(params):
+            slope = self._recorded(params, 1)
+            return self.structure.build(self.structure.operands(slope))
         return self.value_and_grad(params)[1]
 
     def value_and_grad(self, params: Any) -> tuple[float, Any]:
@@ -61,6 +92,9 @@ class Laplace:
 
     def hessian(self, params: Any) -> Array:
         """Its Hessian, shape (p, p), in the order of `names`."""
+        if has_traced(params):
+            found: Array = self._recorded(params, 2)
+            return found
         return self._marginal.hessian_flat(self._vector(params))
 
     def value_flat(self, vector: Vector) -> float:
@@ -79,12 +113,18 @@ class Laplace:
         """The random effects at which the joint log-likelihood is highest, in the order of `random_names`."""
         return self._marginal.mode(self._vector(params)).u.copy()
 
+    def _recorded(self, params: Any, order: int) -> Any:
+        """The value or a derivative at traced parameters."""
+        parts = [
+            reshape(part, shape=(math.prod(shape_of(part)),)) for part in self.structure.operands(params)
+        ]
+        return given(concatenate(*parts, axis=0), function=self._function, order=order)
+
     def _vector(self, params: Any) -> Vector:
         if has_traced(params):
             raise TypeError(
-                "a marginal log-likelihood by Laplace's method takes numbers, and cannot stand in a function "
-                "that is being traced: give its value_and_grad_flat to the optimiser, or add what belongs to "
-                "it to the joint log-likelihood"
+                "value, grad and hessian of a marginal log-likelihood can stand in a function that is being "
+                "traced; value_and_grad and mode take numbers"
             )
         return self.structure.ravel(params)
 
@@ -159,8 +199,10 @@ def laplace(
     if isinstance(joint, TracedFunction):
         structure, vector = joint.structure, joint.ravel(params)
         data = {**joint.data, **(data or {})}
+        running = dict[str, Any](backend=joint.backend, threads=joint.threads)
     else:
         structure, vector = structure_of(params, argument_name(joint))
+        running = {}
     division = divided(structure, random)
 
     def pieces_of(**arguments: Any) -> Any:
@@ -170,7 +212,7 @@ def laplace(
 
     pieces_of.__name__ = getattr(joint, "__name__", "joint")
     pieces_of.__wrapped__ = joint  # type: ignore[attr-defined]
-    traced = trace_quietly(pieces_of, division.pieces(vector), data=data)
+    traced = trace_quietly(pieces_of, division.pieces(vector), data=data, **running)
     leaves = division.random_leaves(traced.structure)
     told = rounded(traced, leaves)
     if told is not None:

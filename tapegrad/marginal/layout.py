@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tapegrad.backends.c.fronts import inverse_subset
 from tapegrad.derive.sparsity import Colouring
 from tapegrad.marginal.blocks import MOST, Blocks, blocks_of
 from tapegrad.sparse import analyse, pattern_of
@@ -47,9 +48,12 @@ class Layout:
         The stored elements, both triangles, row by row; the diagonal is complete.
     idle : ndarray of bool
         The random effects in which the log-likelihood is constant or a straight line.
+
+    With `compiles`, parts of the inverse of large matrices are found in compiled code, where that can be.
     """
 
-    def __init__(self, colouring: Colouring, idle: Array) -> None:
+    def __init__(self, colouring: Colouring, idle: Array, compiles: bool = False) -> None:
+        self._compiles = compiles
         self._colouring = colouring
         self.pattern = pattern_of(colouring.pattern)
         self.idle = idle
@@ -73,4 +77,5 @@ class Layout:
         """What factorises minus the inner Hessian."""
         if np.bincount(self.labels).max() <= MOST:
             return Blocks(self.pattern, self.labels)
-        return analyse(self.pattern.matrix(np.ones(self.pattern.nnz)))
+        compiled = inverse_subset if self._compiles else None
+        return analyse(self.pattern.matrix(np.ones(self.pattern.nnz)), compiled=compiled)

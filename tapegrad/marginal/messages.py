@@ -82,9 +82,9 @@ def edge(names: Sequence[str], u: Array, block: Array, value: float) -> str:
     at = listed([f"{names[i]} = {u[i]:.4g}" for i in block.tolist()])
     what = f"the joint log-likelihood is {value}" if not np.isfinite(value) else "the Hessian is not finite"
     return (
-        f"{what} at {at}, right beside where it rises most. A random effect takes all real numbers: write one "
-        "with bounds as a function of one without, such as np.exp(u), and take the sum over all values of a "
-        "discrete one in the log-likelihood"
+        f"{what} at {at}, right beside where it rises most. A random effect takes all real numbers: write "
+        "one with bounds as a function of one without, such as np.exp(u), and take the sum over all values "
+        "of a discrete one in the log-likelihood"
     )
 
 

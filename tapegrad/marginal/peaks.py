@@ -44,9 +44,9 @@ class OtherPeak:
         what = "higher" if self.gain > 0.0 else "lower"
         return (
             f"given the parameters, the joint log-likelihood has several peaks in the random effects: one at "
-            f"{here}, which is integrated, and one at {there}, {what} by {much}. The integral leaves it out. "
-            "Start the random effects elsewhere if that is the wrong one, or write the model so that there is "
-            "one peak"
+            f"{here}, which is integrated, and one at {there}, {what} by {much}. The integral leaves it "
+            "out. Start the random effects elsewhere if that is the wrong one, or write the model so that "
+            "there is one peak"
         )
 
 

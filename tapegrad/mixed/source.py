@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tapegrad.backends.written import comment
+from tapegrad.backends.written import comment, executed
 from tapegrad.mixed.design import Design, Part, Term
 from tapegrad.mixed.families import FAMILIES, LINKS
 
@@ -161,10 +161,8 @@ def _legend(made: Design) -> list[str]:
 
 def run(source: str, names: dict[str, Array]) -> Callable[..., Any]:
     """The function that the source defines, on these arrays."""
-    file = f"<joint log-likelihood {zlib.crc32(source.encode()):08x}>"
+    name = f"joint log-likelihood {zlib.crc32(source.encode()):08x}"
     # So that messages and listings can quote its lines.
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    namespace: dict[str, Any] = dict(names)
-    exec(compile(source, file, "exec"), namespace)
-    joint: Callable[..., Any] = namespace["joint"]
+    linecache.cache[f"<{name}>"] = (len(source), None, source.splitlines(keepends=True), f"<{name}>")
+    joint: Callable[..., Any] = executed(source, name, dict(names))["joint"]
     return joint

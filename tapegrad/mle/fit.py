@@ -169,8 +169,9 @@ def fit(
     DiscreteWarning
         A random effect is rounded.
     ConvergenceWarning
-        The fit stopped short of a maximum, or random effects have several modes. Where the function has a minimum nearby, or grows as no
-        log-likelihood does, the message asks whether it is minus the log-likelihood.
+        The fit stopped short of a maximum, or random effects have several modes. Where the function has a
+        minimum nearby, or grows as no log-likelihood does, the message asks whether it is minus the
+        log-likelihood.
 
     Examples
     --------

@@ -4,17 +4,20 @@ Each function draws into the axes given, or into those of a new figure, and retu
 saved: call ``axes.figure.savefig("profile.png")``, or let Jupyter show it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
-from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.climb.others import Others, others, settled
+from tapegrad.mle.climb.refit import Refit, refit
+from tapegrad.mle.climb.surfaces import Supported, Surface
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.delta import delta
 from tapegrad.mle.infer.profile import profile, profiles
+from tapegrad.mle.model.model import Model
 from tapegrad.mle.report.intervals import conf_int
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -237,21 +240,41 @@ def _surface(result: Estimate, places: list[int], grids: list[Array]) -> Array:
     """
     model = result.require_model("a contour plot")
     top = result.free_estimates
+    coordinates = model.space.coordinate[places]
+    surface, beside = Supported(model.function), others(result.observed_info, coordinates)
     heights = np.empty((_POINTS, _POINTS))
     near = [top] * _POINTS  # the last fits in each column
     for i, up in enumerate(grids[1]):
         for j, across in enumerate(grids[0]):
             natural = result.x.copy()
             natural[places] = across, up
-            wanted = model.space.free(natural)
-            held = {int(c): float(wanted[c]) for c in model.space.coordinate[places]}
-            for start in (near[j], near[j - 1], top):
-                found = refit(model, start, held)
-                if found.converged:
-                    near[j] = found.free
-                    break
+            wanted = model.space.free(natural)[coordinates]
+            starts = (near[j], near[j - 1], top)
+            found = None if beside is None else _stepped(surface, beside, starts[:2], wanted)
+            if found is None:
+                held = dict(zip(map(int, coordinates), map(float, wanted), strict=True))
+                found = _refitted(model, starts, held)
+            if found.converged:
+                near[j] = found.free
             heights[i, j] = found.llf if found.converged else -np.inf if np.isneginf(found.llf) else np.nan
     return heights
+
+
+def _stepped(surface: Surface, beside: Others, starts: Sequence[Array], wanted: Array) -> Refit | None:
+    """The others' maximum from the nearer of its neighbours, by the Hessian of the estimates."""
+    start = min(starts, key=lambda x: float(np.abs(x[beside.held] - wanted).sum()))
+    point = beside.moved(start, np.zeros(start.size), (wanted - start[beside.held]).tolist())
+    point[beside.held] = wanted
+    found = settled(surface, point, beside)
+    return None if found is None else Refit(*found, converged=True)
+
+
+def _refitted(model: Model, starts: Sequence[Array], held: Mapping[int, float]) -> Refit:
+    for start in starts:
+        found = refit(model, start, held)
+        if found.converged:
+            break
+    return found
 
 
 def plot_convergence(result: Estimate, *, axes: Any = None) -> Any:

@@ -5,7 +5,7 @@ All are written in plain NumPy, so that they are traced together with the log-li
 Jacobians.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -52,6 +52,14 @@ class Transform:
     forward: Callable[[Any], Any] = field(compare=False, repr=False)
     inverse: Callable[[Array], Array] = field(compare=False, repr=False)
     free_shape: Callable[[Shape], Shape] = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """Equal for transforms that do the same: those of this module go by their names, others by what they
+        are.
+        """
+        is_ours = getattr(self.forward, "__module__", None) == __name__
+        return (self.name,) if is_ours else (self.name, self.forward)
 
     def to_free(self, value: Array, parameter: str) -> Array:
         """Free coordinates of `value`, of shape `free_shape`.

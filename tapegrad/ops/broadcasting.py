@@ -15,6 +15,7 @@ from tapegrad.ops.attributes import Kind, is_axes, is_flag, is_shape
 from tapegrad.ops.registry import (
     ANY_NUMBER,
     Along,
+    Copied,
     Linear,
     Op,
     Products,
@@ -144,6 +145,7 @@ broadcast_to = register(
         gives=None,
         views=always_first,
         links=moves(np.broadcast_to),
+        copies=lambda out, x, shape: (Copied(out, np.broadcast_to(x, out.shape)),),
         rows=_broadcast_rows,
         attrs={"shape": is_shape},
         fits=lambda shapes, values, shape: np.broadcast_shapes(shapes[0], shape) == shape,

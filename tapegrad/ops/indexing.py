@@ -1,14 +1,10 @@
-"""Indexing, functional assignment, and joins.
-
-An index is recorded as a hashable tuple: ints, None (a new axis), `...`, slices as ``(start, stop, step)``,
-and `ARRAY` where an integer array stands; the arrays themselves are further inputs of the op.
-"""
+"""Indexing, functional assignment, and joins."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +15,16 @@ from tapegrad.ops.attributes import ARRAY as ARRAY
 from tapegrad.ops.attributes import is_axis, is_index, is_shape
 from tapegrad.ops.broadcasting import broadcast_to, unbroadcast
 from tapegrad.ops.elementwise import sub
+from tapegrad.ops.indices import Index as Index
+from tapegrad.ops.indices import decode as decode
+from tapegrad.ops.indices import indexed_shape as indexed_shape
+from tapegrad.ops.indices import is_assigned, taken_shape
 from tapegrad.ops.logic import where
 from tapegrad.ops.registry import (
     FLOAT,
     INT,
     Along,
+    Copied,
     Linear,
     Op,
     Read,
@@ -35,28 +36,9 @@ from tapegrad.ops.registry import (
 )
 from tapegrad.ops.shaping import ravel, reshape, reshape_, shape_of
 
-Index = tuple[Any, ...]
-
 _ROW = np.array([0.5, -1.0, 2.0])
 _TABLE = np.array([[0.5, -1.0, 2.0], [1.5, 0.1, -0.7]])
 _REPEATED = np.array([0, 2, 2, -1])
-
-
-def decode(index: Index, arrays: Sequence[Any] = ()) -> tuple[Any, ...]:
-    """The index as NumPy takes it."""
-    rest = iter(arrays)
-    return tuple(
-        slice(*item) if isinstance(item, tuple) else next(rest) if isinstance(item, str) else item
-        for item in index
-    )
-
-
-def indexed_shape(shape: Shape, index: Index, arrays: Sequence[Shape]) -> Shape:
-    """The shape that indexing gives, found on stand-ins without data."""
-    # Index arrays of zeros fit any axis but an empty one, which only empty index arrays do.
-    zeros = [np.zeros(array, dtype=np.intp) for array in arrays]
-    found: Shape = np.broadcast_to(np.int8(0), shape)[decode(index, zeros)].shape
-    return found
 
 
 def _getitem(x: Any, *arrays: Any, index: Index, out: Any = None) -> Any:
@@ -83,6 +65,25 @@ def _scatter(x: Any, *arrays: Any, index: Index, shape: Shape, out: Any = None) 
     else:
         out[decode(index)] = x
     return out
+
+
+def _getitem_copies(out: Any, x: Any, index: Index) -> Iterator[Copied]:
+    yield Copied(out, _getitem(x, index=index))
+
+
+def _scatter_copies(out: Any, x: Any, index: Index, shape: Shape) -> Iterator[Copied]:
+    yield _assigned(out, x, index, 0)
+
+
+def _update_copies(out: Any, x: Any, value: Any, index: Index) -> Iterator[Copied]:
+    yield Copied(out, x)
+    yield _assigned(out, value, index, 1)
+
+
+def _assigned(out: Any, value: Any, index: Index, place: int) -> Copied:
+    target = _getitem(out, index=index)
+    extra = max(value.ndim - target.ndim, 0)  # axes of length one, which an assignment takes off
+    return Copied(target, np.broadcast_to(value.reshape(value.shape[extra:]), target.shape), place)
 
 
 def _getitem_links(i: int, shapes: list[Shape], values: list[Any], index: Index) -> Any:
@@ -138,21 +139,6 @@ def _concatenate_rows(axes: Any, row: int | None, shapes: Any, out: Shape, axis:
     return Along((Read.ALIGNED,) * len(axes)) if is_along else None
 
 
-def _takes(shape: Shape, index: Index, shapes: Sequence[Shape], values: Sequence[Any]) -> Shape:
-    """What indexing gives, with the indices that are known; NumPy raises where they do not exist."""
-    indices = [np.zeros(s, dtype=INT) if v is None else v for s, v in zip(shapes, values, strict=True)]
-    if index.count(ARRAY) != len(indices):
-        raise IndexError(f"{len(indices)} index arrays where the index has {index.count(ARRAY)}")
-    found: Shape = np.broadcast_to(np.int8(0), shape)[decode(index, indices)].shape
-    return found
-
-
-def _is_assigned(value: Shape, target: Shape) -> bool:
-    """Whether NumPy assigns a value to a target; it drops leading axes of length one."""
-    extra = max(len(value) - len(target), 0)
-    return set(value[:extra]) <= {1} and np.broadcast_shapes(value[extra:], target) == target
-
-
 getitem = register(
     Op(
         "getitem",
@@ -167,9 +153,10 @@ getitem = register(
         views=_getitem_views,
         masks=True,
         links=_getitem_links,
+        copies=_getitem_copies,
         rows=_getitem_rows,
         attrs={"index": is_index},
-        fits=lambda shapes, values, index: _takes(shapes[0], index, shapes[1:], values[1:]) is not None,
+        fits=lambda shapes, values, index: taken_shape(shapes[0], index, shapes[1:], values[1:]) is not None,
         samples=(
             ((_ROW,), {"index": (1,)}),
             ((_TABLE,), {"index": ((None, None, -1), None, (0, 2, None))}),
@@ -188,10 +175,11 @@ scatter: Op = register(
         Linear(lambda i, ct, x, *arrays, index, shape: getitem(ct, *arrays, index=index), arguments=(0,)),
         takes=(FLOAT, INT),
         links=_scatter_links,
+        copies=_scatter_copies,
         rows=_scatter_rows,
         attrs={"index": is_index, "shape": is_shape},
-        fits=lambda shapes, values, index, shape: _is_assigned(
-            shapes[0], _takes(shape, index, shapes[1:], values[1:])
+        fits=lambda shapes, values, index, shape: is_assigned(
+            shapes[0], taken_shape(shape, index, shapes[1:], values[1:])
         ),
         samples=(
             ((1.5,), {"index": (1,), "shape": (3,)}),
@@ -229,9 +217,10 @@ update = register(
         takes=(FLOAT, FLOAT, INT),
         masks=True,
         links=_update_links,
+        copies=_update_copies,
         attrs={"index": is_index},
-        fits=lambda shapes, values, index: _is_assigned(
-            shapes[1], _takes(shapes[0], index, shapes[2:], values[2:])
+        fits=lambda shapes, values, index: is_assigned(
+            shapes[1], taken_shape(shapes[0], index, shapes[2:], values[2:])
         ),
         samples=(
             ((_ROW, 7.0), {"index": (1,)}),
@@ -314,6 +303,14 @@ def _concatenate(*arrays: Any, axis: int, out: Any = None) -> Any:
     return np.concatenate(arrays, axis=axis, out=out)
 
 
+def _concatenate_copies(out: Any, *arrays: Any, axis: int) -> Iterator[Copied]:
+    before, start = (slice(None),) * axis, 0
+    for place, array in enumerate(arrays):
+        stop = start + array.shape[axis]
+        yield Copied(out[(*before, slice(start, stop))], array, place)
+        start = stop
+
+
 def _concatenated(*shapes: Shape, axis: int) -> Shape:
     return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
@@ -331,6 +328,7 @@ concatenate = register(
         _concatenated,
         Linear(_concatenate_transpose),
         links=_concatenate_links,
+        copies=_concatenate_copies,
         rows=_concatenate_rows,
         attrs={"axis": is_axis},
         fits=lambda shapes, values, axis: all(

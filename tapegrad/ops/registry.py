@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache, cached_property
@@ -105,6 +105,14 @@ def _recordable_in(nest: Sequence[Any]) -> Recordable | None:
     return None
 
 
+class Copied(NamedTuple):
+    """Views of the output and of an input, of one shape: what is copied where; and which input it is."""
+
+    target: Any
+    source: Any
+    place: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """All that the library knows about one op.
@@ -156,11 +164,16 @@ class Op:
         How the op acts along a long axis: ``rows(axes, axis, shapes, out, **attrs)``, with the row axes of
         the inputs (None where there is none) and of the output, and their shapes, gives an `Along`, or None
         where the op mixes rows. Elementwise ops need not say.
+    copies : callable or None
+        Of an op that only moves elements: ``copies(out, *inputs, **attrs)`` says which views of `out` are
+        copied from which views of the inputs, as `Copied`, in order. What none of them reaches is 0. It is
+        asked where no array stands in an index, and `out` is in order in memory; the inputs may not be.
     python : str
         How it is written on Python floats, as in ``"{0} + {1}"``, or what stands between any number of
         operands; empty where the kernel is called.
     c : str
-        The same in C, on doubles, or on int64_t for truths and whole numbers; operands are names or literals.
+        The same in C, on doubles, or on int64_t for truths and whole numbers; operands are names or literals,
+        and ``{rest}`` is an array of all operands behind the numbered ones, and their number.
         It may call the functions of C and those in `tapegrad/backends/c/runtime`. Empty: NumPy computes it.
     numpy : tuple of callables
         The NumPy or SciPy functions that this op stands for.
@@ -181,6 +194,7 @@ class Op:
     scalar: Callable[..., Any] | None = None
     links: Callable[..., Any] | None = None
     rows: Callable[..., Along | None] | None = None
+    copies: Callable[..., Iterable[Copied]] | None = None
     python: str = ""
     c: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()

@@ -116,7 +116,8 @@ def _register_times_power(name: str, kernel: Any, masks: bool) -> Op:
     )
     rule_of_all = Products(rule, vjp, arguments=(0, 1, *range(3, _MOST)))
     arity = range(4, _MOST + 1)  # with one factor at least
-    op = Op(name, kernel, broadcast, rule_of_all, masks=masks, arity=arity, samples=samples)
+    c = f"tg_{name}({{0}}, {{1}}, {{2}}, {{rest}})"
+    op = Op(name, kernel, broadcast, rule_of_all, masks=masks, arity=arity, c=c, samples=samples)
     return register(op)
 
 

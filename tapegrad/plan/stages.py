@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tapegrad.ops.registry import Read, Shape
+from tapegrad.plan.split import Split, split
 from tapegrad.tape.entries import Entries, Entry, Row
 from tapegrad.tape.slots import Marks
 from tapegrad.tape.tape import SCALAR, Tape, size_of
@@ -148,6 +149,38 @@ class Plan:
     def row_axis(self, slot: int) -> int | None:
         """The axis along which a slot is walked in blocks, or None."""
         return row_axis(self.tape.avals[slot].shape, self.block)
+
+    def split(self, rows: int) -> Split:
+        """The plan for rows that are in several places: rounds over them, and what is computed between.
+
+        Parameters
+        ----------
+        rows : int
+            How many rows the tape was recorded with: every axis of this length is one of rows.
+
+        Returns
+        -------
+        Split
+            Tapes for what is computed once and for what each piece of the rows computes, without the data.
+
+        Raises
+        ------
+        TraceError
+            If a step mixes rows, such as a sort or a cumulative sum; the message names the user's line.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> x = np.linspace(0.0, 1.0, 100)
+        >>> spread = lambda mu, x: np.log1p((x - mu) ** 2).sum()
+        >>> print(tg.trace(spread, dict(mu=0.5), data=dict(x=x)).plan.split(100))
+        split of f along 100 rows
+          once: 0 entries, 0 numbers and arrays in, 0 out
+          each piece: 7 entries, 1 numbers and arrays in, 2 out, of 1 columns
+          together: 2 to add
+          once: 2 entries, 2 numbers and arrays in, 2 out
+        """
+        return split(self.tape, rows)
 
     def __str__(self) -> str:
         lines = [f"plan of {self.tape.name}: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ class Factored(Protocol):
     def inverse_subset(self) -> Array: ...
 
 
+Compiled = Callable[[Factored], Array | None]
 Prepared = Dense | Banded | Fronts | SuperLU | QDLDL
 BACKENDS = ("dense", "banded", "fronts", "superlu", "qdldl")
 
@@ -41,11 +42,16 @@ class Symbolic:
         The stored elements, in the order in which values are given and returned.
     backend : str
         What factorises.
+    compiled : callable or None
+        What finds the inverse at the positions of the pattern, where it can: otherwise it gives None.
     """
 
-    def __init__(self, pattern: Pattern, backend: str, prepared: Prepared) -> None:
+    def __init__(
+        self, pattern: Pattern, backend: str, prepared: Prepared, compiled: Compiled | None = None
+    ) -> None:
         self.pattern = pattern
         self.backend = backend
+        self.compiled = compiled
         self._prepared = prepared
 
     def factor(self, values: Any) -> Factor:
@@ -148,10 +154,12 @@ class Factor:
 
     def inverse_subset(self) -> Array:
         """The elements of the inverse at the positions of the pattern, in its order."""
-        return self._factored.inverse_subset()
+        compiled = self.symbolic.compiled
+        found = None if compiled is None else compiled(self._factored)
+        return self._factored.inverse_subset() if found is None else found
 
 
-def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
+def analyse(matrix: Any, backend: str | None = None, compiled: Compiled | None = None) -> Symbolic:
     """Analyse the pattern of a symmetric sparse matrix.
 
     Parameters
@@ -161,6 +169,9 @@ def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
         not looked at.
     backend : {"dense", "banded", "fronts", "superlu", "qdldl"}, optional
         What factorises; by default what costs least.
+    compiled : callable, optional
+        What finds the inverse at the positions of the pattern in compiled code, from what factorised; where
+        it gives None, NumPy finds it.
 
     Returns
     -------
@@ -185,7 +196,7 @@ def analyse(matrix: Any, backend: str | None = None) -> Symbolic:
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
     backend, prepared = _prepared(pattern, backend)
-    return Symbolic(pattern, backend, prepared)
+    return Symbolic(pattern, backend, prepared, compiled)
 
 
 def _prepared(pattern: Pattern, backend: str | None) -> tuple[str, Prepared]:

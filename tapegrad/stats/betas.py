@@ -7,13 +7,16 @@ from scipy.special import betainc, betaincc
 
 from tapegrad.ops.deviances import bd0, nb_deviance
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest
+from tapegrad.ops.quantiles import odds_isf, odds_ppf
 from tapegrad.stats.common import (
     ByParts,
     Continuous,
     Operand,
     at_edge,
     choose,
+    operand,
     outside_or_infinite,
+    placed,
     positive,
     quiet,
     replace,
@@ -26,6 +29,11 @@ from tapegrad.stats.common import (
 def _rest(a: Any, b: Any) -> Any:
     """What the beta function leaves of the powers of `a`, `b` and ``a + b`` in it."""
     return (gamma_rest(0.0, a) + HALF_LOG_2PI) + (gamma_rest(0.0, b) - gamma_rest(0.0, a + b))
+
+
+def _of_odds(odds: Any) -> Any:
+    """The share: in the form whose slope does not cancel."""
+    return choose(np.less(odds, 1.0), odds / (1.0 + odds), 1.0 / (1.0 + 1.0 / odds))
 
 
 class beta(ByParts, Continuous):  # SciPy's name
@@ -82,6 +90,18 @@ class beta(ByParts, Continuous):  # SciPy's name
         value = replace(betaincc(a, b, z), np.less(z, 0), 1.0, a, b, scale)
         return replace(value, np.greater(z, 1), 0.0, a, b, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(_of_odds(odds_ppf(operand(q), positive(a), positive(b))), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(_of_odds(odds_isf(operand(q), positive(a), positive(b))), loc, positive(scale))
+
 
 def _shapes(mu: Operand, phi: Operand) -> tuple[Any, Any]:
     mu = valid(mu, np.logical_and(np.greater(mu, 0), np.less(mu, 1)))
@@ -131,6 +151,18 @@ class beta_mean(Continuous):
         """Log of `sf`."""
         return beta.logsf(x, *_shapes(mu, phi))
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, mu: Operand, phi: Operand) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return beta.ppf(q, *_shapes(mu, phi))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, mu: Operand, phi: Operand) -> Any:
+        """The value above which the probability is `q`."""
+        return beta.isf(q, *_shapes(mu, phi))
+
 
 def _shares(z: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """``a z / (b + a z)``, which has a beta distribution, and one minus that."""
@@ -176,3 +208,17 @@ class f(ByParts, Continuous):  # SciPy's name
         share, rest = _shares(x / scale, a, b)
         value = choose(np.less(share, 0.5), betaincc(a, b, share), betainc(b, a, rest))
         return replace(value, np.less_equal(x, 0), 1.0, a, b, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, dfn: Operand, dfd: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        q, a, b = operand(q), 0.5 * positive(dfn), 0.5 * positive(dfd)
+        return placed(b / a * odds_ppf(q, a, b), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, dfn: Operand, dfd: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        q, a, b = operand(q), 0.5 * positive(dfn), 0.5 * positive(dfd)
+        return placed(b / a * odds_isf(q, a, b), loc, positive(scale))

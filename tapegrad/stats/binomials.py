@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
+from scipy.special import betainc, betaincc, gammaln, ndtr, xlog1py, xlogy
 
 from tapegrad.ops.deviances import nb_deviance
 from tapegrad.ops.gammas import log_poch
@@ -15,6 +15,7 @@ from tapegrad.stats.common import (
     log1mexp,
     not_a_count,
     operand,
+    placed,
     positive,
     quiet,
     replace,
@@ -22,6 +23,7 @@ from tapegrad.stats.common import (
     valid,
 )
 from tapegrad.stats.counts import log_factorial_rest
+from tapegrad.stats.steps import by_moments, count_quantile
 from tapegrad.stats.sums import log_sum_between
 
 # Up to these totals the usual formula, of which a tape makes more, has an error below 1e-12 of the result.
@@ -46,6 +48,11 @@ def log_mass(k: Any, n: Any, p: Any) -> Any:
     """The binomial log-probability of counts 0 <= k <= n in the saddle-point form of C. Loader."""
     rest = log_factorial_rest(n) - log_factorial_rest(k) - log_factorial_rest(n - k)
     return rest - nb_deviance(k, n - k, p)
+
+
+def _binom_guess(z: Any, n: Any, p: Any) -> Any:
+    deviation = np.sqrt(n * p * (1.0 - p))
+    return by_moments(n * p, deviation, (1.0 - 2.0 * p) / deviation, z)
 
 
 class binom(ByParts, Discrete):  # SciPy's name
@@ -107,6 +114,22 @@ class binom(ByParts, Discrete):  # SciPy's name
         value = replace(value, np.less(k, 0), 1.0, n, p)
         return replace(value, np.greater_equal(k, n), 0.0, n, p)
 
+    @staticmethod
+    def ppf(q: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(binom, q, False, (n, p), _binom_guess, 0.0, n), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(binom, q, True, (n, p), _binom_guess, 0.0, n), loc, 1)
+
+
+def _betabinom_guess(z: Any, n: Any, a: Any, b: Any) -> Any:
+    share = a / (a + b)
+    spread = n * share * (1.0 - share) * (a + b + n) / (a + b + 1.0)
+    return by_moments(n * share, np.sqrt(spread), 0.0, z)
+
 
 class betabinom(Discrete):  # SciPy's name
     """The beta-binomial distribution: `n` trials whose probability has a beta distribution (`a`, `b`).
@@ -145,6 +168,16 @@ class betabinom(Discrete):  # SciPy's name
         value = log_sum_between(betabinom.logpmf, np.maximum(k + 1.0, 0.0), n, n, a, b)
         return replace(replace(value, np.less(k, 0), 0.0, n, a, b), np.greater_equal(k, n), -np.inf, n, a, b)
 
+    @staticmethod
+    def ppf(q: Operand, n: Operand, a: Operand, b: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(betabinom, q, False, (n, a, b), _betabinom_guess, 0.0, n), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, n: Operand, a: Operand, b: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(betabinom, q, True, (n, a, b), _betabinom_guess, 0.0, n), loc, 1)
+
 
 def _urn(M: Operand, n: Operand, N: Operand) -> tuple[Any, Any, Any]:
     """All, good and drawn ones; the first is ``nan`` where the numbers do not go together."""
@@ -152,6 +185,17 @@ def _urn(M: Operand, n: Operand, N: Operand) -> tuple[Any, Any, Any]:
     holds = np.logical_and(_is_total(whole), np.logical_and(_is_total(good), _is_total(drawn)))
     holds = np.logical_and(holds, np.logical_and(np.less_equal(good, whole), np.less_equal(drawn, whole)))
     return valid(whole, np.logical_and(holds, np.greater(whole, 0))), good, drawn
+
+
+def _hypergeom_guess(z: Any, M: Any, n: Any, N: Any) -> Any:
+    share = n / M
+    spread = N * share * (1.0 - share) * (M - N) / np.maximum(M - 1.0, 1.0)
+    return by_moments(N * share, np.sqrt(spread), 0.0, z)
+
+
+def _hypergeom_ends(M: Operand, n: Operand, N: Operand) -> tuple[Any, Any]:
+    whole, good, drawn = operand(M), operand(n), operand(N)
+    return np.maximum(0.0, drawn - (whole - good)), np.minimum(good, drawn)
 
 
 class hypergeom(Discrete):  # SciPy's name
@@ -199,6 +243,26 @@ class hypergeom(Discrete):  # SciPy's name
         value = replace(value, np.less(k, 0), 0.0, whole)
         return replace(value, np.greater_equal(k, most), -np.inf, whole)
 
+    @staticmethod
+    def ppf(q: Operand, M: Operand, n: Operand, N: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(
+            count_quantile(hypergeom, q, False, (M, n, N), _hypergeom_guess, *_hypergeom_ends(M, n, N)),
+            loc,
+            1,
+        )
+
+    @staticmethod
+    def isf(q: Operand, M: Operand, n: Operand, N: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(
+            count_quantile(hypergeom, q, True, (M, n, N), _hypergeom_guess, *_hypergeom_ends(M, n, N)), loc, 1
+        )
+
+
+def _geom_guess(z: Any, p: Any) -> Any:
+    return np.log(ndtr(-z)) / np.log1p(-p)
+
 
 class geom(Discrete):  # SciPy's name
     """The geometric distribution on 1, 2, ...: trials until the first success, of probability 0 < `p` <= 1.
@@ -238,3 +302,13 @@ class geom(Discrete):  # SciPy's name
         k = np.floor(shift(k, loc))
         p = valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
         return replace(xlog1py(k, -p), np.less(k, 1), 0.0, p)
+
+    @staticmethod
+    def ppf(q: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(geom, q, False, (p,), _geom_guess, 1.0, np.inf), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(geom, q, True, (p,), _geom_guess, 1.0, np.inf), loc, 1)

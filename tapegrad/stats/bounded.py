@@ -5,12 +5,17 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.circular import log_i0e
+from tapegrad.ops.further_quantiles import vonmises_ppf
 from tapegrad.ops.turns import vonmises_tail
 from tapegrad.stats.common import (
     ByParts,
     Continuous,
     Operand,
     choose,
+    operand,
+    placed,
+    positive,
+    probability,
     quiet,
     replace,
     standardize,
@@ -63,6 +68,22 @@ class uniform(Continuous):  # SciPy's name
         """Log of `sf`."""
         return np.log1p(-uniform.cdf(x, loc, scale))
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(probability(q), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(1.0 - probability(q), loc, positive(scale))
+
+
+def _mode(c: Operand) -> Any:
+    return valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+
 
 class triang(ByParts, Continuous):  # SciPy's name
     """The triangular distribution between `loc` and ``loc + scale``, whose mode is at ``loc + c * scale``.
@@ -78,7 +99,7 @@ class triang(ByParts, Continuous):  # SciPy's name
     @quiet
     def logpdf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of the density; ``-inf`` outside."""
-        c = valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+        c = _mode(c)
         z, scale = standardize(x, loc, scale)
         left = np.logical_or(np.less(z, c), np.equal(c, 1))
         height = choose(left, np.log(z) - np.log(c), np.log1p(-z) - np.log1p(-c))
@@ -92,7 +113,7 @@ class triang(ByParts, Continuous):  # SciPy's name
     @quiet
     def cdf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Probability of a value up to `x`."""
-        c = valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+        c = _mode(c)
         z, scale = standardize(x, loc, scale)
         z = np.clip(z, 0.0, 1.0)
         left = np.logical_or(np.less(z, c), np.equal(c, 1))
@@ -102,11 +123,27 @@ class triang(ByParts, Continuous):  # SciPy's name
     @quiet
     def sf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Probability of a value above `x`."""
-        c = valid(c, np.logical_and(np.greater_equal(c, 0), np.less_equal(c, 1)))
+        c = _mode(c)
         z, scale = standardize(x, loc, scale)
         z = np.clip(z, 0.0, 1.0)
         left = np.logical_or(np.less(z, c), np.equal(c, 1))
         return choose(left, (1.0 - c) + (c - z) * (c + z) / c, np.square(1.0 - z) / (1.0 - c))
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        q, c = probability(q), _mode(c)
+        value = choose(np.less(q, c), np.sqrt(c * q), 1.0 - np.sqrt((1.0 - c) * (1.0 - q)))
+        return placed(value, loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        q, c = probability(q), _mode(c)
+        value = choose(np.greater(q, 1.0 - c), np.sqrt(c * (1.0 - q)), 1.0 - np.sqrt((1.0 - c) * q))
+        return placed(value, loc, positive(scale))
 
 
 class vonmises(ByParts, Continuous):  # SciPy's name
@@ -156,6 +193,18 @@ class vonmises(ByParts, Continuous):  # SciPy's name
         """One less `cdf`, accurate in the tail."""
         tail, right, turns = _parts_of_turn(x, kappa, loc, scale)
         return choose(right, tail, 1.0 - tail) - turns
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile, at most half a turn away from `loc`; infinite for 0 and 1, as in SciPy."""
+        return placed(vonmises_ppf(operand(q), operand(kappa)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, kappa: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The angle above which the probability is `q`, in the same turn."""
+        return placed(-vonmises_ppf(operand(q), operand(kappa)), loc, positive(scale))
 
 
 def _parts_of_turn(x: Operand, kappa: Operand, loc: Operand, scale: Operand) -> tuple[Any, Any, Any]:

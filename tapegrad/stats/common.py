@@ -73,6 +73,27 @@ def standardize(x: Operand, loc: Operand, scale: Operand) -> tuple[Any, Any]:
     return x if isinstance(scale, int | float) and scale == 1 else x / scale, scale
 
 
+def probability(p: Operand) -> Any:
+    """The probability, and ``nan`` where it is none."""
+    return valid(p, np.logical_and(np.greater_equal(p, 0), np.less_equal(p, 1)))
+
+
+def level_below(p: Operand) -> Any:
+    """The quantile of the exponential distribution, of which those of many others are functions."""
+    return -np.log1p(-probability(p))
+
+
+def level_above(q: Operand) -> Any:
+    """The same by the probability above it."""
+    return -np.log(probability(q))
+
+
+def placed(z: Any, loc: Operand, scale: Any) -> Any:
+    """``z * scale + loc``, without a step for what is the default."""
+    z = z if isinstance(scale, int | float) and scale == 1 else z * scale
+    return z if isinstance(loc, int | float) and loc == 0 else z + operand(loc)
+
+
 def outside_or_infinite(x: Any, outside: Any) -> Any:
     """Where a density is 0: outside the support, and at infinity, where a formula may have inf - inf."""
     return np.logical_or(outside, np.isinf(x))

@@ -13,11 +13,13 @@ from tapegrad.stats.common import (
     Operand,
     choose,
     not_a_count,
+    placed,
     quiet,
     replace,
     shift,
     valid,
 )
+from tapegrad.stats.steps import by_moments, count_quantile
 
 # Up to these counts the usual formulas, of which a tape makes more, have an error below 1e-12 of the result.
 _POISSON_COUNTS = 1000
@@ -29,6 +31,10 @@ def log_factorial_rest(k: Any) -> Any:
     positive = np.greater(k, 0)
     k = choose(positive, k, 1.0)
     return choose(positive, gamma_rest(0.0, k) + (np.log(k) + HALF_LOG_2PI), 0.0)
+
+
+def _poisson_guess(z: Any, mu: Any) -> Any:
+    return by_moments(mu, np.sqrt(mu), 1.0 / np.sqrt(mu), z)
 
 
 class poisson(ByParts, Discrete):  # SciPy's name
@@ -84,6 +90,16 @@ class poisson(ByParts, Discrete):  # SciPy's name
         k, mu = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0))
         return replace(gammainc(np.maximum(k, 0.0) + 1.0, mu), np.less(k, 0), 1.0, mu)
 
+    @staticmethod
+    def ppf(q: Operand, mu: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(poisson, q, False, (mu,), _poisson_guess), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, mu: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(poisson, q, True, (mu,), _poisson_guess), loc, 1)
+
 
 def _size(n: Operand) -> Any:
     return valid(n, np.greater(n, 0))
@@ -91,6 +107,11 @@ def _size(n: Operand) -> Any:
 
 def _chance(p: Operand) -> Any:
     return valid(p, np.logical_and(np.greater(p, 0), np.less_equal(p, 1)))
+
+
+def _nbinom_guess(z: Any, n: Any, p: Any) -> Any:
+    deviation = np.sqrt(n * (1.0 - p)) / p
+    return by_moments(n * (1.0 - p) / p, deviation, (2.0 - p) / np.sqrt(n * (1.0 - p)), z)
 
 
 class nbinom(ByParts, Discrete):  # SciPy's name
@@ -150,6 +171,20 @@ class nbinom(ByParts, Discrete):  # SciPy's name
         k, n, p = np.floor(shift(k, loc)), _size(n), _chance(p)
         return replace(betaincc(n, np.maximum(k, 0.0) + 1.0, p), np.less(k, 0), 1.0, n, p)
 
+    @staticmethod
+    def ppf(q: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(nbinom, q, False, (n, p), _nbinom_guess), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, n: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(nbinom, q, True, (n, p), _nbinom_guess), loc, 1)
+
+
+def _bernoulli_guess(z: Any, p: Any) -> Any:
+    return 0.0 * p
+
 
 class bernoulli(Discrete):  # SciPy's name
     """The Bernoulli distribution on 0 and 1: `p` in [0, 1] is the probability of 1.
@@ -202,3 +237,13 @@ class bernoulli(Discrete):  # SciPy's name
         p = valid(p, np.logical_and(np.greater_equal(p, 0), np.less_equal(p, 1)))
         value = replace(np.log(p) + 0.0 * k, np.greater_equal(k, 1), -np.inf, p)
         return replace(value, np.less(k, 0), 0.0, p)
+
+    @staticmethod
+    def ppf(q: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(bernoulli, q, False, (p,), _bernoulli_guess, 0.0, 1.0), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, p: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(bernoulli, q, True, (p,), _bernoulli_guess, 0.0, 1.0), loc, 1)

@@ -13,6 +13,7 @@ from tapegrad.stats.common import (
     Operand,
     choose,
     not_a_count,
+    placed,
     positive,
     quiet,
     replace,
@@ -20,9 +21,15 @@ from tapegrad.stats.common import (
     valid,
 )
 from tapegrad.stats.counts import log_factorial_rest
+from tapegrad.stats.steps import by_moments, count_quantile
 from tapegrad.stats.sums import log_sum_between, log_sum_from
 
 _COUNTS = 500  # up to here the usual formula has an error below 1e-12 of the result
+
+
+def _nbinom_mu_guess(z: Any, mu: Any, n: Any) -> Any:
+    deviation = np.sqrt(mu + mu * mu / n)
+    return by_moments(mu, deviation, (n + 2.0 * mu) / (n * deviation), z)
 
 
 class nbinom_mu(ByParts, Discrete):
@@ -80,9 +87,25 @@ class nbinom_mu(ByParts, Discrete):
         k, mu, n = np.floor(shift(k, loc)), valid(mu, np.greater_equal(mu, 0)), positive(n)
         return replace(betainc(np.maximum(k, 0.0) + 1.0, n, mu / (n + mu)), np.less(k, 0), 1.0, mu, n)
 
+    @staticmethod
+    def ppf(q: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(nbinom_mu, q, False, (mu, n), _nbinom_mu_guess), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, mu: Operand, n: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(nbinom_mu, q, True, (mu, n), _nbinom_mu_guess), loc, 1)
+
 
 def _below_1(lam: Operand) -> Any:
     return valid(lam, np.logical_and(np.greater_equal(lam, 0), np.less(lam, 1)))
+
+
+def _genpoisson_guess(z: Any, theta: Any, lam: Any) -> Any:
+    mean = theta / (1.0 - lam)
+    deviation = np.sqrt(mean) / (1.0 - lam)
+    return by_moments(mean, deviation, (1.0 + 2.0 * lam) / np.sqrt(theta * (1.0 - lam)), z)
 
 
 class genpoisson(Discrete):
@@ -128,3 +151,13 @@ class genpoisson(Discrete):
         return replace(
             replace(value, np.less(k, 0), 0.0, theta, lam), np.equal(k, np.inf), -np.inf, theta, lam
         )
+
+    @staticmethod
+    def ppf(q: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(genpoisson, q, False, (theta, lam), _genpoisson_guess), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, theta: Operand, lam: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(genpoisson, q, True, (theta, lam), _genpoisson_guess), loc, 1)

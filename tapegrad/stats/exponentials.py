@@ -4,7 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.stats.common import Operand, choose, log1mexp, positive, quiet, replace, shift
+from tapegrad.stats.common import (
+    Operand,
+    choose,
+    level_above,
+    level_below,
+    log1mexp,
+    placed,
+    positive,
+    quiet,
+    replace,
+    shift,
+)
 
 _LOG_2 = np.log(2.0)
 _TINY = 1e-9  # below, the square of a number is nothing next to 1
@@ -70,6 +81,18 @@ class expon:  # SciPy's name
         """Log of `sf`, ``-(x - loc) / scale``; 0 for ``x < loc``."""
         x, scale = shift(x, loc), positive(scale)
         return replace(-(x / scale), np.less(x, 0), 0.0, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(level_below(q), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(level_above(q), loc, positive(scale))
 
 
 class rayleigh:  # SciPy's name
@@ -141,3 +164,15 @@ class rayleigh:  # SciPy's name
         x, scale = shift(x, loc), positive(scale)
         z = x / scale
         return replace(-0.5 * (z * z), np.less(x, 0), 0.0, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(np.sqrt(2.0 * level_below(q)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(np.sqrt(2.0 * level_above(q)), loc, positive(scale))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import boxcox
 
 from tapegrad.ops.quotients import log1p_over
 from tapegrad.stats.common import (
@@ -10,9 +11,12 @@ from tapegrad.stats.common import (
     Operand,
     at_edge,
     choose,
+    level_above,
+    level_below,
     log1mexp_of_exp,
     operand,
     outside_or_infinite,
+    placed,
     positive,
     quiet,
     replace,
@@ -57,6 +61,18 @@ class gumbel_r(Continuous):  # SciPy's name
         """Log of `sf`, accurate in both tails."""
         return log1mexp_of_exp(-standardize(x, loc, scale)[0])
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(-np.log(level_above(q)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-np.log(level_below(q)), loc, positive(scale))
+
 
 class gumbel_l(Continuous):  # SciPy's name
     """The Gumbel distribution of smallest values: mode `loc`, `scale` > 0.
@@ -91,6 +107,18 @@ class gumbel_l(Continuous):  # SciPy's name
     def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`, ``-exp(z)``."""
         return gumbel_r.logcdf(-shift(x, loc), 0, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(np.log(level_below(q)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(np.log(level_above(q)), loc, positive(scale))
 
 
 class weibull_min(Continuous):  # SciPy's name
@@ -151,6 +179,18 @@ class weibull_min(Continuous):  # SciPy's name
         value = -np.exp(c * (np.log(x) - np.log(scale)))
         return replace(value, np.less_equal(x, 0), 0.0, c, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(np.power(level_below(q), 1.0 / positive(c)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(np.power(level_above(q), 1.0 / positive(c)), loc, positive(scale))
+
 
 class weibull_max(Continuous):  # SciPy's name
     """The Weibull distribution on ``x <= loc``, the mirror of `weibull_min`.
@@ -185,6 +225,18 @@ class weibull_max(Continuous):  # SciPy's name
     def logsf(x: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`, accurate in both tails."""
         return weibull_min.logcdf(-shift(x, loc), c, 0, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(-np.power(level_above(q), 1.0 / positive(c)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-np.power(level_below(q), 1.0 / positive(c)), loc, positive(scale))
 
 
 def _reduced(x: Operand, c: Operand, loc: Operand, scale: Operand) -> tuple[Any, Any, Any, Any]:
@@ -245,3 +297,15 @@ class genextreme(Continuous):  # SciPy's name
         y, _, below, beyond = _reduced(x, c, loc, scale)
         value = replace(log1mexp_of_exp(-y), beyond, -np.inf, c, loc, scale)
         return replace(value, below, 0.0, c, loc, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(-boxcox(level_above(q), operand(c)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-boxcox(level_below(q), operand(c)), loc, positive(scale))

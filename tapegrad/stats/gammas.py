@@ -7,6 +7,7 @@ from scipy.special import gammainc, gammaincc, gammaln
 
 from tapegrad.ops.deviances import bd0
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest
+from tapegrad.ops.quantiles import gamma_isf, gamma_ppf
 from tapegrad.stats.common import (
     ByParts,
     Continuous,
@@ -15,12 +16,16 @@ from tapegrad.stats.common import (
     choose,
     operand,
     outside_or_infinite,
+    placed,
     positive,
+    probability,
     quiet,
     replace,
     shift,
     valid,
 )
+
+_TINY = 1e-290  # below, a gamma quantile is a power of the probability
 
 
 def log_density(x: Any, z: Any, a: Any) -> Any:
@@ -79,6 +84,18 @@ class gamma(ByParts, Continuous):  # SciPy's name
         x, a, scale = shift(x, loc), positive(a), positive(scale)
         return replace(gammaincc(a, x / scale), np.less(x, 0), 1.0, a, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(gamma_ppf(operand(q), positive(a)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(gamma_isf(operand(q), positive(a)), loc, positive(scale))
+
 
 class gamma_mean(Continuous):
     """The gamma distribution by its mean `mu` > 0 and shape `a` > 0: the scale is ``mu / a``.
@@ -129,6 +146,20 @@ class gamma_mean(Continuous):
         mu, a = positive(mu), positive(a)
         return gamma.logsf(x, a, loc, mu / a)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        mu, a = positive(mu), positive(a)
+        return gamma.ppf(q, a, loc, mu / a)
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, mu: Operand, a: Operand, loc: Operand = 0) -> Any:
+        """The value above which the probability is `q`."""
+        mu, a = positive(mu), positive(a)
+        return gamma.isf(q, a, loc, mu / a)
+
 
 class chi2(Continuous):  # SciPy's name
     """The chi-squared distribution on ``x >= loc``: `df` > 0 degrees of freedom.
@@ -170,6 +201,18 @@ class chi2(Continuous):  # SciPy's name
         """Log of `sf`."""
         return gamma.logsf(x, 0.5 * operand(df), loc, 2.0 * operand(scale))
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return gamma.ppf(q, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return gamma.isf(q, 0.5 * operand(df), loc, 2.0 * operand(scale))
+
 
 class invgamma(ByParts, Continuous):  # SciPy's name
     """The inverse gamma distribution on ``x > loc``: ``scale / (x - loc)`` is gamma, of shape `a`.
@@ -204,9 +247,27 @@ class invgamma(ByParts, Continuous):  # SciPy's name
         x, a, scale = shift(x, loc), positive(a), positive(scale)
         return replace(gammainc(a, scale / x), np.less_equal(x, 0), 1.0, a, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(1.0 / gamma_isf(operand(q), positive(a)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(1.0 / gamma_ppf(operand(q), positive(a)), loc, positive(scale))
+
 
 def _power(x: Any, scale: Any, c: Any) -> Any:
     return np.exp(c * np.log(x / scale))
+
+
+def _power_quantile(below: Any, z: Any, a: Any, c: Any) -> Any:
+    """A power of a gamma quantile, which may be in range where that is not; `below` is its probability."""
+    tiny = np.less(z, _TINY)
+    return replace(np.power(z, 1.0 / c), tiny, np.exp((np.log(below) + gammaln(a + 1.0)) / (a * c)))
 
 
 class gengamma(ByParts, Continuous):  # SciPy's name
@@ -250,3 +311,21 @@ class gengamma(ByParts, Continuous):  # SciPy's name
         return replace(
             choose(np.greater(c, 0), gammaincc(a, z), gammainc(a, z)), np.less_equal(x, 0), 1.0, a, c, scale
         )
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        q, a, c = probability(q), positive(a), valid(c, np.not_equal(c, 0))
+        up = np.greater(c, 0)
+        z = choose(up, gamma_ppf(q, a), gamma_isf(q, a))
+        return placed(_power_quantile(choose(up, q, 1.0 - q), z, a, c), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, a: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        q, a, c = probability(q), positive(a), valid(c, np.not_equal(c, 0))
+        up = np.greater(c, 0)
+        z = choose(up, gamma_isf(q, a), gamma_ppf(q, a))
+        return placed(_power_quantile(choose(up, 1.0 - q, q), z, a, c), loc, positive(scale))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.stats.common import Operand, choose, log1mexp, operand, quiet, valid
+from tapegrad.stats.steps import count_quantile
 
 Distribution = Any  # a class of counts of `tapegrad.stats`
 
@@ -34,6 +35,11 @@ def zero_inflated(dist: Distribution) -> "ZeroInflated":
     -0.929541
     """
     return ZeroInflated(dist)
+
+
+def _guess(z: Any, *arguments: Any) -> Any:
+    """No guess: the search begins at 0."""
+    return 0.0 * z
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,22 @@ class ZeroInflated:
         """Log of the probability of a count above `k`."""
         pi, below = _share(pi), np.less(operand(k), 0)
         return choose(below, 0.0 * pi, np.log1p(-pi) + self.dist.logsf(k, *arguments, **named))
+
+    def cdf(self, k: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a count up to `k`."""
+        return np.exp(self.logcdf(k, pi, *arguments, **named))
+
+    def sf(self, k: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a count above `k`."""
+        return np.exp(self.logsf(k, pi, *arguments, **named))
+
+    def ppf(self, q: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return count_quantile(self, q, False, (pi, *arguments), _guess, **named)
+
+    def isf(self, q: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return count_quantile(self, q, True, (pi, *arguments), _guess, **named)
 
 
 def hurdle(dist: Distribution) -> "Hurdle":
@@ -120,3 +142,19 @@ class Hurdle:
     def logcdf(self, k: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
         """Log of the probability of a count up to `k`."""
         return log1mexp(-self.logsf(k, pi, *arguments, **named))
+
+    def cdf(self, k: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a count up to `k`."""
+        return np.exp(self.logcdf(k, pi, *arguments, **named))
+
+    def sf(self, k: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a count above `k`."""
+        return np.exp(self.logsf(k, pi, *arguments, **named))
+
+    def ppf(self, q: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return count_quantile(self, q, False, (pi, *arguments), _guess, **named)
+
+    def isf(self, q: Operand, pi: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return count_quantile(self, q, True, (pi, *arguments), _guess, **named)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import log_ndtr, ndtri_exp
 
 from tapegrad.stats.common import (
     Continuous,
@@ -11,12 +12,16 @@ from tapegrad.stats.common import (
     choose,
     log1mexp,
     operand,
+    placed,
+    positive,
+    probability,
     quiet,
     replace,
     standardize,
     valid,
 )
 from tapegrad.stats.normals import norm
+from tapegrad.stats.steps import count_quantile
 
 Distribution = Any  # a class of `tapegrad.stats`, or a wrapper of one
 
@@ -195,6 +200,40 @@ class Truncated:
         value = replace(part - total, np.less_equal(x, self.low), 0.0, total)
         return replace(value, np.greater_equal(x, self.high), -np.inf, total)
 
+    def cdf(self, x: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a value up to `x`."""
+        return np.exp(self.logcdf(x, *arguments, **named))
+
+    def sf(self, x: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Probability of a value above `x`."""
+        return np.exp(self.logsf(x, *arguments, **named))
+
+    def ppf(self, q: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """Quantile: the value up to which the probability is `q`; of counts, the smallest such count."""
+        return self._quantile(q, False, *arguments, **named)
+
+    def isf(self, q: Operand, *arguments: Operand, **named: Operand) -> Any:
+        """The value above which the probability is `q`; of counts, the smallest such count."""
+        return self._quantile(q, True, *arguments, **named)
+
+    def _quantile(self, q: Operand, above: bool, *arguments: Operand, **named: Operand) -> Any:
+        if hasattr(self.dist, "logpmf"):
+            ends = np.floor(self.low) + 1.0, np.floor(self.high)
+            return count_quantile(self, q, above, arguments, lambda z, *given: 0.0 * z, *ends, **named)
+        return self._value(q, above, *arguments, **named)
+
+    @quiet
+    def _value(self, q: Operand, above: bool, *arguments: Operand, **named: Operand) -> Any:
+        """The quantile of the whole distribution, for the probability that this has in it."""
+        dist, q = self.dist, probability(q)
+        total = np.exp(log_between(dist, self.low, self.high, *arguments, **named))
+        p, rest = (1.0 - q, q) if above else (q, 1.0 - q)
+        below = dist.cdf(self.low, *arguments, **named) + p * total
+        beyond = dist.sf(self.high, *arguments, **named) + rest * total
+        left = np.less(below, beyond)
+        value = choose(left, dist.ppf(below, *arguments, **named), dist.isf(beyond, *arguments, **named))
+        return choose(np.isnan(total), np.nan, np.clip(value, self.low, self.high))
+
 
 class truncnorm(Continuous):  # SciPy's name
     """The normal distribution between `a` and `b`, which are in units of `scale` from `loc`, as in SciPy.
@@ -230,6 +269,34 @@ class truncnorm(Continuous):  # SciPy's name
     def logsf(x: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`."""
         return truncnorm.logcdf(-operand(x), -operand(b), -operand(a), -operand(loc), scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        q, (a, b) = probability(q), _ordered(a, b)
+        z = _between_ends(np.log(q), np.log1p(-q), a, b)
+        return placed(_at_ends(z, q, a, b), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, a: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        q, (a, b) = probability(q), _ordered(a, b)
+        z = _between_ends(np.log1p(-q), np.log(q), a, b)
+        return placed(_at_ends(z, q, b, a), loc, positive(scale))
+
+
+def _at_ends(z: Any, p: Any, a: Any, b: Any) -> Any:
+    return replace(replace(z, np.equal(p, 0), a, a, b), np.equal(p, 1), b, a, b)
+
+
+def _between_ends(log_below: Any, log_above: Any, a: Any, b: Any) -> Any:
+    """The point that divides the normal distribution between `a` and `b`, by the smaller tail beyond it."""
+    total = log_between(norm, a, b)
+    below = np.logaddexp(log_ndtr(a), log_below + total)
+    above = np.logaddexp(log_ndtr(-b), log_above + total)
+    return choose(np.less(below, above), ndtri_exp(below), -ndtri_exp(above))
 
 
 def _ordered(a: Operand, b: Operand) -> tuple[Any, Any]:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from tapegrad.ops.gammas import HALF_LOG_2PI
-from tapegrad.stats.common import Operand, operand, positive, quiet, shift
+from tapegrad.stats.common import Operand, operand, placed, positive, quiet, shift
 
 
 class norm:  # SciPy's name
@@ -68,3 +68,15 @@ class norm:  # SciPy's name
     def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`, accurate far into the right tail where `sf` underflows."""
         return log_ndtr(-(shift(x, loc) / positive(scale)))
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(ndtri(operand(q)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-ndtri(operand(q)), loc, positive(scale))

@@ -3,16 +3,21 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import boxcox, boxcox1p
 
 from tapegrad.ops.quotients import log1p_over
 from tapegrad.stats.common import (
     Continuous,
     Operand,
     choose,
+    level_above,
+    level_below,
     log1mexp,
     operand,
     outside_or_infinite,
+    placed,
     positive,
+    probability,
     quiet,
     replace,
     shift,
@@ -58,6 +63,18 @@ class pareto(Continuous):  # SciPy's name
         """Log of `sf`, ``-b log((x - loc) / scale)``."""
         x, b, scale = shift(x, loc), positive(b), positive(scale)
         return replace(-b * (np.log(x) - np.log(scale)), np.less_equal(x, scale), 0.0, b, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(np.exp(level_below(q) / positive(b)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, b: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(np.exp(level_above(q) / positive(b)), loc, positive(scale))
 
 
 def _reduced(x: Operand, c: Operand, loc: Operand, scale: Operand) -> tuple[Any, ...]:
@@ -116,3 +133,15 @@ class genpareto(Continuous):  # SciPy's name
         y, _, below, above = _reduced(x, c, loc, scale)
         value = replace(-y, above, -np.inf, c, loc, scale)
         return replace(value, below, 0.0, c, loc, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(-boxcox1p(-probability(q), np.negative(operand(c))), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, c: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-boxcox(probability(q), np.negative(operand(c))), loc, positive(scale))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, xlogy
 
+from tapegrad.ops.further_quantiles import compound_isf, compound_ppf
 from tapegrad.ops.mixtures import (
     noncentral_gammainc,
     noncentral_gammaincc,
@@ -19,12 +20,15 @@ from tapegrad.stats.common import (
     Operand,
     choose,
     not_a_count,
+    operand,
+    placed,
     positive,
     quiet,
     replace,
     shift,
     valid,
 )
+from tapegrad.stats.steps import by_moments, count_quantile
 from tapegrad.stats.sums import log_sum_between, log_sum_from
 
 _MOST_TERMS = 1 << 16
@@ -49,6 +53,11 @@ def _normaliser(lam: Any, nu: Any) -> Any:
     j = np.arange(1.0, terms)
     exponents = np.expand_dims(log_lam, -1) * j - np.expand_dims(nu, -1) * gammaln(j + 1)
     return np.logaddexp(0.0, logsumexp(exponents, axis=-1))  # the term of 0 is 1
+
+
+def _cmpoisson_guess(z: Any, lam: Any, nu: Any) -> Any:
+    level = np.power(lam, 1.0 / nu)
+    return by_moments(level - 0.5 * (nu - 1.0) / nu, np.sqrt(level / nu), 0.0, z)
 
 
 class cmpoisson(Discrete):
@@ -101,6 +110,16 @@ class cmpoisson(Discrete):
         k, lam, nu = np.floor(shift(k, loc)), positive(lam), positive(nu)
         value = log_sum_from(cmpoisson.logpmf, np.maximum(k + 1.0, 0.0), lam, nu)
         return replace(replace(value, np.less(k, 0), 0.0, lam, nu), np.equal(k, np.inf), -np.inf, lam, nu)
+
+    @staticmethod
+    def ppf(q: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(cmpoisson, q, False, (lam, nu), _cmpoisson_guess), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, lam: Operand, nu: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(cmpoisson, q, True, (lam, nu), _cmpoisson_guess), loc, 1)
 
 
 def _series(z: Any, a: Any) -> Any:
@@ -183,6 +202,20 @@ class tweedie(ByParts, Continuous):
         shape, total, rate = _parts(np.maximum(x, 0.0), mu, phi, p)
         return replace(poisson_gammaincc(0.0, 0.0, shape, total, rate), np.less(x, 0), 1.0, mu, phi, rate)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
+        """Quantile: the smallest value up to which the probability is at least `q`."""
+        shape, each, rate = _parts(1.0, positive(mu), positive(phi), p)
+        return compound_ppf(operand(q), shape, rate) / each
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, mu: Operand, phi: Operand, p: Operand) -> Any:
+        """The value above which the probability is `q`."""
+        shape, each, rate = _parts(1.0, positive(mu), positive(phi), p)
+        return compound_isf(operand(q), shape, rate) / each
+
 
 def _parts(x: Any, mu: Any, phi: Any, p: Operand) -> tuple[Any, Any, Any]:
     """The shape of each gamma variable, `x` in units of their scale, and the mean of their number."""
@@ -212,6 +245,10 @@ def _log_bessel_series(k: Any, log_product: Any) -> Any:
         np.expand_dims(log_product, -1) * j - gammaln(j + 1.0) - gammaln(np.expand_dims(k, -1) + (j + 1.0))
     )
     return logsumexp(exponents, axis=-1)
+
+
+def _skellam_guess(z: Any, mu1: Any, mu2: Any) -> Any:
+    return by_moments(mu1 - mu2, np.sqrt(mu1 + mu2), 0.0, z)
 
 
 class skellam(ByParts, Discrete):  # SciPy's name
@@ -264,3 +301,13 @@ class skellam(ByParts, Discrete):  # SciPy's name
     def sf(k: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
         """Probability of a difference above `k`."""
         return skellam.cdf(-(np.floor(shift(k, loc)) + 1.0), mu2, mu1)
+
+    @staticmethod
+    def ppf(q: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
+        """The smallest count up to which the probability is at least `q`; of plain numbers."""
+        return placed(count_quantile(skellam, q, False, (mu1, mu2), _skellam_guess, -np.inf, np.inf), loc, 1)
+
+    @staticmethod
+    def isf(q: Operand, mu1: Operand, mu2: Operand, loc: Operand = 0) -> Any:
+        """The smallest count above which the probability is at most `q`; of plain numbers."""
+        return placed(count_quantile(skellam, q, True, (mu1, mu2), _skellam_guess, -np.inf, np.inf), loc, 1)

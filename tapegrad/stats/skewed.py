@@ -4,19 +4,22 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import erf, erfc, erfcx, log_ndtr, ndtr
+from scipy.special import erf, erfc, erfcinv, erfinv, log_ndtr, ndtr, ndtri
 
+from tapegrad.ops.further_quantiles import exponnorm_isf, exponnorm_ppf, skewnorm_ppf, wald_isf, wald_ppf
 from tapegrad.ops.gammas import HALF_LOG_2PI
 from tapegrad.ops.skew import skewnorm_cdf
+from tapegrad.ops.tilted import exponnorm_log_tails, invgauss_log_tails, log_tilted
 from tapegrad.stats.common import (
     ByParts,
     Continuous,
     Operand,
     choose,
-    log1mexp,
     log_of_part,
     operand,
+    placed,
     positive,
+    probability,
     quiet,
     replace,
     shift,
@@ -93,6 +96,18 @@ class lognorm(Continuous):  # SciPy's name
         x, s, scale = shift(x, loc), positive(s), positive(scale)
         return replace(log_ndtr((np.log(scale) - np.log(x)) / s), np.less_equal(x, 0), 0.0, s, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, s: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(np.exp(positive(s) * ndtri(operand(q))), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, s: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(np.exp(-positive(s) * ndtri(operand(q))), loc, positive(scale))
+
 
 class skewnorm(ByParts, Continuous):  # SciPy's name
     """The skew-normal distribution: skewness parameter `a`, location `loc`, `scale` > 0.
@@ -123,6 +138,18 @@ class skewnorm(ByParts, Continuous):  # SciPy's name
     def sf(x: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Probability of a value above `x`."""
         return skewnorm_cdf(-standardize(x, loc, scale)[0], np.negative(operand(a)))
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(skewnorm_ppf(operand(q), operand(a)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, a: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-skewnorm_ppf(operand(q), np.negative(operand(a))), loc, positive(scale))
 
 
 class halfnorm(Continuous):  # SciPy's name
@@ -171,12 +198,17 @@ class halfnorm(Continuous):  # SciPy's name
         value = choose(np.less(z, 0.5), np.log1p(-erf(_ROOT * z)), log_ndtr(-z) + _LOG_2)
         return replace(value, np.less(x, 0), 0.0, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(math.sqrt(2.0) * erfinv(probability(q)), loc, positive(scale))
 
-def _log_tilted(z: Any, v: Any, k: Any) -> Any:
-    """``log(exp(1 / (2 k**2) - z / k) ndtr(v))`` for ``v = z - 1 / k``: by `erfcx` where ndtr may vanish."""
-    left = np.less(v, 0)
-    by_erfcx = (np.log(erfcx(-_ROOT * v)) - _LOG_2) - 0.5 * (z * z)
-    return choose(left, by_erfcx, (0.5 / k - z) / k + log_ndtr(v))
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(math.sqrt(2.0) * erfcinv(probability(q)), loc, positive(scale))
 
 
 class exponnorm(Continuous):  # SciPy's name
@@ -195,18 +227,8 @@ class exponnorm(Continuous):  # SciPy's name
         """Log of the density, accurate in both tails."""
         k = positive(K)
         z, scale = standardize(x, loc, scale)
-        value = _log_tilted(z, z - 1.0 / k, k) - (np.log(k) + np.log(scale))
+        value = log_tilted(z, k) - (np.log(k) + np.log(scale))
         return replace(value, np.isinf(operand(x)), -np.inf, k, loc, scale)
-
-    @staticmethod
-    @quiet
-    def cdf(x: Operand, K: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
-        """Probability of a value up to `x`."""
-        k = positive(K)
-        z, scale = standardize(x, loc, scale)
-        value = ndtr(z) - np.exp(_log_tilted(z, z - 1.0 / k, k))
-        value = replace(value, np.equal(operand(x), np.inf), 1.0, k, loc, scale)
-        return replace(value, np.equal(operand(x), -np.inf), 0.0, k, loc, scale)
 
     @staticmethod
     @quiet
@@ -214,8 +236,7 @@ class exponnorm(Continuous):  # SciPy's name
         """Log of `cdf`, far into the left tail too."""
         k = positive(K)
         z, scale = standardize(x, loc, scale)
-        whole, part = log_ndtr(z), _log_tilted(z, z - 1.0 / k, k)
-        value = whole + log1mexp(whole - part)
+        value = exponnorm_log_tails(z, k)[0]
         value = replace(value, np.equal(operand(x), np.inf), 0.0, k, loc, scale)
         return replace(value, np.equal(operand(x), -np.inf), -np.inf, k, loc, scale)
 
@@ -225,9 +246,21 @@ class exponnorm(Continuous):  # SciPy's name
         """Log of `sf`, accurate far into the right tail."""
         k = positive(K)
         z, scale = standardize(x, loc, scale)
-        value = np.logaddexp(log_ndtr(-z), _log_tilted(z, z - 1.0 / k, k))
+        value = exponnorm_log_tails(z, k)[1]
         value = replace(value, np.equal(operand(x), np.inf), -np.inf, k, loc, scale)
         return replace(value, np.equal(operand(x), -np.inf), 0.0, k, loc, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, K: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(exponnorm_ppf(operand(q), positive(K)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, K: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(exponnorm_isf(operand(q), positive(K)), loc, positive(scale))
 
 
 class invgauss(Continuous):  # SciPy's name
@@ -258,8 +291,7 @@ class invgauss(Continuous):  # SciPy's name
     def logcdf(x: Operand, mu: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `cdf`, far into the left tail too."""
         x, mu, scale = shift(x, loc), positive(mu), positive(scale)
-        first, second = _two_tails(x / scale, mu)
-        value = np.logaddexp(log_ndtr(first), second)
+        value = invgauss_log_tails(x / scale, mu)[0]
         value = replace(value, np.equal(x, np.inf), 0.0, mu, scale)
         return replace(value, np.less_equal(x, 0), -np.inf, mu, scale)
 
@@ -268,17 +300,18 @@ class invgauss(Continuous):  # SciPy's name
     def logsf(x: Operand, mu: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`."""
         x, mu, scale = shift(x, loc), positive(mu), positive(scale)
-        first, second = _two_tails(x / scale, mu)
-        whole = log_ndtr(-first)
-        value = whole + log1mexp(whole - second)
+        value = invgauss_log_tails(x / scale, mu)[1]
         value = replace(value, np.equal(x, np.inf), -np.inf, mu, scale)
         return replace(value, np.less_equal(x, 0), 0.0, mu, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, mu: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(wald_ppf(operand(q), positive(mu)), loc, positive(scale))
 
-def _two_tails(z: Any, mu: Any) -> tuple[Any, Any]:
-    """The argument of the first normal tail, and the logarithm of the second, which has a factor."""
-    root = np.sqrt(z)
-    first = (z / mu - 1.0) / root
-    sum_ = (z / mu + 1.0) / root
-    # exp(2 / mu) ndtr(-sum_) without either factor, which may be huge and tiny
-    return first, (np.log(erfcx(_ROOT * sum_)) - _LOG_2) - 0.5 * (first * first)
+    @staticmethod
+    @quiet
+    def isf(q: Operand, mu: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(wald_isf(operand(q), positive(mu)), loc, positive(scale))

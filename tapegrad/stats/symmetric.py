@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, expit, log_expit, ndtr
+from scipy.special import betainc, betaincc, expit, log_expit, logit, ndtr
 
 from tapegrad.ops.gammas import HALF_LOG_2PI, gamma_rest_gain
+from tapegrad.ops.quantiles import t_ppf
 from tapegrad.ops.quotients import log1p_over
 from tapegrad.ops.trigonometric import log_cosh
 from tapegrad.stats.common import (
@@ -16,7 +17,9 @@ from tapegrad.stats.common import (
     choose,
     log_of_part,
     operand,
+    placed,
     positive,
+    probability,
     quiet,
     replace,
     shift,
@@ -111,6 +114,23 @@ class t(Continuous):  # SciPy's name
         """Log of `sf`."""
         return t.logcdf(-shift(x, loc), df, 0, scale)
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(t_ppf(operand(q), _finite(df)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, df: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-t_ppf(operand(q), _finite(df)), loc, positive(scale))
+
+
+def _laplace(p: Operand) -> Any:
+    p = probability(p)
+    return choose(np.less(p, 0.5), np.log(2.0 * p), -np.log(2.0 * (1.0 - p)))
+
 
 class laplace(Continuous):  # SciPy's name
     """The Laplace distribution: location `loc`, `scale` > 0 (mean absolute deviation).
@@ -141,6 +161,18 @@ class laplace(Continuous):  # SciPy's name
     def logsf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Log of `sf`, accurate in both tails."""
         return laplace.logcdf(-shift(x, loc), 0, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(_laplace(q), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-_laplace(q), loc, positive(scale))
 
 
 class logistic(Continuous):  # SciPy's name
@@ -184,6 +216,27 @@ class logistic(Continuous):  # SciPy's name
         """Log of `sf`, accurate in both tails."""
         return log_expit(-standardize(x, loc, scale)[0])
 
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(logit(operand(q)), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-logit(operand(q)), loc, positive(scale))
+
+
+def _cauchy(p: Operand) -> Any:
+    """The tangent of the angle, by its distance from the nearest pole or from 0."""
+    p = probability(p)
+    left = np.less(p, 0.25)
+    tail = 1.0 / np.tan(math.pi * choose(left, p, 1.0 - p))
+    beyond = np.logical_or(left, np.greater(p, 0.75))
+    return choose(beyond, choose(left, -tail, tail), np.tan(math.pi * (p - 0.5)))
+
 
 class cauchy(ByParts, Continuous):  # SciPy's name
     """The Cauchy distribution: median `loc`, `scale` > 0 (half the distance of the quartiles).
@@ -213,6 +266,18 @@ class cauchy(ByParts, Continuous):  # SciPy's name
     def sf(x: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
         """Probability of a value above `x`, accurate in both tails."""
         return np.arctan2(1.0, standardize(x, loc, scale)[0]) / math.pi
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        return placed(_cauchy(q), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        return placed(-_cauchy(q), loc, positive(scale))
 
 
 class halfcauchy(ByParts, Continuous):  # SciPy's name
@@ -245,3 +310,19 @@ class halfcauchy(ByParts, Continuous):  # SciPy's name
         """Probability of a value above `x`."""
         x, scale = shift(x, loc), positive(scale)
         return replace(2.0 / math.pi * np.arctan2(1.0, x / scale), np.less(x, 0), 1.0, scale)
+
+    @staticmethod
+    @quiet
+    def ppf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """Quantile: the value up to which the probability is `q`."""
+        q = probability(q)
+        near, far = np.tan(0.5 * math.pi * q), 1.0 / np.tan(0.5 * math.pi * (1.0 - q))
+        return placed(choose(np.less(q, 0.5), near, far), loc, positive(scale))
+
+    @staticmethod
+    @quiet
+    def isf(q: Operand, loc: Operand = 0, scale: Operand = 1) -> Any:
+        """The value above which the probability is `q`."""
+        q = probability(q)
+        near, far = np.tan(0.5 * math.pi * (1.0 - q)), 1.0 / np.tan(0.5 * math.pi * q)
+        return placed(choose(np.less(q, 0.5), far, near), loc, positive(scale))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from tapegrad.tape.bounds import Bounds
 from tapegrad.tape.tape import Tape, size_of
 
 # One byte for each slot of a tape: 1 where it is marked.
@@ -47,16 +48,22 @@ def deciding_slots(tape: Tape) -> Marks:
     """All slots whose last bit can matter: what guards, comparisons, roundings and sorts depend on.
 
     A comparison with 0 or infinity for equality, or a question whether a number is finite, is no such case:
-    rounding takes nothing there or away. What is made of truth values alone decides nothing anew.
+    rounding takes nothing there or away. Nor is one whose outcome is settled, see `tapegrad.tape.bounds`.
+    What is made of truth values alone decides nothing anew.
     """
     ends = [guard.slot for guard in tape.guards]
     insensitive = {slot for slot, value in tape.constants if np.ndim(value) == 0 and value in _LANDMARKS}
-    for op, inputs, _, attrs, _ in tape.entries.rows():
+    bounds: Bounds | None = None
+    for row in tape.entries.rows():
+        op, inputs, _, attrs, _ = row
         decides = op.rule is None and not (
             op.name in _FINITE
             or (op.name in ("equal", "not_equal") and insensitive.intersection(inputs))
             or all(tape.avals[slot].dtype == np.bool_ for slot in inputs)
         )
+        if decides:
+            bounds = bounds or Bounds(tape)
+            decides = not bounds.settle(row)
         if decides or (op.name == "scan" and dict(attrs)["body"].decides):
             ends += inputs
     return needed_for(tape, ends) if ends else bytearray(len(tape.avals))

@@ -94,6 +94,10 @@ class StepPrinter:
         if moves:
             self._moving.update(names)
 
+    def is_moving(self, name: str) -> bool:
+        """Whether a variable changes from step to step."""
+        return name in self._moving
+
     def value(self, slot: int) -> Names:
         """The names of a slot's elements."""
         if slot not in self.names:
@@ -133,7 +137,7 @@ class StepPrinter:
             found = np.asarray(entry.op.kernel(*given, *places, **attrs), dtype=object)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
-            found = evaluate(assign, entry, inputs, attrs)
+            found = evaluate(assign, entry, inputs, attrs, self.aval(entry.output).shape)
         self.names[entry.output] = found
 
     def _assigned(self, entry: Entry, kind: str, text: str) -> str:

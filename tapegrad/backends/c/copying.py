@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tapegrad.backends.c.memory import Memory
-from tapegrad.backends.c.moves import Copy, start_of, steps_of
+from tapegrad.backends.c.moves import Copy, copies, start_of, steps_of
 from tapegrad.backends.c.operands import number
 from tapegrad.tape.entries import Entry
 
@@ -24,7 +24,8 @@ def move_function(memory: Memory, entry: Entry, name: str) -> str | None:
 def _moves(memory: Memory, entry: Entry) -> Iterator[str]:
     found = memory.homes.remaining(entry)
     out = memory.shadow(entry.output)
-    is_cleared = entry.op.name != "scatter" or entry.output in memory.homes.places
+    covered = sum(copy.target.size for copy in copies(memory.shadow, entry))
+    is_cleared = covered >= out.size or entry.output in memory.homes.places
     if is_cleared and not found:
         return
     yield f"double *const out = {memory.base(entry.output, const=False)};"

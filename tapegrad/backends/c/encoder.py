@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.forms import moved
 from tapegrad.backends.c.instructions import Instruction, paired, scheduled
 from tapegrad.backends.c.machine import ONE, PER_WORD, Key, cases, gives, key_of, of_floats, opcodes
 from tapegrad.backends.c.memory import INPUTS, Memory, is_small
 from tapegrad.ops.attributes import ARRAY
-from tapegrad.ops.indexing import update
 from tapegrad.ops.registry import BOOL, FLOAT, OPS, Op
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.slots import Marks
@@ -26,7 +26,6 @@ from tapegrad.tape.tape import size_of
 Places = np.ndarray[Any, np.dtype[np.object_]]
 Dtype = np.dtype[Any]
 
-_MOVES = ("reshape", "transpose", "broadcast_to", "getitem", "concatenate", "update", "scatter")
 _FOLDS = ("sum", "prod", "max", "min", "logsumexp")
 _PRODUCTS = ("matmul", "dot", "gated_matmul")
 
@@ -49,7 +48,7 @@ def takes(memory: Memory, entry: Entry, is_float: Marks) -> bool:
         return False
     if entry.op.name in _PRODUCTS:
         return max(len(aval.shape) for aval in avals) <= 2
-    return entry.op.name in (*_MOVES, *_FOLDS)
+    return entry.op.copies is not None or entry.op.name in _FOLDS
 
 
 def _all_marked(marks: Marks, slots: Sequence[int]) -> bool:
@@ -221,15 +220,11 @@ class Encoder:
 
     def _of_arrays(self, entry: Entry, arrays: list[Places], attrs: Mapping[str, Any]) -> Places:
         name = entry.op.name
-        if name in ("scatter", "update"):  # into which an array without axes would go as an array
-            arrays = [array[()] for array in arrays]
-        if name == "concatenate":
-            return np.concatenate(arrays, **attrs)
-        if name == "scatter":
-            out: Places = np.full(attrs["shape"], self._zero(), dtype=object)
-            return np.asarray(update.kernel(out, arrays[0], index=attrs["index"]), dtype=object)
-        if name in _MOVES:
-            return np.asarray(entry.op.kernel(*arrays, **attrs), dtype=object)
+        if entry.op.copies is not None:
+            found = moved(entry, arrays, attrs, self.memory.aval(entry.output).shape)
+            if "0.0" in found.ravel().tolist():
+                found[found == "0.0"] = self._zero()
+            return found
         if name in _PRODUCTS:
             return self._product(name == "gated_matmul", *arrays)
         return self._reduced(FOLDS[name], arrays[0], attrs["axis"])

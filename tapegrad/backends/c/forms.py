@@ -14,14 +14,15 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tapegrad.backends.c.runtime import declared
-from tapegrad.ops.indexing import update
-from tapegrad.ops.registry import Op
+from tapegrad.ops import OPS
+from tapegrad.ops.registry import Op, Shape
 from tapegrad.tape.entries import Entry
 
 Names: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 # Takes an expression, and gives the name of the variable that holds it.
 Assign = Callable[[str], str]
 
+_PLACE = re.compile(r"\{\d\}")
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\(")
 # What C and NumPy round in the same way, as IEEE 754 says; and casts.
 _ROUNDED = frozenset(
@@ -48,40 +49,35 @@ def is_by_vectors(form: str) -> bool:
 
 def written(op: Op, operands: Sequence[str]) -> str:
     """An elementwise op on numbers."""
-    return op.c.format(*operands) if "{" in op.c else op.c.join(operands)
+    if "{" not in op.c:
+        return op.c.join(operands)
+    rest = operands[len(_PLACE.findall(op.c)) :]
+    return op.c.format(*operands, rest=f"(const double[]){{{', '.join(rest)}}}, {len(rest)}")
 
 
 # Ops that are not elementwise, on arrays of names -----------------------------------------------------------
 
 
-def _moved(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
+def _moved(
+    assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any], shape: Shape
+) -> Names:
     """What moves elements moves names."""
-    found: Names = np.asarray(entry.op.kernel(*inputs, **attrs), dtype=object)
-    return found
+    return moved(entry, inputs, attrs, shape)
 
 
-def _concatenated(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
-    return np.concatenate(inputs, axis=attrs["axis"])
-
-
-def _whole(names: Names) -> Any:
-    """What is assigned to a place: of an array without dimensions the name itself."""
-    return names[()]
-
-
-def _updated(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
-    found: Names = entry.op.kernel(inputs[0], _whole(inputs[1]), index=attrs["index"])
-    return found
-
-
-def _scattered(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
-    out: Names = np.full(attrs["shape"], "0.0", dtype=object)
-    found: Names = update.kernel(out, _whole(inputs[0]), index=attrs["index"])
-    return found
+def moved(entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any], shape: Shape) -> Names:
+    """The elements of what only moves elements, in this shape."""
+    assert entry.op.copies is not None
+    out: Names = np.full(shape, "0.0", dtype=object)
+    for target, source, _ in entry.op.copies(out, *inputs, **attrs):
+        target[...] = source
+    return out
 
 
 def _reduced(fold: Callable[[Assign, list[str]], str]) -> Evaluator:
-    def evaluate(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
+    def evaluate(
+        assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any], shape: Shape
+    ) -> Names:
         x, axis = inputs[0], attrs["axis"]
         axes = axis if isinstance(axis, tuple) else (axis,)
         kept = [i for i in range(x.ndim) if i not in axes]
@@ -137,7 +133,9 @@ def products(gated: bool, a: str, b: str) -> str:
     return f"tg_gated_mul({a}, {b})" if gated else f"{a} * {b}"
 
 
-def _matmul(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any]) -> Names:
+def _matmul(
+    assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mapping[str, Any], shape: Shape
+) -> Names:
     a, b = inputs
     rows = a if a.ndim > 1 else a[None, :]
     columns = b if b.ndim > 1 else b[:, None]
@@ -153,17 +151,11 @@ def _matmul(assign: Assign, entry: Entry, inputs: Sequence[Names], attrs: Mappin
     return out if b.ndim > 1 else out[..., 0]
 
 
-Evaluator: TypeAlias = Callable[[Assign, Entry, Sequence[Names], Mapping[str, Any]], Names]
+Evaluator: TypeAlias = Callable[[Assign, Entry, Sequence[Names], Mapping[str, Any], Shape], Names]
 
-# How the others are evaluated on names, and whether they keep NumPy's bits.
+# How the others are evaluated on names, to an output of some shape, and whether they keep NumPy's bits.
 EVALUATORS: dict[str, tuple[Evaluator, bool]] = {
-    "reshape": (_moved, True),
-    "transpose": (_moved, True),
-    "broadcast_to": (_moved, True),
-    "getitem": (_moved, True),
-    "concatenate": (_concatenated, True),
-    "update": (_updated, True),
-    "scatter": (_scattered, True),
+    **{op.name: (_moved, True) for op in OPS.values() if op.copies is not None},
     "sum": (_reduced(sum_of), False),
     "prod": (_reduced(_product), False),
     "any": (_reduced(_truth("|", "0")), True),

@@ -131,6 +131,8 @@ class Homes:
             if not (target.flags.c_contiguous and source.flags.c_contiguous) or not target.size:
                 return None
             start = start_of(target, out)
+            if start < end:  # one is copied over another
+                return None
             if start > end:
                 found.append(Stretch(start - end, ZEROS, 0))
             found += self._content(slot)

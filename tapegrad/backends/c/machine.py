@@ -85,7 +85,7 @@ def cases() -> dict[Key, Case]:
         found["store", (dtype,)] = Case(f"{array}[2]])[pc[3]] = {letter}(1);", 4)
         found["move", (dtype,)] = Case(f"{letter}(1) = {letter}(2);", 3)
     for op in OPS.values():
-        if op.is_elementwise and op.c:
+        if op.is_elementwise and op.c and "{rest}" not in op.c:
             found.update(_of_op(op))
     found[ARITHMETIC] = Case(
         "D(1) = tg_arithmetic(pc[6], tg_arithmetic(pc[5], D(2), D(3)), D(4));",
@@ -143,7 +143,7 @@ def of_floats() -> dict[Op, int]:
     codes = opcodes()
     found = {}
     for op in OPS.values():
-        if op.is_elementwise and "{" in op.c:
+        if op.is_elementwise and "{" in op.c and "{rest}" not in op.c:
             dtypes = (FLOAT,) * arity_of(op).start
             if (op.name, dtypes) in codes and gives(op, dtypes) == FLOAT:
                 found[op] = codes[op.name, dtypes]

@@ -16,6 +16,7 @@ from tapegrad.backends.c.homes import Homes
 from tapegrad.backends.c.text import stored_type
 from tapegrad.ops.registry import FLOAT, Aval
 from tapegrad.plan.stages import Plan, RowLoop
+from tapegrad.tape.slots import ends_of
 from tapegrad.tape.tape import size_of
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -65,6 +66,7 @@ class Memory:
     count: int = SIZES + 1
     aliases: Mapping[int, int] = field(default_factory=dict)
     shadows: dict[int, Array] = field(default_factory=dict)
+    by_columns: frozenset[int] = field(init=False)
     homes: Homes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +74,26 @@ class Memory:
         for slot in self.plan.tape.parameters:
             self.inputs[slot] = start
             start += size_of(self.plan.tape.avals[slot].shape)
+        self.by_columns = self._find_by_columns()
         self.homes = self._find_homes()
+
+    def _find_by_columns(self) -> frozenset[int]:
+        """What only loops over rows or steps write and read: each number of a row is a column in order."""
+        tape, layout = self.plan.tape, self.plan.layout
+        assert layout is not None
+        found, others = set[int](), {*ends_of(tape), *self.aliases, *self.aliases.values()}
+        for stage in self.plan.stages:
+            if isinstance(stage, RowLoop):
+                found |= stage.stored
+                continue
+            for entry in stage.entries:
+                others.update((*entry.inputs, entry.output) if entry.op.name != "recurrence" else ())
+        return frozenset(slot for slot in found - others if self._is_wide(slot) and slot in layout.places)
+
+    def _is_wide(self, slot: int) -> bool:
+        """Whether an array has rows of several floats along its first axis."""
+        shape, dtype = self.aval(slot)
+        return dtype == FLOAT and size_of(shape) > SMALL and 1 < size_of(shape[1:]) < shape[0]
 
     def _find_homes(self) -> Homes:
         tape, layout = self.plan.tape, self.plan.layout
@@ -141,7 +162,10 @@ class Memory:
         """An array that lies in memory like a value, but holds nothing."""
         if slot not in self.shadows:
             owner = self.aliases.get(slot)
-            if owner is None:
+            if slot in self.by_columns:
+                shape, dtype = self.aval(slot)
+                self.shadows[slot] = np.moveaxis(np.empty((*shape[1:], shape[0]), dtype), -1, 0)
+            elif owner is None:
                 self.shadows[slot] = np.empty(*self.aval(slot))
             else:
                 entry = self.plan.tape.entries.writer_of(slot)

@@ -8,21 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tapegrad.ops.attributes import ARRAY
-from tapegrad.ops.indexing import getitem
 from tapegrad.ops.registry import FLOAT
 from tapegrad.tape.entries import Entry, Row
 from tapegrad.tape.tape import Tape
-
-_NAMES = frozenset(("scatter", "concatenate", "reshape", "transpose", "broadcast_to", "getitem"))
 
 
 def is_move(tape: Tape, row: Row) -> bool:
     """Whether an entry only moves numbers, from places that are known to places that are known."""
     op, inputs, output, attrs, _ = row
-    if op.name not in _NAMES or ARRAY in dict(attrs).get("index", ()):
+    if op.copies is None or ARRAY in dict(attrs).get("index", ()):
         return False
     return all(tape.avals[slot].dtype == FLOAT for slot in (*inputs, output))
 
@@ -37,25 +32,10 @@ class Copy(NamedTuple):
 
 def copies(shadow: Callable[[int], Any], entry: Entry) -> Iterator[Copy]:
     """What is copied where; ``shadow(slot)`` is an array that lies in memory as the slot does."""
-    out, attrs, slot = shadow(entry.output), dict(entry.attrs), entry.inputs[0]
-    source = shadow(slot)
-    match entry.op.name:
-        case "concatenate":
-            before, start = (slice(None),) * attrs["axis"], 0
-            for slot in entry.inputs:
-                stop = start + shadow(slot).shape[attrs["axis"]]
-                yield Copy(out[(*before, slice(start, stop))], slot, shadow(slot))
-                start = stop
-        case "scatter":
-            yield Copy(getitem.kernel(out, index=attrs["index"]), slot, source)
-        case "reshape":  # what is moved is not in order, and the output is
-            yield Copy(out.reshape(source.shape), slot, source)
-        case "transpose":
-            yield Copy(out, slot, source.transpose(attrs["axes"]))
-        case "broadcast_to":
-            yield Copy(out, slot, np.broadcast_to(source, out.shape))
-        case _:
-            yield Copy(out, slot, getitem.kernel(source, index=attrs["index"]))
+    assert entry.op.copies is not None
+    inputs = [shadow(slot) for slot in entry.inputs]
+    for target, source, place in entry.op.copies(shadow(entry.output), *inputs, **dict(entry.attrs)):
+        yield Copy(target, entry.inputs[place], source)
 
 
 def start_of(view: Any, whole: Any) -> int:

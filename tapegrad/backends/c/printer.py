@@ -18,7 +18,7 @@ from tapegrad.backends.c.encoder import Encoder, is_transfer, takes
 from tapegrad.backends.c.forms import EVALUATORS, Assign, Names
 from tapegrad.backends.c.machine import ordinary
 from tapegrad.backends.c.memory import Memory, is_small
-from tapegrad.backends.c.moves import start_of
+from tapegrad.backends.c.moves import copies, start_of
 from tapegrad.backends.c.moves import steps_of as view_steps
 from tapegrad.backends.c.operands import number as length
 from tapegrad.backends.c.rows import RowPrinter, elementwise
@@ -182,8 +182,8 @@ class Printer:
         steps = self._with_machine(list(steps_of(self.plan, self.forms, is_loop)))
         pieces = list(self.pieces(steps))
         shared = self._find_shared(pieces)
-        # The outputs one after another, so that they are read at once.
-        self.memory.hold(slot for slot in self.tape.outputs if is_small(self.tape.avals[slot]))
+        # The outputs one after another, so that they are read at once, and what guards look at.
+        self.memory.hold(slot for slot in ends_of(self.tape) if is_small(self.tape.avals[slot]))
         leaves = [*self.tape.data, *(slot for slot, _ in self.tape.constants)]
         held = [slot for slot in leaves if is_small(self.tape.avals[slot])]
         held += sorted(slot for slot in shared if is_small(self.tape.avals[slot]))
@@ -316,7 +316,7 @@ class _NumbersPrinter:
             found = elementwise(entry, inputs, assign)
         else:
             evaluate, _ = EVALUATORS[entry.op.name]
-            found = evaluate(assign, entry, inputs, dict(entry.attrs))
+            found = evaluate(assign, entry, inputs, dict(entry.attrs), self.memory.aval(entry.output).shape)
         self.names[entry.output] = found
         self._store(entry.output)
 
@@ -354,8 +354,12 @@ class _NumbersPrinter:
         """Print the function of a loop or of copies, if anything is left to do, and call it."""
         assert isinstance(step.what, Entry)
         name = f"{'move' if step.way is Way.MOVES else 'loop'}{self.owner.loops}"
-        function = move_function if step.way is Way.MOVES else loop_function
-        text = function(self.memory, step.what, name)
+        exact = bool(self.owner.forms.exact[step.what.output])
+        text = (
+            move_function(self.memory, step.what, name)
+            if step.way is Way.MOVES
+            else loop_function(self.memory, step.what, name, exact)
+        )
         if text is not None:
             self.owner.loops += 1
             self.owner.functions.append(text)
@@ -363,8 +367,7 @@ class _NumbersPrinter:
 
     def picked(self, entry: Entry, assign: Assign) -> Names:
         """A few elements of a large array."""
-        (slot,) = entry.inputs
-        view = np.asarray(entry.op.kernel(self.memory.shadow(slot), **dict(entry.attrs)))
+        ((_, slot, view),) = copies(self.memory.shadow, entry)
         start, steps = start_of(view, self.memory.shadow(slot)), view_steps(view)
         names = np.empty(view.shape, dtype=object)
         for where in np.ndindex(names.shape):

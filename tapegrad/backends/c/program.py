@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.joins import Joins
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.machine import machine
 from tapegrad.backends.c.memory import CELLS, INPUTS, SIZES, WORD, is_small
 from tapegrad.backends.c.printer import Part, print_plan
-from tapegrad.backends.c.rows import Joins
-from tapegrad.backends.c.runtime import WIDTH
+from tapegrad.backends.c.runtime import PITCH, WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Read
 from tapegrad.plan.places import ALIGNED
 from tapegrad.plan.plan import plan
@@ -43,7 +44,7 @@ class CProgram:
         self.tape = tape
         self.late = late
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, "tapegrad") if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1, "tapegrad") if threads > 1 else None
         forms = Forms(tape, deciding_slots(tape))
         joins = Joins(tape, forms.has_form)
         cut = plan(tape, late, shortest // 2, len(tape.entries), joins)
@@ -79,10 +80,9 @@ class CProgram:
         """Let threads share the blocks of a row loop."""
         assert self._pool is not None
         cuts = np.linspace(0, blocks, min(self.threads, blocks) + 1).astype(int).tolist()
-        jobs = [
-            self._pool.submit(function, table, ctypes.c_int64(first), ctypes.c_int64(last))
-            for first, last in pairwise(cuts)
-        ]
+        own, *others = [(table, ctypes.c_int64(a), ctypes.c_int64(b)) for a, b in pairwise(cuts)]
+        jobs = [self._pool.submit(function, *share) for share in others]
+        function(*own)
         for job in jobs:
             job.result()
 
@@ -101,14 +101,15 @@ class CWorkspace:
         self._table = self._make_table()
         self._context = contextvars.copy_context()
         self._context.run(np.seterr, all="ignore")
-        self._early = self._caller(self._printed.early)
+        self.compute = self._caller(self._printed.early)
         self._late = self._caller(self._printed.late)
         fault = self._missing_index()
         if fault is not None:
-            self._early = partial(_refuse, fault)
+            self.compute = partial(_refuse, fault)
         self._outputs = self._reader(self._tape.outputs)
         self.guards = self._tape.guards
         self._guarded = self._reader([guard.slot for guard in self.guards])
+        self._decided = self._find_decided()
 
     # Memory -------------------------------------------------------------------------------------------------
 
@@ -130,7 +131,8 @@ class CWorkspace:
         for slot, place in layout.places.items():
             if slot not in self._arrays and not is_small(self._tape.avals[slot]):
                 shape, dtype = self._tape.avals[slot]
-                self._arrays[slot] = np.ndarray(shape, dtype, room.data, start + place)
+                strides = self._memory.shadow(slot).strides
+                self._arrays[slot] = np.ndarray(shape, dtype, room.data, start + place, strides)
 
     def _place_homes(self) -> None:
         """Arrays that live in one another."""
@@ -185,7 +187,7 @@ class CWorkspace:
         for stage in self._plan.stages:
             ways = zip(stage.entries, stage.reads, strict=True) if isinstance(stage, RowLoop) else ()
             for entry, reads in ways:
-                if entry.op.name not in ("getitem", "scatter") or len(entry.inputs) < 2:
+                if ARRAY not in dict(entry.attrs).get("index", ()):
                     continue
                 whole = entry.inputs[0] if reads[0] is Read.GATHERED else entry.output
                 length, places = self._tape.avals[whole].shape[0], self.array(entry.inputs[1])
@@ -203,8 +205,8 @@ class CWorkspace:
             rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
             count = -(-len(rows) // WIDTH)
             padded = np.concatenate([rows, np.repeat(rows[-1:], count * WIDTH - len(rows), axis=0)])
-            chunks = padded.reshape(count, WIDTH, -1).transpose(0, 2, 1)
-            found = np.ascontiguousarray(chunks)
+            found = np.zeros((count, rows.shape[1], PITCH))
+            found[:, :, :WIDTH] = padded.reshape(count, WIDTH, -1).transpose(0, 2, 1)
             if slot in self._tape.data:
                 self._kept.append(found)
                 return found
@@ -250,11 +252,33 @@ class CWorkspace:
         ):
             read_all: Callable[[], list[Any]] = self._cells[cells[0] : cells[-1] + 1].tolist
             return read_all
-        readers = [
-            array.item if number else partial(_same, array)
-            for array, number in zip(found, is_number, strict=True)
-        ]
-        return lambda: [read() for read in readers]
+        numbers = [(i, array.item) for i, array in enumerate(found) if is_number[i]]
+
+        def read_each() -> list[Any]:
+            values: list[Any] = found.copy()
+            for i, item in numbers:
+                values[i] = item()
+            return values
+
+        return read_each
+
+    def _find_decided(self) -> list[tuple[Array, bytes]]:
+        """What guards look at, and its bytes where they hold; cells side by side are one."""
+        found = list[tuple[Array, bytes]]()
+        expected, is_cell = np.zeros_like(self._cells), np.zeros(len(self._cells) + 1, dtype=np.int8)
+        for guard in self.guards:
+            array, start = self.array(guard.slot), self._memory.cells.get(guard.slot)
+            if guard.is_choice:
+                continue
+            if start is None:
+                found.append((array, np.full(array.shape, guard.outcome, array.dtype).tobytes()))
+                continue
+            np.ndarray(array.shape, array.dtype, expected.data, WORD * start)[...] = guard.outcome
+            is_cell[start : start - (-array.nbytes // WORD)] = 1
+        edges = np.flatnonzero(np.diff(is_cell, prepend=0)).tolist()
+        for first, stop in zip(edges[::2], edges[1::2], strict=True):
+            found.append((self._cells[first:stop], expected[first:stop].tobytes()))
+        return found
 
     # Replay -------------------------------------------------------------------------------------------------
 
@@ -266,7 +290,7 @@ class CWorkspace:
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
         self.inputs[: inputs.size] = inputs
-        self._early()
+        self.compute()
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""
@@ -275,7 +299,10 @@ class CWorkspace:
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold after a replay."""
-        return first_broken(self.guards, self._guarded())
+        for array, expected in self._decided:
+            if array.tobytes() != expected:  # which may still be equal, as zeros of both signs are
+                return first_broken(self.guards, self._guarded())
+        return None
 
     def taken(self) -> list[Any]:
         """Where the sides of choices are taken."""
@@ -289,7 +316,3 @@ def _run(calls: Sequence[Callable[[], Any]]) -> None:
 
 def _refuse(fault: IndexError) -> None:
     raise fault
-
-
-def _same(array: Array) -> Array:
-    return array

@@ -8,60 +8,29 @@ waits in an array as long as a chunk. Sums are kept for each block.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.columns import Columns, inner_shape
+from tapegrad.backends.c.factors import Factors
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import Memory, is_small
-from tapegrad.backends.c.runtime import WIDTH
+from tapegrad.backends.c.runtime import PITCH
+from tapegrad.backends.c.shares import Shares
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
-from tapegrad.ops.registry import BOOL, FLOAT, Along, Read, Shape
+from tapegrad.ops.attributes import ARRAY
+from tapegrad.ops.registry import BOOL, FLOAT, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
-from tapegrad.tape.entries import Entry, Row
-from tapegrad.tape.tape import Tape, size_of
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.tape import size_of
 
 MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
-WIDEST = 64  # numbers to a row
-MOST_SUMS = 256  # numbers that stay in registers or close by
-MOST_SCATTERED = 1 << 22  # numbers, of all blocks together
 MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
 
 _VARIABLE = re.compile(r"\b[vx]\d+(?:_\d+)?\b")
-
-
-def inner_shape(shape: Shape, axis: int) -> Shape:
-    """The shape of one row."""
-    return (*shape[:axis], 1, *shape[axis + 1 :])
-
-
-class Joins:
-    """Which entries a row loop of C takes; all others are executed whole."""
-
-    def __init__(self, tape: Tape, has_form: Callable[[Row], bool]) -> None:
-        self._tape = tape
-        self._has_form = has_form
-        self._leaves = {*tape.data, *(slot for slot, _ in tape.constants)}
-
-    def __call__(self, row: Row, along: Along, rows: int) -> bool:
-        op, inputs, output, _, _ = row
-        avals = self._tape.avals
-        reads = along.reads if len(along.reads) == len(inputs) else (Read.ALIGNED,) * len(inputs)
-        for slot, read in zip(inputs, reads, strict=True):
-            size = size_of(avals[slot].shape)
-            if read is not Read.GATHERED and (size // rows if read.by_block else size) > WIDEST:
-                return False
-        if op.name == "scatter":
-            size = size_of(avals[output].shape) * (rows // BLOCK + 1)
-            return along.is_sum and inputs[1] in self._leaves and size <= MOST_SCATTERED
-        if Read.GATHERED in reads and inputs[1] not in self._leaves:
-            return False
-        if along.is_sum:
-            size = size_of(avals[output].shape)
-            return size <= MOST_SUMS and self._has_form(row)
-        return size_of(avals[output].shape) // rows <= WIDEST and self._has_form(row)
 
 
 @dataclass
@@ -105,9 +74,14 @@ class RowPrinter:
         self.sums: dict[int, int] = {}
         self.width = 0
         self.constants = {slot: value for slot, value in self.tape.constants if np.ndim(value) == 0}
+        self.arrays = {slot: value for slot, value in self.tape.constants if np.ndim(value) > 0}
         made = {entry.output for entry in stage.entries}
         self.along = (made - stage.sums) | set(stage.columns)
         self.counter = self.current = 0
+        self.shares = Shares(self._is_minus_infinity)
+        self.factors = Factors()
+        self.inverses: dict[str, str] = {}  # of the totals of exponentials
+        self.is_streamed = True  # whether nothing waits in arrays as long as a chunk
         self.ends: list[str] = []
 
     # Operands -----------------------------------------------------------------------------------------------
@@ -137,6 +111,10 @@ class RowPrinter:
         self.head[f"const {kind} {name} = {self._element(slot, place)};"] = None
         return name
 
+    def _is_minus_infinity(self, name: str) -> bool:
+        slot = name[1:]
+        return name[0] == "c" and slot.isdigit() and bool(self.constants.get(int(slot)) == -np.inf)
+
     def _element(self, slot: int, place: int) -> str:
         """An element of an array that is read whole, as it can be read."""
         aval = self.memory.aval(slot)
@@ -149,6 +127,10 @@ class RowPrinter:
 
     def _column(self, slot: int, place: int) -> str:
         """An element of a row from outside the loop."""
+        twin = self._twin(slot)
+        if twin is not None:
+            matrix, place = twin
+            return str(self.value(matrix)[0, place])
         aval, axis = self.memory.aval(slot), self.plan.row_axis(slot)
         assert axis is not None
         count = size_of(aval.shape) // self.stage.rows
@@ -156,30 +138,33 @@ class RowPrinter:
         self.kind[name] = c_type(aval.dtype)
         self.level[name] = -1
         if count > 1 and self._is_packed(slot):
+            self.is_streamed = False
             base = f"q{slot}"
             self._chunk_line(
-                f"const double *const {base} = (const double *)T[{self.memory.column(slot)}] + r * {count};"
+                f"const double *const {base} = "
+                f"(const double *)T[{self.memory.column(slot)}] + r / WIDTH * {count * PITCH};"
             )
-            self.loads[name] = f"{base}[{place * WIDTH} + i]"
+            self.loads[name] = f"{base}[{place * PITCH} + i]"
             return name
-        strides = self.memory.strides(slot)
-        where = np.unravel_index(place, inner_shape(aval.shape, axis)) if count > 1 else ()
-        offset = sum(int(i) * step for i, step in zip(where, strides, strict=False))
+        columns = Columns(self.memory, slot, axis)
         self._pointer(slot)
-        if strides[axis] == 1 and aval.dtype != BOOL:
-            function = "tg_rows" if aval.dtype == FLOAT else "tg_whole_rows"
-            self._chunk_line(f"{c_type(aval.dtype)} {name}_room[WIDTH];")
-            start = f"a{slot} + {offset} + r" if offset else f"a{slot} + r"
-            self._chunk_line(
-                f"const {c_type(aval.dtype)} *const {name}_rows = {function}({start}, m, {name}_room);"
-            )
-        else:
-            self._chunk_line(f"{c_type(aval.dtype)} {name}_rows[WIDTH];")
-            kind, step = stored_type(aval.dtype), strides[axis]
-            start = f"a{slot} + {offset} + r * {step}"
-            self._chunk_line(f"tg_column_{kind}({start}, {step}, m, {name}_rows);")
+        self.is_streamed &= columns.are_in_place
+        names = [f"x{slot}_{i}" for i in range(count)] if count > 1 else [name]
+        for line in columns.read(names, place):
+            self._chunk_line(line)
         self.loads[name] = f"{name}_rows[i]"
         return name
+
+    def _twin(self, slot: int) -> tuple[int, int] | None:
+        """The matrix that a constant is a column of, and which: in Hessians, columns are constants, too."""
+        column: Any = self.arrays.get(slot, np.empty((0, 0)))
+        for matrix in self.along if column.ndim == 1 else ():
+            whole: Any = self.arrays.get(matrix, column)
+            if whole.ndim == 2 and len(whole) == len(column) and self._is_packed(matrix):
+                for place in np.flatnonzero(whole[0] == column[0]).tolist():
+                    if np.array_equal(whole[:, place], column):
+                        return matrix, place
+        return None
 
     def _is_packed(self, slot: int) -> bool:
         leaves = {*self.tape.data, *(constant.slot for constant in self.tape.constants)}
@@ -220,7 +205,8 @@ class RowPrinter:
         if name in self.waiting:
             return
         self.waiting.add(name)
-        self._chunk_line(f"{self.kind[name]} {name}_rows[WIDTH];")
+        self.is_streamed = False
+        self._chunk_line(f"{self.kind[name]} {name}_rows[PITCH];")
         self.loads[name] = f"{name}_rows[i]"
         self.segments[self.level[name]].lines.append(f"{name}_rows[i] = {name};")
 
@@ -228,6 +214,12 @@ class RowPrinter:
         """A variable that holds an expression."""
         if re.fullmatch(r"\w+|\d+\.\d+", text):
             return text
+        share = self.shares.of(text)
+        if share is not None:
+            exponential, total = share
+            if total not in self.inverses:
+                self.inverses[total] = self.assign(entry, f"1.0 / {total}", kind)
+            text = f"tg_gated_mul({exponential}, {self.inverses[total]})"
         self.counter += 1
         name = f"v{entry.output}_{self.counter}"
         segment = self.place(text)
@@ -235,6 +227,8 @@ class RowPrinter:
         segment.lines.append(f"const {kind} {name} = {text};")
         segment.defined.add(name)
         self.level[name], self.kind[name] = self.current, kind
+        self.shares.note(name, text)
+        self.factors.note(name, text)
         return name
 
     def _note(self, segment: _Segment, entry: Entry) -> None:
@@ -257,14 +251,12 @@ class RowPrinter:
 
         if entry.op.is_elementwise:
             found = elementwise(entry, [self.value(slot) for slot in entry.inputs], assign)
-        elif len(entry.inputs) == 2 and entry.op.name == "getitem":
+        elif ARRAY in dict(entry.attrs).get("index", ()):
             found = self._gathered(entry, assign)
         else:
-            attrs = dict(entry.attrs)
-            if "shape" in attrs:
-                attrs["shape"] = self.shape(entry.output)
             evaluate, _ = EVALUATORS[entry.op.name]
-            found = evaluate(assign, entry, [self.value(slot) for slot in entry.inputs], attrs)
+            inputs = [self.value(slot) for slot in entry.inputs]
+            found = evaluate(assign, entry, inputs, dict(entry.attrs), self.shape(entry.output))
         self.names[entry.output] = found
         if entry.output in self.stored:
             self._store(entry)
@@ -294,7 +286,7 @@ class RowPrinter:
         slot = entry.output
         aval, axis = self.memory.aval(slot), self.plan.row_axis(slot)
         assert axis is not None
-        names, strides = self.names[slot].ravel(), self.memory.strides(slot)
+        names, columns = self.names[slot].ravel(), Columns(self.memory, slot, axis)
         self._pointer(slot, const=False)
         # Whole vectors may be longer than the array: behind small ones, and behind what lives in another
         # array, that is not free.
@@ -302,15 +294,12 @@ class RowPrinter:
         if names.size == 1 and aval.dtype != BOOL and is_alone:
             self.place(names[0]).lines.append(f"a{slot}[r + i] = {names[0]};")
             return
-        for place, name in enumerate(names):
-            where = np.unravel_index(place, inner_shape(aval.shape, axis))
-            offset = sum(int(i) * step for i, step in zip(where, strides, strict=True))
-            room = f"u{slot}_{place}"
-            self._chunk_line(f"{c_type(aval.dtype)} {room}[WIDTH];")
+        self.is_streamed &= columns.are_in_place
+        rooms = [f"u{slot}_{place}" for place in range(names.size)]
+        for place, (name, room) in enumerate(zip(names, rooms, strict=True)):
+            self.chunk += columns.room(room, place)
             self.place(name).lines.append(f"{room}[i] = {name};")
-            kind, step = stored_type(aval.dtype), strides[axis]
-            start = f"a{slot} + {offset} + r * {step}"
-            self.behind.append(f"tg_put_{kind}({start}, {step}, m, {room});")
+        self.behind += columns.written(rooms)
 
     # Sums ---------------------------------------------------------------------------------------------------
 
@@ -319,11 +308,15 @@ class RowPrinter:
         size = size_of(self.memory.aval(slot).shape)
         start = self.sums[slot] = self.width
         self.width += size
-        if entry.op.name == "scatter":
+        if entry.op.copies is not None:  # to where an index says
             self._scattered(entry, start)
             return
         for place, term in enumerate(self._terms(entry)):
             name = f"v{slot}_{place}"
+            known = self.factors.summed(term, name)
+            if known != name:
+                self.ends.append(f"parts[{start + place}] = s{known};")
+                continue
             segment = self.place(term)
             self._note(segment, entry)
             segment.lines.append(f"p{name} += tg_kept(inside, {term});")
@@ -360,6 +353,7 @@ class RowPrinter:
             if name in self.level and self.level[name] >= 0:
                 self._wait(name)
         texts = [self.loads.get(name, name) for name in value]
+        self.is_streamed = False
         length = self._length(self.memory.aval(entry.output).shape[0])
         row = f"tg_place({self.loads[index[0]]}, {length})"
         step = f"{row} * {len(texts)} + " if len(texts) > 1 else row
@@ -387,8 +381,11 @@ class RowPrinter:
         if part is not None:
             yield f"        double *const parts = (double *)T[{part}] + b * {self.width};"
         yield from (f"        {line}" for line in self.block)
-        yield f"        for (int64_t r = b * {BLOCK}; r < stop; r += WIDTH) {{"
-        yield "            const int64_t m = stop - r < WIDTH ? stop - r : WIDTH, w = TG_WHOLE(m);"
+        step = "m" if self.is_streamed else "WIDTH"
+        length = "TG_VECTORS(stop - r)" if self.is_streamed else "stop - r < WIDTH ? stop - r : WIDTH"
+        yield f"        for (int64_t r = b * {BLOCK}, m; r < stop; r += {step}) {{"
+        yield f"            m = {length};"
+        yield "            const int64_t w = TG_WHOLE(m);"
         yield "            (void)w;"
         yield from (f"            {line}" for line in self.chunk)
         for level, segment in enumerate(self.segments):
@@ -408,8 +405,11 @@ class RowPrinter:
         if not segment.sums or len(segment.lines) > MOST_TWO_TIMES:
             yield from self._loop(level, segment, "w")
             return
-        yield "if (m == WIDTH) {"
-        yield from (f"    {line}" for line in self._loop(level, segment, "WIDTH"))
+        is_whole, count = "m == WIDTH", "WIDTH"
+        if self.is_streamed:
+            is_whole, count = "(m & 7) == 0", "(m & ~(int64_t)7)"
+        yield f"if ({is_whole}) {{"
+        yield from (f"    {line}" for line in self._loop(level, segment, count))
         yield "} else {"
         yield from (f"    {line}" for line in self._loop(level, segment, "w"))
         yield "}"

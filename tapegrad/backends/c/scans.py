@@ -6,11 +6,12 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from tapegrad.backends.c.bodies import StepPrinter, has_form
+from tapegrad.backends.c.logs import Place, log_loop, log_product
 from tapegrad.backends.c.matrices import is_of_matrices, stacked
 from tapegrad.backends.c.memory import Memory
 from tapegrad.backends.c.operands import Operand, number, operand
@@ -38,9 +39,13 @@ def is_loop(tape: Tape, row: Row, exact: bool) -> bool:
     return not exact and is_stack and is_of_matrices(tape, row, 1)
 
 
-def loop_function(memory: Memory, entry: Entry, name: str) -> str:
-    """The function of such an entry, which takes the table of all pointers."""
-    lines = _PRINTERS.get(entry.op.name, stacked)(memory, entry)
+def loop_function(memory: Memory, entry: Entry, name: str, exact: bool) -> str:
+    """The function of such an entry, which takes the table of all pointers; if `exact`, with NumPy's bits."""
+    lines = (
+        _PRINTERS[entry.op.name](memory, entry, exact)
+        if entry.op.name in _PRINTERS
+        else stacked(memory, entry)
+    )
     head = [f"static void {name}(void *const *T) {{", "    double *const s = T[0];"]
     head += ["    const double *const p = T[1];", "    (void)s, (void)p;"]
     return "\n".join([*head, *(f"    {line}" for line in lines), "}"])
@@ -49,7 +54,7 @@ def loop_function(memory: Memory, entry: Entry, name: str) -> str:
 # Scans ------------------------------------------------------------------------------------------------------
 
 
-def _scan(memory: Memory, entry: Entry) -> Iterator[str]:
+def _scan(memory: Memory, entry: Entry, exact: bool) -> Iterator[str]:
     attrs = dict(entry.attrs)
     body: Body = attrs["body"]
     step, lines = StepPrinter(body), list[str]()
@@ -61,9 +66,13 @@ def _scan(memory: Memory, entry: Entry) -> Iterator[str]:
     for slot, (a, b, _) in zip(body.tape.parameters, body.spans, strict=False):
         step.take(slot, state[a:b], moves=True)
     reads = list[str]()
+    places: dict[str, Place] = {}
     for i, slot in enumerate(body.tape.parameters[body.carried :]):
         moves = i >= body.fixed
-        _take(step, slot, others[i], f"x{i}", reads if moves else lines, moves)
+        names = _take(step, slot, others[i], f"x{i}", reads if moves else lines, moves)
+        if moves:
+            places.update((name, (others[i], place)) for name, place in names.items())
+    product = None if exact else log_product(body, step, state, places)
     for row in body.tape.entries:
         step.entry(row)
     found = [name for slot in body.tape.outputs for name in step.value(slot).ravel()]
@@ -72,29 +81,39 @@ def _scan(memory: Memory, entry: Entry) -> Iterator[str]:
     yield from lines
     yield from step.before
     yield from states
-    yield f"for (int64_t t = 0; t < {number(memory, attrs['count'])}; t++) {{"
-    for text in (*reads, *step.lines):
-        yield f"    {text}"
-    yield from (f"    const double g{i} = {text};" for i, text in enumerate(found))
-    yield from (f"    {out.at('t', i)} = h{i} = g{i};" for i in range(body.width))
+    n = number(memory, attrs["count"])
+    loop = [*reads, *step.lines]
+    loop += [f"const double g{i} = {text};" for i, text in enumerate(found)]
+    loop += [f"{out.at('t', i)} = h{i} = g{i};" for i in range(body.width)]
+    if product is not None:
+        yield from log_loop(product, n, places, out, [*_over("t0", "t0 + m", loop)])
+    else:
+        yield from _over("0", n, loop)
+
+
+def _over(first: str, stop: str, lines: Sequence[str]) -> Iterator[str]:
+    yield f"for (int64_t t = {first}; t < {stop}; t++) {{"
+    yield from (f"    {line}" for line in lines)
     yield "}"
 
 
-def _take(step: StepPrinter, slot: int, given: Operand, name: str, lines: list[str], moves: bool) -> None:
-    """Read the elements of an input of a loop, once or in each step."""
+def _take(
+    step: StepPrinter, slot: int, given: Operand, name: str, lines: list[str], moves: bool
+) -> dict[str, tuple[int, ...]]:
+    """Read the elements of an input of a loop, once or in each step; their names, and places."""
     shape, dtype = step.aval(slot)
-    names = []
-    for i, place in enumerate(np.ndindex(shape)):
-        names.append(f"{name}_{i}")
+    names = {f"{name}_{i}": place for i, place in enumerate(np.ndindex(shape))}
+    for each, place in names.items():
         text = given.at("t", *place) if moves else given.at(*place)
-        lines.append(f"const {c_type(dtype)} {names[-1]} = {text};")
-    step.take(slot, names, moves)
+        lines.append(f"const {c_type(dtype)} {each} = {text};")
+    step.take(slot, [*names], moves)
+    return names
 
 
 # Linear recurrences -----------------------------------------------------------------------------------------
 
 
-def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
+def _recurrence(memory: Memory, entry: Entry, exact: bool) -> Iterator[str]:
     is_reverse, lines = dict(entry.attrs)["reverse"], list[str]()
     out = operand(memory, entry.output, "out", lines, const=False)
     a, b, start = (
@@ -105,6 +124,9 @@ def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
     varies = len(a.shape) > 2 * len(start.shape)
     yield from lines
     n = number(memory, count)
+    if width == 1 and not exact:
+        yield _in_fours(a if varies else a._replace(strides=(0,)), b, start, out, n, is_reverse)
+        return
     loop = (
         f"for (int64_t t = {n} - 1; t >= 0; t--) {{"
         if is_reverse
@@ -112,6 +134,18 @@ def _recurrence(memory: Memory, entry: Entry) -> Iterator[str]:
     )
     write = _written_out if width <= MOST_WRITTEN else _looped
     yield from write(a, b, start, out, width, varies, loop)
+
+
+def _in_fours(a: Operand, b: Operand, start: Operand, out: Operand, n: str, is_reverse: bool) -> str:
+    """The call of the function for numbers, from the last step to the first where it goes back."""
+
+    def walk(given: Operand) -> str:
+        step = number(given.memory, given.strides[0])
+        first = f" + ({n} - 1) * {step}" if is_reverse else ""
+        return f"{given.name}{first}, {'-' * is_reverse}{step}"
+
+    first = start.at(*(0 for _ in start.shape))
+    return f"tg_recurrence({walk(a)}, {walk(b)}, {first}, {walk(out)}, {n});"
 
 
 def _written_out(
@@ -152,4 +186,7 @@ def _looped(
     yield "}"
 
 
-_PRINTERS: dict[str, Callable[[Memory, Entry], Iterator[str]]] = {"scan": _scan, "recurrence": _recurrence}
+_PRINTERS: dict[str, Callable[[Memory, Entry, bool], Iterator[str]]] = {
+    "scan": _scan,
+    "recurrence": _recurrence,
+}

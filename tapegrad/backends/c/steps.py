@@ -48,13 +48,15 @@ class Forms:
         if op.is_elementwise:
             return bool(op.c) and (not self.exact[output] or is_exact(op.c))
         if op.name not in EVALUATORS or ARRAY in dict(attrs).get("index", ()):
-            return op.name in ("getitem", "scatter") and ARRAY in dict(attrs)["index"]
+            return op.copies is not None  # by rows: a gather, or adding up to where an index says
         _, exact = EVALUATORS[op.name]
         return exact or not self.exact[output]
 
     def is_of_numbers(self, entry: Entry) -> bool:
         """Whether an entry is written on numbers: all of its arrays are small."""
-        picks = entry.op.name == "getitem" and is_small(self.tape.avals[entry.output])
+        picks = (
+            entry.op.copies is not None and len(entry.inputs) == 1 and is_small(self.tape.avals[entry.output])
+        )
         slots = entry.inputs[1:] if picks else (*entry.inputs, entry.output)
         if not all(is_small(self.tape.avals[slot]) for slot in slots):
             return False

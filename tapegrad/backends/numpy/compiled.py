@@ -13,7 +13,7 @@ from tapegrad.backends.interpreter import Room, Steps, Workspace, bind
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.backends.numpy.printer import Printed, print_plan
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
-from tapegrad.backends.written import one_line
+from tapegrad.backends.written import executed
 from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
 from tapegrad.plan.plan import plan
@@ -46,8 +46,7 @@ class Compiled:
         exact = deciding_slots(tape)
         self.plan: Plan = plan(lowered(tape, block, exact), late, block, longest)
         self.printed: Printed = print_plan(self.plan, exact)
-        namespace = dict(self.printed.namespace)
-        exec(compile(self.source, one_line(f"<tape {tape.name}>"), "exec"), namespace)
+        namespace = executed(self.source, f"tape {tape.name}", dict(self.printed.namespace))
         self.bind: Callable[..., Any] = namespace["bind"]
         self._matrix_blocks: dict[int, list[Array]] = {}
 
@@ -202,12 +201,19 @@ class NumpyWorkspace:
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
         self.inputs[: inputs.size] = inputs
+        self._compute(inputs.size)
+
+    def compute(self) -> None:
+        """Write every value of a program without late leaves, from what stands in `inputs`."""
+        self._compute(self.inputs.size)
+
+    def _compute(self, size: int) -> None:
         self._reference = None
         try:
             self._values, self.outputs = self._context.run(self._early)
         except (ArithmeticError, ValueError):
             # Python raises where IEEE arithmetic gives inf or NaN; the reference does as IEEE does.
-            self._refer(inputs)
+            self._refer(self.inputs[:size])
 
     def run_late(self, inputs: Array) -> None:
         """Write the values that depend on the late leaves, which are the last inputs."""

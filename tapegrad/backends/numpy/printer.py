@@ -33,6 +33,7 @@ from tapegrad.backends.numpy.twins import FUNCTIONS
 from tapegrad.backends.written import Name, comment, written
 from tapegrad.derive.scan import scan_
 from tapegrad.ops.broadcasting import sum_
+from tapegrad.ops.given import Given
 from tapegrad.ops.registry import BOOL, FLOAT, INT
 from tapegrad.plan.stages import LONGEST_PRINTED, Interpreted, Layout, Plan, RowLoop, Stage
 from tapegrad.tape.body import Body
@@ -125,11 +126,12 @@ class _Printer:
         return Expression(f"{kernel}({', '.join(texts)})", inputs_of(operands))
 
     def attribute(self, value: Any) -> str:
-        """An attribute as it is written: as a literal, or the name of a loop's body."""
-        if not isinstance(value, Body):
+        """An attribute as it is written: as a literal, or the name of a loop's body or a given function."""
+        if not isinstance(value, Body | Given):
             return written(value)
-        bodies = {id(known): name for name, known in self.namespace.items() if isinstance(known, Body)}
-        name = bodies.get(id(value)) or written(Name(f"body{len(bodies)}"))
+        kind = "body" if isinstance(value, Body) else "function"
+        alike = {id(known): name for name, known in self.namespace.items() if name.startswith(kind)}
+        name = alike.get(id(value)) or written(Name(f"{kind}{len(alike)}"))
         self.namespace[name] = value
         return name
 

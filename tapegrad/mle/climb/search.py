@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.climb import optimizers
 from tapegrad.mle.climb.climbing import NEWTON_STEPS, End, climb, polish
 from tapegrad.mle.climb.objectives import Objective
@@ -179,7 +180,9 @@ class Search:
         """The optimiser's run from one start, and Newton's steps."""
         outer = None if self.model.rows is None else self._outer_products
         objective = Objective(surface, start, value, outer, self.watch)
-        run = optimizers.run(objective, self.optimizer, maxiter, scaled)
+        function = self.model.function
+        curved = not scaled and isinstance(function, TracedFunction) and function.has_quick_hessian
+        run = optimizers.run(objective, self.optimizer, maxiter, scaled, curved)
         try:
             # Who stops a run wants no more steps, but may see how far it came.
             end = polish(surface, objective.best_x, 0 if run.stopped else NEWTON_STEPS)

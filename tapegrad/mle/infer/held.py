@@ -15,8 +15,9 @@ import numpy.typing as npt
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.climb.climbing import climb
+from tapegrad.mle.climb.others import others, settled
 from tapegrad.mle.climb.refit import Refit, refit
-from tapegrad.mle.climb.surfaces import Surface
+from tapegrad.mle.climb.surfaces import Supported, Surface
 from tapegrad.mle.matrices import covariance, covariance_factor, is_definite
 from tapegrad.mle.model.model import Model
 from tapegrad.nest import Leaf, call
@@ -57,6 +58,14 @@ class Held(Protocol):
         """The best fit with this value, from a fit with one near it."""
 
 
+def natural_at(model: Model, free: Array, place: int, value: float) -> float:
+    """A natural parameter where its coordinate has a value."""
+    point = free.copy()
+    point[int(model.space.coordinate[place])] = value
+    with np.errstate(all="ignore"):
+        return float(model.space.natural(point)[place])
+
+
 class HeldCoordinate:
     """A free coordinate, which a natural parameter is a monotone function of.
 
@@ -76,8 +85,11 @@ class HeldCoordinate:
         self._model = model
         self._place = place
         self._coordinate = int(model.space.coordinate[place])
-        variance = covariance(-model.function.hessian_flat(top))[self._coordinate, self._coordinate]
+        information = -model.function.hessian_flat(top)
+        variance = covariance(information)[self._coordinate, self._coordinate]
         self.error = float(np.sqrt(variance))
+        self._surface = Supported(model.function)
+        self._others = others(information, [self._coordinate])
 
     def at(self, free: Array) -> float:
         """The coordinate's value at a free vector."""
@@ -85,13 +97,24 @@ class HeldCoordinate:
 
     def shown(self, free: Array, value: float) -> float:
         """The natural parameter where the coordinate has this value."""
-        point = free.copy()
-        point[self._coordinate] = value
-        with np.errstate(all="ignore"):
-            return float(self._model.space.natural(point)[self._place])
+        return natural_at(self._model, free, self._place, value)
 
     def fitted(self, start: Array, value: float) -> Refit:
-        """The best fit with this value."""
+        """The best fit with this value.
+
+        By a Hessian from a neighbour, or one from here; where neither leads to a maximum, as any other fit.
+        """
+        if self._others is not None:
+            step = [value - float(start[self._coordinate])]
+            near = self._others.moved(start, np.zeros(start.size), step)
+            near[self._coordinate] = value
+            found = settled(self._surface, near, self._others)
+            if found is None:
+                there = others(-np.asarray(self._surface.hessian_flat(near)), [self._coordinate])
+                found = None if there is None else settled(self._surface, near, there)
+                self._others = self._others if found is None else there
+            if found is not None:
+                return Refit(*found, converged=True)
         return refit(self._model, start, {self._coordinate: value})
 
 

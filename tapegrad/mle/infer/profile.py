@@ -9,8 +9,10 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from tapegrad.mle.climb.refit import refit
+from tapegrad.mle.climb.surfaces import Supported
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.infer.held import Held, hold
+from tapegrad.mle.infer.ends import end_of, top_of
+from tapegrad.mle.infer.held import Held, hold, natural_at
 from tapegrad.mle.levels import checked_alpha
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.notices import warn
@@ -145,6 +147,13 @@ def profile(result: Estimate, name: str | Callable[..., Any], alpha: float = 0.0
 
 def profiles(result: Estimate, names: Sequence[str | Callable[..., Any]], alpha: float) -> list[Profile]:
     """Profiles of several parameters or functions, all of them about the same maximum."""
+    return _about(result, names, alpha)[1]
+
+
+def _about(
+    result: Estimate, names: Sequence[str | Callable[..., Any]], alpha: float
+) -> tuple[Array, list[Profile]]:
+    """The maximum that profiles are about, that of the fit unless a better one is met, and the profiles."""
     model = result.require_model("a profile likelihood")
     limit = -float(ndtri(checked_alpha(alpha) / 2.0))
     free = result.free_estimates
@@ -152,12 +161,45 @@ def profiles(result: Estimate, names: Sequence[str | Callable[..., Any]], alpha:
         # What is wrong with a name is said before any work is done.
         held = [hold(model, result.names, name, free) for name in names]
         try:
-            return [_profile(model, free, one, limit, alpha) for one in held]
+            return free, [_profile(model, free, one, limit, alpha) for one in held]
         except _Better as better:
             free = _announced(result, model, better.free)
     raise RuntimeError(
         f"profiles keep meeting better maxima: fit {result.model} again, with several starts (n_starts=)"
     )
+
+
+def intervals(result: Estimate, places: Sequence[int], alpha: float) -> list[tuple[float, float]]:
+    """Profile intervals of parameters, by their places in the natural vector.
+
+    Their ends are found directly, where the likelihood is a plain one there, and by walks along the profiles
+    where not.
+    """
+    found = _direct(result, places, alpha)
+    rest = [place for place in places if place not in found]
+    top, walked = _about(result, [result.names[place] for place in rest], alpha)
+    if top is not result.free_estimates:  # the others have to be about the better maximum as well
+        rest, walked = list(places), profiles(result, [result.names[place] for place in places], alpha)
+    found |= {place: curve.interval for place, curve in zip(rest, walked, strict=True)}
+    return [found[place] for place in places]
+
+
+def _direct(result: Estimate, places: Sequence[int], alpha: float) -> dict[int, tuple[float, float]]:
+    """The intervals of those whose ends can be found without a walk."""
+    model = result.require_model("a profile likelihood")
+    limit = -float(ndtri(checked_alpha(alpha) / 2.0))
+    surface, free = Supported(model.function), result.free_estimates
+    top = top_of(surface, free, result.observed_info) if result.converged else None
+    found: dict[int, tuple[float, float]] = {}
+    if top is None:
+        return found
+    for place in places:
+        coordinate = int(model.space.coordinate[place])
+        ends = [end_of(surface, top, coordinate, sign, limit) for sign in (-1, 1)] if coordinate >= 0 else []
+        shown = [natural_at(model, free, place, end) for end in ends if end is not None]
+        if len(shown) == 2 and np.isfinite(shown).all():
+            found[place] = (shown[0], shown[1])
+    return found
 
 
 def _announced(result: Estimate, model: Model, free: Array) -> Array:

@@ -161,11 +161,11 @@ def without_spread(result: Estimate) -> str | None:
     for label, _ in effects.labels():
         mine = effects.places(label)
         if (now[mine] <= _NO_SPREAD * before[mine]).all():
+            spread = f"{now[mine].max():.2g}, and {before[mine].max():.2g} at the start"
             return (
-                f"the variance of {label} goes to 0, the end of its range (the random effects have a standard "
-                f"deviation of {now[mine].max():.2g}, and {before[mine].max():.2g} at the start). Leave "
-                f"{label} out, or estimate the logarithm of the standard deviation: then its own error alone "
-                "is unknown"
+                f"the variance of {label} goes to 0, the end of its range (the random effects have a "
+                f"standard deviation of {spread}). Leave {label} out, or estimate the logarithm of the "
+                "standard deviation: then its own error alone is unknown"
             )
     return None
 

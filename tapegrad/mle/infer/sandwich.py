@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.mle.infer.in_pieces import meat_in_pieces
 from tapegrad.mle.matrices import generalised_inverse
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import outer_products, sums_by_group, weighted_scores
@@ -80,7 +81,10 @@ def free_covariance(
     if cov_type == "opg":
         return generalised_inverse(outer_products(model, free), flat)
     bread = generalised_inverse(information, flat)
-    meat = _meat(weighted_scores(model, free), cov_type, keywords)
+    if model.is_in_pieces:
+        meat = meat_in_pieces(model, free, cov_type, keywords)
+    else:
+        meat = _meat(weighted_scores(model, free), cov_type, keywords)
     result: Array = bread @ meat @ bread
     return result
 

@@ -1,6 +1,6 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
+from tapegrad.function.long import columns_of
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -128,13 +129,14 @@ class Model:
             data={**self.data, **data},
         )
 
-    def require_rows(self, what: str) -> TracedFunction:
-        """The log-likelihood of each observation.
+    def require_rows(self, what: str, whole: bool = True) -> TracedFunction:
+        """The log-likelihood of each observation; with `whole`, of all in one place.
 
         Raises
         ------
         ValueError
-            If the log-likelihood is one number; the message says that `what` needs one for each observation.
+            If the log-likelihood is one number, where `what` needs one for each observation, or if the data
+            are in pieces; the message says so.
         """
         if self.rows is None and self.division is not None:
             raise ValueError(
@@ -145,6 +147,12 @@ class Model:
             raise ValueError(
                 f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
                 "shape (n,), without the .sum() at its end"
+            )
+        if whole and self.rows.is_in_pieces:
+            raise ValueError(
+                f"{what} need the log-likelihoods of all observations in one place, and the data are in "
+                "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
+                "so do the covariances 'opg', 'HC0', 'HC1' and 'cluster'"
             )
         return self.rows
 
@@ -163,6 +171,11 @@ class Model:
                 "for each block of random effects, or one for each observation and random effect, in groups"
             )
         return self.joint_rows
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster."""
+        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -248,6 +261,21 @@ class Specification:
         total = np.sum(values)
         return total if self.logprior is None else total + self.prior(pieces)
 
+    def kept(
+        self, what: Hashable, f: Callable[..., Any], start: Any, data: Mapping[str, Any]
+    ) -> TracedFunction:
+        """What `trace` gives; of a function that is traced already, the one of an earlier fit of it.
+
+        `what` tells apart what is made of it.
+        """
+        made = self.loglik.made if isinstance(self.loglik, TracedFunction) else {}
+        key = (what, self.space.key)
+        if self.logprior is not None or self.division is not None:
+            return self.trace(f, start, data)
+        if key not in made:
+            made[key] = self.trace(f, start, data)
+        return made[key]
+
     def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
         """Trace a function of free coordinates under the name of the user's, to run as theirs."""
         f.__name__ = self.name
@@ -281,7 +309,7 @@ def make_model(
     """
     if not isinstance(data, Mapping | None):
         raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
-    data = dict(data or {})
+    data = columns_of(data or {})
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -306,14 +334,19 @@ def make_model(
     rows = _rows(plain, given.name)
     if counted == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
+    if weights is not None and plain.is_in_pieces:
+        raise ValueError("data in pieces take no weights=: pass them in data, and multiply in the function")
     checked = None if weights is None else _checked_weights(weights, rows, given.name)
     prior = None if logprior is None else _traced_prior(given)
     function = plain
     if rows is not None or prior is not None:
         start = space.free_structure.unravel(space.start)
-        function = given.trace(lambda **a: given.total(*given.split(a), checked), start, data)
+        weighted = None if checked is None else checked.tobytes()
+        function = given.kept(
+            ("total", weighted), lambda **a: given.total(*given.split(a), checked), start, data
+        )
     if nobs is None:
-        nobs = counted if rows is None else rows.outputs.size
+        nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
     return Model(given, function, rows, prior, data, checked, nobs)
 
 
@@ -389,7 +422,7 @@ def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> Trace
         loglik = given.loglik
         return loglik if isinstance(loglik, TracedFunction) else trace_quietly(loglik, params, data=data)
     start = given.space.free_structure.unravel(given.space.start)
-    return given.trace(lambda **a: given.values(*given.split(a)), start, data)
+    return given.kept("values", lambda **a: given.values(*given.split(a)), start, data)
 
 
 def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:

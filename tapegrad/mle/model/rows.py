@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.derived import OUTER
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.shares import shares
@@ -37,6 +38,9 @@ def outer_products(model: Model, free: Array) -> Array:
 
     A weight counts as a number of observations, as it does in the Hessian: ``sum w_i s_i s_i'``.
     """
+    if model.is_in_pieces:
+        outer: Array = model.require_rows("scores", whole=False).run(OUTER, free)[0][0]
+        return outer
     found = unweighted_scores(model, free)
     weighted = found if model.weights is None else found * model.weights[:, None]
     total: Array = weighted.T @ found

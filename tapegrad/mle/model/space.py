@@ -1,6 +1,6 @@
 """Where a fit takes place: free coordinates, any real numbers, and the parameters that they stand for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -104,6 +104,13 @@ class Space:
     def is_identity(self) -> bool:
         """Whether the free vector is the natural one."""
         return all(block.is_whole and block.transform == identity for block in self.blocks)
+
+    @cached_property
+    def key(self) -> Hashable:
+        """What the map is made of, without the start: two spaces with equal keys are the same map."""
+        blocks = tuple((block.leaf.label, block.label, *block.transform.key) for block in self.blocks)
+        held = self.values[self.owner < 0].tobytes()
+        return self.names, blocks, self.owner.tobytes(), held
 
     def leaves(self, pieces: Mapping[str, Any]) -> list[Any]:
         """The natural value of every leaf from the free coordinates, by key; on tracers as well."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.infer.profile import profiles
+from tapegrad.mle.infer.profile import intervals
 from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.resample.bootstrap import bootstrap, checked_interval
 
@@ -99,7 +99,6 @@ def _profiled(result: Estimate, alpha: float) -> Array:
     constant = space.fixed | (result.bse <= 1e-14 * np.abs(result.x))
     # What is tied to another has the same profile.
     owners = [int(owner) for owner in dict.fromkeys(space.owner[~constant])]
-    found = profiles(result, [result.names[owner] for owner in owners], alpha)
-    for owner, curve in zip(owners, found, strict=True):
-        ends[space.owner == owner] = curve.interval
+    for owner, interval in zip(owners, intervals(result, owners, alpha), strict=True):
+        ends[space.owner == owner] = interval
     return ends

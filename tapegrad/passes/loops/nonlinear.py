@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tapegrad.derive.batching import RULES, check
-from tapegrad.derive.scan import scan_
+from tapegrad.derive.scan import WIDEST, scan_
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.indexing import concatenate, getitem
 from tapegrad.ops.registry import FLOAT, Aval, Shape
@@ -44,15 +44,12 @@ class _Outside:
         return sorted(self.fixed, key=lambda slot: not self.fixed[slot])
 
 
-MOST_WIDE = 24  # numbers that are carried: the factors of tangents are square matrices of that size
-
-
 def can_be_body(new: WritingBodies, loop: Recurrence, rows: Sequence[Entry]) -> bool:
     """Whether the steps can be the body of a scan."""
     carried = [new.old_aval(rows[step].output) for step, _ in loop.carried]
     width = sum(size_of(aval.shape) for aval in carried)
     batchable = all(row.op.is_elementwise or row.op in RULES for row in rows)
-    return batchable and width <= MOST_WIDE and all(aval.dtype == FLOAT for aval in carried)
+    return batchable and width <= WIDEST and all(aval.dtype == FLOAT for aval in carried)
 
 
 def scanned(

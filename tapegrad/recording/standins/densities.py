@@ -26,7 +26,7 @@ _INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
 
 def _method(name: str) -> Callable[..., Any]:
     def answer(original: Callable[..., Any], dist: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        own = getattr(_own(dist), name, None)
+        own = getattr(own_distribution(dist), name, None)
         x, args = as_array(x), tuple(map(as_array, args))
         kwargs = {key: as_array(value) for key, value in kwargs.items()}
         if own is not None:
@@ -45,7 +45,7 @@ def as_array(arg: Any) -> Any:
     return np.asarray(array) if isinstance(array, (list, tuple)) else array
 
 
-def _own(dist: Any) -> Any:
+def own_distribution(dist: Any) -> Any:
     """The distribution of tapegrad.stats that is the one of SciPy, or None."""
     name = str(dist.name)
     theirs = getattr(sys.modules.get("scipy.stats"), name, None)

@@ -1,4 +1,7 @@
-"""scipy.stats: quantiles, means, variances and entropies of its distributions, by their own formulas."""
+"""scipy.stats: quantiles, means, variances and entropies of its distributions.
+
+Quantiles are those of tapegrad.stats where it has the distribution. The rest is by SciPy's own formulas.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.recording.frames import whereabouts
-from tapegrad.recording.standins.densities import as_array, refused, states
+from tapegrad.recording.standins.densities import as_array, own_distribution, refused, states
 from tapegrad.recording.standins.formulas import formula
 from tapegrad.recording.standins.mechanism import StandIn
 
@@ -32,6 +35,9 @@ def _quantile(name: str) -> Callable[..., Any]:
                 "steps, and tells a likelihood nothing"
             )
         q = as_array(q)
+        own = getattr(own_distribution(dist), name, None)
+        if own is not None:
+            return own(q, *map(as_array, args), **{key: as_array(value) for key, value in kwargs.items()})
         shapes, loc, scale, is_valid = _parsed(dist, args, kwargs)
         low, high = formula(dist, "_get_support")(*shapes)
         with np.errstate(all="ignore"):

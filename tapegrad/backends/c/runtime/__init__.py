@@ -10,9 +10,11 @@ from importlib.resources import files
 # In this order: each file calls functions of those before it. The first two are always there.
 NAMES = (
     *("elementwise.h", "rows.h", "polynomials.h", "gamma.h", "normal.h", "counts.h", "quotients.h"),
-    *("beta.h", "incomplete.h", "incomplete_beta.h", "choices.h", "matrices.h"),
+    *("beta.h", "incomplete.h", "incomplete_beta.h", "powers.h", "choices.h", "matrices.h", "recurrences.h"),
 )
 WIDTH = 512  # rows to a chunk, which stays in the nearest cache
+# Numbers to an array of a chunk. With a power of two, one row of all arrays would be in one set of it.
+PITCH = WIDTH + 8
 _NAME = re.compile(r"\b(?:tg|TG)_\w+")
 _DEFINED = re.compile(r"\btg_\w+(?=\([^;{}]*\) \{)|(?<=#define )TG_\w+|(?<=double )tg_\w+(?=\[)")
 
@@ -47,5 +49,8 @@ def headers(functions: Sequence[str]) -> str:
             chosen.append(header(name))
             called.update(_NAME.findall(header(name)))
     return "\n".join(
-        ["#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen), f"#define WIDTH {WIDTH}"]
+        [
+            *("#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen)),
+            *(f"#define WIDTH {WIDTH}", f"#define PITCH {PITCH}"),
+        ]
     )

@@ -5,13 +5,15 @@
 
 /* So many rows are taken at once: vectors are always whole, so that no row depends on where a block ends. */
 #define TG_WHOLE(m) (((m) + 7) & ~(int64_t)7)
+/* So many of them are whole vectors by themselves, and behind these come the others. */
+#define TG_VECTORS(m) ((m) < 8 ? (m) : (m) & ~(int64_t)7)
 
 /* The place that an index names, which counts from the end where it is negative. */
 static inline __attribute__((always_inline, unused)) int64_t tg_place(int64_t index, int64_t length) {
     return index + (length & -(int64_t)(index < 0));
 }
 
-/* Chunks of m rows of a column, one element every `step`, to and from arrays of WIDTH. As functions of their
+/* Chunks of m rows of a column, one element every `step`, to and from arrays. As functions of their
    own they are compiled once, and not for each column of each loop. In whole vectors, the last row stands again
    and again behind the last one. */
 #define TG_COLUMN(name, stored, local)                                                                         \
@@ -29,6 +31,31 @@ TG_COLUMN(tg_column_uint8_t, uint8_t, int64_t)
 TG_PUT(tg_put_double, double, double)
 TG_PUT(tg_put_int64_t, int64_t, int64_t)
 TG_PUT(tg_put_uint8_t, uint8_t, int64_t)
+
+/* All columns of a few numbers to a row at once. */
+#define TG_TOGETHER static __attribute__((noinline, unused)) void
+#define TG_ROOM double *restrict
+TG_TOGETHER tg_columns2(const TG_ROOM from, int64_t m, TG_ROOM a, TG_ROOM b) {
+    for (int64_t i = 0; i < m; i++) a[i] = from[2 * i + 0], b[i] = from[2 * i + 1];
+    for (int64_t i = m; i < TG_WHOLE(m); i++) a[i] = a[m - 1], b[i] = b[m - 1];
+}
+TG_TOGETHER tg_put2(TG_ROOM to, int64_t m, const TG_ROOM a, const TG_ROOM b) {
+    for (int64_t i = 0; i < m; i++) to[2 * i + 0] = a[i], to[2 * i + 1] = b[i];
+}
+TG_TOGETHER tg_columns3(const TG_ROOM from, int64_t m, TG_ROOM a, TG_ROOM b, TG_ROOM c) {
+    for (int64_t i = 0; i < m; i++) a[i] = from[3 * i + 0], b[i] = from[3 * i + 1], c[i] = from[3 * i + 2];
+    for (int64_t i = m; i < TG_WHOLE(m); i++) a[i] = a[m - 1], b[i] = b[m - 1], c[i] = c[m - 1];
+}
+TG_TOGETHER tg_put3(TG_ROOM to, int64_t m, const TG_ROOM a, const TG_ROOM b, const TG_ROOM c) {
+    for (int64_t i = 0; i < m; i++) to[3 * i + 0] = a[i], to[3 * i + 1] = b[i], to[3 * i + 2] = c[i];
+}
+TG_TOGETHER tg_columns4(const TG_ROOM from, int64_t m, TG_ROOM a, TG_ROOM b, TG_ROOM c, TG_ROOM d) {
+    for (int64_t i = 0; i < m; i++) a[i] = from[4 * i + 0], b[i] = from[4 * i + 1], c[i] = from[4 * i + 2], d[i] = from[4 * i + 3];
+    for (int64_t i = m; i < TG_WHOLE(m); i++) a[i] = a[m - 1], b[i] = b[m - 1], c[i] = c[m - 1], d[i] = d[m - 1];
+}
+TG_TOGETHER tg_put4(TG_ROOM to, int64_t m, const TG_ROOM a, const TG_ROOM b, const TG_ROOM c, const TG_ROOM d) {
+    for (int64_t i = 0; i < m; i++) to[4 * i + 0] = a[i], to[4 * i + 1] = b[i], to[4 * i + 2] = c[i], to[4 * i + 3] = d[i];
+}
 
 /* The same of columns in order, which are read where they are if they end with a vector. */
 static inline __attribute__((unused)) const double *tg_rows(const double *from, int64_t m, double *room) {

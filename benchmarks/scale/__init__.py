@@ -1,0 +1,1 @@
+"""Times data in pieces: `python -m benchmarks --scale`."""

@@ -1,0 +1,137 @@
+"""Times one gradient and one fit over rows in chunks against one process with all of them in memory.
+
+Beside what two workers take here, a cluster of 100 is simulated: rows cost what they cost here, a message
+takes `LATENCY`, and the scheduler handles tasks one after another, each in `PER_TASK`. Both are assumptions
+and are printed.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+import tapegrad as tg
+from benchmarks.measure import Mismatch
+from benchmarks.scale.models import MODELS, ScaleModel, in_memory, on_workers, traced
+
+SIZES: Final = (1_000_000, 10_000_000)
+WORKERS: Final = (1, 2)
+CHUNK: Final = 500_000
+REPEATS: Final = 7
+SIMULATED: Final = 100
+LATENCY: Final = 0.002  # seconds that a message takes to a worker and back
+PER_TASK: Final = 0.0005  # seconds that Dask's scheduler takes for a task
+OVERHEAD: Final = 0.030  # seconds that a gradient on workers may take beyond its share
+MOST: Final = 1.3  # of the time in memory, divided by the workers
+HEAD: Final = ("model", "rows", "in memory", "1 worker", "2 workers", "allowed", f"{SIMULATED}, simulated")
+
+
+def print_scale(sizes: Sequence[int]) -> int:
+    """Print the tables; 0, also where Dask is not installed."""
+    if find_spec("distributed") is None:
+        print('Dask is not installed: python -m pip install -e ".[dask]"')
+        return 0
+    print("value and gradient, medians in seconds; chunks of", f"{CHUNK:,} rows")
+    print("".join(f"{title:>16}" for title in HEAD))
+    for n in sizes:
+        for name, model in MODELS.items():
+            print(_line(name, model, n), flush=True)
+    print(f"allowed: {MOST} of the time in memory / 2, and {OVERHEAD * 1e3:.0f} ms")
+    print(
+        f"simulated: rows cost what they cost in memory here, {LATENCY * 1e3:.0f} ms a message, "
+        f"{PER_TASK * 1e3:.1f} ms a task"
+    )
+    print()
+    _print_fits(sizes[-1])
+    return 0
+
+
+def _line(name: str, model: ScaleModel, n: int) -> str:
+    memory = traced(model, in_memory(model, n, CHUNK))
+    theta = memory.ravel(model.start) + 0.1
+    alone = _median(memory, theta)
+    times = []
+    for workers in WORKERS:
+        with _cluster(workers):
+            chunked = traced(model, on_workers(model, n, CHUNK))
+            _check_equal(chunked, memory, theta)
+            times.append(_median(chunked, theta))
+    allowed = MOST * alone / WORKERS[-1] + OVERHEAD
+    cells = [
+        f"{alone:.4f}",
+        *(f"{each:.4f}" for each in times),
+        f"{allowed:.4f}",
+        f"{simulated(alone, n):.4f}",
+    ]
+    return f"{name:>16}{n:>16,}" + "".join(f"{cell:>16}" for cell in cells)
+
+
+def simulated(alone: float, n: int, workers: int = SIMULATED) -> float:
+    """Seconds for a gradient on so many workers, where `alone` is what its rows cost one process."""
+    chunks = -(-n // CHUNK)
+    rounds = -(-chunks // workers)  # chunks that the busiest worker has
+    levels = int(np.ceil(np.log(max(chunks, 2)) / np.log(8)))
+    tasks = chunks + sum(-(-chunks // 8**level) for level in range(1, levels + 1))
+    found: float = rounds * alone / chunks + LATENCY * (1 + levels) + PER_TASK * tasks
+    return found
+
+
+def _median(function: tg.TracedFunction, theta: Any) -> float:
+    times = []
+    for i in range(REPEATS + 2):
+        began = perf_counter()
+        function.value_and_grad_flat(theta + 1e-4 * i)
+        times.append(perf_counter() - began)
+    return statistics.median(times[2:])
+
+
+def _check_equal(one: tg.TracedFunction, other: tg.TracedFunction, theta: Any) -> None:
+    (value, slope), (expected, slopes) = one.value_and_grad_flat(theta), other.value_and_grad_flat(theta)
+    if not (np.isclose(value, expected, rtol=1e-11) and np.allclose(slope, slopes, rtol=1e-9)):
+        raise Mismatch(f"{one.tape.name}: {value}, {slope} in chunks; {expected}, {slopes} in memory")
+
+
+class _cluster:
+    """So many workers on this machine, with one thread each."""
+
+    def __init__(self, workers: int) -> None:
+        distributed: Any = import_module("distributed")
+        self._workers = distributed.LocalCluster(
+            workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        )
+        self._client = distributed.Client(self._workers)
+
+    def __enter__(self) -> _cluster:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._client.close()
+        self._workers.close()
+
+
+def _print_fits(n: int) -> None:
+    """Whole logistic fits on two workers, beside dask-glm where it is installed."""
+    model = MODELS["logistic"]
+    with _cluster(WORKERS[-1]):
+        data = on_workers(model, n, CHUNK)
+        began = perf_counter()
+        result = tg.fit(model.loglik, model.start, data=data)
+        ours = perf_counter() - began
+        print(f"logistic fit of {n:,} rows on {WORKERS[-1]} workers: {ours:.1f} s, with standard errors")
+        if find_spec("dask_glm") is None:
+            print("dask-glm is not installed: nothing to compare with")
+            return
+        from dask_glm.algorithms import newton
+
+        began = perf_counter()
+        found = newton(data["X"], data["y"])
+        theirs = perf_counter() - began
+        far = np.abs((found - result.x) / result.bse).max()
+        ratio = theirs / ours
+        print(f"dask-glm, newton: {theirs:.1f} s, {ratio:.1f} times as long; {far:.1g} standard errors away")

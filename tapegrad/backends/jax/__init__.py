@@ -1,0 +1,1 @@
+"""A plan as a JAX function, for the devices that JAX has."""

@@ -1,0 +1,187 @@
+"""Functions of data of any length: traced on some rows, right for all.
+
+Data that do not fit one machine are no arrays that a function could be called with. It is traced on their
+first rows instead, with three different numbers of them. What differs between the three tapes is what depends
+on that number: axes, which are then the rows, and constants such as ``len(y)``, which become entries on a
+data slot for the number of rows. A constant that depends on it in a way that three numbers do not tell is an
+error, and so is a step that is not the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.errors import TraceError
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.ops.elementwise import add, div, mul
+from tapegrad.ops.registry import FLOAT, Attrs, Aval
+from tapegrad.recording.frames import location
+from tapegrad.recording.values import frozen, tidy_value
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.line import Source
+from tapegrad.tape.rewrite import Copy
+from tapegrad.tape.slots import marked
+from tapegrad.tape.tape import SCALAR, Tape
+
+NUMBER_OF_ROWS = "number of rows"  # with spaces: no data are called so
+_ROUNDING = 1e-12
+
+
+def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
+    """The first of three tapes of one function, in which the number of rows is a data slot, the last one.
+
+    Parameters
+    ----------
+    tapes : sequence of three Tapes
+        Recorded at the same parameters.
+    lengths : sequence of three int
+        The number of rows that each was recorded with.
+
+    Raises
+    ------
+    TraceError
+        If they differ in more than the number of rows; the message names the user's line.
+    """
+    return _Comparison(tapes, lengths).rewritten()
+
+
+class _Comparison:
+    def __init__(self, tapes: Sequence[Tape], lengths: Sequence[int]) -> None:
+        self.tapes = tapes
+        self.lengths = lengths
+        self._check_steps()
+        for slot in range(len(tapes[0].avals)):
+            self._check_shape(slot)
+
+    def _line(self, slot: int) -> str:
+        """Where a slot is written, or first read, as it stands in messages."""
+        tape = self.tapes[0]
+        for entry in tape.entries:
+            if slot == entry.output or slot in entry.inputs:
+                return location(entry.source)
+        return ""
+
+    def _check_steps(self) -> None:
+        first, *others = self.tapes
+        for other, length in zip(others, self.lengths[1:], strict=True):
+            pairs = zip(first.entries, other.entries, strict=False)
+            for one, two in pairs:
+                same = one.op is two.op and one.inputs == two.inputs and one.output == two.output
+                if not (same and self._same_attrs(one.attrs, two.attrs, length)):
+                    raise self._another_way(length, one.source)
+            if len(first.entries) != len(other.entries):
+                raise self._another_way(length, None)
+            for guard, twin in zip(first.guards, other.guards, strict=False):
+                if not np.array_equal(guard.outcome, twin.outcome, equal_nan=True):
+                    raise self._another_way(length, guard.source)
+
+    def _another_way(self, length: int, source: Source | None) -> TraceError:
+        return TraceError(
+            f"{self.tapes[0].name} takes another way with {length:,} rows than with {self.lengths[0]:,}"
+            f"{location(source)}: data that are not in one piece need a function of which each step is the "
+            "same for any number of rows. Do what depends on all rows before, and pass the result in `data`"
+        )
+
+    def _same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:
+        def told(value: Any) -> Any:
+            return tuple([self.lengths[0] if n == length else n for n in value])
+
+        return len(one) == len(two) and all(
+            name == other and (value == twin or (name == "shape" and value == told(twin)))
+            for (name, value), (other, twin) in zip(one, two, strict=True)
+        )
+
+    def _check_shape(self, slot: int) -> None:
+        shapes = [tape.avals[slot].shape for tape in self.tapes]
+        ranks = {len(shape) for shape in shapes}
+        axes = zip(*shapes, strict=True) if len(ranks) == 1 else ()
+        is_rows = [ns == tuple(self.lengths) for ns in axes]
+        if len(ranks) > 1 or not all(
+            rows or len(set(ns)) == 1 for rows, ns in zip(is_rows, zip(*shapes, strict=True), strict=True)
+        ):
+            raise TraceError(
+                f"a step{self._line(slot)} makes an array whose length is not that of the data, but depends "
+                "on it: do it before, on the data themselves, and pass the result in `data`"
+            )
+        if any(n == self.lengths[0] and not rows for n, rows in zip(shapes[0], is_rows, strict=True)):
+            raise TraceError(
+                f"a step{self._line(slot)} has an array with {self.lengths[0]:,} elements along an axis that "
+                "is not the rows, and just so many rows are taken to trace on: make it longer by one"
+            )
+
+    # Constants ----------------------------------------------------------------------------------------------
+
+    def rewritten(self) -> Tape:
+        """The first tape, with what depends on the number of rows as entries."""
+        tape = self.tapes[0]
+        values = [dict(each.constants) for each in self.tapes]
+        same = [slot for slot in values[0] if _same([constants[slot] for constants in values])]
+        copy = Copy(tape, marked(tape, same))
+        rows = copy.builder.datum(SCALAR)
+        copy.builder.labels[rows] = NUMBER_OF_ROWS
+        for slot in values[0]:
+            if slot not in set(same):
+                copy.new[slot] = self._entry(copy, slot, rows, [constants[slot] for constants in values])
+        return copy.run(Copy.keep)
+
+    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
+        """The slot that stands for a constant that depends on the number of rows."""
+        aval = copy.tape.avals[slot]
+        if self.lengths[0] not in aval.shape:
+            return self._by_rows(copy, slot, rows, [np.asarray(value) for value in values])
+        firsts = [np.ravel(value)[0] for value in values]
+        if any(
+            not np.array_equal(v, np.full_like(v, x), equal_nan=True)
+            for v, x in zip(values, firsts, strict=True)
+        ):
+            raise TraceError(
+                f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
+                "the data: pass it in `data`, in pieces as they are"
+            )
+        one = (
+            copy.builder.constant(_number(firsts[0]))
+            if _same(firsts)
+            else self._by_rows(copy, slot, rows, firsts)
+        )
+        return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
+
+    def _by_rows(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
+        """A constant that is linear in the number of rows, or in its inverse, as entries."""
+        for is_inverse in (False, True):
+            powers = [1.0 / n if is_inverse else float(n) for n in self.lengths]
+            slope = (values[1] - values[0]) / (powers[1] - powers[0])
+            start = values[0] - slope * powers[0]
+            rounding = _ROUNDING * (np.abs(start) + np.abs(slope * powers[2]))
+            if (np.abs(start + slope * powers[2] - values[2]) <= rounding).all():
+                start = np.where(np.abs(start) <= _ROUNDING * np.abs(slope * powers[0]), 0.0, start)
+                return self._emitted(copy.builder, rows, start, slope, is_inverse)
+        raise TraceError(
+            f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor in "
+            "its inverse: compute it before, and pass it in `data`"
+        )
+
+    def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
+        aval = Aval(np.shape(slope), FLOAT)
+        number = builder.constant(_number(slope))
+        op, operands = (div, (number, rows)) if is_inverse else (mul, (rows, number))
+        found = builder.emit(op, operands, (), None, aval)
+        if not np.any(start):
+            return found
+        return builder.emit(add, (found, builder.constant(_number(start))), (), None, aval)
+
+
+def _number(value: Any) -> Any:
+    """A value as a constant."""
+    array = np.asarray(value)
+    return tidy_value(frozen(array, array.dtype))
+
+
+def _same(values: Sequence[Any]) -> bool:
+    return all(np.array_equal(values[0], value, equal_nan=_is_float(value)) for value in values)
+
+
+def _is_float(value: Any) -> bool:
+    return np.asarray(value).dtype.kind == "f"

@@ -1,0 +1,124 @@
+"""Data that are not in one piece, as `trace` is given them: which they are, and rows of them to trace on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.c.compiler import compiler
+from tapegrad.backends.programs import AUTO
+from tapegrad.function.record import data_array
+from tapegrad.pieces.cluster import is_of_dask, of_dask
+from tapegrad.pieces.rows import Column, LocalRows, Rows
+from tapegrad.tape.tape import Tape
+
+# From so many rows on, compiling takes less time than it saves in some ten replays.
+MANY = 1_000_000
+# So many rows are traced on, three times: primes, so that few other axes are as long.
+LENGTHS = (1_009, 499, 757)
+
+
+@dataclass(frozen=True)
+class LongData:
+    """Columns, and what else is passed as data.
+
+    Attributes
+    ----------
+    rows : Rows
+    names : tuple of str
+        Those of the columns.
+    whole : mapping of str to array_like
+        Data that every piece reads whole.
+    backend : str
+        What runs the tapes of the pieces.
+    """
+
+    rows: Rows
+    names: tuple[str, ...]
+    whole: Mapping[str, Any]
+    backend: str
+
+    def sample(self, count: int) -> dict[str, Any]:
+        """The data with the first rows alone."""
+        return {**self.whole, **self.rows.first(self.names, count)}
+
+    def values(self, tape: Tape) -> dict[int, Any]:
+        """The value of each data slot of a tape as recorded."""
+        labels = dict(tape.labels)
+        return {slot: self._value(labels[slot]) for slot in tape.data}
+
+    def _value(self, name: str) -> Any:
+        return Column(self.rows, name) if name in self.names else data_array(name, self.whole[name])
+
+
+def columns_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data with those as `Column` that are on disk or on a cluster, and all others of as many rows.
+
+    Data of so few rows that they are traced on are arrays in memory afterwards.
+
+    Raises
+    ------
+    ValueError
+        If the columns have different lengths, or pieces that do not fit each other.
+    TypeError
+        If they are no real numbers.
+    """
+    rows: Rows
+    if any(is_of_dask(value) for value in data.values()):
+        rows, names = of_dask(data)
+    elif any(isinstance(value, np.memmap) for value in data.values()):
+        lengths = {len(value) for value in data.values() if isinstance(value, np.memmap)}
+        if len(lengths) > 1:
+            raise ValueError(f"the arrays on disk have different numbers of rows: {sorted(lengths)}")
+        (length,) = lengths
+        columns = {n: value for n, value in data.items() if np.ndim(value) and len(value) == length}
+        rows, names = LocalRows(columns), tuple(columns)
+    else:
+        return dict(data)
+    if rows.length <= max(LENGTHS):
+        return {**data, **rows.first(names, rows.length)}
+    return {name: Column(rows, name) if name in names else value for name, value in data.items()}
+
+
+def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
+    """The columns among data, None where there are none."""
+    columns = {name: value for name, value in data.items() if isinstance(value, Column)}
+    if not columns:
+        return None
+    whole = {name: value for name, value in data.items() if name not in columns}
+    rows = next(iter(columns.values())).rows
+    if backend == AUTO:
+        pays = rows.length >= MANY and rows.is_kept  # else C would copy matrices for each replay
+        backend = "c" if pays and compiler() is not None else "numpy"
+    return LongData(rows, tuple(columns), whole, backend)
+
+
+def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[str, Any], int]:
+    """Data in pieces with one more column, the number of each row's group; and how many groups there are.
+
+    Parameters
+    ----------
+    data : mapping of str to Column and others
+    name : str
+        Of the new column.
+    labels : array_like or Dask's array or column, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each row.
+    """
+    rows = next(value.rows for value in data.values() if isinstance(value, Column))
+    beside, count = rows.factorised(name, labels)
+    moved = {
+        key: Column(beside, value.name) if isinstance(value, Column) else value for key, value in data.items()
+    }
+    return {**moved, name: Column(beside, name)}, count
+
+
+def length_of(data: Mapping[int, Any]) -> int:
+    """The number of rows of the values of data slots: of columns, or else of what was traced on."""
+    return next((value.rows.length for value in data.values() if isinstance(value, Column)), LENGTHS[0])

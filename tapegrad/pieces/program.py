@@ -1,0 +1,179 @@
+"""A tape recorded with few rows as a program for any number of them, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.interpreter import replayed
+from tapegrad.backends.replay import Broken, evaluate, first_broken
+from tapegrad.passes import dce
+from tapegrad.pieces.rows import Column, LocalRows, Rows
+from tapegrad.pieces.shard import Shard
+from tapegrad.plan.split import Combined, Part, Round, Split, split
+from tapegrad.plan.stages import Plan
+from tapegrad.tape.tape import Tape, size_of
+
+Array = np.ndarray[Any, Any]
+
+
+class InPieces:
+    """A tape that is run piece by piece of the rows.
+
+    Attributes
+    ----------
+    tape : Tape
+        As it was recorded with `rows` rows.
+    backend : str
+        What runs the tapes of the pieces.
+    """
+
+    def __init__(self, tape: Tape, late: Sequence[int], rows: int, backend: str) -> None:
+        self.tape = tape
+        self.late = late
+        self.rows = rows
+        self.backend = backend
+
+    @cached_property
+    def split(self) -> Split:
+        """The rounds over the rows."""
+        return split(self.tape, self.rows)
+
+    @cached_property
+    def guards(self) -> tuple[Tape, Split]:
+        """What the guards alone take, for they are asked before directions arrive."""
+        tape = dce(replace(self.tape, outputs=()))
+        return tape, split(tape, self.rows)
+
+    @property
+    def plan(self) -> Plan:
+        """The entries in order; `source` shows how they are cut."""
+        return replayed(self.tape, self.late, 1).plan
+
+    @property
+    def source(self) -> str:
+        """The rounds, and the tapes of what a piece computes."""
+        shards = [str(each.shard.tape) for each in self.split.rounds]
+        return "\n\n".join([str(self.split), *shards]) + "\n"
+
+    def workspace(self, data: Mapping[int, Any]) -> PiecesWorkspace:
+        """What runs it on some data: columns, or arrays of any length."""
+        return PiecesWorkspace(self, data)
+
+
+class PiecesWorkspace:
+    """A tape on its data, for one thread."""
+
+    def __init__(self, program: InPieces, data: Mapping[int, Any]) -> None:
+        self._program = program
+        self._tape = tape = program.tape
+        self.inputs = np.zeros(sum(size_of(tape.avals[slot].shape) for slot in tape.parameters))
+        self.outputs: Sequence[Any] = ()
+        self._decided: list[Any] = []
+        self._data = _columns(tape, data, program.rows)
+
+    @cached_property
+    def _all(self) -> _Rounds:
+        return _Rounds(self._tape, self._program.split, self._data, self._program)
+
+    @cached_property
+    def _guards(self) -> _Rounds:
+        return _Rounds(*self._program.guards, self._data, self._program)
+
+    def compute(self) -> None:
+        """Write every value, from what stands in `inputs`."""
+        values = self._all.run(self.inputs)
+        self.outputs = [values[slot] for slot in self._tape.outputs]
+        self._decided = [values[guard.slot] for guard in self._tape.guards]
+
+    def run(self, inputs: Array) -> None:
+        """Write every value, or where `inputs` lack the late leaves, what the guards ask for."""
+        self.inputs[: inputs.size] = inputs
+        if inputs.size == self.inputs.size:
+            self.compute()
+        elif self._tape.guards:
+            values = self._guards.run(self.inputs)
+            self._decided = [values[guard.slot] for guard in self._program.guards[0].guards]
+
+    def run_late(self, inputs: Array) -> None:
+        """Write the outputs, which depend on the late leaves."""
+        self.inputs[self.inputs.size - inputs.size :] = inputs
+        values = self._all.run(self.inputs)
+        self.outputs = [values[slot] for slot in self._tape.outputs]
+
+    def broken(self) -> Broken | None:
+        """The first guard that does not hold."""
+        return first_broken(self._tape.guards, self._decided)
+
+    def taken(self) -> Sequence[Any]:
+        """Where the sides of choices are taken: there are none."""
+        return ()
+
+
+class _Rounds:
+    """The rounds of one tape on its data."""
+
+    def __init__(self, tape: Tape, split_: Split, data: Sequence[Any], program: InPieces) -> None:
+        self._tape = tape
+        self._split = split_
+        bound = dict(zip(tape.data, data, strict=True))
+        self._whole = {slot: value for slot, value in bound.items() if not isinstance(value, Column)}
+        self._columns = {slot: value for slot, value in bound.items() if isinstance(value, Column)}
+        self._shards = [Shard(each, program.rows, program.backend) for each in split_.rounds]
+        for each in split_.rounds:
+            rows = self._rows(each)
+            if Combined.KEPT in each.how and rows.length > program.rows:
+                raise ValueError(
+                    f"{tape.name} returns a number for each of {rows.length:,} rows, which stay where they "
+                    "are: end it with .sum(), or call the function itself on some of the data"
+                )
+
+    def run(self, inputs: Array) -> dict[int, Any]:
+        """The values of all slots that are no rows: those of the outputs and the guards among them."""
+        values, start = dict(self._whole), 0
+        for slot in self._tape.parameters:
+            shape = self._tape.avals[slot].shape
+            values[slot] = inputs[start : start + size_of(shape)].reshape(shape)
+            start += size_of(shape)
+        for shard in self._shards:
+            each = shard.round
+            _advance(each.before, values)
+            found = self._rows(each).run(shard, self._names(each), _flat(each.shard, values))
+            values.update(zip(each.shard.gives, found, strict=True))
+        _advance(self._split.after, values)
+        return values
+
+    def _names(self, each: Round) -> list[str]:
+        return [self._columns[slot].name for slot in each.shard.columns]
+
+    def _rows(self, each: Round) -> Rows:
+        columns = each.shard.columns or tuple(self._columns)
+        return self._columns[columns[0]].rows
+
+
+def _columns(tape: Tape, data: Mapping[int, Any], rows: int) -> list[Any]:
+    """The values of the data slots: columns where they lie along the rows."""
+    along = [slot for slot in tape.data if rows in tape.avals[slot].shape]
+    arrays = {f"%{slot}": data[slot] for slot in along if not isinstance(data[slot], Column)}
+    local = LocalRows(arrays, step=max(rows // 2, 1))  # two pieces and a rest: their results meet, too
+    return [
+        Column(local, f"%{slot}") if f"%{slot}" in arrays else value
+        for slot, value in ((slot, data[slot]) for slot in tape.data)
+    ]
+
+
+def _flat(part: Part, values: Mapping[int, Any]) -> Array:
+    """What a part reads whole, as one vector."""
+    pieces = [np.ravel(np.asarray(values[slot], dtype=np.float64)) for slot in part.reads]
+    return np.concatenate(pieces) if pieces else np.empty(0)
+
+
+def _advance(part: Part, values: dict[int, Any]) -> None:
+    """Compute what a part gives."""
+    tape = part.tape
+    found = evaluate(tape, _flat(part, values), {}, tape.outputs)
+    values.update((slot, found[end]) for slot, end in zip(part.gives, tape.outputs, strict=True))

@@ -1,0 +1,177 @@
+"""What a piece of the rows computes: a shard's tape for so many rows, made ready and run."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.backends.programs import BACKENDS, AnyWorkspace, Program
+from tapegrad.backends.replay import evaluate
+from tapegrad.ops.registry import Attrs, Aval, Shape
+from tapegrad.passes import FINISHING, once, tidy
+from tapegrad.pieces.combine import Outputs, merged
+from tapegrad.plan.split import Round
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.tape import Tape, size_of
+
+Array = np.ndarray[Any, Any]
+
+# Rows that are computed at a time: a program for each of these lengths serves pieces of any length. What is
+# shorter is replayed, for it costs more to print a program than to run it.
+LENGTHS = tuple(2**k for k in range(17, 12, -1))
+# Programs that one process keeps.
+MOST_PROGRAMS = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """One round over the rows, as it goes out to whoever has a piece of them. It holds no data.
+
+    Attributes
+    ----------
+    round : Round
+    rows : int
+        How many rows its tape was recorded with.
+    backend : str
+    """
+
+    round: Round
+    rows: int
+    backend: str
+
+    @cached_property
+    def key(self) -> str:
+        """The same for all copies of a shard, wherever they came by way of a pickle."""
+        return hashlib.sha256(pickle.dumps((self.round, self.rows, self.backend))).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shard) and self.key == other.key
+
+
+class Ready(NamedTuple):
+    """A shard for so many rows: what depends on the data alone, and the program of the rest."""
+
+    early: Tape
+    program: Program
+
+
+class Prepared:
+    """Rows that are computed at a time, with what depends on nothing else.
+
+    A pickle has no workspaces: wherever it comes, they are made anew.
+
+    Attributes
+    ----------
+    rows : int
+    data : mapping of int to array
+        The data slots of the program.
+    idle : deque of workspaces
+        Those that are bound to the data already. C's programs copy matrices when they are bound.
+    """
+
+    def __init__(self, rows: int, data: Mapping[int, Any]) -> None:
+        self.rows = rows
+        self.data = data
+        self.idle: deque[AnyWorkspace] = deque()
+
+    def __reduce__(self) -> Any:
+        return Prepared, (self.rows, self.data)
+
+
+def cuts(rows: int) -> list[int]:
+    """The lengths in which so many rows are computed."""
+    found = []
+    for length in LENGTHS:
+        found += [length] * (rows // length)
+        rows %= length
+    return [*found, rows] if rows else found
+
+
+@lru_cache(MOST_PROGRAMS)
+def ready(shard: Shard, rows: int) -> Ready:
+    """The program of a shard for so many rows."""
+    tape = tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING)
+    early, rest = once(tape)
+    backend = shard.backend if rows >= LENGTHS[-1] else "replay"
+    return Ready(early, BACKENDS[backend](rest, (), 1))
+
+
+def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
+    """A piece of the rows, cut into what is computed at a time, with what depends on the data alone."""
+    found, start = [], 0
+    for rows in cuts(len(columns[0])):
+        early, program = ready(shard, rows)
+        pieces = [column[start : start + rows] for column in columns]
+        values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
+        data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
+        found.append(Prepared(rows, data))
+        start += rows
+    return found
+
+
+def computed(shard: Shard, pieces: Sequence[Prepared], inputs: Array) -> Outputs:
+    """What a shard gives for a piece of the rows."""
+    each = shard.round
+    return merged([_run(shard, piece, inputs) for piece in pieces], each.how, each.axes)
+
+
+def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:
+    try:
+        workspace = piece.idle.pop()
+    except IndexError:
+        workspace = ready(shard, piece.rows).program.workspace(piece.data)
+    workspace.run(inputs)
+    outputs: Outputs = [np.array(output) for output in workspace.outputs]
+    piece.idle.append(workspace)
+    return outputs
+
+
+def bytes_kept(shard: Shard) -> float:
+    """Bytes for each row of what is kept of prepared rows."""
+    rows = LENGTHS[-1]
+    program = ready(shard, rows).program
+    avals = [program.tape.avals[slot] for slot in program.tape.data]
+    needed: float = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals)
+    return float(needed / rows)
+
+
+def resized(tape: Tape, old: int, new: int) -> Tape:
+    """A tape for another number of rows: every axis of `old` elements has `new` ones."""
+    builder = Builder(tape.name)
+    to: dict[int, int] = {}
+    for slot in tape.parameters:
+        to[slot] = builder.parameter(tape.avals[slot])
+    for slot in tape.data:
+        to[slot] = builder.datum(_resized_aval(tape.avals[slot], old, new))
+    for slot, value in tape.constants:
+        to[slot] = builder.constant(value)
+    builder.labels.update((to[slot], label) for slot, label in tape.labels)
+    for op, inputs, output, attrs, source in tape.entries.rows():
+        aval = _resized_aval(tape.avals[output], old, new)
+        operands = tuple([to[slot] for slot in inputs])
+        to[output] = builder.emit(op, operands, _resized_attrs(attrs, old, new), source, aval)
+    return builder.finish(to[slot] for slot in tape.outputs)
+
+
+def _resized_aval(aval: Aval, old: int, new: int) -> Aval:
+    return Aval(_resized_shape(aval.shape, old, new), aval.dtype)
+
+
+def _resized_shape(shape: Shape, old: int, new: int) -> Shape:
+    return tuple([new if n == old else n for n in shape])
+
+
+def _resized_attrs(attrs: Attrs, old: int, new: int) -> Attrs:
+    return tuple(
+        [(name, _resized_shape(value, old, new) if name == "shape" else value) for name, value in attrs]
+    )

@@ -1,0 +1,311 @@
+"""Tape -> Split: what runs once on numbers, and what runs on each piece of the rows, as tapes of their own.
+
+A log-likelihood is a few numbers, one pass over the rows, and a few numbers again. Where the rows do not fit
+one machine, numbers go out to the pieces and sums come back. Most functions take one round; sums that others
+need, such as a mean that is subtracted, take one more each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from tapegrad.errors import TraceError
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.ops.indexing import ARRAY
+from tapegrad.ops.registry import FLOAT, OPS, Along, Aval, Op, Read, Shape
+from tapegrad.ops.shaping import CASTS
+from tapegrad.recording.frames import location
+from tapegrad.recording.values import frozen
+from tapegrad.tape.builder import Builder
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.line import Source
+from tapegrad.tape.slots import ends_of, marked, needed_for
+from tapegrad.tape.tape import Tape
+
+
+class Combined(Enum):
+    """How the results of the pieces become one."""
+
+    SUM = "add"
+    MAXIMUM = "take the largest"
+    MINIMUM = "take the smallest"
+    ANY = "ask whether any holds"
+    ALL = "ask whether all hold"
+    KEPT = "keep, one after the other"
+
+
+_EXTREMES: dict[Op, Combined] = {
+    OPS["max"]: Combined.MAXIMUM,
+    OPS["min"]: Combined.MINIMUM,
+    OPS["any"]: Combined.ANY,
+    OPS["all"]: Combined.ALL,
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some entries of a tape as a tape of their own.
+
+    Attributes
+    ----------
+    tape : Tape
+        Its parameters are the slots that it reads whole, all as float64; its data are those of which it reads
+        a piece.
+    reads, columns, gives : tuple of int
+        The slots of the whole tape that its parameters, its data and its outputs are.
+    """
+
+    tape: Tape
+    reads: tuple[int, ...]
+    columns: tuple[int, ...]
+    gives: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass over the rows.
+
+    Attributes
+    ----------
+    before : Part
+        What is computed once, before: no rows in it.
+    shard : Part
+        What each piece of the rows computes.
+    how : tuple of Combined
+        For each of its outputs, how those of the pieces become one.
+    axes : tuple of int or None
+        For each of its outputs the axis along the rows, None where there is none.
+    """
+
+    before: Part
+    shard: Part
+    how: tuple[Combined, ...]
+    axes: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A tape as rounds over the rows, and what follows the last one.
+
+    It holds no data: the columns that the shards read are named by their slots.
+
+    Attributes
+    ----------
+    rows : int
+        How many rows the tape was recorded with.
+    rounds : tuple of Round
+    after : Part
+        What is computed once, after the last round: the outputs of the tape, and what its guards ask for.
+    """
+
+    rows: int
+    rounds: tuple[Round, ...]
+    after: Part
+
+    def __str__(self) -> str:
+        lines = [f"split of {self.after.tape.name} along {self.rows:,} rows"]
+        for each in self.rounds:
+            lines.append(f"  once: {_told(each.before)}")
+            lines.append(f"  each piece: {_told(each.shard)}, of {len(each.shard.columns)} columns")
+            ways = ", ".join(f"{each.how.count(way)} to {way.value}" for way in Combined if way in each.how)
+            lines.append(f"  together: {ways}")
+        lines.append(f"  once: {_told(self.after)}")
+        return "\n".join(lines)
+
+
+def _told(part: Part) -> str:
+    return (
+        f"{len(part.tape.entries):,} entries, {len(part.reads)} numbers and arrays in, {len(part.gives)} out"
+    )
+
+
+def split(tape: Tape, rows: int) -> Split:
+    """Cut a tape along the axes of `rows` elements.
+
+    Raises
+    ------
+    TraceError
+        If a step mixes rows, such as a sort or a cumulative sum; the message names the user's line.
+    """
+    return _Splitter(tape, rows).split()
+
+
+class _Splitter:
+    """Which slots lie along the rows, and after how many rounds each is known."""
+
+    def __init__(self, tape: Tape, rows: int) -> None:
+        self.tape = tape
+        self.rows = rows
+        self.axes = [self._axis(aval.shape) for aval in tape.avals]
+        self.level = [0] * len(tape.avals)
+        self.how: dict[int, Combined] = {}
+        # Those that a part can have itself: without rows, or the same number in all of them.
+        self.constants = {
+            slot: value for slot, value in tape.constants if self.axes[slot] is None or _is_filled(value)
+        }
+        for entry in tape.entries:
+            self._place(entry)
+        for slot in ends_of(tape):
+            if self.axes[slot] is not None and slot not in tape.outputs:
+                raise _refused("a branch", "decides on every row", _source_of(tape, slot))
+
+    def _axis(self, shape: Shape) -> int | None:
+        found = [axis for axis, n in enumerate(shape) if n == self.rows]
+        return found[0] if found else None
+
+    def _place(self, entry: Entry) -> None:
+        level = max((self.level[slot] for slot in entry.inputs), default=0)
+        axis, axes = self.axes[entry.output], tuple([self.axes[slot] for slot in entry.inputs])
+        if axis is not None or any(a is not None for a in axes):
+            how = self._combined(entry, axes, axis)
+            if how is not None:
+                self.how[entry.output] = how
+                level += 1
+        self.level[entry.output] = level
+
+    def _combined(self, entry: Entry, axes: tuple[int | None, ...], axis: int | None) -> Combined | None:
+        """How what an entry gives for each piece becomes one; None where it is a piece of rows itself."""
+        op, inputs, output, attrs, source = entry
+        shapes = tuple([self.tape.avals[slot].shape for slot in inputs])
+        out = self.tape.avals[output].shape
+        if any(shape.count(self.rows) > 1 for shape in (*shapes, out)):
+            raise _refused(op.name, "compares rows with rows", source)
+        if op in _EXTREMES and axis is None:
+            return _EXTREMES[op]
+        along = op.along_rows(axes, axis, shapes, out, attrs)
+        if along is None and op.name in ("getitem", "scatter"):
+            along = _gathered(op.name, axes, axis, dict(attrs)["index"])
+        if along is None:
+            raise _refused(op.name, "mixes rows", source)
+        for slot, read in zip(inputs, along.reads, strict=True):
+            if self.axes[slot] is not None and not (read.by_block or read is Read.BROADCAST):
+                raise _refused(op.name, "reads all rows for each of them", source)
+        return Combined.SUM if along.is_sum else None
+
+    # The parts ----------------------------------------------------------------------------------------------
+
+    def split(self) -> Split:
+        """All rounds."""
+        tape = self.tape
+        needed = needed_for(tape, ends_of(tape))
+        kept = [slot for slot in dict.fromkeys(tape.outputs) if self.axes[slot] is not None]
+        due = {slot: self.level[slot] for slot in self.how if needed[slot]}
+        due.update((slot, self.level[slot] + 1) for slot in kept)
+        known = {slot for slot in (*tape.parameters, *tape.data) if self.axes[slot] is None}
+        rounds = []
+        for level in sorted(set(due.values())):
+            gives = [slot for slot in due if due[slot] == level]
+            inside = self._inside(gives)
+            reads, columns = self._read_by(inside)
+            before = self._numbers([slot for slot in reads if slot not in known], known)
+            shard = self._part(inside, reads, columns, gives)
+            known.update((*before.gives, *gives))
+            how = tuple([self.how.get(slot, Combined.KEPT) for slot in gives])
+            rounds.append(Round(before, shard, how, tuple([self.axes[slot] for slot in gives])))
+        ends = [slot for slot in dict.fromkeys(ends_of(tape)) if self.axes[slot] is None]
+        return Split(self.rows, tuple(rounds), self._numbers(ends, known))
+
+    def _inside(self, gives: Sequence[int]) -> list[Entry]:
+        """The entries along the rows that these slots are made by; results of earlier rounds are read."""
+        wanted = marked(self.tape, gives)
+        found = []
+        for entry in reversed(self.tape.entries):
+            slot = entry.output
+            if wanted[slot] and (slot in gives or (self.axes[slot] is not None and slot not in self.how)):
+                found.append(entry)
+                for read in entry.inputs:
+                    wanted[read] = 1
+        return found[::-1]
+
+    def _read_by(self, inside: Sequence[Entry]) -> tuple[list[int], list[int]]:
+        """What these entries read from elsewhere: whole, and by pieces. Constants of no rows they have."""
+        written = {entry.output for entry in inside}
+        read = sorted({slot for entry in inside for slot in entry.inputs} - written)
+        read = [slot for slot in read if slot not in self.constants]
+        columns = [slot for slot in read if self.axes[slot] is not None]
+        return [slot for slot in read if self.axes[slot] is None], columns
+
+    def _numbers(self, wanted: Sequence[int], known: set[int]) -> Part:
+        """What is computed of what is known, without rows."""
+        marks = marked(self.tape, wanted)
+        entries = []
+        for entry in reversed(self.tape.entries):
+            if marks[entry.output] and entry.output not in known:
+                entries.append(entry)
+                for slot in entry.inputs:
+                    marks[slot] = 1
+        return self._part(entries[::-1], [slot for slot in sorted(known) if marks[slot]], (), wanted)
+
+    def _part(
+        self, entries: Sequence[Entry], reads: Sequence[int], columns: Sequence[int], gives: Sequence[int]
+    ) -> Part:
+        """Entries as a tape: what is read whole arrives as float64, and becomes what it was."""
+        tape, builder = self.tape, Builder(self.tape.name)
+        labels = dict(tape.labels)
+        new: dict[int, int] = {}
+        for slot in reads:
+            new[slot] = builder.parameter(Aval(tape.avals[slot].shape, FLOAT))
+        for slot in columns:
+            new[slot] = builder.datum(tape.avals[slot])
+        builder.labels.update((new[slot], labels[slot]) for slot in (*reads, *columns) if slot in labels)
+        used = [slot for entry in entries for slot in entry.inputs] + list(gives)
+        new.update(self._copied([slot for slot in dict.fromkeys(used) if slot in self.constants], builder))
+        for slot in reads:
+            if (dtype := tape.avals[slot].dtype) != FLOAT:
+                new[slot] = builder.emit(CASTS[dtype], (new[slot],), (), None, tape.avals[slot])
+        for op, inputs, output, attrs, source in entries:
+            operands = tuple([new[slot] for slot in inputs])
+            new[output] = builder.emit(op, operands, attrs, source, tape.avals[output])
+        return Part(builder.finish(new[slot] for slot in gives), tuple(reads), tuple(columns), tuple(gives))
+
+    def _copied(self, slots: Sequence[int], builder: Builder) -> dict[int, int]:
+        """Constants of the part that is written; of those along the rows, which are filled, one element."""
+        filled = [slot for slot in slots if self.axes[slot] is not None]
+        new = {slot: builder.constant(_first(self.constants[slot])) for slot in filled}
+        new.update((slot, builder.constant(self.constants[slot])) for slot in slots if slot not in new)
+        for slot in filled:
+            aval = self.tape.avals[slot]
+            new[slot] = builder.emit(broadcast_to, (new[slot],), (("shape", aval.shape),), None, aval)
+        return new
+
+
+def _gathered(
+    name: str, axes: tuple[int | None, ...], axis: int | None, index: tuple[Any, ...]
+) -> Along | None:
+    """How a gather acts, or its transpose, that goes along the rows on any axis of what it takes from."""
+    place = next((i for i, item in enumerate(index) if item == ARRAY), None)
+    others = [item for i, item in enumerate(index) if i != place]
+    if place is None or any(item != (None, None, None) for item in others) or axes[1] != 0:
+        return None
+    if name == "getitem":
+        return Along((Read.GATHERED, Read.ALIGNED)) if axes[0] is None and axis == place else None
+    return Along((Read.ALIGNED, Read.ALIGNED), is_sum=True) if axes[0] == place and axis is None else None
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether all elements of an array are the same number."""
+    return bool(np.array_equal(value, np.full_like(value, np.ravel(value)[0])))
+
+
+def _first(value: Any) -> Any:
+    """The first element of an array, as a constant."""
+    first = np.ravel(value)[0]
+    return float(first) if first.dtype == FLOAT else frozen(np.array(first), first.dtype)
+
+
+def _source_of(tape: Tape, slot: int) -> Source | None:
+    entry = tape.entries.writer_of(slot)
+    return None if entry is None else entry.source
+
+
+def _refused(step: str, what: str, source: Source | None) -> TraceError:
+    return TraceError(
+        f"{step}{location(source)} {what}, which cannot be done piece by piece. Do it before, on the data "
+        "themselves, and pass the result in `data`; sums over rows, and what is done to each row by itself, "
+        "can stand in the function"
+    )
