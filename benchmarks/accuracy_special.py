@@ -108,7 +108,10 @@ TAILS = (1e-8, 0.3, 1.0, 2.1, 12.0, 45.0, 280.0, 330.0)
 SPECIAL: Final[dict[str, Special]] = {
     "betainc": Special(
         _betainc,
-        grid((0.3, 1.5, 40.0), (0.7, 2.0, 60.0), (1e-4, 0.1, 0.35, 0.6, 0.97)),
+        (
+            *grid((0.3, 1.5, 40.0), (0.7, 2.0, 60.0), (1e-4, 0.1, 0.35, 0.6, 0.97)),
+            *((1.0, 2.5, 1e-12), (0.999, 30.0, 1e-7), (1.2, 0.4, 1e-9), (1.0, 1.0, 1e-5), (1.0, 3.0, 0.4)),
+        ),
         shapes=(0, 1),
         digits=180,
     ),
@@ -280,8 +283,15 @@ def _of_order(f: Callable[..., Any], v: int, scale: int = 0) -> Callable[..., An
 
 SPECIAL.update(
     {
-        "hyp1f1": Special(mp.hyp1f1, grid((0.7, 3.0), (0.4, 5.0), (-4.0, 1e-5, 9.0)), fixed=(0, 1)),
-        "hyp2f1": Special(mp.hyp2f1, grid((0.7,), (2.0,), (0.4, 5.0), (-4.0, 1e-5, 0.9)), fixed=(0, 1, 2)),
+        "hyp0f1": Special(mp.hyp0f1, grid((0.4, 5.0, 1e5), (-20.0, -4.0, 1e-5, 9.0, 1e4)), shapes=(0,)),
+        "hyp1f1": Special(
+            mp.hyp1f1,
+            (*grid((0.7, 3.0), (0.4, 5.0, 60.0), (-200.0, -4.0, 1e-5, 9.0, 90.0)), (40.0, 5.0, 9.0)),
+            shapes=(0, 1),
+        ),
+        "hyp2f1": Special(
+            mp.hyp2f1, grid((0.7, 3.0), (2.0,), (0.4, 5.0), (-4.0, 1e-5, 0.6, 0.97)), shapes=(0, 1, 2)
+        ),
         "hyperu": Special(
             mp.hyperu,
             grid((0.7, 3.0), (0.4, 5.0), (0.3, 9.0)),
@@ -318,6 +328,9 @@ WITHIN_SPECIAL: Final = {
     "gamma_density": "gammainc",
     "gammainc_slope": "gammainc",
     "box_slope": "boxcox",
+    "hyp0f1_slope": "hyp0f1",
+    "hyp1f1_slope": "hyp1f1",
+    "hyp2f1_slope": "hyp2f1",
     "ive_slope": "ive",
     "kve_slope": "kve",
     "t_density": "stdtr",

@@ -42,7 +42,7 @@ REASONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     PHYSICS: (
         *("besselpoly", "it2struve0", "itmodstruve0", "itstruve0", "log_wright_bessel", "lpmv", "mathieu_a"),
-        *("mathieu_b", "hyp0f1", "obl_cv", "pro_cv", "wright_bessel"),
+        *("mathieu_b", "obl_cv", "pro_cv", "wright_bessel"),
     ),
     SHAPE_SOUGHT: (
         *("bdtri", "btdtria", "btdtrib", "chdtriv", "fdtridfd", "gdtria", "gdtrib", "gdtrix", "nbdtri"),
@@ -70,6 +70,7 @@ ARGUMENTS: Final[dict[str, str]] = {
     "betainccinv": "a, b, y",
     "binom": "n, k",
     "erfcinv": "y",
+    "hyp0f1": "v, z",
     "hyp2f1": "a, b, c, z",
     "hyperu": "a, b, x",
     "ndtri": "p",

@@ -7,6 +7,7 @@ of is an error, and so is an example that gives something else.
 import doctest
 import importlib
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def draw_pictures(app, error):
         draw.draw(Path(app.outdir) / "_images")
 
 
+def show_a_tape(app, error):
+    """The tape that the page on the viewer has within it."""
+    if error is None and app.builder.name == "html":
+        model = runpy.run_path(str(HERE.parent / "examples" / "garch.py"))["loglik"]
+        start = {"mu": 0.0, "omega": 0.1, "alpha": 0.1, "beta": 0.8}
+        tapegrad.trace(model, start).show(start, Path(app.outdir) / "_static" / "tape.html")
+
+
 def fail_on_warnings(app, error):
     """A warning of Sphinx is an error."""
     if error is None and app._warncount:
@@ -114,4 +123,5 @@ def setup(app):
     app.connect("source-read", link_within_the_site)
     app.connect("include-read", link_includes_within_the_site)
     app.connect("build-finished", draw_pictures)
+    app.connect("build-finished", show_a_tape)
     app.connect("build-finished", fail_on_warnings)

@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 # Loaded when first asked for, so that ``tg.stats`` needs no import of its own.
-_MODULES = ("covariance", "forward", "graph", "mle", "special", "stats", "testing")
+_MODULES = ("covariance", "forward", "graph", "mle", "ops", "special", "stats", "testing")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Tests for your own models: every derivative of a function against high-order differences.
+"""Tests for your own models and ops: every derivative of a function against high-order differences.
 
 The replay is compared with a plain call, and each derivative with differences of the one below it, at several
 points. Where one disagrees, the tape is searched for the entry to blame: the first whose derivative rule
@@ -7,11 +7,14 @@ disagrees with differences of its own kernel, at the numbers that it meets there
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive import rules
 from tapegrad.derive.pushforward import pushforward
@@ -20,14 +23,16 @@ from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import GRADIENT
 from tapegrad.function.inspection import number_text, operands_of, step_text
 from tapegrad.function.record import plain_call
-from tapegrad.function.trace import trace
+from tapegrad.function.trace import trace, trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.nest import Leaf, Vector
-from tapegrad.ops.registry import FLOAT
+from tapegrad.ops.registry import FLOAT, Op
+from tapegrad.ops.samples import draw, shapes_for
 from tapegrad.tape.entries import Entry
+from tapegrad.tape.storage import tape_from_json, tape_to_json
 from tapegrad.tape.tape import Tape
 
-__all__ = ["check_grads"]
+__all__ = ["check_grads", "check_op"]
 
 ELSEWHERE = 2
 NAMED = 6
@@ -72,6 +77,74 @@ def check_grads(f: Callable[..., Any] | TracedFunction, params: Any, order: int 
         _check(function, quantity, points)
     for point, value in zip(points, values, strict=True):
         function.checked_value(point, value, "before replays elsewhere")
+
+
+def check_op(op: Op, order: int = 3) -> None:
+    """Check an elementwise op on the table of shapes that tapegrad's own ops are tested on.
+
+    For numbers, arrays, and arrays that broadcast, drawn within the op's domain: the value on every backend
+    against a plain call, derivatives up to `order` by `check_grads`, and a tape with it, stored and read.
+
+    Parameters
+    ----------
+    op : Op
+        Made by `tapegrad.ops.register`.
+    order : {1, 2, 3}
+        The highest order of derivatives.
+
+    Raises
+    ------
+    ValueError
+        If the op is none that has a domain.
+    AssertionError
+        If something is wrong; the message says what.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> softsign = tg.ops.register(
+    ...     "softsign",
+    ...     lambda x: x / (1.0 + np.abs(x)),
+    ...     lambda out, x: (1.0 + np.abs(x)) ** -2,
+    ...     domain=(0.1, 3.0),
+    ... )
+    >>> tg.testing.check_op(softsign)
+    """
+    if not op.domain:
+        raise ValueError(f"{op!r} has no domain to be tried in")
+    for seed, shapes in enumerate(shapes_for(len(op.domain))):
+        args = draw(op.domain, shapes, seed, op.name)
+        moving = [i for i in range(len(args)) if op.differentiable(i)]
+        params = {f"x{i}": args[i] for i in moving}
+        _check_values(op, args, params)
+        if params and all(map(np.size, args)):
+            check_grads(partial(_weighted, op, args), params, order)
+
+
+def _check_values(op: Op, args: Sequence[Any], params: dict[str, Any]) -> None:
+    """The value of an op on every backend, and of a tape that has been stored."""
+    expected = np.asarray(op.kernel(*args))
+    at = dict(params, more=0.0)  # a parameter without influence, so that there are some
+    for backend in ("numpy", "replay", "c") if compiler() is not None else ("numpy", "replay"):
+        traced = trace_quietly(partial(_of_op, op, args), at, backend=backend)
+        found = traced(at)
+        # A form in C may round otherwise.
+        if not np.allclose(found, expected, rtol=1e-12 if op.c else 0.0, atol=0.0, equal_nan=True):
+            raise AssertionError(f"{op.name} is {found} by {backend!r}, and {expected} by a plain call")
+    stored = tape_from_json(json.loads(json.dumps(tape_to_json(traced.tape))))
+    values = evaluate(stored, traced.ravel(at), {})
+    if not np.array_equal(values[stored.outputs[0]], expected, equal_nan=True):
+        raise AssertionError(f"{op.name} gives something else on a tape that has been stored")
+
+
+def _of_op(op: Op, args: Sequence[Any], **params: Any) -> Any:
+    return op(*[params.get(f"x{i}", x) for i, x in enumerate(args)])
+
+
+def _weighted(op: Op, args: Sequence[Any], **params: Any) -> Any:
+    """A number that depends on every element of an op's output in another way."""
+    out = _of_op(op, args, **params)
+    return (out * np.linspace(0.6, 1.7, out.size).reshape(out.shape)).sum()
 
 
 class _Function:

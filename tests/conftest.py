@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,15 @@ def tiny_backend() -> Iterator[str]:
     BACKENDS[TINY] = lambda tape, late, threads: Compiled(tape, late, 1, threads)
     yield TINY
     del BACKENDS[TINY]
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    """pyplot keeps each figure, and warns of many."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture(params=["numpy", "replay", TINY])

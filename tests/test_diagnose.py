@@ -1,14 +1,18 @@
 """Fits that go wrong say what is wrong, in the names of the parameters, and give no number in silence."""
 
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
+import tapegrad
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, fit
+from tapegrad.mle.report.curvature import Finding
 from tapegrad.mle.transforms import interval, positive, sum_to_zero, unit
 from tapegrad.stats import bernoulli, expon, nbinom, norm, poisson
 
@@ -365,3 +369,14 @@ def test_few_data_are_not_looked_for_where_their_number_is_unknown() -> None:
     assert str(quietly(loop, {"a": 0.0, "b": 0.0}).diagnose()).endswith(f"\n{told}")
     assert told not in str(quietly(loop, {"a": 0.0, "b": 0.0}, nobs=3).diagnose())
     assert str(fit(lambda a: loop(a, 0.0), {"a": 0.0}).diagnose()) == "nothing found wrong with this fit"
+
+
+def test_every_kind_of_finding_has_a_section_of_its_page() -> None:
+    root = Path(tapegrad.__file__).parents[1]
+    text = "".join(path.read_text(encoding="utf-8") for path in (root / "tapegrad/mle/report").glob("*.py"))
+    kinds = set(re.findall(r'Finding\(\s*"([a-z ]+)"', text))
+    page = (root / "docs/diagnosis.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^## (.+)$", page, re.M))
+    assert len(kinds) > 10
+    assert kinds <= sections
+    assert Finding("not a maximum", "").page == "diagnosis.html#not-a-maximum"

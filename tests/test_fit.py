@@ -79,14 +79,14 @@ def test_dogleg_which_wants_a_concave_start() -> None:
 def test_the_published_table() -> None:
     result = fit(normal, START)
     assert str(result.summary()) == (
-        "Maximum likelihood fit: normal    method: bfgs\n"
+        "Maximum likelihood fit: normal    method: bfgs    covariance: nonrobust\n"
         "           Estimate  Std. Error  z value  Pr(>|z|)\n"
         "mu         5.065030    0.207227   24.442   < 2e-16 ***\n"
         "log_sigma  0.728647    0.070711   10.305   < 2e-16 ***\n"
         "---\n"
         "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1\n"
         "Log-likelihood: -214.8    AIC: 433.5    BIC: 438.7    No. observations: 100\n"
-        f"Converged in {result.nit} iterations"
+        f"Converged in {result.seconds:.2g} s and {result.nit} iterations"
     )
     assert repr(result.summary()) == str(result.summary()) == str(result)
 

@@ -370,7 +370,7 @@ def test_plain_progress_without_tqdm(
     find = importlib.import_module
 
     def without(name: str, package: str | None = None) -> types.ModuleType:
-        if name == "tqdm":
+        if name == "tqdm.auto":
             raise ImportError(name)
         return find(name, package)
 
@@ -398,9 +398,9 @@ def test_progress_with_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
         def close(self) -> None:
             seen.append("close")
 
-    tqdm = types.ModuleType("tqdm")
+    tqdm = types.ModuleType("tqdm.auto")
     tqdm.tqdm = Bar  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tqdm", tqdm)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", tqdm)
     fit(rows, START, progress=True)
     assert seen[0] == (None, "fit rows")
     assert seen[1].startswith("log-likelihood -")
@@ -529,7 +529,9 @@ def test_data_that_is_not_there() -> None:
         result._model.with_data(y=X)
     with pytest.raises(ValueError, match="no data: y has no elements"):
         fit(with_data, START, data={"y": X[:0]})
-    with pytest.raises(TypeError, match=r"data is a dict of arrays by name, such as dict\(x=x\), not a list"):
+    with pytest.raises(
+        TypeError, match=r"data is a dict of arrays by name, such as dict\(x=x\), or a table, not a list"
+    ):
         fit(with_data, START, data=[X])  # type: ignore[arg-type]
     bound = fit(with_data, START, data={"y": X})
     assert bound._model is not None

@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("sparse",),  # numbers alone
     ("ops",),
+    ("viewer",),
     ("tape",),
     ("nest",),
     ("stats", "special", "covariance"),  # in the words of NumPy and the ops alone
@@ -51,10 +52,11 @@ MLE_LAYERS = (
     ("plots",),
     ("result",),
     ("fit",),
+    ("regression",),
 )
 # All that mle/ and samplers.py take from the rest of the package, and what for.
 OFFERED = {
-    "tapegrad": {"TracedFunction": "what is sampled", "trace": "makes one"},
+    "tapegrad": {"TracedFunction": "what is sampled"},
     "tapegrad.errors": {
         "DiscreteWarning": "random effects that are rounded, told",
         "NonFiniteWarning": "NaN, told",
@@ -94,7 +96,14 @@ OFFERED = {
         "location": "a line in a message",
         "place_of_error": "the line of an error",
     },
-    "tapegrad.special": {"softmax": "simplex"},
+    "tapegrad.special": {
+        "log_softmax": "the volume of a simplex",
+        "softmax": "simplex",
+        **dict.fromkeys(("expit", "log_expit", "log_ndtr"), "regressions"),
+    },
+    "tapegrad.stats": dict.fromkeys(
+        ("beta", "gamma_mean", "nbinom_mu", "norm", "poisson", "t"), "regressions"
+    ),
     "tapegrad.tape.storage": {
         "StorageError": "a damaged file",
         "checked_count": "a field that counts",
@@ -288,7 +297,9 @@ def test_importing_needs_numpy_and_scipy_alone():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["covariance", "forward", "graph", "mle", "special", "stats", "testing"])
+@pytest.mark.parametrize(
+    "name", ["covariance", "forward", "graph", "mle", "ops", "special", "stats", "testing"]
+)
 def test_modules_are_reached_through_the_package(name):
     code = f"import tapegrad as tg; assert tg.{name}.__name__ == 'tapegrad.{name}' and {name!r} in dir(tg)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

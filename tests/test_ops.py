@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import pickle
-import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,20 +19,8 @@ from tapegrad.derive import rules
 from tapegrad.derive.sparsity import jacobian_pattern
 from tapegrad.ops import NUMPY, OPS
 from tapegrad.ops.registry import BOOL, FLOAT, Aval, Op
+from tapegrad.ops.samples import draw, shapes_for
 from tapegrad.passes import tidy
-
-SHAPES = {
-    1: [((),), ((3,),), ((2, 3),), ((2, 1, 3),), ((0,),)],
-    2: [
-        ((), ()),
-        ((3,), ()),
-        ((), (3,)),
-        ((2, 3), (3,)),
-        ((2, 1), (1, 3)),
-        ((2, 1, 3), (4, 1)),
-        ((0,), (1,)),
-    ],
-}
 
 
 class Sample(NamedTuple):
@@ -43,21 +30,17 @@ class Sample(NamedTuple):
 
 
 def _draw(op: Op, shapes: tuple[tuple[int, ...], ...], seed: int) -> tuple[Any, ...]:
-    rng = np.random.default_rng([seed, zlib.crc32(op.name.encode())])
-    args = []
-    for i, (shape, (low, high)) in enumerate(zip(shapes, op.domain, strict=True)):
-        if op.takes_at(i) == BOOL:
-            args.append(rng.random(shape) < 0.5)
-        else:
-            args.append(rng.uniform(low, high, shape))
-    return tuple(args)
+    drawn = draw(op.domain, shapes, seed, op.name)
+    middles = [(low + high) / 2.0 for low, high in op.domain]
+    is_truth = [op.takes_at(i) == BOOL for i in range(len(drawn))]
+    return tuple(x < m if truth else x for x, m, truth in zip(drawn, middles, is_truth, strict=True))
 
 
 def _samples(seed: int) -> list[Any]:
     found = []
     for op in OPS.values():
         if op.domain:
-            cases = [(_draw(op, shapes, seed), {}) for shapes in SHAPES[len(op.domain)]]
+            cases = [(_draw(op, shapes, seed), {}) for shapes in shapes_for(len(op.domain))]
         else:
             cases = list(op.samples)
         for k, (args, attrs) in enumerate(cases):

@@ -120,7 +120,7 @@ def test_html_is_well_formed(result: FitResult, scaled: FitResult, flat: FitResu
 def test_latex_is_a_table_that_stands_by_itself(result: FitResult, flat: FitResult) -> None:
     latex = result.summary().as_latex()
     lines = latex.splitlines()
-    assert lines[0] == "% Maximum likelihood fit: regression method: bfgs"
+    assert lines[0] == "% Maximum likelihood fit: regression method: bfgs covariance: nonrobust"
     assert lines[1] == r"\begin{tabular}{lrrrrl}"
     assert lines[-1] == r"\end{tabular}"
     cells = [line for line in lines if line.endswith(r"\\") and "multicolumn" not in line]
@@ -137,7 +137,10 @@ def test_names_cannot_break_out_of_latex() -> None:
 
     loglik.__name__ = "f\n\\input{secret}"
     latex = fit(loglik, {"50%_&{x}~^\\$#": 1.0}).summary().as_latex()
-    assert latex.splitlines()[0] == r"% Maximum likelihood fit: f \input{secret} method: bfgs"
+    assert (
+        latex.splitlines()[0]
+        == r"% Maximum likelihood fit: f \input{secret} method: bfgs covariance: nonrobust"
+    )
     name = r"50\%\_\&\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}\$\#"
     assert f"\n{name} & " in latex
 

@@ -122,3 +122,14 @@ def test_how_many_trace():
         for n, reason in refused.items():
             print(f"  {n}: {reason}")
         assert len(tried) - len(refused) >= least
+
+
+def test_the_slope_in_a_noncentrality_of_0():
+    """SciPy goes over to chi squared there. It is ``x / (2 df) - 1 / 2``, and minus a density."""
+    x, df = np.array([0.7, 3.0, 9.0]), 2.5
+    traced = tg.trace(lambda nc: stats.ncx2.logpdf(x, df, nc).sum(), 0.0)
+    assert traced(0.0) == pytest.approx(stats.chi2.logpdf(x, df).sum(), rel=1e-13)
+    assert traced.grad(0.0) == pytest.approx((0.5 * x / df - 0.5).sum(), rel=1e-12)
+    traced = tg.trace(lambda nc: stats.ncx2.cdf(x, df, nc).sum(), 0.0)
+    assert traced.grad(0.0) == pytest.approx(-stats.chi2.pdf(x, df + 2.0).sum(), rel=1e-12)
+    assert traced(1.3) == pytest.approx(stats.ncx2.cdf(x, df, 1.3).sum(), rel=1e-12)

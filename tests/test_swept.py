@@ -56,7 +56,7 @@ def test_the_first_hessians_are_those_of_the_program(f: Any, start: dict[str, An
     traced, by_program = tg.trace(f, start), tg.trace(f, start, backend="numpy")
     vector = traced.ravel(start) + 0.03
     assert_allclose(traced.hessian_flat(vector), by_program.hessian_flat(vector), rtol=1e-10, atol=1e-10)
-    assert {kind.name for kind in traced._router.current.programs._made} == {"gradient"}
+    assert {kind.name for kind in traced._router.current.programs._made} <= {"gradient"}  # for the branches
 
 
 def test_other_data_and_other_branches_have_hessians_of_their_own() -> None:
@@ -80,8 +80,8 @@ def test_a_program_is_made_once_it_would_have_taken_no_longer() -> None:
         assert before is None or np.abs(hessian - before).max() <= 1e-12 * np.abs(before).max()
         before = hessian
         made.append(",".join(sorted(kind.name for kind in programs._made)))
-    assert made[0] == "gradient"
-    assert made[-1] != "gradient"
+    assert made[0] == ""
+    assert made[-1] == "hvp"
     assert traced._router.current.tapes.ledger.is_spent
 
 

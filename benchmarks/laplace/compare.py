@@ -28,7 +28,7 @@ FORMULAS = {
 
 
 class Times(NamedTuple):
-    """Seconds, and the values by which contestants agree."""
+    """Seconds, and the values by which contestants agree; `plain` is `each` with NumPy alone."""
 
     compile: float
     first: float
@@ -36,6 +36,7 @@ class Times(NamedTuple):
     fit: float
     start: float
     end: float
+    plain: float = 0.0
 
 
 def seconds(code: Callable[[], Any]) -> tuple[float, Any]:
@@ -64,9 +65,15 @@ def ours(case: models.Case) -> Times:
         return marginal, marginal.value_and_grad_flat(theta)[0]
 
     first, (marginal, value) = seconds(begin)
-    each = [seconds(partial(marginal.value_and_grad_flat, x))[0] for x in points(case)]
+    traced = tg.trace(case.joint, case.start, backend="numpy")
+    plain = tg.laplace(traced, case.start, random=case.random)
+    plain.value_and_grad_flat(points(case)[0])
+    each, alone = [], []
+    for x in points(case):  # in turns, so that both meet the same load
+        each.append(seconds(partial(marginal.value_and_grad_flat, x))[0])
+        alone.append(seconds(partial(plain.value_and_grad_flat, x))[0])
     fit, result = seconds(lambda: tg.fit(case.joint, case.start, random=case.random))
-    return Times(0.0, first, statistics.median(each), fit, -value, -result.llf)
+    return Times(0.0, first, statistics.median(each), fit, -value, -result.llf, statistics.median(alone))
 
 
 def tmb(case: models.Case, name: str, folder: Path) -> Times | None:
@@ -126,11 +133,11 @@ def print_laplace(names: Sequence[str]) -> None:
     if not has_r:
         print("R is not installed: tapegrad alone")
     print(
-        "milliseconds. first: trace or compile, and first gradient; each: value and gradient; fit: all of it"
+        "milliseconds. first: trace or compile, and first gradient; each: value and gradient; NumPy: the "
+        "same without C; fit: all of it"
     )
-    print(
-        f"{'':<26}{'first':>9}{'TMB':>10}{'each':>9}{'TMB':>10}{'ratio':>7}{'fit':>9}{'TMB':>10}{'ratio':>7}"
-    )
+    heads = ("first", "TMB"), ("each", "TMB", "ratio"), ("NumPy", "ratio"), ("fit", "TMB", "ratio")
+    print(f"{'':<26}" + "".join(f"{head:>{7 if head == 'ratio' else 9}}" for part in heads for head in part))
     with tempfile.TemporaryDirectory() as folder:
         for name in names or models.NAMES:
             case = models.case(name)
@@ -154,14 +161,16 @@ def _print_by_formula(names: Sequence[str]) -> None:
 
 def _row(name: str, mine: Times, theirs: Times | None) -> str:
     def cells(own: float, other: float | None) -> str:
-        return f"{1e3 * own:>9.2f}" + (f"{'':>10}" if other is None else f"{1e3 * other:>10.1f}")
+        return f"{1e3 * own:>9.2f}" + (f"{'':>9}" if other is None else f"{1e3 * other:>9.2f}")
 
     if theirs is None:
-        first, each, fit = (cells(one, None) for one in (mine.first, mine.each, mine.fit))
-        return f"{name:<26}{first}{each}{'':>7}{fit}"
+        first, each, plain, fit = (cells(one, None) for one in (mine.first, mine.each, mine.plain, mine.fit))
+        return f"{name:<26}{first}{each}{'':>7}{plain[:9]}{'':>7}{fit}"
     for own, other in ((mine.start, theirs.start), (mine.end, theirs.end)):
         if not np.isclose(own, other, rtol=1e-7):
             return f"{name:<26}  differs: {own:.10g} and TMB {other:.10g}"
     first = cells(mine.first, theirs.compile + theirs.first)
     each, fit = cells(mine.each, theirs.each), cells(mine.fit, theirs.fit)
-    return f"{name:<26}{first}{each}{mine.each / theirs.each:>7.2f}{fit}{mine.fit / theirs.fit:>7.2f}"
+    plain = f"{1e3 * mine.plain:>9.2f}{mine.plain / theirs.each:>7.2f}"
+    ratios = mine.each / theirs.each, mine.fit / theirs.fit
+    return f"{name:<26}{first}{each}{ratios[0]:>7.2f}{plain}{fit}{ratios[1]:>7.2f}"

@@ -14,7 +14,7 @@ from tapegrad.backends.effort import effort
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
-from tapegrad.derive.pushforward import pushforward
+from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
@@ -43,6 +43,8 @@ class Tapes:
         What programs of these tapes are held against.
     twins : sequence of Tapes
         Those of the same path with other numbers of rows, where the data are in pieces.
+    is_in_pieces : bool
+        Whether the data are: what is derived then keeps their rows along the first axis.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Tapes:
         passes: Sequence[Pass],
         trial: Trial,
         twins: Sequence[Tapes] = (),
+        is_in_pieces: bool = False,
     ) -> None:
         self.recorded = recorded
         self.twins = twins
+        self.is_in_pieces = is_in_pieces
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -159,12 +163,12 @@ def _gradient(tapes: Tapes) -> Tape:
 
 def _hessian(tapes: Tapes) -> Tape:
     """The Hessian as a matrix."""
-    return whole_jacobian(tapes.gradient_alone)
+    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
     """The Jacobian as a matrix of parameters by outputs."""
-    return whole_jacobian(tapes[VALUE])
+    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes[VALUE])
 
 
 def _outer(tapes: Tapes) -> Tape:
@@ -187,6 +191,12 @@ def _vjp(tapes: Tapes) -> Tape:
 def _hvp(tapes: Tapes) -> Tape:
     """The Hessian times a direction: forward over reverse."""
     return pushforward(tapes.gradient_alone)
+
+
+def _second(tapes: Tapes) -> Tape:
+    """The second derivative of all outputs along two directions; the first belongs to the point."""
+    jvp = tapes[JVP]
+    return pushforward(jvp, jvp.parameters[: len(tapes[VALUE].parameters)])
 
 
 def _third(tapes: Tapes) -> Tape:
@@ -251,6 +261,7 @@ OUTER = _enter(Derived("outer", _outer))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))
+SECOND = _enter(Derived("second", _second, late=in_parameters))
 THIRD = _enter(Derived("third", _third, late=in_parameters))
 FROM_WAIST = _enter(Derived("from_waist", _from_waist, late=in_waist))
 TO_WAIST = _enter(Derived("to_waist", _to_waist, late=in_waist))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
-from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, VALUE, Derived
+from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Derived
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
 from tapegrad.tape.tape import Tape
@@ -141,17 +141,33 @@ class FlatFunction:
 
         With the backend "auto", the first few are found without a program, see `tapegrad.function.swept`.
         """
-        if self._router.running.backend == AUTO:
-            _, path = self._router.run(GRADIENT, vector, _nothing)
-            tapes = path.tapes
-            if tapes.ledger.sweeps():
-                data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
-                found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
-                if np.isfinite(found).all():  # what is not is the program's to tell, as it is to explain
-                    return found
+        found = self._swept(vector) if self._sweeps_first else None
+        if found is not None:
+            return found
         if self._router.current.tapes.has_cheap_hessian:
             return symmetric(self._replay(HESSIAN, vector, copies)[0])
         return self._by_columns(HVP, vector)
+
+    @property
+    def _sweeps_first(self) -> bool:
+        """Whether the next Hessian may do without a program: not that of data in pieces."""
+        running, tapes = self._router.running, self._router.current.tapes
+        return running.backend == AUTO and running.long is None and not tapes.ledger.is_spent
+
+    def _swept(self, vector: Vector) -> Vector | None:
+        """The Hessian without a program; None where that does not pay, or the result is not finite.
+
+        What is not finite is the program's to tell, as it is to explain.
+        """
+        path = self._router.current
+        if path.tape.guards:
+            _, path = self._router.run(GRADIENT, vector, _nothing)
+        tapes = path.tapes
+        if not tapes.ledger.sweeps():
+            return None
+        data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
+        found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+        return found if np.isfinite(found).all() else None
 
     @property
     def has_quick_hessian(self) -> bool:
@@ -159,9 +175,7 @@ class FlatFunction:
 
         Not as long as it has no program, and would need none.
         """
-        tapes = self._router.current.tapes
-        is_made = self._router.running.backend != AUTO or tapes.ledger.is_spent
-        return is_made and tapes.has_quick_hessian
+        return not self._sweeps_first and self._router.current.tapes.has_quick_hessian
 
     def _sparse_hessian(self, vector: Vector) -> Any:
         return jacobians.sparse_hessian(self._replays(vector), self._router.path_at(vector))
@@ -170,6 +184,34 @@ class FlatFunction:
         return symmetric(
             np.array(self._replay(kind, inputs, self.structure.join, np.eye(self.structure.size)))
         )
+
+    def second_flat(self, vector: Vector, first: Vector, directions: Iterable[Vector]) -> Vector:
+        """Second derivatives of the outputs along two directions; NaN comes without a warning.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (p,)
+            The parameters, in the order of `names`.
+        first : ndarray, shape (p,)
+            One direction.
+        directions : iterable of k ndarrays, shape (p,)
+            The other one, each in its turn.
+
+        Returns
+        -------
+        ndarray, shape (k, m)
+            A row for each of `directions`: ``first' H_j direction`` with the Hessian of element j.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> traced = tg.trace(lambda b: np.array([1.0, 2.0]) * b[0] * b[1] ** 2, np.array([1.0, 3.0]))
+        >>> traced.second_flat(np.array([1.0, 3.0]), np.array([0.0, 1.0]), np.eye(2))
+        array([[ 6., 12.],
+               [ 2.,  4.]])
+        """
+        inputs = np.concatenate([vector, first])
+        return np.array(self._replay(SECOND, inputs, self.outputs.join, directions))
 
     def run(self, kind: Derived, inputs: Vector, directions: Iterable[Vector] | None = None) -> Any:
         """What the derived tape of one kind gives, and the tapes of the path that was taken.

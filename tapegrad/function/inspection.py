@@ -12,6 +12,11 @@ import numpy as np
 from tapegrad.recording.frames import location
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import OperandNames, Tape, aligned, attr_text, header
+from tapegrad.tape.text import html_rows
+
+_HEADER = ("slot", "value", "adjoint", "entry", "", "")
+# Rows that a notebook shows, and how many of them are the last ones.
+_MOST, _LAST = 200, 40
 
 
 class SlotValue(NamedTuple):
@@ -54,14 +59,25 @@ class Values(Sequence[SlotValue]):
         return dict(self.tape.labels)
 
     def __str__(self) -> str:
+        return "\n".join([header(self.tape), *aligned([_HEADER, *self._rows()])])
+
+    def _repr_html_(self) -> str:
+        rows = self._rows()
+        left_out = len(rows) - _MOST
+        if left_out > 0:
+            gap = (f"... {left_out:,} more ...", *[""] * 5)
+            rows = [*rows[: _MOST - _LAST], gap, *rows[-_LAST:]]
+        return html_rows(header(self.tape), rows, _HEADER)
+
+    def _rows(self) -> list[tuple[str, ...]]:
         names = OperandNames(self.tape)
-        rows = [("slot", "value", "adjoint", "entry", "", "")]
+        rows: list[tuple[str, ...]] = []
         for slot in (*self.tape.parameters, *self.tape.data):
             rows.append((names[slot], *self._numbers(slot), "", "", ""))
         for entry in self.tape.entries:
             source = ("", "") if entry.source is None else (str(entry.source), entry.source.text)
             rows.append((f"%{entry.output}", *self._numbers(entry.output), call_text(entry, names), *source))
-        return "\n".join([header(self.tape), *aligned(rows)])
+        return rows
 
     def _numbers(self, slot: int) -> tuple[str, str]:
         return number_text(self.values[slot]), number_text(self.adjoints.get(slot))

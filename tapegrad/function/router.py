@@ -214,11 +214,13 @@ class Router:
         if long is not None:
             others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
             of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
-            twins = [Tapes(other, other, self._running.passes, Trial(other, {}, ())) for other in others]
+            passes = self._running.passes
+            twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
         short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
-        tapes = Tapes(tape, short, self._running.passes, Trial(short, data, witness.looks), twins)
+        trial = Trial(short, data, witness.looks)
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
         bound = None if long is None else long.values(tape)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 

@@ -93,9 +93,9 @@ class Programs:
     def _bound(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
         _, rest = self.finished(kind)
         program = self[kind]
-        return Executable(program, self._values(kind, data), bool(rest.guards), self._meters.get(kind))
+        return Executable(program, self.values(kind, data), bool(rest.guards), self._meters.get(kind))
 
-    def _values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
+    def values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
         """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
         if self._running.long is not None:
@@ -127,7 +127,7 @@ class Programs:
     def _hold(self, kind: Derived, program: Program) -> None:
         """Hold a program against the one that serves, which has passed its own trial."""
         trial, (_, tape) = self.tapes.trial, self.finished(kind)
-        data = self._values(kind, trial.data)
+        data = self.values(kind, trial.data)
         trial.hold_other(
             kind,
             tape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -21,10 +22,12 @@ from tapegrad.function.inspection import Values
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.nonfinite import explained, has_nan, warn_nan, warn_nan_matrix
 from tapegrad.function.router import Router
+from tapegrad.function.showing import shown
 from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
 from tapegrad.plan.stages import Plan
+from tapegrad.viewer.page import Page
 
 
 class TracedFunction(FlatFunction):
@@ -99,6 +102,9 @@ class TracedFunction(FlatFunction):
         return (
             f"<TracedFunction {self.tape.name}({', '.join(self.names[:6])}{', ...' * (len(self.names) > 6)})>"
         )
+
+    def _repr_html_(self) -> str:
+        return self.tape._repr_html_()
 
     # Evaluation ---------------------------------------------------------------------------------------------
 
@@ -274,7 +280,13 @@ class TracedFunction(FlatFunction):
 
         The adjoint of a slot is the derivative of the result with respect to it; None where the result does
         not depend on it, or is not a scalar.
+
+        Raises
+        ------
+        ValueError
+            If the data are in pieces: no array of theirs is in memory.
         """
+        self._require_whole("the value of every slot")
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         tape = path.tape_at(vector)
@@ -288,11 +300,64 @@ class TracedFunction(FlatFunction):
         It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
         numbers that it was made of, or says that value and gradient are finite. Where the function is not
         scalar, only its value is looked at.
+
+        Raises
+        ------
+        ValueError
+            If the data are in pieces: no array of theirs is in memory.
         """
+        self._require_whole("an explanation")
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         rows = self.hvp_flat(vector, np.ones(vector.size)) if self.outputs.is_scalar else None
         return explained(path, vector, self.names, rows)
+
+    def show(self, theta: Any = None, path: str | os.PathLike[str] | None = None) -> Page:
+        """The tape as a page for a browser, which needs no network: your code beside the entries, linked.
+
+        Further tabs show the derived tapes, the plan with its stages, and the generated code. Loops can be
+        folded, everything can be searched, and the first NaN or infinity is marked, with its cause.
+
+        Parameters
+        ----------
+        theta : structure or array_like of shape (p,), optional
+            The parameters at which the value and the adjoint of each slot are shown; without, there are none.
+        path : str or path, optional
+            Write the page to this file.
+
+        Returns
+        -------
+        Page
+            A notebook displays it where it is the last line of a cell. Its `open` shows it in a browser, and
+            its `write` keeps it.
+
+        Raises
+        ------
+        ValueError
+            If numbers are asked for, and the data are in pieces: no array of theirs is in memory.
+
+        Examples
+        --------
+        >>> import tempfile, tapegrad as tg
+        >>> traced = tg.trace(lambda mu: -0.5 * (mu - 3.0) ** 2, dict(mu=0.0))
+        >>> page = traced.show(dict(mu=1.0), path=tempfile.mkdtemp() + "/normal.html")
+        >>> page.html.startswith("<!DOCTYPE html>")
+        True
+        """
+        kind = GRADIENT if self.outputs.is_scalar else VALUE
+        vector = None if theta is None else self.ravel(theta)
+        if vector is not None:
+            self._require_whole("the value of every slot")
+        at = self._router.current if vector is None else self._router.path_at(vector)
+        made = shown(at, vector, kind, None if theta is None else self.explain(theta))
+        return made if path is None else made.write(path)
+
+    def _require_whole(self, what: str) -> None:
+        if self.is_in_pieces:
+            raise ValueError(
+                f"{what} of {self.tape.name} needs whole arrays, and its data are in pieces: trace it on "
+                "some rows, as arrays in memory"
+            )
 
     @property
     def data(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,14 @@ class Laplace:
     def names(self) -> tuple[str, ...]:
         """The names of the parameters, element by element."""
         return self.structure.names
+
+    def __repr__(self) -> str:
+        names = f"{', '.join(self.names[:6])}{', ...' * (len(self.names) > 6)}"
+        count = len(self.random_names)
+        return f"<Laplace of {names}: {count:,} random effect{'s' * (count != 1)} integrated out>"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(repr(self))}</div>"
 
     def __call__(self, params: Any) -> float:
         """The marginal log-likelihood, as `value`."""

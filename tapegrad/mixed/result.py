@@ -6,21 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 
 from tapegrad.mixed import prediction
 from tapegrad.mixed.components import VarianceComponents, component_lines, variance_components
 from tapegrad.mixed.model import MixedModel, in_words
 from tapegrad.mixed.simulation import simulated
 from tapegrad.mle.infer.delta import Derived
+from tapegrad.mle.levels import normal_intervals
 from tapegrad.mle.report.summary import (
+    HEADER,
     LEGEND,
-    Summary,
-    coefficient_rows,
+    coefficient_columns,
     criteria,
     ending,
     integrated_by,
+    marks_of,
 )
 from tapegrad.mle.result import FitResult
+from tapegrad.mle.tables import Table
 
 Array = np.ndarray[Any, Any]
 
@@ -156,31 +160,49 @@ class MixedResult(FitResult):
         asked = prediction.Asked(which, new_groups, population, bias_correct)
         return prediction.predict(self, model, newdata, names, offset, asked)
 
-    def summary(self) -> Summary:
-        """The tables of coefficients and of variance components: `print` it, or take its HTML or LaTeX."""
+    def summary(self, alpha: float | None = None, *, stars: bool = True) -> Table:
+        """The tables of coefficients and of variance components.
+
+        Parameters
+        ----------
+        alpha : float, optional
+            One minus the level of Wald's intervals, which are shown if this is given.
+        stars : bool
+            Whether to mark small p-values.
+        """
         if self.mixed is None:
-            return super().summary()
-        model = self.mixed
+            return super().summary(alpha, stars=stars)
         names, x, bse = self.fixed_effects
-        held = np.zeros(x.size, dtype=bool) if model.is_restricted else self.is_fixed[: x.size]
-        rows = coefficient_rows(names, x, bse, held)
-        if not self.converged:
-            rows = [(*cells[:5], "") for cells in rows]
-        how = "restricted maximum likelihood" if model.is_restricted else "maximum likelihood"
-        counts = ", ".join(f"{len(term.levels):,} {term.label}" for term in model.design.terms)
-        left_out = model.design.left_out
-        return Summary(
-            f"Mixed model by {how}: {model.describe()}",
-            tuple(rows),
-            (
-                *((LEGEND,) if self.converged else ()),
-                *component_lines(self.variance_components),
-                f"Random effects integrated out by {integrated_by(self.quadrature)}; groups: {counts}",
-                *((f"{left_out} rows with missing values left out",) if left_out else ()),
-                criteria(self),
-                *ending(self),
-            ),
+        held = np.zeros(x.size, dtype=bool) if self.mixed.is_restricted else self.is_fixed[: x.size]
+        columns, heads = coefficient_columns(names, x, bse, held), list(HEADER)
+        if alpha is not None:
+            heads += [f"{100.0 * share:.6g} %" for share in (alpha / 2.0, 1.0 - alpha / 2.0)]
+            columns += [[f"{end:.6g}" for end in ends] for ends in normal_intervals(x, bse, alpha).T]
+        starred = stars and self.converged  # what is no maximum has no significant coefficients
+        if stars:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                pvalues = 2.0 * ndtr(-np.abs(np.where(held, np.nan, x / bse)))
+            columns.append(marks_of(pvalues) if starred else [""] * len(names))
+        return Table(
+            header=(*heads, *(("",) if stars else ())),
+            rows=tuple(zip(*columns, strict=True)),
+            title=self._title(),
+            notes=(*((LEGEND,) if starred else ()), *self._notes(), criteria(self), *ending(self)),
+            marks=stars,
         )
+
+    def _title(self) -> str:
+        model = self.require_mixed("the title")
+        how = "restricted maximum likelihood" if model.is_restricted else "maximum likelihood"
+        return f"Mixed model by {how}: {model.describe()}"
+
+    def _notes(self) -> list[str]:
+        """The variance components, and a line on the random effects."""
+        made = self.require_mixed("the notes").design
+        counts = ", ".join(f"{len(term.levels):,} {term.label}" for term in made.terms)
+        integrated = f"Random effects integrated out by {integrated_by(self.quadrature)}; groups: {counts}"
+        dropped = [f"{made.left_out} rows with missing values left out"] if made.left_out else []
+        return [*component_lines(self.variance_components), integrated, *dropped]
 
 
 def with_labels(result: FitResult, model: MixedModel) -> MixedResult:

@@ -7,13 +7,16 @@ from tapegrad.mle.infer.hypotheses import HypothesisTest, lr_test, score_test, w
 from tapegrad.mle.infer.observations import VuongTest, influence, pointwise, scores, vuong_test
 from tapegrad.mle.infer.profile import Profile, ProfileWarning
 from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning
+from tapegrad.mle.regression import regression
 from tapegrad.mle.report.comparison import Comparison, compare
 from tapegrad.mle.report.diagnose import Diagnosis
+from tapegrad.mle.report.sidebyside import side_by_side
 from tapegrad.mle.report.storage import save
 from tapegrad.mle.resample.bootstrap import Bootstrap, bootstrap
 from tapegrad.mle.resample.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
 from tapegrad.mle.resample.simulation import Consistency, Study, check_consistency, coverage
 from tapegrad.mle.result import FitResult, load
+from tapegrad.mle.tables import Table
 from tapegrad.tape.storage import StorageError
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "StandardErrorWarning",
     "StorageError",
     "Study",
+    "Table",
     "VuongTest",
     "bootstrap",
     "check_consistency",
@@ -46,9 +50,11 @@ __all__ = [
     "load",
     "lr_test",
     "pointwise",
+    "regression",
     "save",
     "score_test",
     "scores",
+    "side_by_side",
     "vuong_test",
     "wald_test",
 ]

@@ -78,6 +78,10 @@ class Estimate:
         With how many nodes along each of them they were integrated out; 1 is Laplace's method.
     path : ndarray of shape (k,) or None
         The best log-likelihood so far at each of the optimiser's evaluations that improved it.
+    seconds : float or None
+        How long `fit` took, the trace included; None where that is not known.
+    dropped : int
+        How many rows of the data were left out because something was missing in them.
     """
 
     params: Any
@@ -104,6 +108,8 @@ class Estimate:
     random_names: tuple[str, ...] = ()
     modes: Array | None = None
     modes_bse: Array | None = None
+    seconds: float | None = None
+    dropped: int = 0
     quadrature: int = 1
     _model: Model | None = field(default=None, repr=False)
 

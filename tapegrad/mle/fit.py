@@ -1,6 +1,7 @@
 """Maximum-likelihood fits."""
 
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +19,7 @@ from tapegrad.mle.climb.surfaces import Counted
 from tapegrad.mle.infer.flat import Undetermined, undetermined, why_undetermined
 from tapegrad.mle.infer.random import several_peaks, with_modes, without_spread
 from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
+from tapegrad.mle.model.columns import is_elsewhere, is_table, names_of, numbers_of
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
 from tapegrad.mle.model.random import labels_of
@@ -52,7 +54,7 @@ def fit(
     params: Any,
     method: str = "bfgs",
     *,
-    data: Mapping[str, Any] | None = None,
+    data: Any = None,
     weights: Any = None,
     transforms: Mapping[str, Transform] | Transform | None = None,
     fixed: Names | Mapping[str, Any] = (),
@@ -68,6 +70,7 @@ def fit(
     nobs: int | None = None,
     maxiter: int | None = None,
     random: Names = (),
+    missing: str | None = None,
     quadrature: int = 1,
 ) -> FitResult:
     """Maximise a log-likelihood.
@@ -92,9 +95,12 @@ def fit(
         log-likelihood in general, and is estimated by the outer products of the scores of each
         observation), "gradient_ascent" (or "gradient_descent", of minus the log-likelihood), or any method
         of `scipy.optimize.minimize`. Upper and lower case are the same.
-    data : mapping of str to array_like, optional
-        Arrays passed to `loglik` as further keyword arguments, that the bootstrap and others can replace. A
-        traced function has its data already; what is given here takes their place.
+    data : mapping of str to array_like, or table, optional
+        Arrays passed to `loglik` as further keyword arguments, that the bootstrap and others can replace. Of
+        a table (pandas, polars, pyarrow) those columns are passed that `loglik` has arguments for. Columns
+        of texts or categories come as the numbers of their levels, 0, 1 and so on, in alphabetical order, or
+        in that of the categories. A traced function has its data already; what is given here takes their
+        place.
     weights : array_like, shape (n,), optional
         What each observation's log-likelihood is multiplied by. Standard errors from the Hessian take them
         for numbers of observations, those of the robust kinds for the weights of single observations.
@@ -111,10 +117,11 @@ def fit(
     phases : mapping of str to int, optional
         The phase in which a parameter begins to be estimated; before, it keeps its start. Others begin in 1.
     cov_type : str
-        "nonrobust" (from the Hessian), "opg", "HC0", "HC1", "cluster" or "HAC"; all but the first need one
-        log-likelihood for each observation.
+        "nonrobust" (from the Hessian), "opg", "HC0", "HC1", "HC2", "HC3", "cluster" or "HAC"; all but the
+        first need one log-likelihood for each observation.
     cov_kwds : mapping, optional
-        ``groups`` for "cluster", ``maxlags`` for "HAC", and ``use_correction`` for both.
+        ``groups`` for "cluster", one label for each observation or the name of a column of `data`;
+        ``maxlags`` for "HAC"; and ``use_correction`` for both.
     n_starts : int
         Number of starts: `params`, and random ones around it in the unconstrained space. The best end is
         kept.
@@ -138,6 +145,10 @@ def fit(
         `loglik` is then the joint log-likelihood of data and random effects, in which each of them has a
         density over all real numbers. What is estimated are the other parameters; `result.random` has the
         modes of the random effects, under the names of their index if they are a pandas Series in `params`.
+    missing : str, optional
+        "drop" leaves out rows of the data in which something is missing, of `weights` and ``groups``, too,
+        and the summary tells how many; "raise" refuses them. Where it is not given, tables and columns of
+        texts must have nothing missing, and NaN in arrays is taken as it is.
     quadrature : int
         With how many nodes along each random effect they are integrated out, by adaptive Gauss-Hermite
         quadrature; 1 is Laplace's method. More are for random effects in groups of one to three that never
@@ -183,6 +194,7 @@ def fit(
     >>> round(result.params["scale"], 6), result.bse.round(6)  # the mean, and the mean / sqrt(5)
     (2.0, array([0.894427]))
     """
+    begun = time.perf_counter()
     optimizer = optimizers.resolve(method)
     check_cov_type(cov_type, cov_kwds)
     _check_whole("n_starts", n_starts, 1)
@@ -199,8 +211,10 @@ def fit(
         logprior=logprior,
         nobs=nobs,
         random=random,
+        missing=missing,
         quadrature=quadrature,
     )
+    cov_kwds = _with_groups(model, data, cov_kwds)
     surface = Counted(model.function)
     value = value_at_start(model, surface)
     with Progress(f"fit {model.name}", None, progress) as shown:
@@ -229,6 +243,7 @@ def fit(
         result = replace(with_modes(result), quadrature=quadrature)
         result = result.renamed(**labels_of(params, model.division))
         result = _told_of_modes(result)
+    result = replace(result, seconds=time.perf_counter() - begun)
     if flat is not None:
         told = "; ".join(why_undetermined(result))
         result = replace(result, message=told + found.note)
@@ -276,11 +291,33 @@ def _result(
         free=None if space.is_identity else free,
         jacobian=None if space.is_identity else space.jacobian(free),
         path=np.array(found.path),
+        dropped=model.dropped,
         flat=None if flat is None else flat.directions,
         ends=() if flat is None else tuple(space.free_names[i] for i in flat.ends),
         _model=model,
         **told,
     )
+
+
+def _with_groups(model: Model, data: Any, cov_kwds: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The keywords with the labels of the groups: those of a column where they are its name, without the rows
+    that were dropped."""
+    groups = None if cov_kwds is None else cov_kwds.get("groups")
+    if cov_kwds is None or groups is None:
+        return cov_kwds
+    if isinstance(groups, str):
+        names = (names_of(data) if is_table(data) else list(data or ())) or []
+        if groups not in names:
+            raise ValueError(f"groups={groups!r} is no column of the data, which are {', '.join(names)}")
+        groups = data[groups]
+    if is_elsewhere(groups):
+        return {**cov_kwds, "groups": groups}
+    labels, levels = numbers_of(groups, "groups")
+    array = np.asarray(labels)
+    array = array if model.kept is None or array.shape != model.kept.shape else array[model.kept]
+    if levels is not None and (array < 0).any():
+        raise ValueError(f"groups has no label for observation {int(np.argmax(array < 0))}")
+    return {**cov_kwds, "groups": array}
 
 
 def _check_whole(name: str, number: Any, least: int) -> None:

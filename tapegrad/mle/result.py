@@ -4,7 +4,18 @@ import os
 from dataclasses import dataclass
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.infer import accuracy, delta, hypotheses, onestep, profile
+from tapegrad.mle.infer import (
+    accuracy,
+    delta,
+    effects,
+    forecast,
+    hypotheses,
+    impacts,
+    limits,
+    onestep,
+    predictions,
+    profile,
+)
 from tapegrad.mle.infer.random import RandomEffects, joint_precision, random_effects
 from tapegrad.mle.report import diagnose, intervals, storage, summary
 from tapegrad.mle.report.labelled import Labelled
@@ -26,7 +37,11 @@ class FitResult(Estimate):
     score_test = hypotheses.score_test
 
     delta = delta.delta
-    predict = delta
+    predict = predictions.predict
+    effects = effects.effects
+    forecast = forecast.forecast
+    limit = limits.limit
+    impacts = impacts.impacts
 
     @property
     def random(self) -> RandomEffects:

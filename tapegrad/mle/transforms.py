@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from tapegrad.special import softmax
+from tapegrad.special import log_softmax, softmax
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
@@ -42,6 +42,10 @@ class Transform:
         values do not come back.
     free_shape : callable
         Shape of the parameter to shape of its free coordinates; raises ValueError for an impossible shape.
+    log_volume : callable or None
+        Free coordinates to the logarithm of the determinant of `forward`'s Jacobian, which densities of free
+        coordinates have besides; on tracers as well. Of a simplex it is that of all elements but the last, of
+        a matrix that of its lower triangle. None where it is 0 everywhere.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Transform:
     forward: Callable[[Any], Any] = field(compare=False, repr=False)
     inverse: Callable[[Array], Array] = field(compare=False, repr=False)
     free_shape: Callable[[Shape], Shape] = field(compare=False, repr=False)
+    log_volume: Callable[[Any], Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> tuple[Hashable, ...]:
@@ -102,13 +107,21 @@ def _identity(z: Any) -> Any:
     return z
 
 
+def _sum(z: Any) -> Any:
+    return np.sum(z)
+
+
+def _logistic_volume(z: Any) -> Any:
+    return -np.sum(np.logaddexp(0.0, z) + np.logaddexp(0.0, -z))
+
+
 identity = Transform("identity", "any number", "{}", True, _identity, _identity, _same)
 """No constraint."""
 
-positive = Transform("positive", "greater than 0", "log({})", True, np.exp, np.log, _same)
+positive = Transform("positive", "greater than 0", "log({})", True, np.exp, np.log, _same, _sum)
 """Greater than 0, by the exponential function."""
 
-unit = Transform("unit", "between 0 and 1", "logit({})", True, expit, logit, _same)
+unit = Transform("unit", "between 0 and 1", "logit({})", True, expit, logit, _same, _logistic_volume)
 """Between 0 and 1, by the logistic function."""
 
 
@@ -130,6 +143,7 @@ def lower(bound: float) -> Transform:
         lambda z: a + np.exp(z),
         lambda x: np.log(x - a),
         _same,
+        _sum,
     )
 
 
@@ -144,6 +158,7 @@ def upper(bound: float) -> Transform:
         lambda z: b - np.exp(-z),
         lambda x: -np.log(b - x),
         _same,
+        lambda z: -np.sum(z),
     )
 
 
@@ -166,6 +181,7 @@ def interval(a: float, b: float) -> Transform:
         lambda z: a + (b - a) * expit(z),
         lambda x: logit((x - a) / (b - a)),
         _same,
+        lambda z: _logistic_volume(z) + np.size(z) * np.log(b - a),
     )
 
 
@@ -189,6 +205,11 @@ def _softmax(z: Any) -> Any:
     return softmax(np.concatenate([z, np.zeros((*np.shape(z)[:-1], 1))], axis=-1), axis=-1)
 
 
+def _simplex_volume(z: Any) -> Any:
+    # The product of all elements.
+    return np.sum(log_softmax(np.concatenate([z, np.zeros((*np.shape(z)[:-1], 1))], axis=-1), axis=-1))
+
+
 def _log_ratios(x: Array) -> Array:
     return np.asarray(np.log(x[..., :-1]) - np.log(x[..., -1:]))
 
@@ -201,6 +222,7 @@ simplex = Transform(
     _softmax,
     _log_ratios,
     partial(_last_axis, lost=1),
+    _simplex_volume,
 )
 """Positive and adding up to 1 along the last axis: log ratios to the last element, by the softmax
 function."""
@@ -223,6 +245,7 @@ ordered = Transform(
     _running_sum,
     _log_steps,
     partial(_last_axis, lost=0),
+    lambda z: np.sum(z[..., 1:]),
 )
 """Increasing along the last axis: the first element, and the logarithms of the steps."""
 
@@ -279,6 +302,14 @@ def _order(count: int, diagonal: bool) -> int:
     return (root - 1) // 2 if diagonal else (root + 1) // 2
 
 
+def _correlation_volume(z: Any) -> Any:
+    # With the squared lengths q of the rows of the triangle, ones on the diagonal included, that of the rows
+    # of length 1 is the sum of -(i + 1) / 2 log(q), and that of their products of -(n - i) / 2 log(q).
+    n = _order(prod(np.shape(z)), diagonal=False)
+    triangle = _lower_triangle(z, n, -1)
+    return -0.5 * (n + 1.0) * np.sum(np.log1p(np.sum(triangle * triangle, axis=1)))
+
+
 def _correlation(z: Any) -> Any:
     n = _order(prod(np.shape(z)), diagonal=False)
     factor = _lower_triangle(z, n, -1) + np.eye(n)
@@ -301,9 +332,17 @@ correlation = Transform(
     _correlation,
     _from_correlation,
     partial(_square, diagonal=False),
+    _correlation_volume,
 )
 """Correlation matrices, by the Cholesky factor: its rows have length 1, and are free up to that (TMB's
 "unstructured correlation")."""
+
+
+def _definite_volume(z: Any) -> Any:
+    # That of a Cholesky factor's product is 2**n times the product of l[i, i]**(n - i + 1), i from 1 on.
+    n = _order(prod(np.shape(z)), diagonal=True)
+    place = np.cumsum(np.arange(1, n + 1)) - 1  # of the diagonal in the triangle
+    return np.sum((n + 1.0 - np.arange(n)) * z[place]) + n * np.log(2.0)
 
 
 def _definite(z: Any) -> Any:
@@ -328,6 +367,7 @@ positive_definite = Transform(
     _definite,
     _from_definite,
     partial(_square, diagonal=True),
+    _definite_volume,
 )
 """Symmetric positive definite matrices, by the Cholesky factor with the logarithm of its diagonal (J. C.
 Pinheiro and D. M. Bates 1996, "log-Cholesky")."""

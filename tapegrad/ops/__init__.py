@@ -60,6 +60,7 @@ from tapegrad.ops import (
     turns,
     waves,
 )
+from tapegrad.ops.own import register
 from tapegrad.ops.registry import NUMPY, OPS, Aval, Op, Recordable
 
 __all__ = [
@@ -115,6 +116,7 @@ __all__ = [
     "quotients",
     "recurrences",
     "reductions",
+    "register",
     "scaled",
     "shaping",
     "skew",

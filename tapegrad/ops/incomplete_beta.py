@@ -29,6 +29,7 @@ from tapegrad.ops.special import _polygamma_step
 from tapegrad.ops.tails import END, bell, on_columns, tail_integral
 
 TERMS = 60  # of the series, each at most half of the one before it
+CLOSE = 1e-3  # to the end of the interval
 
 Columns = tuple[Any, Any, Any, Any]  # a, b, x and 1 - x
 
@@ -94,14 +95,19 @@ def _weights(a: Any, b: Any, p: Any, q: Any, of_a: Any, of_b: Any) -> Callable[[
     return lambda i, j: bell(cumulants, i, j, known)
 
 
+def _is_taken_out(shape: Any, other: Any) -> Any:
+    return ((shape < 1.0) & (shape < other)) | (np.abs(other - 1.0) < 0.5)
+
+
 def _shape_weight(i: int, j: int, columns: Columns) -> Callable[[Any, Any], Any]:
     """The derivatives of the density by ``t**a (1 - t)**b / B(a, b)``, where log(t) and log(1 - t) move.
 
     A small shape is taken out as a factor, ``1 / Gamma(a) = a / Gamma(a + 1)``: next to 0 the terms of its
-    derivatives would cancel.
+    derivatives would cancel. So they would next to a straight line, which ``1 / B(a, b)`` is in one shape
+    where the other one is 1.
     """
     a, b, x, y = columns
-    small_a, small_b = (a < 1.0) & (a < b), (b < 1.0) & (b < a)
+    small_a, small_b = _is_taken_out(a, b), _is_taken_out(b, a)
     p, q = np.where(small_a, a + 1.0, a), np.where(small_b, b + 1.0, b)
     of_x = _log(x, y) + _rise(0, a, p, b) if i else None
     of_y = _log(y, x) + _rise(0, b, q, a) if j else None
@@ -163,8 +169,8 @@ def _integral(i: int, j: int, a: Any, b: Any, x: Any, y: Any) -> Any:
 
 
 def _stretched(a: Any, b: Any, x: Any) -> Any:
-    """Whether the density has a flat stretch from x down to 0."""
-    return (a < 1.0) & (x < 0.5) & (b * x < 2.0)
+    """Whether the density has a flat stretch from x down to 0, or the series is the better one next to 0."""
+    return ((a < 1.0) & (x < 0.5) | (a < 1.5) & (x < CLOSE)) & (b * x < 2.0)
 
 
 def _terms(j: int, b: Any, x: Any) -> list[list[Any]]:
@@ -188,7 +194,7 @@ def _series(i: int, j: int, a: Any, b: Any, x: Any) -> Any:
 
 def _near_0(i: int, j: int, a: Any, b: Any, x: Any) -> Any:
     """The derivative of order (i, j) of I(a, b, x), by its series."""
-    small = (b < 1.0) & (b < a)
+    small = _is_taken_out(b, a)
     p, q = a + 1.0, np.where(small, b + 1.0, b)
     of_a = np.log(x) + _rise(0, a, p, b)
     of_b = _rise(0, b, q, a)

@@ -191,14 +191,16 @@ def chndtr(x: Any, df: Any, nc: Any) -> Any:
     return noncentral_gammainc(0.0, 0.5 * df, 0.5 * x, 0.5 * nc)
 
 
-def _ncx2_pdf(x: Any, df: Any, nc: Any) -> Any:
+def ncx2_pdf(x: Any, df: Any, nc: Any) -> Any:
+    """The density of noncentral chi squared."""
     return 0.5 * poisson_density(0.0, 0.0, 0.0, 0.0, 0.5 * df, 1.0, 0.5 * x, 0.5 * nc)
 
 
-def _ncx2_sf(x: Any, df: Any, nc: Any) -> Any:
+def ncx2_sf(x: Any, df: Any, nc: Any) -> Any:
+    """The survival function of noncentral chi squared."""
     return noncentral_gammaincc(0.5 * df, 0.5 * x, 0.5 * nc)
 
 
-for _name, _rule in (("_ncx2_pdf", _ncx2_pdf), ("_ncx2_sf", _ncx2_sf)):
+for _name, _rule in (("_ncx2_pdf", ncx2_pdf), ("_ncx2_sf", ncx2_sf)):
     if hasattr(_ufuncs, _name):  # versions of SciPy have other ones
         NUMPY[getattr(_ufuncs, _name)] = _rule

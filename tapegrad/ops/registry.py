@@ -179,6 +179,9 @@ class Op:
         The NumPy or SciPy functions that this op stands for.
     samples : tuple of (args, attrs)
         Inputs for the test table. Elementwise ops give one range per argument instead, `domain`.
+    own : bool
+        A user has registered it: what is made once for all ops of this package goes without it, and its form
+        in C may round otherwise than its kernel.
     """
 
     name: str
@@ -203,6 +206,7 @@ class Op:
     fits: Callable[..., bool] | None = None
     samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = field(default=(), repr=False)
     domain: tuple[tuple[float, float], ...] = ()
+    own: bool = False
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
         for arg in args:
@@ -273,6 +277,8 @@ NUMPY: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 def find(name: str) -> Op:
     """The op of this name."""
+    if name not in OPS:
+        raise KeyError(f"no op {name!r}; an op of your own is registered before tapes are read")
     return OPS[name]
 
 
@@ -359,6 +365,7 @@ def elementwise(
     c: str = "",
     numpy: tuple[Callable[..., Any], ...] | None = None,
     samples: tuple[tuple[Any, ...], ...] = (),
+    own: bool = False,
 ) -> Op:
     """Declare an elementwise op: its kernel, and one partial per input.
 
@@ -384,5 +391,6 @@ def elementwise(
         numpy=(kernel,) if numpy is None else numpy,
         domain=ranges,
         samples=tuple((arguments, {}) for arguments in samples),
+        own=own,
     )
     return register(op)

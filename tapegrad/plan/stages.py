@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from tapegrad.ops.registry import Read, Shape
 from tapegrad.plan.split import Split, split
@@ -185,24 +186,27 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"plan of {self.tape.name}: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}"]
         for stage in self.stages:
-            lines.append(_described(self, stage))
+            lines.append(f"  {described(self, stage)}")
         if self.layout is not None:
             lines.append(_buffers(self.layout))
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
-def _described(plan: Plan, stage: Stage) -> str:
+
+def described(plan: Plan, stage: Stage) -> str:
+    """A stage in words."""
     if not isinstance(stage, RowLoop):
         scalars = sum(size_of(plan.tape.avals[entry.output].shape) == 1 for entry in stage.entries)
         how = "whole" if isinstance(stage, Whole) else "entry by entry"
-        return f"  {how}: {len(stage.entries):,} entries, {scalars:,} of them scalar"
+        return f"{how}: {len(stage.entries):,} entries, {scalars:,} of them scalar"
     at_once = plan.at_once or plan.block
     blocks = -(-stage.rows // at_once)
     sums, stored = len(stage.sums), len(stage.stored)
     walk = f"{stage.rows:,} in {blocks:,} block{'s' * (blocks != 1)} of {at_once:,}"
     return (
-        f"  rows: {walk}: {len(stage.entries)} entries, "
-        f"{sums} sum{'s' * (sums != 1)}, {stored} stored in full"
+        f"rows: {walk}: {len(stage.entries)} entries, {sums} sum{'s' * (sums != 1)}, {stored} stored in full"
     )
 
 

@@ -206,9 +206,9 @@ class Lines:
         self._pieces: dict[int, list[Piece]] = {}  # of a code object, by the place of the instruction
         self._sources: dict[tuple[int, Piece], Source] = {}
 
-    def current(self) -> Source | None:
-        """The user's innermost line that is running; whoever asks is not the user."""
-        frame: FrameType | None = sys._getframe(2)
+    def current(self, depth: int = 2) -> Source | None:
+        """The user's innermost line that is running; so many callers are known not to be the user."""
+        frame: FrameType | None = sys._getframe(depth)
         while frame is not None:
             code = frame.f_code
             try:

@@ -26,6 +26,7 @@ from tapegrad.recording.dataframes import as_array, is_pandas
 from tapegrad.recording.frames import Lines, here, variable_of, whereabouts
 from tapegrad.recording.handouts import Handouts, contents
 from tapegrad.recording.messages import plain_value_wanted, sparse_operand
+from tapegrad.recording.naming import name_of
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.sharing import view_of
 from tapegrad.recording.symbol import OthersToAnswer
@@ -37,6 +38,8 @@ from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
 from tapegrad.tape.tape import SCALAR, Guard, aval_of
 
+# Behind whoever appends an entry: the method that records it, and the operator or function that was called.
+_CALLERS = 4
 _FLOATS = frozenset((float, np.float64, int))
 _SCALAR_BOOL = Aval((), BOOL)
 
@@ -179,7 +182,7 @@ class LiveRecorder(Recorder):
         tracer: Tracer = super().array(operand, array, dtype)
         self._arrays[id(operand)] = tracer
         self._seen.append(operand)  # so that no other array gets this id
-        label = variable_of(operand)
+        label = name_of(operand, array)
         if label is not None:
             self.builder.labels[tracer.slot] = label
         return tracer
@@ -264,7 +267,7 @@ class LiveRecorder(Recorder):
             raise self.foreign()
         if self.watch is not None and op.is_elementwise and not aval.shape:
             self.watch.see()
-        source = self.at or self._lines.current()
+        source = self.at or self._lines.current(_CALLERS)
         return Tracer(self, self.builder.emit(op, inputs, attrs, source, aval), value)
 
     # What tracers ask ---------------------------------------------------------------------------------------

@@ -270,7 +270,8 @@ def _aval(shape: list[int], dtype: str) -> Aval:
 def _entry(content: dict[str, Any], depth: int) -> Entry:
     _only(content, _ENTRY)
     if content["op"] not in OPS:
-        raise StorageError(f"unknown op {content['op']!a:.40}")
+        name = f"{content['op']!a:.40}"
+        raise StorageError(f"unknown op {name}; an op of your own is registered before tapes are read")
     op = OPS[content["op"]]
     for name, _ in content["attrs"]:
         if name not in op.attrs:

@@ -85,7 +85,7 @@ def cases() -> dict[Key, Case]:
         found["store", (dtype,)] = Case(f"{array}[2]])[pc[3]] = {letter}(1);", 4)
         found["move", (dtype,)] = Case(f"{letter}(1) = {letter}(2);", 3)
     for op in OPS.values():
-        if op.is_elementwise and op.c and "{rest}" not in op.c:
+        if op.is_elementwise and op.c and not op.own and "{rest}" not in op.c:
             found.update(_of_op(op))
     found[ARITHMETIC] = Case(
         "D(1) = tg_arithmetic(pc[6], tg_arithmetic(pc[5], D(2), D(3)), D(4));",

@@ -46,7 +46,7 @@ class Forms:
         """Whether an entry can be written on numbers."""
         op, _, output, attrs, _ = row
         if op.is_elementwise:
-            return bool(op.c) and (not self.exact[output] or is_exact(op.c))
+            return bool(op.c) and (not self.exact[output] or (is_exact(op.c) and not op.own))
         if op.name not in EVALUATORS or ARRAY in dict(attrs).get("index", ()):
             return op.copies is not None  # by rows: a gather, or adding up to where an index says
         _, exact = EVALUATORS[op.name]

@@ -1,8 +1,8 @@
 """The maximum in all coordinates but some, near one that is known: steps by a Hessian that is at hand.
 
-Along a profile, and from point to point of a contour, the maximum in the other coordinates moves little, and
-so does the Hessian. Newton's steps with the Hessian of a neighbour shrink what is left by the share in which
-the two differ, at the cost of a gradient each.
+Along a profile the maximum in the other coordinates moves little, and so does the Hessian. Newton's steps
+with the Hessian of a neighbour shrink what is left by the share in which the two differ, at the cost of a
+gradient each.
 """
 
 import math

@@ -12,7 +12,7 @@ from tapegrad.marginal.importance import Sampled, sampled
 from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.mle.climb.refit import refit as again
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.tables import text_table
+from tapegrad.mle.tables import Table, Tabled, text_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ _FEW: Final = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LaplaceCheck:
+class LaplaceCheck(Tabled):
     """How accurately a fit integrates its random effects out; made by `check_laplace`.
 
     Attributes
@@ -123,28 +123,43 @@ class LaplaceCheck:
             f"(95% interval {apart - spread:.3g} to {apart + spread:.3g})."
         )
 
-    def __str__(self) -> str:
-        rows = [("Nodes", "Log-likelihood", "Difference", "Shift of estimates (SE)")]
+    def table(self) -> Table:
+        """The log-likelihoods by nodes: print it, or take its HTML, LaTeX or Markdown."""
+        rows = []
         for n, llf, shifts in zip(self.nodes, self.llf, self.shifts, strict=True):
             sizes = np.abs(shifts[~np.isnan(shifts)])
             shift = format(sizes.max(), ".4f") if sizes.size else "unknown"
             name = f"{n} (Laplace)" if n == 1 else str(n)
             rows.append((name, format(llf, ".6f"), format(llf - self.fitted_llf, ".6f"), shift))
-        lines = text_table(rows) if self.nodes else []
-        if self.sampled is not None:
-            found = self.sampled
-            lines.append(
-                f"Importance sampling: {found.llf:.6f} (se {found.se:.2g}), {found.samples:,} draws, "
-                f"effective {found.effective:,.0f}"
-            )
-        if self.estimates is not None:
-            head = ("Estimates", *(str(n) for n in self.nodes))
-            columns = [
-                (name, *(format(x, ".6f") for x in column))
-                for name, column in zip(self.names, self.estimates.T, strict=True)
-            ]
-            lines += text_table([head, *columns])
-        return "\n".join([*lines, *textwrap.wrap(self.verdict, 100)])
+        header = ("Nodes", "Log-likelihood", "Difference", "Shift of estimates (SE)")
+        return Table(header, tuple(rows), notes=(*self._draws(), self.verdict))
+
+    def _draws(self) -> tuple[str, ...]:
+        found = self.sampled
+        if found is None:
+            return ()
+        return (
+            f"Importance sampling: {found.llf:.6f} (se {found.se:.2g}), {found.samples:,} draws, "
+            f"effective {found.effective:,.0f}",
+        )
+
+    def _refitted(self) -> Table | None:
+        """The estimates by nodes, where they were fitted again."""
+        if self.estimates is None:
+            return None
+        columns = zip(self.names, self.estimates.T, strict=True)
+        rows = tuple((name, *(format(x, ".6f") for x in column)) for name, column in columns)
+        return Table(("Estimates", *map(str, self.nodes)), rows)
+
+    def __str__(self) -> str:
+        table, estimates = self.table(), self._refitted()
+        lines = text_table([table.header, *table.rows]) if self.nodes else []
+        more = () if estimates is None else (str(estimates),)
+        return "\n".join([*lines, *self._draws(), *more, *textwrap.wrap(self.verdict, 100)])
+
+    def _repr_html_(self) -> str:
+        estimates = self._refitted()
+        return self.as_html() + ("" if estimates is None else estimates.as_html())
 
     __repr__ = __str__
 

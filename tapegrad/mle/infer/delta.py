@@ -11,15 +11,17 @@ from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.simultaneous import alpha_of_each
 from tapegrad.mle.infer.together import Together, takes_random_effects
 from tapegrad.mle.levels import normal_intervals
 from tapegrad.mle.matrices import moves_along
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Derived:
+class Derived(Tabled):
     """A function of the estimates with its uncertainty.
 
     Attributes
@@ -62,16 +64,49 @@ class Derived:
             variances[self.undetermined] = np.nan
         return np.asarray(np.sqrt(variances))
 
-    def conf_int(self, alpha: float = 0.05) -> Array:
-        """Wald confidence intervals, of shape (k, 2)."""
-        return normal_intervals(self.x, self.bse, alpha)
+    def conf_int(self, alpha: float = 0.05, *, simultaneous: str | None = None) -> Array:
+        """Wald confidence intervals, of shape (k, 2).
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the confidence level.
+        simultaneous : str, optional
+            How to keep the level for all elements together: "bonferroni", "sidak", "scheffe" or "max", see
+            `FitResult.conf_int`.
+        """
+        each = alpha_of_each(alpha, simultaneous, self.x.size, lambda: self.cov)
+        return normal_intervals(self.x, self.bse, each)
+
+    def frame(self, alpha: float = 0.05) -> Any:
+        """Values, standard errors and intervals as a pandas DataFrame, a row for each element.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas
+
+        low, high = self.conf_int(alpha).T
+        columns = {"value": self.x, "se": self.bse, "low": low, "high": high}
+        return pandas.DataFrame(columns, index=list(self.names))
+
+    def table(self) -> Table:
+        """Values, standard errors and 95% intervals: print it, or take its HTML, LaTeX or Markdown."""
+        rows = [
+            (name, f"{value:.6g}", f"{error:.4g}", f"{low:.6g} to {high:.6g}")
+            for name, value, error, (low, high) in zip(
+                self.names, self.x, self.bse, self.conf_int(), strict=True
+            )
+        ]
+        return Table(("", "value", "std. error", "95% interval"), tuple(rows))
 
     def __str__(self) -> str:
         width = max(map(len, self.names))
-        intervals = self.conf_int()
         lines = [
-            f"{name:<{width}}  {value:.6g}  (se {error:.4g}, 95% {low:.6g} to {high:.6g})"
-            for name, value, error, (low, high) in zip(self.names, self.x, self.bse, intervals, strict=True)
+            f"{name:<{width}}  {value}  (se {error}, 95% {interval})"
+            for name, value, error, interval in self.table().rows
         ]
         return "\n".join(lines)
 

@@ -1,39 +1,27 @@
 """Tests of hypotheses about the parameters: Wald's, the likelihood ratio, and the score test."""
 
-import ast
-import itertools
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import binom, chdtrc
+from scipy.special import binom, chdtrc, ndtr
 
 from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.climb.refit import refit
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.estimate import Estimate
+from tapegrad.mle.infer.equations import parse
 from tapegrad.mle.matrices import is_definite, solve
 from tapegrad.mle.model.rows import outer_products
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
-OPERATORS: Final[dict[type, Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-}
-FUNCTIONS: Final = {
-    name: getattr(np, name) for name in ("exp", "log", "sqrt", "expm1", "log1p", "sin", "cos", "tanh")
-}
-
 
 @dataclass(frozen=True)
-class HypothesisTest:
+class HypothesisTest(Tabled):
     """The outcome of a test whose statistic is chi-squared distributed under the hypothesis.
 
     Attributes
@@ -46,7 +34,13 @@ class HypothesisTest:
     df : int
         Degrees of freedom: the number of restrictions.
     pvalue : float
-        Probability of a larger statistic under the hypothesis.
+        Probability of a larger statistic under the hypothesis; of a one-sided test, of a larger root in that
+        direction.
+    alternative : str
+        "two-sided", or what a single restriction is tested against: that its left side is "greater", or
+        "less".
+    root : float or None
+        Of a one-sided test the signed root of the statistic, which is standard normal under the hypothesis.
     """
 
     kind: str
@@ -54,25 +48,56 @@ class HypothesisTest:
     statistic: float
     df: int
     pvalue: float
+    alternative: str = "two-sided"
+    root: float | None = None
 
     def significant(self, alpha: float = 0.05) -> bool:
         """Whether the hypothesis is rejected at level `alpha`."""
         return self.pvalue < alpha
 
+    def table(self) -> Table:
+        """The hypothesis, the statistic and the p-value: print it, or take its HTML, LaTeX or Markdown."""
+        p = "< 2e-16" if self.pvalue < 2e-16 else f"{self.pvalue:.4g}"
+        if self.root is not None:
+            hypothesis, statistic = f"{self.hypothesis} against {self.alternative}", ("z", self.root)
+        else:
+            hypothesis, statistic = self.hypothesis, (f"chi2({self.df})", self.statistic)
+        row = (hypothesis, f"{statistic[1]:.6g}", p)
+        return Table(("", statistic[0], "p"), (row,), title=f"{self.kind} test")
+
     def __str__(self) -> str:
-        p = "< 2e-16" if self.pvalue < 2e-16 else f"= {self.pvalue:.4g}"
-        return f"{self.kind} test of {self.hypothesis}: chi2({self.df}) = {self.statistic:.6g}, p {p}"
+        table = self.table()
+        ((hypothesis, statistic, p),) = table.rows
+        equals = "" if p.startswith("<") else "= "
+        return f"{table.title} of {hypothesis}: {table.header[1]} = {statistic}, p {equals}{p}"
 
 
 def _outcome(kind: str, hypothesis: str, statistic: float, df: int) -> HypothesisTest:
     return HypothesisTest(kind, hypothesis, statistic, df, float(chdtrc(df, statistic)))
 
 
+def _sided(test: HypothesisTest, alternative: str, direction: float) -> HypothesisTest:
+    """The same test against one side: `direction` has the sign of what speaks for "greater"."""
+    if alternative == "two-sided":
+        return test
+    if alternative not in ("greater", "less"):
+        raise ValueError(f"alternative is 'two-sided', 'greater' or 'less', not {alternative!r}")
+    if test.df != 1:
+        raise ValueError(f"a one-sided test is of one restriction, not of {test.df}: {test.hypothesis}")
+    root = float(np.copysign(np.sqrt(test.statistic), direction))
+    pvalue = float(ndtr(-root if alternative == "greater" else root))
+    return replace(test, pvalue=pvalue, alternative=alternative, root=root)
+
+
 # Wald -------------------------------------------------------------------------------------------------------
 
 
 def wald_test(
-    result: Estimate, hypothesis: "str | Callable[..., Any] | npt.ArrayLike", value: npt.ArrayLike = 0.0
+    result: Estimate,
+    hypothesis: "str | Callable[..., Any] | npt.ArrayLike",
+    value: npt.ArrayLike = 0.0,
+    *,
+    alternative: str = "two-sided",
 ) -> HypothesisTest:
     """Wald's test: how far ``g(params) - value`` is from zero, in its standard errors.
 
@@ -87,6 +112,9 @@ def wald_test(
         one row of it, for ``R x = value``.
     value : array_like
         The right side, for a function or a matrix.
+    alternative : str
+        "two-sided", "greater" or "less": of one restriction, such as ``"b = 1"``, what it is tested
+        against, here ``b > 1`` for "greater".
 
     Returns
     -------
@@ -95,8 +123,8 @@ def wald_test(
     Raises
     ------
     ValueError
-        If there is no covariance matrix, if an equation cannot be read, or if the restrictions depend on each
-        other, so that some could be left out.
+        If there is no covariance matrix, if an equation cannot be read, if the restrictions depend on each
+        other, so that some could be left out, or if several are tested against one side.
     """
     gap, slopes, text = _restrictions(result, hypothesis, value)
     covariance = result.cov_of(slopes)
@@ -107,7 +135,8 @@ def wald_test(
             f"the restrictions {text} depend on each other, or on fixed parameters alone: leave out those "
             "that follow from the rest"
         )
-    return _outcome("Wald", text, float(gap @ solve(covariance, gap)), gap.size)
+    test = _outcome("Wald", text, float(gap @ solve(covariance, gap)), gap.size)
+    return _sided(test, alternative, float(gap[0]))
 
 
 def _restrictions(result: Estimate, hypothesis: Any, value: npt.ArrayLike) -> tuple[Array, Array, str]:
@@ -133,103 +162,15 @@ def _restrictions(result: Estimate, hypothesis: Any, value: npt.ArrayLike) -> tu
     return gap, matrix, f"R x = {np.asarray(value)}"
 
 
-def parse(text: str, names: Sequence[str]) -> list[Callable[[Any], Any]]:
-    """Equations as functions of the flat parameters: left minus right side.
-
-    Names, numbers, ``+ - * / **``, brackets and a few functions are understood; nothing else is evaluated.
-
-    Raises
-    ------
-    ValueError
-        If something else is in it; the message says what.
-
-    Examples
-    --------
-    >>> [f] = parse("2 * a = b[1]", ["a", "b[0]", "b[1]"])
-    >>> f([3.0, 0.0, 4.0])
-    2.0
-    """
-    places = {name.replace(" ", ""): i for i, name in enumerate(names)}
-    equations = []
-    for part in _split(text):
-        sides = [_read(side, places, part) for side in part.replace("==", "=").split("=")]
-        if len(sides) < 2:
-            raise ValueError(f'{part!r} is no equation: write for example "{names[0]} = 0"')
-        equations += [_difference(left, right) for left, right in itertools.pairwise(sides)]
-    return equations
-
-
-def _difference(left: Callable[[Any], Any], right: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda x: left(x) - right(x)
-
-
-def _split(text: str) -> list[str]:
-    """The parts between commas that stand in no brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "([") - (character in ")]")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
-
-
-def _read(side: str, places: Mapping[str, int], equation: str) -> Callable[[Any], Any]:
-    try:
-        tree = ast.parse(side.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"cannot read {side.strip()!r} in the hypothesis {equation!r}") from None
-    _check(tree, places, equation)
-    return lambda x: _evaluate(tree, places, x)
-
-
-def _check(node: ast.expr, places: Mapping[str, int], equation: str) -> None:
-    """Refuse what `_evaluate` does not know, before anything is evaluated."""
-    text = ast.unparse(node)
-    if text.replace(" ", "") in places:
-        return
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        _check(node.left, places, equation)
-        _check(node.right, places, equation)
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        _check(node.operand, places, equation)
-    elif _is_call(node):
-        _check(node.args[0], places, equation)  # type: ignore[attr-defined]
-    else:
-        raise ValueError(
-            f"{text!r} in the hypothesis {equation!r} is no parameter, number, operator or function; the "
-            f"parameters are {', '.join(places)}, the functions {', '.join(FUNCTIONS)}"
-        )
-
-
-def _is_call(node: ast.expr) -> bool:
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        return False
-    return node.func.id in FUNCTIONS and len(node.args) == 1 and not node.keywords
-
-
-def _evaluate(node: Any, places: Mapping[str, int], x: Any) -> Any:
-    place = places.get(ast.unparse(node).replace(" ", ""))
-    if place is not None:
-        return x[place]
-    if isinstance(node, ast.Constant):
-        return float(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.BinOp):
-        return OPERATORS[type(node.op)](_evaluate(node.left, places, x), _evaluate(node.right, places, x))
-    if isinstance(node, ast.UnaryOp):
-        operand = _evaluate(node.operand, places, x)
-        return -operand if isinstance(node.op, ast.USub) else operand
-    return FUNCTIONS[node.func.id](_evaluate(node.args[0], places, x))
-
-
 # Likelihood ratio and score ---------------------------------------------------------------------------------
 
 
 def lr_test(
-    result: Estimate, restricted: Estimate | Mapping[str, float], *, boundary: int = 0
+    result: Estimate,
+    restricted: Estimate | Mapping[str, float],
+    *,
+    boundary: int = 0,
+    alternative: str = "two-sided",
 ) -> HypothesisTest:
     """The likelihood-ratio test: twice the difference of the maximal log-likelihoods.
 
@@ -247,6 +188,9 @@ def lr_test(
         K.-Y. Liang, Journal of the American Statistical Association 82, 1987). Of a random slope that is
         correlated with an intercept, the variance counts and the covariance does not: df 2, boundary 1 (D.
         Stram and J. W. Lee, Biometrics 50, 1994).
+    alternative : str
+        "two-sided", or for one parameter held at a value that it is "greater" or "less", by the signed root
+        of the statistic.
 
     Returns
     -------
@@ -258,12 +202,19 @@ def lr_test(
         If there are fewer restrictions than those on the boundary; if the smaller model has as many free
         parameters, another number of observations, or a larger log-likelihood; if one of the fits has not
         converged, unless all that keeps it from that are parameters at an end of their range; or if a prior
-        took part (which is not known of a fit that was read from a file).
+        took part (which is not known of a fit that was read from a file); or if a one-sided test is asked of
+        anything but one parameter held at a value.
     """
+    if alternative != "two-sided" and (boundary or not isinstance(restricted, Mapping)):
+        raise ValueError(
+            "a one-sided test is of one parameter at a value inside its range: write lr_test(dict(b=1.0), "
+            'alternative="greater"), without boundary='
+        )
     if isinstance(restricted, Mapping):
         _, llf, held = _refitted(result, restricted)
-        hypothesis, ratio = _equations(restricted), _ratio(result.llf, llf)
-        return _mixed(_outcome("likelihood ratio", hypothesis, ratio, len(held)), boundary)
+        test = _outcome("likelihood ratio", _equations(restricted), _ratio(result.llf, llf), len(held))
+        name, value = next(iter(restricted.items()))
+        return _sided(_mixed(test, boundary), alternative, result.x[result.names.index(name)] - value)
     df = result.df_model - restricted.df_model
     if df < 1:
         raise ValueError(
@@ -320,7 +271,11 @@ def _ratio(llf: float, restricted: float) -> float:
 
 
 def score_test(
-    result: Estimate, restricted: Mapping[str, float], information: str = "observed"
+    result: Estimate,
+    restricted: Mapping[str, float],
+    information: str = "observed",
+    *,
+    alternative: str = "two-sided",
 ) -> HypothesisTest:
     """The score (Lagrange multiplier) test: ``U' I^-1 U`` where the hypothesis holds.
 
@@ -359,7 +314,13 @@ def score_test(
             f"the {information} information is not positive definite where {_equations(restricted)}: use "
             "lr_test"
         )
-    return _outcome("score", _equations(restricted), float(score @ solve(matrix, score)), len(held))
+    statistic = float(score @ solve(matrix, score))
+    test = _outcome("score", _equations(restricted), statistic, len(held))
+    # In a decreasing free coordinate, uphill is downwards.
+    name = next(iter(restricted))
+    (at,) = np.flatnonzero(np.array(result.names) == name)
+    slope = model.space.jacobian(free)[at] @ score
+    return _sided(test, alternative, float(slope))
 
 
 def _equations(values: Mapping[str, float]) -> str:

@@ -12,6 +12,7 @@ from tapegrad.mle.infer.hypotheses import require_maximum
 from tapegrad.mle.matrices import is_definite, solve
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import weighted_scores
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -115,7 +116,7 @@ def influence(result: Estimate) -> Array:
 
 
 @dataclass(frozen=True)
-class VuongTest:
+class VuongTest(Tabled):
     """Which of two models is closer to the truth.
 
     Attributes
@@ -131,11 +132,15 @@ class VuongTest:
     pvalue: float
     correction: str
 
+    def table(self) -> Table:
+        """Whom it favours, the statistic and the p-value: print it, or take its HTML, LaTeX or Markdown."""
+        better = f"in favour of the {'first' if self.statistic > 0.0 else 'second'} model"
+        row = (better, f"{self.statistic:.6g}", f"{self.pvalue:.4g}")
+        return Table(("", "z", "p"), (row,), title="Vuong's test")
+
     def __str__(self) -> str:
-        better = "first" if self.statistic > 0.0 else "second"
-        return (
-            f"Vuong's test: z = {self.statistic:.6g} in favour of the {better} model, p = {self.pvalue:.4g}"
-        )
+        ((better, z, p),) = self.table().rows
+        return f"Vuong's test: z = {z} {better}, p = {p}"
 
 
 def vuong_test(first: Estimate, second: Estimate, correction: str = "none") -> VuongTest:

@@ -16,6 +16,7 @@ from tapegrad.mle.infer.held import Held, hold, natural_at
 from tapegrad.mle.levels import checked_alpha
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.notices import warn
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -32,7 +33,7 @@ class ProfileWarning(RuntimeWarning):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Profile:
+class Profile(Tabled):
     """The profile likelihood of one parameter, or of one function of them.
 
     Attributes
@@ -70,10 +71,16 @@ class Profile:
         """Whether the profile falls all the way on both sides of the estimate."""
         return bool((np.diff(self.roots) > -1e-6).all())
 
-    def __str__(self) -> str:
+    def table(self) -> Table:
+        """Estimate and interval: print it, or take its HTML, LaTeX or Markdown."""
         low, high = self.interval
-        level = f"{100 * (1 - self.alpha):g}%"
-        return f"{self.name} = {self.estimate:.6g}, {level} profile interval {low:.6g} to {high:.6g}"
+        row = (self.name, f"{self.estimate:.6g}", f"{low:.6g} to {high:.6g}")
+        return Table(("", "estimate", f"{100 * (1 - self.alpha):g}% profile interval"), (row,))
+
+    def __str__(self) -> str:
+        table = self.table()
+        ((name, estimate, interval),) = table.rows
+        return f"{name} = {estimate}, {table.header[2]} {interval}"
 
     __repr__ = __str__
 

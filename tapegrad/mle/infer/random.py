@@ -14,6 +14,7 @@ from tapegrad.marginal.peaks import other_peak
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.levels import normal_intervals
 from tapegrad.mle.matrices import moves_along
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 _NO_SPREAD: Final = 1e-5  # of the standard deviation at the start
@@ -22,7 +23,7 @@ AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RandomEffects:
+class RandomEffects(Tabled):
     """The random effects of a fit.
 
     Attributes
@@ -69,10 +70,16 @@ class RandomEffects:
         """Intervals by the normal distribution, of shape (r, 2)."""
         return normal_intervals(self.x, self.bse, alpha)
 
+    def table(self) -> Table:
+        """Modes and standard errors: print it, or take its HTML, LaTeX or Markdown."""
+        columns = zip(self.names, self.x, self.bse, strict=True)
+        rows = tuple((name, f"{mode:.6g}", f"{error:.4g}") for name, mode, error in columns)
+        return Table(("", "mode", "std. error"), rows)
+
     def __str__(self) -> str:
-        shown = [*range(min(len(self.names), 10))]
-        width = max(len(self.names[i]) for i in shown)
-        lines = [f"{self.names[i]:<{width}}  {self.x[i]:.6g}  (se {self.bse[i]:.4g})" for i in shown]
+        shown = self.table().rows[:10]
+        width = max(len(name) for name, _, _ in shown)
+        lines = [f"{name:<{width}}  {mode}  (se {error})" for name, mode, error in shown]
         more = len(self.names) - len(shown)
         return "\n".join([*lines, f"and {more:,} more"] if more else lines)
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.infer.in_pieces import meat_in_pieces
+from tapegrad.mle.infer.leverage import spread_without
 from tapegrad.mle.matrices import generalised_inverse
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import outer_products, sums_by_group, weighted_scores
@@ -20,6 +21,8 @@ KINDS: Final[Mapping[str, Mapping[str, bool]]] = {
     "opg": {},
     "HC0": {},
     "HC1": {},
+    "HC2": {},
+    "HC3": {},
     "cluster": {"groups": True, "use_correction": False},
     "HAC": {"maxlags": True, "use_correction": False},
 }
@@ -42,6 +45,11 @@ def free_covariance(
       in it, as in A.
     - "HC0": ``A^-1 (sum s_i s_i') A^-1``, the sandwich (H. White 1982).
     - "HC1": that times ``n / (n - q)``.
+    - "HC2", "HC3": the sandwich with each score multiplied by ``(I - A_i A^-1)`` to the power of minus one
+      half, or minus one, where A_i is minus the Hessian of observation i. Where a linear predictor is all
+      that is estimated, that is division by ``sqrt(1 - h_i)`` or ``1 - h_i`` with the leverage h_i (J.
+      MacKinnon and H. White 1985); where a scale is estimated as well, it differs from that by terms of
+      order 1 / n. HC3 adds up squares of Newton's steps to the estimates without observation i.
     - "cluster": the sandwich with the scores first added up in each of G groups, ``groups=`` one label for
       each observation; times ``G / (G - 1) (n - 1) / (n - q)`` unless ``use_correction=False``.
     - "HAC": the sandwich with the products of scores up to ``maxlags=`` observations apart, with Bartlett's
@@ -71,8 +79,8 @@ def free_covariance(
     Raises
     ------
     ValueError
-        If there is no such kind, if its keywords are missing or wrong, or if the log-likelihood is one
-        number.
+        If there is no such kind, if its keywords are missing or wrong, if the log-likelihood is one number,
+        or if for "HC2" and "HC3" an observation has a leverage of 1.
     """
     keywords = check_cov_type(cov_type, cov_kwds)
     if cov_type == "nonrobust":
@@ -83,6 +91,8 @@ def free_covariance(
     bread = generalised_inverse(information, flat)
     if model.is_in_pieces:
         meat = meat_in_pieces(model, free, cov_type, keywords)
+    elif cov_type in ("HC2", "HC3"):
+        return spread_without(model, free, bread, 0.5 if cov_type == "HC2" else 1.0)
     else:
         meat = _meat(weighted_scores(model, free), cov_type, keywords)
     result: Array = bread @ meat @ bread

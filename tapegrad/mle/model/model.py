@@ -1,7 +1,7 @@
 """What is fitted: a log-likelihood traced in free coordinates, with its rows, its prior and its data."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -17,12 +17,14 @@ from tapegrad.marginal.division import Division, divided
 from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.quadrature import marginal_of
 from tapegrad.marginal.surface import Marginal
+from tapegrad.mle.model.columns import Columns, read_columns, why_no_rows
 from tapegrad.mle.model.make_space import Names, make_space
 from tapegrad.mle.model.random import check_random
 from tapegrad.mle.model.space import Space
+from tapegrad.mle.model.specification import Specification
 from tapegrad.mle.notices import warn
 from tapegrad.mle.transforms import Transform
-from tapegrad.nest import Leaf, argument_name, call, structure_of
+from tapegrad.nest import Leaf, argument_name, structure_of
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -57,9 +59,15 @@ class Model:
     joint_rows : TracedFunction or None
         The rows of a joint log-likelihood that returns some, as a function of free coordinates and random
         effects.
+    levels : mapping of str to tuple of str
+        Of columns of texts or categories among the data, of which the model has the numbers, in their order.
+    dropped : int
+        How many rows of the data were left out because something was missing.
+    kept : ndarray of bool or None
+        Which rows were not, if some were.
     """
 
-    specification: "Specification"
+    specification: Specification
     function: TracedFunction | Marginal
     rows: TracedFunction | None
     prior: TracedFunction | None
@@ -67,6 +75,9 @@ class Model:
     weights: Array | None
     nobs: int | None
     joint_rows: TracedFunction | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
 
     @property
     def space(self) -> Space:
@@ -202,95 +213,11 @@ class Model:
         return given.trace(objective, start, self.data)
 
 
-@dataclass(frozen=True, eq=False)
-class Specification:
-    """What the user wrote, and how it is called on free coordinates.
-
-    Attributes
-    ----------
-    loglik : callable or TracedFunction
-        The log-likelihood, of natural parameters (and data): a number, or one for each observation.
-    logprior : callable or None
-        The log-prior, of natural parameters.
-    space : Space
-        That of the parameters to be estimated.
-    division : Division or None
-        Which of the log-likelihood's parameters these are, where others are random effects.
-    """
-
-    loglik: Callable[..., Any] | TracedFunction
-    logprior: Callable[..., Any] | None
-    space: Space
-    division: Division | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the log-likelihood."""
-        if isinstance(self.loglik, TracedFunction):
-            return self.loglik.tape.name
-        return getattr(self.loglik, "__name__", type(self.loglik).__name__).replace("<lambda>", "f")
-
-    def split(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Keyword arguments as free coordinates (and random effects), and data."""
-        labels = {leaf.label for leaf in self.space.free_structure.leaves}
-        if self.division is not None:
-            labels.update(self.division.random_keys)
-        pieces = {key: value for key, value in arguments.items() if key in labels}
-        return pieces, {key: value for key, value in arguments.items() if key not in labels}
-
-    def values(self, pieces: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
-        """What the user's log-likelihood returns."""
-        params = self.space.params(pieces)
-        if self.division is not None:
-            leaves = zip(self.space.structure.leaves, self.space.leaves(pieces), strict=True)
-            params = self.division.whole({**pieces, **{leaf.label: value for leaf, value in leaves}})
-        if isinstance(self.loglik, TracedFunction):
-            return self.loglik.on(params, data)
-        return call(self.loglik, params, data)
-
-    def prior(self, pieces: Mapping[str, Any]) -> Any:
-        """The log-prior."""
-        return 0.0 if self.logprior is None else call(self.logprior, self.space.params(pieces), {})
-
-    def total(self, pieces: Mapping[str, Any], data: Mapping[str, Any], weights: Any) -> Any:
-        """The function to maximise; without weights if `weights` is None."""
-        values = self.values(pieces, data)
-        if weights is not None:
-            # What has no weight is left out, also where its log-likelihood is not finite.
-            values = np.where(np.greater(weights, 0.0), weights * values, 0.0)
-        total = np.sum(values)
-        return total if self.logprior is None else total + self.prior(pieces)
-
-    def kept(
-        self, what: Hashable, f: Callable[..., Any], start: Any, data: Mapping[str, Any]
-    ) -> TracedFunction:
-        """What `trace` gives; of a function that is traced already, the one of an earlier fit of it.
-
-        `what` tells apart what is made of it.
-        """
-        made = self.loglik.made if isinstance(self.loglik, TracedFunction) else {}
-        key = (what, self.space.key)
-        if self.logprior is not None or self.division is not None:
-            return self.trace(f, start, data)
-        if key not in made:
-            made[key] = self.trace(f, start, data)
-        return made[key]
-
-    def trace(self, f: Callable[..., Any], start: Any, data: Mapping[str, Any]) -> TracedFunction:
-        """Trace a function of free coordinates under the name of the user's, to run as theirs."""
-        f.__name__ = self.name
-        f.__wrapped__ = self.loglik  # type: ignore[attr-defined]
-        if isinstance(self.loglik, TracedFunction):
-            backend, threads = self.loglik.backend, self.loglik.threads
-            return trace_quietly(f, start, data=data, backend=backend, threads=threads)
-        return trace_quietly(f, start, data=data)
-
-
 def make_model(
     loglik: Callable[..., Any] | TracedFunction,
     params: Any,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: Any = None,
     weights: Any = None,
     transforms: Mapping[str, Transform] | Transform | None = None,
     fixed: Names | Mapping[str, Any] = (),
@@ -298,6 +225,7 @@ def make_model(
     logprior: Callable[..., Any] | None = None,
     nobs: int | None = None,
     random: Names = (),
+    missing: str | None = None,
     quadrature: int = 1,
 ) -> Model:
     """Trace what `fit` maximises; the arguments are those of `fit`.
@@ -307,9 +235,10 @@ def make_model(
     ValueError, TypeError
         If the arguments do not fit together; each message says what was expected.
     """
-    if not isinstance(data, Mapping | None):
-        raise TypeError(f"data is a dict of arrays by name, such as dict(x=x), not a {type(data).__name__}")
-    data = columns_of(data or {})
+    known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
+    columns = Columns({}) if data is None else read_columns(data, known, params, missing)
+    data = columns_of(columns.values)
+    weights = columns.rows(weights)
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -322,7 +251,7 @@ def make_model(
         space = make_space(division.outer, values[division.rest], transforms, fixed, tie)
         _check_data(space, data)
         given = Specification(loglik, logprior, space, division)
-        return _marginal_model(given, values, data, nobs, quadrature)
+        return replace(_marginal_model(given, values, data, nobs, quadrature), **columns.about)
     if quadrature != 1:
         raise ValueError("quadrature= is how random effects are integrated out: name them as random=")
     space = make_space(structure, values, transforms, fixed, tie)
@@ -347,7 +276,7 @@ def make_model(
         )
     if nobs is None:
         nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
-    return Model(given, function, rows, prior, data, checked, nobs)
+    return Model(given, function, rows, prior, data, checked, nobs, **columns.about)
 
 
 def _marginal_model(
@@ -400,20 +329,8 @@ def _check_data(space: Space, data: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(clash)} is the name of a parameter and of data: rename one of them")
     empty = [name for name, array in data.items() if np.size(array) == 0]
     if empty:
-        reasons = "".join(_dropped(data[name]) for name in empty)
+        reasons = "".join(why_no_rows(data[name]) for name in empty)
         raise ValueError(f"no data: {', '.join(empty)} has no elements{reasons}")
-
-
-def _dropped(table: Any) -> str:
-    """Why a table of formulaic may have no rows: its columns that one missing value makes missing whole."""
-    names = [str(name) for name in getattr(table, "columns", ())]
-    centred = [name for name in names if name.startswith(("scale(", "center(", "standardize("))]
-    if not centred:
-        return ""
-    return (
-        f". Its column {centred[0]} is missing in every row if one value in it is missing, and formulaic "
-        'drops such rows: drop that one first; model_matrix(..., na_action="raise") says which column has it'
-    )
 
 
 def _traced(given: Specification, params: Any, data: Mapping[str, Any]) -> TracedFunction:

@@ -47,6 +47,24 @@ def outer_products(model: Model, free: Array) -> Array:
     return total
 
 
+def labels_of(model: Model, groups: Any) -> Any:
+    """The labels of groups: those of a column of the data by its name, without rows that were left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    """
+    if isinstance(groups, str):
+        if groups not in model.data:
+            raise ValueError(f"groups={groups!r} is no column of the data, which are {', '.join(model.data)}")
+        return model.data[groups]
+    if groups is None or model.kept is None:
+        return groups
+    array = np.asarray(groups)
+    return array[model.kept] if array.shape == model.kept.shape else array
+
+
 def group_index(groups: Any, n: int) -> tuple[npt.NDArray[np.intp], int]:
     """For each observation the number of its group, and how many groups there are; each its own for None.
 

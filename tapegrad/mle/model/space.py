@@ -164,6 +164,18 @@ class Space:
         """The parameters as the user's function takes them, from the free coordinates by key."""
         return self.structure.build(self.leaves(pieces))
 
+    def log_volume(self, pieces: Mapping[str, Any]) -> Any:
+        """The logarithm of the determinant by which free coordinates, by key, are stretched; on tracers, too.
+
+        A density of the parameters times this determinant is one of the free coordinates.
+        """
+        volumes = [
+            block.transform.log_volume(pieces[block.label])
+            for block in self.blocks
+            if block.label is not None and block.transform.log_volume is not None
+        ]
+        return sum(volumes, start=0.0)
+
     def natural(self, free: Array) -> Array:
         """The natural vector (p,) of a free vector (q,)."""
         if self.is_identity:

@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
-from tapegrad.mle.tables import html_table, text_table
+from tapegrad.mle.report.sidebyside import side_by_side
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
-_HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC", "dAIC", "weight")
+_HEADER = ("", "df", "log-lik.", "AIC", "AICc", "BIC")
+_CRITERIA = {"aic": "AIC", "aicc": "AICc", "bic": "BIC"}
 _UNKNOWN = "AICc and BIC need the number of observations, which is not known of all: pass nobs= to fit"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
-    """Models by information criteria, the best AIC first; print it.
+class Comparison(Tabled):
+    """Models by information criteria, the best first; print it.
 
     Attributes
     ----------
@@ -27,10 +29,14 @@ class Comparison:
     llf, aic, aicc, bic : ndarray of shape (k,)
         AICc and BIC are NaN where the number of observations is not known; the printed table says so.
     delta : ndarray of shape (k,)
-        AIC less the smallest one.
+        The criterion `by`, less the smallest one.
     weights : ndarray of shape (k,)
-        Akaike weights, ``exp(-delta / 2)`` scaled to add up to 1; K. P. Burnham and D. R. Anderson, *Model
-        Selection and Multimodel Inference*, 2002, section 2.9.
+        Akaike weights, or those of another criterion, ``exp(-delta / 2)`` scaled to add up to 1; K. P.
+        Burnham and D. R. Anderson, *Model Selection and Multimodel Inference*, 2002, section 2.9.
+    given : tuple of (str, FitResult)
+        The fits with their names, in the order in which they were given.
+    by : str
+        The criterion by which they are ordered and weighted.
     """
 
     names: tuple[str, ...]
@@ -41,23 +47,32 @@ class Comparison:
     bic: Array
     delta: Array
     weights: Array
+    given: tuple[tuple[str, Estimate], ...]
+    by: str = "aic"
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def table(self) -> Table:
+        """The criteria as a table: print it, or take its HTML, LaTeX or Markdown."""
         numbers = [_texts(column) for column in (self.llf, self.aic, self.aicc, self.bic, self.delta)]
         weights = [f"{weight:.3f}" for weight in self.weights]
-        rows = list(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
-        return [_HEADER, *rows]
+        rows = tuple(zip(self.names, map(str, self.df), *numbers, weights, strict=True))
+        header = (*_HEADER, f"d{_CRITERIA[self.by]}", "weight")
+        return Table(header, rows, notes=(_UNKNOWN,) if np.isnan(self.bic).any() else ())
 
-    def _notes(self) -> tuple[str, ...]:
-        return (_UNKNOWN,) if np.isnan(self.bic).any() else ()
+    def side_by_side(self, *, stars: bool = True) -> Table:
+        """The coefficients of the fits side by side, with their errors beneath, in the order given.
+
+        Parameters
+        ----------
+        stars : bool
+            Whether to mark small p-values.
+        """
+        names, fits = zip(*self.given, strict=True)
+        return side_by_side(*fits, names=names, stars=stars)
 
     def __str__(self) -> str:
-        return "\n".join((*text_table(self._rows()), *self._notes()))
+        return str(self.table())
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows()) + "".join(f"<div>{note}</div>" for note in self._notes())
 
 
 def _texts(column: Array) -> list[str]:
@@ -66,8 +81,10 @@ def _texts(column: Array) -> list[str]:
     return [format(value, ".2f" if plain else ".5e") for value in column]
 
 
-def compare(*results: Estimate, names: Sequence[str] | None = None) -> Comparison:
+def compare(*results: Estimate, names: Sequence[str] | None = None, by: str = "aic") -> Comparison:
     """Compare fits of the same data by AIC, AICc and BIC.
+
+    ``compare(...).side_by_side()`` has their coefficients.
 
     Parameters
     ----------
@@ -75,12 +92,14 @@ def compare(*results: Estimate, names: Sequence[str] | None = None) -> Compariso
         Two or more.
     names : sequence of str, optional
         What to call them; by default their `model`.
+    by : str
+        "aic", "aicc" or "bic": what they are ordered and weighted by.
 
     Raises
     ------
     ValueError
-        If there are fewer than two, or another number of names; if their numbers of observations differ; or
-        if one of them has not converged.
+        If there are fewer than two, or another number of names; if their numbers of observations differ, or
+        are not known where the criterion needs them; or if one of them has not converged.
 
     Examples
     --------
@@ -110,17 +129,23 @@ def compare(*results: Estimate, names: Sequence[str] | None = None) -> Compariso
             raise ValueError(
                 f"{name} has not converged, and its log-likelihood is no maximum: {result.message}"
             )
-    order = np.argsort([result.aic for result in results], kind="stable")
-    sorted_results = [results[i] for i in order]
-    aic = np.array([result.aic for result in sorted_results])
-    weights = np.exp(-0.5 * (aic - aic[0]))
+    if by not in _CRITERIA:
+        raise ValueError(f"by is one of {', '.join(_CRITERIA)}, not {by!r}")
+    if by != "aic" and any(result.nobs is None for result in results):
+        raise ValueError(f"{_CRITERIA[by]} needs the number of observations: pass nobs= to fit")
+    criterion = np.array([getattr(result, by) for result in results])
+    order = np.argsort(criterion, kind="stable")
+    sorted_results, delta = [results[i] for i in order], criterion[order] - criterion.min()
+    weights = np.exp(-0.5 * delta)
     return Comparison(
         names=tuple(names[i] for i in order),
         df=np.array([result.df_model for result in sorted_results]),
         llf=np.array([result.llf for result in sorted_results]),
-        aic=aic,
+        aic=np.array([result.aic for result in sorted_results]),
         aicc=np.array([np.nan if result.nobs is None else result.aicc for result in sorted_results]),
         bic=np.array([np.nan if result.nobs is None else result.bic for result in sorted_results]),
-        delta=aic - aic[0],
+        delta=delta,
         weights=weights / weights.sum(),
+        given=tuple(zip(names, results, strict=True)),
+        by=by,
     )

@@ -46,6 +46,11 @@ class Finding(NamedTuple):
     kind: str
     message: str
 
+    @property
+    def page(self) -> str:
+        """The page of the documentation, and its section, that says what the message means and what to do."""
+        return f"diagnosis.html#{self.kind.replace(' ', '-')}"
+
 
 def curvature(result: Estimate, site: Site | None, ends: set[int]) -> Iterator[Finding]:
     """What the Hessian shows of the coordinates that are not at `ends`, nor on a way without end."""

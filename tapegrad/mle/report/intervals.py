@@ -8,6 +8,7 @@ from scipy.special import ndtri
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.profile import intervals
+from tapegrad.mle.infer.simultaneous import alpha_of_each
 from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.resample.bootstrap import bootstrap, checked_interval
 
@@ -16,7 +17,14 @@ Array: TypeAlias = npt.NDArray[np.float64]
 METHODS = ("wald", "transformed", "profile", "bootstrap")
 
 
-def conf_int(result: Estimate, alpha: float = 0.05, method: str = "wald", **options: Any) -> Array:
+def conf_int(
+    result: Estimate,
+    alpha: float = 0.05,
+    method: str = "wald",
+    *,
+    simultaneous: str | None = None,
+    **options: Any,
+) -> Array:
     """Confidence intervals of all parameters.
 
     Parameters
@@ -30,6 +38,10 @@ def conf_int(result: Estimate, alpha: float = 0.05, method: str = "wald", **opti
           keep the parameters' constraints.
         - "profile": where the profile likelihood falls by half a chi-squared quantile.
         - "bootstrap": from estimates on resampled data.
+    simultaneous : str, optional
+        How to keep the level for all parameters together: "bonferroni", "sidak", "scheffe" (the shadows of
+        the joint confidence region) or "max" (of the largest of the correlated numbers, the shortest that
+        there are). Of some parameters only, take ``result.delta(...).conf_int(simultaneous=...)``.
     **options
         For "bootstrap" only: ``interval``, which is "percentile" (where not given), "bca", "basic" or
         "normal", see `tapegrad.mle.Bootstrap.conf_int`; and the arguments of `tapegrad.mle.bootstrap`.
@@ -42,8 +54,8 @@ def conf_int(result: Estimate, alpha: float = 0.05, method: str = "wald", **opti
     Raises
     ------
     ValueError
-        If `alpha` is not between 0 and 1, if there is no such method, or if a parameter has no interval of
-        the kind: "transformed" needs a free coordinate for each.
+        If `alpha` is not between 0 and 1, if there is no such method or kind, or if a parameter has no
+        interval of the kind: "transformed" needs a free coordinate for each.
 
     Examples
     --------
@@ -62,11 +74,18 @@ def conf_int(result: Estimate, alpha: float = 0.05, method: str = "wald", **opti
         raise ValueError(f"no method {method!r} of intervals: choose one of {', '.join(METHODS)}")
     if options and method != "bootstrap":
         raise ValueError(f"method {method!r} takes no {', '.join(options)}; those are for method='bootstrap'")
+    alpha = _of_each(result, alpha, simultaneous)
     if method == "bootstrap":
         return _bootstrapped(result, alpha, **options)
     if method == "wald":
         return normal_intervals(result.x, result.bse, alpha)
     return _transformed(result, alpha) if method == "transformed" else _profiled(result, alpha)
+
+
+def _of_each(result: Estimate, alpha: float, simultaneous: str | None) -> float:
+    estimated = np.flatnonzero(~result.is_fixed)
+    block = np.ix_(estimated, estimated)
+    return alpha_of_each(alpha, simultaneous, estimated.size, lambda: result.cov_params()[block])
 
 
 def _bootstrapped(result: Estimate, alpha: float, interval: str = "percentile", **options: Any) -> Array:

@@ -10,6 +10,7 @@ from tapegrad.mle.infer.observations import influence, scores
 from tapegrad.mle.infer.profile import profile
 from tapegrad.mle.infer.random import random_effects
 from tapegrad.mle.report.intervals import conf_int
+from tapegrad.mle.report.summary import summarize
 
 
 class Labelled:
@@ -46,6 +47,14 @@ class Labelled:
     def _rows(self, values: Any, names: tuple[str, ...]) -> Any:
         pandas = _pandas()
         return values if pandas is None else pandas.DataFrame(values, columns=list(names))
+
+    def __str__(self) -> str:
+        return str(summarize(self._result))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return summarize(self._result).as_html()
 
     @property
     def params(self) -> Any:

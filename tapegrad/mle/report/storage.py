@@ -80,12 +80,14 @@ def _check_fit(result: Estimate) -> None:
         checked_line(line)
     if not (isinstance(result.message, str) and result.message.replace("\n", " ").isprintable()):
         raise StorageError("message is no text")
-    for name in ("nit", "nfev", "njev", "nhev"):
+    for name in ("nit", "nfev", "njev", "nhev", "dropped"):
         checked_count(getattr(result, name))
     if checked_count(result.quadrature) < 1:
         raise StorageError("quadrature is no number of nodes")
     if result.nobs is not None and checked_count(result.nobs) < 1:
         raise StorageError("nobs is no number of observations")
+    if not (result.seconds is None or (type(result.seconds) is float and result.seconds >= 0.0)):
+        raise StorageError("seconds is no length of time")
     if type(result.llf) is not float or type(result.converged) is not bool:
         raise StorageError("llf is no float, or converged neither true nor false")
     _check_arrays(result)

@@ -1,10 +1,6 @@
-"""The table of a fit, as text, HTML and LaTeX."""
+"""The table of a fit, and its numbers for other programs."""
 
-import re
-import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -15,96 +11,79 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.flat import why_undetermined
 from tapegrad.mle.infer.random import random_effects
 from tapegrad.mle.report.intervals import conf_int
-from tapegrad.mle.tables import html_table, text_table
+from tapegrad.mle.tables import Table, text_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 # What `as_dict` holds besides the parameters, and what of it the number of observations enters.
 _REPORTED: Final = (
     *("llf", "aic", "aicc", "bic", "nobs", "df_model", "df_resid", "converged", "se_reliable", "message"),
-    *("nit", "nfev", "njev", "nhev", "method", "model", "cov_type"),
+    *("nit", "nfev", "njev", "nhev", "seconds", "dropped", "method", "model", "cov_type"),
 )
 _BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
-_HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
+HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
 _EPSILON: Final = np.finfo(np.float64).eps
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
 LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
-_TEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-    "|": "$|$",
-}
 
 
-@dataclass(frozen=True, repr=False)
-class Summary:
-    """A table of coefficients with lines above and below it; its `str` is what R and statsmodels print.
+def summarize(result: Estimate, alpha: float | None = None, *, stars: bool = True) -> Table:
+    """The table of coefficients, and how the fit went.
 
-    Attributes
+    Parameters
     ----------
-    title : str
-        The line above the table.
-    rows : tuple of tuples of str
-        Name, estimate, standard error, z value, p-value and stars of each coefficient, see `row`.
-    notes : tuple of str
-        The lines below the table.
+    result : FitResult
+    alpha : float, optional
+        One minus the level of confidence intervals (Wald's), which are shown if this is given.
+    stars : bool
+        Whether to mark small p-values.
+
+    Returns
+    -------
+    Table
+        Print it, or take `as_html()`, `as_latex()` or `as_markdown()`.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad import fit
+    >>> from tapegrad.stats import expon
+    >>> waits = np.array([0.8, 2.9, 0.3, 1.6, 4.4])
+    >>> result = fit(lambda scale: expon.logpdf(waits, scale=scale), {"scale": 1.0})
+    >>> print(result.summary(alpha=0.05, stars=False))
+    Maximum likelihood fit: f    method: bfgs    covariance: nonrobust
+           Estimate  Std. Error  z value  Pr(>|z|)     2.5 %    97.5 %
+    scale  2.000000    0.894427    2.236    0.0253  0.246955  3.753045
+    ---
+    Log-likelihood: -8.466    AIC: 18.93    BIC: 18.54    No. observations: 5
+    Converged in ... iterations
     """
-
-    title: str
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        lines = text_table([_HEADER, *(row[:5] for row in self.rows)])
-        stars = ("", *(row[5] for row in self.rows))
-        table = [f"{line} {mark}".rstrip() for line, mark in zip(lines, stars, strict=True)]
-        return "\n".join((self.title, *table, "---", *self.notes))
-
-    __repr__ = __str__
-
-    def as_html(self) -> str:
-        """The table as HTML, which Jupyter shows by itself."""
-        notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
-        return f"<div>{escape(self.title)}</div>{html_table([(*_HEADER, ''), *self.rows])}{notes}"
-
-    _repr_html_ = as_html
-
-    def as_latex(self) -> str:
-        """The table as LaTeX: a ``tabular``, which needs no package, with the title as a comment above it."""
-        lines = [" & ".join(map(_tex, cells)) for cells in self.rows]
-        short = [line for note in self.notes for line in textwrap.wrap(note, 100)]
-        notes = [rf"\multicolumn{{6}}{{l}}{{\footnotesize {_tex(line)}}}" for line in short]
-        parts = ([" & ".join(map(_tex, (*_HEADER, "")))], lines, notes)
-        body = "\\hline\n".join("".join(f"{line} \\\\\n" for line in part) for part in parts)
-        title = " ".join(self.title.split())  # whatever its name: no line of it leaves the comment
-        return f"% {title}\n\\begin{{tabular}}{{lrrrrl}}\n\\hline\n{body}\\end{{tabular}}"
-
-
-def _tex(text: str) -> str:
-    escaped = "".join(_TEX.get(character, character) for character in text)
-    # A minus is no hyphen, and TeX would make one space of several.
-    return re.sub(r"-(?=\d)", "$-$", escaped).replace("    ", r"\quad ")
-
-
-def summarize(result: Estimate) -> Summary:
-    """The table of coefficients, and how the fit went: `print` it, or take its HTML or LaTeX."""
-    robust = "" if result.cov_type == "nonrobust" else f"    standard errors: {result.cov_type}"
-    rows = coefficient_rows(result.names, result.x, result.bse, result.is_fixed)
-    if not result.converged:  # what is no maximum has no significant coefficients
-        rows = [(*cells[:5], "") for cells in rows]
-    return Summary(
-        title=f"Maximum likelihood fit: {result.model}    method: {result.method}{robust}",
-        rows=tuple(rows),
+    starred = stars and result.converged  # what is no maximum has no significant coefficients
+    columns = coefficient_columns(result.names, result.x, result.bse, result.is_fixed)
+    ends: tuple[str, ...] = ()
+    if alpha is not None:
+        ends = tuple(f"{100.0 * share:.6g} %" for share in (alpha / 2.0, 1.0 - alpha / 2.0))
+        columns += _interval_columns(result, alpha)
+    marks = marks_of(result.pvalues) if starred else [""] * len(result.names)
+    return Table(
+        header=(*HEADER, *ends, *(("",) if stars else ())),
+        rows=tuple(zip(*columns, *((marks,) if stars else ()), strict=True)),
+        title=(
+            f"Maximum likelihood fit: {result.model}    method: {result.method}    "
+            f"covariance: {result.cov_type}"
+        ),
         notes=(
-            *((LEGEND,) if result.converged else ()),
+            *((LEGEND,) if starred else ()),
             *_random_effects(result),
             criteria(result),
             *ending(result),
         ),
+        marks=stars,
     )
 
 
@@ -135,6 +114,8 @@ def criteria(result: Estimate) -> str:
     """The line of log-likelihood and criteria."""
     bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
+    if result.dropped:
+        observations += f" ({result.dropped} dropped: values are missing)"
     return (
         f"Log-likelihood: {criterion(result.llf)}    AIC: {criterion(result.aic)}    BIC: {bic}    "
         f"No. observations: {observations}"
@@ -144,6 +125,9 @@ def criteria(result: Estimate) -> str:
 def ending(result: Estimate) -> tuple[str, ...]:
     """How the fit ended, and whether there is more to be said about it."""
     iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
+    if result.seconds is not None:
+        seconds = format(result.seconds, ".2g" if result.seconds < 10.0 else ",.0f")
+        iterations = f"{seconds} s and {iterations}"
     if result.flat is not None:
         first, *others = why_undetermined(result)
         return (f"NOT CONVERGED after {iterations}: {first}", *others, "diagnose() says more")
@@ -158,30 +142,47 @@ def ending(result: Estimate) -> tuple[str, ...]:
     return (f"Converged in {iterations}",)
 
 
-def coefficient_rows(
+def coefficient_columns(
     names: Sequence[str], x: Array, bse: Array, held: npt.NDArray[np.bool_]
-) -> list[tuple[str, ...]]:
-    """The lines of a table of estimates, as text, with one format for each column; the stars come last."""
+) -> list[list[str]]:
+    """Names, estimates, errors, z and p-values as text, each column in one format."""
     with np.errstate(divide="ignore", invalid="ignore"):
         zvalues = np.where(held, np.nan, x / bse)
     pvalues = 2.0 * ndtr(-np.abs(zvalues))
-    number, z = _format(x, bse), _format_of_quotients(zvalues)
+    number, z = number_format(x, bse), _format_of_quotients(zvalues)
     p_value = _format_of_p_values(pvalues)
-    rows: list[tuple[str, ...]] = []
-    for i, name in enumerate(names):
-        estimate = _unsigned_zero(format(x[i], number))
-        if held[i]:
-            rows.append((name, estimate, "fixed", "", "", ""))
-            continue
-        stars = next((stars for limit, stars in _STARS if pvalues[i] < limit), "")
-        quotient = _unsigned_zero(format(zvalues[i], z))
+    return [
+        list(names),
+        [text_of(value, number) for value in x],
+        ["fixed" if fixed else format(se, number) for fixed, se in zip(held, bse, strict=True)],
+        _shown(zvalues, held, lambda value: text_of(value, z)),
         # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
-        p = "< 2e-16" if pvalues[i] < _EPSILON else format(pvalues[i], p_value)
-        rows.append((name, estimate, format(bse[i], number), quotient, p, stars))
-    return rows
+        _shown(pvalues, held, lambda p: "< 2e-16" if p < _EPSILON else format(p, p_value)),
+    ]
 
 
-def _format(estimates: Array, errors: Array) -> str:
+def _interval_columns(result: Estimate, alpha: float) -> list[list[str]]:
+    number = number_format(result.x, result.bse)
+    ends = conf_int(result, alpha).T
+    return [_shown(end, result.is_fixed, lambda value: text_of(value, number)) for end in ends]
+
+
+def _shown(values: Array, held: npt.NDArray[np.bool_], text: Callable[[float], str]) -> list[str]:
+    """The texts of values, and nothing for parameters that are fixed."""
+    return ["" if fixed else text(value) for fixed, value in zip(held, values, strict=True)]
+
+
+def marks_of(pvalues: Array) -> list[str]:
+    """The marks of p-values."""
+    return [stars_of(p) for p in pvalues]
+
+
+def stars_of(p: float) -> str:
+    """The marks of a p-value, as R has them."""
+    return next((stars for limit, stars in _STARS if p < limit), "")
+
+
+def number_format(estimates: Array, errors: Array) -> str:
     """That of estimates and errors: six decimals in general, six significant digits where decimals would show
     too few of some number, or too many."""
     sizes = np.where(np.isfinite(errors) & (errors > 0.0), errors, np.abs(estimates))
@@ -198,8 +199,9 @@ def _format_of_p_values(p: Array) -> str:
     return ".2e" if ((p >= _EPSILON) & (p < 1e-4)).any() else ".3g"
 
 
-def _unsigned_zero(text: str) -> str:
+def text_of(value: float, form: str) -> str:
     """The text of a number, without the minus sign of a rounded zero."""
+    text = format(value, form)
     return text.removeprefix("-") if float(text) == 0.0 else text
 
 

@@ -13,7 +13,7 @@ from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.observations import influence
 from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import group_index, sums_by_group
+from tapegrad.mle.model.rows import group_index, labels_of, sums_by_group
 from tapegrad.mle.resample.maxima import (
     Reweighted,
     base_weights,
@@ -23,6 +23,7 @@ from tapegrad.mle.resample.maxima import (
     warn_of_failures,
 )
 from tapegrad.mle.resample.simulation import Simulate, simulated
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -38,7 +39,7 @@ def checked_interval(method: str) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap:
+class Bootstrap(Tabled):
     """The estimates of many refits.
 
     Attributes
@@ -121,16 +122,19 @@ class Bootstrap:
                 ends[i] = np.quantile(draws, ndtr(ndtri(below) + z / (1.0 - acceleration * z)))
         return ends
 
-    def __str__(self) -> str:
-        width = max(map(len, self.names))
-        lines = [
-            f"{'':<{width}}  {'estimate':>12}  {'bias':>12}  {'std. error':>12}  95% percentile interval"
+    def table(self) -> Table:
+        """Estimates, bias, errors and intervals: print it, or take its HTML, LaTeX or Markdown."""
+        columns = zip(self.names, self.x, self.bias, self.bse, self.conf_int(), strict=True)
+        rows = [
+            (name, f"{x:.6g}", f"{bias:.4g}", f"{error:.4g}", f"{low:.6g} to {high:.6g}")
+            for name, x, bias, error, (low, high) in columns
         ]
-        for line in zip(self.names, self.x, self.bias, self.bse, self.conf_int(), strict=True):
-            name, x, bias, error, (low, high) = line
-            lines.append(f"{name:<{width}}  {x:12.6g}  {bias:12.4g}  {error:12.4g}  {low:.6g} to {high:.6g}")
         failed = f", {self.failed} more have failed" if self.failed else ""
-        return "\n".join([*lines, f"{len(self.draws)} refits{failed}"])
+        header = ("", "estimate", "bias", "std. error", "95% percentile interval")
+        return Table(header, tuple(rows), notes=(f"{len(self.draws)} refits{failed}",))
+
+    def __str__(self) -> str:
+        return str(self.table())
 
     __repr__ = __str__
 
@@ -161,8 +165,9 @@ def bootstrap(
         multiplied by ``1 + v`` with v from E. Mammen's two-point distribution (1993), of mean 0, variance 1
         and third moment 1, which keeps every observation in every refit. "parametric": on data that
         `simulate` draws.
-    groups : array_like, shape (n,), optional
-        Clusters: "case" draws them as a whole, "wild" draws one v for each.
+    groups : array_like, shape (n,), or str, optional
+        Clusters, or the column of the data that has them: "case" draws them as a whole, "wild" draws one v
+        for each.
     simulate : callable, optional
         For "parametric": ``simulate(params, rng)`` gives new arrays for those in ``fit(..., data=)``, as a
         dict, drawn from the model at `params` with the NumPy generator `rng`.
@@ -226,13 +231,13 @@ def bootstrap(
         _check_spread(found, result)
     moved = None
     if model.rows is not None:
-        moved = sums_by_group(influence(result), groups)
+        moved = sums_by_group(influence(result), labels_of(model, groups))
     return Bootstrap(result.x, result.names, found, int(np.sum(~converged)), moved)
 
 
 def _reweighted(model: Model, kind: str, groups: Any, n: int, rng: np.random.Generator) -> Iterator[Surface]:
     base = base_weights(model)
-    index, count = group_index(groups, base.size)
+    index, count = group_index(labels_of(model, groups), base.size)
     for _ in range(n):
         if kind == "case":
             factors = np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)

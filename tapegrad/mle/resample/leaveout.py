@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import group_index
+from tapegrad.mle.model.rows import group_index, labels_of
 from tapegrad.mle.resample.maxima import (
     Reweighted,
     base_weights,
@@ -18,12 +18,13 @@ from tapegrad.mle.resample.maxima import (
     require_converged,
     warn_of_failures,
 )
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Jackknife:
+@dataclass(frozen=True, eq=False, repr=False)
+class Jackknife(Tabled):
     """The estimates without each observation, or group, in turn.
 
     Attributes
@@ -55,6 +56,17 @@ class Jackknife:
         k = len(self.draws)
         return np.asarray((k - 1.0) / k * (centred.T @ centred))
 
+    def table(self) -> Table:
+        """Estimates, bias and errors: print it, or take its HTML, LaTeX or Markdown."""
+        columns = zip(self.names, self.x, self.bias, self.bse, strict=True)
+        rows = tuple((name, f"{x:.6g}", f"{bias:.4g}", f"{error:.4g}") for name, x, bias, error in columns)
+        return Table(("", "estimate", "bias", "std. error"), rows, notes=(f"{len(self.draws)} refits",))
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
 
 def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -> Jackknife:
     """Refit a model without each observation in turn, or without each group.
@@ -63,8 +75,8 @@ def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -
     ----------
     result : FitResult
         A fit that has converged, of a log-likelihood that returns one value for each observation.
-    groups : array_like, shape (n,), optional
-        Clusters to be left out as a whole.
+    groups : array_like, shape (n,), or str, optional
+        Clusters, or the column of the data that has them, to be left out as a whole.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -91,7 +103,7 @@ def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -
     """
     model, start = require_converged(result)
     model.require_rows("jackknife refits")
-    index, count = group_index(groups, model.n_rows)
+    index, count = group_index(labels_of(model, groups), model.n_rows)
     ends, converged = maxima(_without(model, index, count), start, "jackknife", count, progress)
     warn_of_failures(converged, "refits", "the jackknife is NaN")
     draws = natural_rows(model, ends)
@@ -99,8 +111,8 @@ def jackknife(result: Estimate, *, groups: Any = None, progress: bool = False) -
     return Jackknife(result.x, result.names, draws)
 
 
-@dataclass(frozen=True, eq=False)
-class CrossValidation:
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation(Tabled):
     """How well a model predicts observations that it was not fitted to.
 
     Attributes
@@ -125,6 +137,17 @@ class CrossValidation:
         """Standard error of `elpd`, ``sqrt(n)`` times the standard deviation of the pointwise values."""
         return float(np.sqrt(self.pointwise.size) * self.pointwise.std(ddof=1))
 
+    def table(self) -> Table:
+        """The predictive density with its error: print it, or take its HTML, LaTeX or Markdown."""
+        row = ("elpd", f"{self.elpd:.6g}", f"{self.se:.4g}")
+        count = f"{self.pointwise.size:,} observations in {int(self.folds.max()) + 1} folds"
+        return Table(("", "value", "std. error"), (row,), notes=(count,))
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
 
 def cross_validate(
     result: Estimate, k: int = 10, *, groups: Any = None, seed: int | None = None, progress: bool = False
@@ -137,8 +160,8 @@ def cross_validate(
         A fit that has converged, of a log-likelihood that returns one value for each observation.
     k : int
         The number of folds; the number of observations (or groups) leaves out one at a time.
-    groups : array_like, shape (n,), optional
-        Clusters that stay in one fold.
+    groups : array_like, shape (n,), or str, optional
+        Clusters, or the column of the data that has them, that stay in one fold.
     seed : int, optional
         Of the assignment to folds.
     progress : bool
@@ -157,7 +180,7 @@ def cross_validate(
     """
     model, start = require_converged(result)
     rows = model.require_rows("cross-validated predictions")
-    index, count = group_index(groups, model.n_rows)
+    index, count = group_index(labels_of(model, groups), model.n_rows)
     if not 2 <= k <= count:
         raise ValueError(f"k is a number of folds from 2 to {count}, not {k}")
     fold_of_group = np.random.default_rng(seed).permutation(np.arange(count) % k)

@@ -1,7 +1,7 @@
 """What other data say about a fit: expected information, consistency, and coverage of the intervals."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from tapegrad.mle.levels import checked_alpha, normal_intervals
 from tapegrad.mle.matrices import covariance, is_definite, solve
 from tapegrad.mle.model.model import Model
 from tapegrad.mle.model.rows import outer_products, unweighted_scores
-from tapegrad.mle.tables import text_table
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Simulate: TypeAlias = Callable[[Any, np.random.Generator], Mapping[str, Any]]
@@ -162,7 +162,7 @@ class Consistency(HypothesisTest):
         depend on Laplace's method.
     """
 
-    bias: Array
+    bias: Array = field(default_factory=lambda: np.empty(0))
     joint: HypothesisTest | None = None
 
     def __str__(self) -> str:
@@ -225,7 +225,9 @@ def check_consistency(
     test = _hotelling(np.array(gradients), "the log-likelihood fits the simulated data")
     bias = result.cov_of_free() @ np.mean(gradients, axis=0)
     other = _hotelling(np.array(joint), "the joint log-likelihood fits the simulated data") if joint else None
-    return Consistency(test.kind, test.hypothesis, test.statistic, test.df, test.pvalue, bias, other)
+    return Consistency(
+        test.kind, test.hypothesis, test.statistic, test.df, test.pvalue, bias=bias, joint=other
+    )
 
 
 def _hotelling(gradients: Array, hypothesis: str) -> HypothesisTest:
@@ -266,7 +268,7 @@ def _score(model: Model, free: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Study:
+class Study(Tabled):
     """Fits of simulated data; print it.
 
     Attributes
@@ -308,15 +310,19 @@ class Study:
             inside.append((low <= self.truth) & (self.truth <= high))
         return np.asarray(np.mean(inside, axis=0))
 
-    def __str__(self) -> str:
-        rows = [("", "truth", "bias", "sd", "mean se", "coverage")]
+    def table(self) -> Table:
+        """Bias, errors and coverage: print it, or take its HTML, LaTeX or Markdown."""
         columns = (self.names, self.truth, self.bias, self.sd, self.errors.mean(axis=0), self.coverage)
-        rows += [
+        rows = [
             (name, *(f"{value:.4g}" for value in values), f"{share:.3f}")
             for name, *values, share in zip(*columns, strict=True)
         ]
         count = f"{len(self.estimates)} fits of simulated data, {self.failed} more did not converge"
-        return "\n".join([f"{count}; {100 * (1 - self.alpha):g}% Wald intervals", *text_table(rows)])
+        title = f"{count}; {100 * (1 - self.alpha):g}% Wald intervals"
+        return Table(("", "truth", "bias", "sd", "mean se", "coverage"), tuple(rows), title)
+
+    def __str__(self) -> str:
+        return str(self.table())
 
     __repr__ = __str__
 

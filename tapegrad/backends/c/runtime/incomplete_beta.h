@@ -47,8 +47,13 @@ static inline __attribute__((unused)) void tg_bell_2(int i, int j, const double 
         }
 }
 
+/* Whether a shape is taken out as a factor: a small one, or one next to a straight line. */
+TG_ALONE tg_beta_is_out(double shape, double other) {
+    return (shape < 1.0 && shape < other) || fabs(other - 1.0) < 0.5;
+}
+
 /* How the density moves with its shapes: of order (i, j), by x**a y**b / B(a, b), where log(x) has moved by u
-   and log(y) by w. A small shape is taken out as a factor, 1 / Gamma(a) = a / Gamma(a + 1). */
+   and log(y) by w. A shape is taken out as a factor by 1 / Gamma(a) = a / Gamma(a + 1). */
 static inline __attribute__((unused)) void tg_beta_cumulants(
     int i, int j, tg_beta at, double p, double q, double *cumulants) {
     for (int k = 0; k <= i; k++)
@@ -69,8 +74,8 @@ TG_ALONE tg_beta_weight(int i, int j, tg_beta at, const double *cumulants, doubl
     if (i) moved[width] += u;
     if (j) moved[1] += w;
     tg_bell_2(i, j, moved, found);
-    const double by_a = at.a < 1.0 && at.a < at.b ? i / at.a : 0.0;
-    const double by_b = at.b < 1.0 && at.b < at.a ? j / at.b : 0.0;
+    const double by_a = tg_beta_is_out(at.a, at.b) ? i / at.a : 0.0;
+    const double by_b = tg_beta_is_out(at.b, at.a) ? j / at.b : 0.0;
     double total = found[i * width + j];
     if (i) total += by_a * found[(i - 1) * width + j];
     if (j) total += by_b * found[i * width + j - 1];
@@ -79,8 +84,8 @@ TG_ALONE tg_beta_weight(int i, int j, tg_beta at, const double *cumulants, doubl
 }
 
 static inline __attribute__((unused)) void tg_beta_shape(int i, int j, tg_beta at, double *cumulants) {
-    const double p = at.a < 1.0 && at.a < at.b ? at.a + 1.0 : at.a;
-    const double q = at.b < 1.0 && at.b < at.a ? at.b + 1.0 : at.b;
+    const double p = tg_beta_is_out(at.a, at.b) ? at.a + 1.0 : at.a;
+    const double q = tg_beta_is_out(at.b, at.a) ? at.b + 1.0 : at.b;
     tg_beta_cumulants(i, j, at, p, q, cumulants);
 }
 
@@ -137,7 +142,7 @@ TG_ALONE tg_beta_series(int i, int j, double a, double b, double x) {
 }
 
 TG_ALONE tg_beta_near_0(int i, int j, tg_beta at) {
-    const double a = at.a, b = at.b, q = b < 1.0 && b < a ? b + 1.0 : b, by_b = q > b ? 1.0 / b : 0.0;
+    const double a = at.a, b = at.b, q = tg_beta_is_out(b, a) ? b + 1.0 : b, by_b = q > b ? 1.0 / b : 0.0;
     const int width = j + 1;
     double cumulants[(i + 1) * width], of[(i + 1) * width], total = 0.0;
     tg_beta_cumulants(i, j, at, a + 1.0, q, cumulants);
@@ -163,13 +168,18 @@ static inline __attribute__((unused)) tg_beta tg_beta_at(double a, double b, dou
 
 TG_ALONE tg_is_order(double n) { return n >= 0.0 && n < TG_ORDERS && n == rint(n); }
 
+/* Whether the series next to 0 is better than the integral. */
+TG_ALONE tg_beta_is_close(tg_beta at) {
+    return ((at.a < 1.0 && at.x < 0.5) || (at.a < 1.5 && at.x < 1e-3)) && at.b * at.x < 2.0;
+}
+
 /* The derivative of order (i, j), not (0, 0), of the incomplete beta function in its shapes. */
 TG_ALONE tg_betainc_slope(double i, double j, double a, double b, double x, double y) {
     if (!(tg_is_order(i) && tg_is_order(j) && i + j > 0.0)) return NAN;
     if (!tg_beta_is_inside(a, b, x, y)) return a >= 0.0 && b >= 0.0 && x >= 0.0 && x <= 1.0 ? 0.0 : NAN;
     const tg_beta at = tg_beta_at(a, b, x, y), other = {at.b, at.a, at.y, at.x};
-    if (at.a < 1.0 && at.x < 0.5 && at.b * at.x < 2.0) return tg_beta_near_0((int)i, (int)j, at);
-    if (at.b < 1.0 && at.y < 0.5 && at.a * at.y < 2.0) return -tg_beta_near_0((int)j, (int)i, other);
+    if (tg_beta_is_close(at)) return tg_beta_near_0((int)i, (int)j, at);
+    if (tg_beta_is_close(other)) return -tg_beta_near_0((int)j, (int)i, other);
     return tg_beta_integral((int)i, (int)j, at);
 }
 
