@@ -112,7 +112,7 @@ class MixedResult(FitResult):
         """New responses at some parameters, for `check_consistency`, `bootstrap` and `coverage`."""
         return simulated(self.require_mixed("simulation"), params, rng)
 
-    def predict(
+    def predict(  # type: ignore[override]  # rows of a table, where others take a function
         self,
         newdata: Any = None,
         names: Any = None,
@@ -128,8 +128,8 @@ class MixedResult(FitResult):
         Parameters
         ----------
         newdata : table or dict of columns, optional
-            Those of the fit where it is not given. A function of parameters and random effects goes to
-            `delta`.
+            Those of the fit where it is not given. A function of parameters and random effects is
+            predicted as by `FitResult.predict`.
         names : sequence of str, optional
             What to call the rows: the index of the table where it is not given.
         which : {"mean", "linear", "conditional", "zero", "zero_linear"}
@@ -155,7 +155,7 @@ class MixedResult(FitResult):
             If the data do not fit the formula, or hold new groups or categories.
         """
         if callable(newdata):
-            return self.delta(newdata, names, bias_correct=bias_correct)
+            return super().predict(newdata, names, bias_correct=bias_correct)
         model = self.require_mixed("predictions")
         asked = prediction.Asked(which, new_groups, population, bias_correct)
         return prediction.predict(self, model, newdata, names, offset, asked)
