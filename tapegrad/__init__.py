@@ -19,6 +19,7 @@ from tapegrad.function.trace import trace
 from tapegrad.function.traced import TracedFunction
 from tapegrad.loops.functions import map, scan
 from tapegrad.marginal.laplace import Laplace, laplace
+from tapegrad.mixed.glmm import glmm
 from tapegrad.mle import ConvergenceWarning, FitResult, StandardErrorWarning, compare, fit, load, save
 from tapegrad.tape.tape import Tape, TapeError
 from tapegrad.tape.verify import verify
@@ -45,6 +46,7 @@ __all__ = [
     "UnusedParameterWarning",
     "compare",
     "fit",
+    "glmm",
     "laplace",
     "load",
     "map",

@@ -35,6 +35,7 @@ LAYERS = (
     ("differences", "testing"),
     ("graph", "datasets", "forward"),
     ("mle",),
+    ("mixed",),
     ("samplers",),
     ("demo",),
     ("cli",),

@@ -13,7 +13,7 @@ from tapegrad.marginal.inner import InnerProblem
 from tapegrad.stats import norm, poisson
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no compiler")
-SLOW = ("ar1xar1",)
+SLOW = ("ar1xar1", "rasch", "field")
 CASES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in models.NAMES]
 
 

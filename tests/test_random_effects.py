@@ -12,7 +12,7 @@ from tapegrad.mle import check_consistency
 from tapegrad.mle.transforms import positive
 from tapegrad.stats import norm, poisson
 
-SLOW = ("ar1xar1", "orange_big")
+SLOW = ("ar1xar1", "orange_big", "rasch", "field")
 CASES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in models.NAMES]
 
 
@@ -314,6 +314,52 @@ def test_a_variance_that_goes_to_zero_is_told():
     test = result.lr_test(plain, boundary=1)
     assert test.statistic == pytest.approx(0.0, abs=1e-6)
     assert test.pvalue > 0.49
+
+
+def test_a_group_to_come_is_one_without_data():
+    """Its random effect has a mode of 0, and the standard deviation of all groups."""
+    group = np.repeat(np.arange(6), 4)
+
+    def joint(mu, log_tau, u):
+        return norm.logpdf(u, 0.0, np.exp(log_tau)).sum() + norm.logpdf(linear.Y, mu + u[group], 1.0).sum()
+
+    start = dict(mu=0.0, log_tau=0.0)
+    found = tg.fit(joint, {**start, "u": np.zeros(7)}, random="u")
+    alone = tg.fit(joint, {**start, "u": np.zeros(6)}, random="u")
+    assert found.x == pytest.approx(alone.x, rel=1e-6)
+    assert found.llf == pytest.approx(alone.llf, rel=1e-10)
+    new = found.delta(lambda mu, u: mu + u[6])
+    assert new.x == pytest.approx(found.x[:1])
+    variance = found.cov_params()[0, 0] + np.exp(2.0 * found.params["log_tau"])
+    assert new.bse**2 == pytest.approx([variance], rel=1e-6)
+
+
+def test_a_mistake_is_told_from_inaccuracy():
+    """Answers of yes or no, two for each group, with a large spread: Laplace's method is off, and the joint
+    log-likelihood is right. Then it is wrong."""
+    y = np.zeros((40, 2))
+
+    def joint(mu, log_sd, u, y):
+        eta = mu + u[:, None]
+        return norm.logpdf(u, 0.0, np.exp(log_sd)).sum() + (y * eta - np.logaddexp(0.0, eta)).sum()
+
+    def simulate(params, rng, scale=1.0):
+        u = scale * np.exp(params["log_sd"]) * rng.normal(size=40)
+        drawn = rng.uniform(size=(40, 2)) < 1.0 / (1.0 + np.exp(-(params["mu"] + u[:, None])))
+        return dict(y=drawn.astype(float), u=u)
+
+    at = dict(mu=0.3, log_sd=0.9)
+    y = simulate(at, np.random.default_rng(1))["y"]
+    found = tg.fit(joint, {**at, "u": np.zeros(40)}, random="u", data=dict(y=y), nobs=80)
+    right = check_consistency(found, simulate, draws=300, seed=1)
+    assert right.joint.pvalue > 0.01
+    assert right.pvalue < 1e-4
+    assert right.bias[1] < -0.1  # the spread is estimated too small
+    assert "the joint log-likelihood fits the simulated data" in str(right)
+    wrong = check_consistency(found, lambda p, rng: simulate(p, rng, 1.3), draws=300, seed=1)
+    assert wrong.joint.pvalue < 1e-6
+    with pytest.raises(ValueError, match="gives 1 random effects, and there are 40"):
+        check_consistency(found, lambda p, rng: {**simulate(p, rng), "u": 1.0}, draws=3)
 
 
 # What cannot be ---------------------------------------------------------------------------------------------

@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 import tapegrad as tg
 from benchmarks.laplace import models
 
 HERE = Path(__file__).parent
 POINTS = 21
+FORMULAS = {
+    "glmmTMB_salamanders_pois": ("count ~ unmined + (1 | site)", "poisson"),
+    "glmmTMB_sleepstudy": ("y ~ days + (days | subject)", "gaussian"),
+}
 
 
 class Times(NamedTuple):
@@ -92,6 +97,11 @@ def _as_r(case: models.Case, name: str) -> str:
         data["group"] = models.columns(models.array(told["Z"]))[0][:, 0]
     if "data_frame" in told:
         data["group"] = models.array(told["data_frame"]["Subject"])
+    if name == "field":
+        mass, stiffness = sparse.eye_array(data["count"].size, format="csr"), models.lattice(50)
+        data |= {"mass": mass, "stiffness": stiffness, "twice": stiffness @ stiffness}
+    if name == "frailty":
+        data["group"] = data["group"].astype(int)
     if name == "orange_big":
         data["tree"] = np.repeat(np.arange(data["M"]), np.array(data["ngroup"], dtype=int))
     lines = [
@@ -133,6 +143,20 @@ def print_laplace(names: Sequence[str]) -> None:
             case = models.case(name)
             mine, theirs = ours(case), tmb(case, name, Path(folder)) if has_r else None
             print(_row(name, mine, theirs), flush=True)
+    _print_by_formula(names)
+
+
+def _print_by_formula(names: Sequence[str]) -> None:
+    """The fits of mixed models by formula beside those of the same plain functions."""
+    for name, (formula, family) in FORMULAS.items():
+        if names and name not in names:
+            continue
+        case = models.case(name)
+        plain, result = seconds(partial(tg.fit, case.joint, case.start, random=case.random))
+        whole, mixed = seconds(partial(tg.glmm, formula, models.table(case.told), family))
+        agreement = abs(mixed.llf / result.llf - 1.0)
+        print(f"{name}: fit {1e3 * plain:.0f}, by formula {1e3 * whole:.0f}: {formula}")
+        print(f"    the log-likelihoods differ by {agreement:.0e} of themselves")
 
 
 def _row(name: str, mine: Times, theirs: Times | None) -> str:

@@ -1,4 +1,4 @@
-"""Eight models with random effects as plain NumPy functions, with the numbers that TMB gives for them.
+"""Models with random effects as plain NumPy functions, with the numbers that TMB gives for them.
 
 The data and the numbers are read from tests/data/laplace. Each model is the joint log-likelihood; TMB's own
 templates have its negative.
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from tapegrad.stats import norm, poisson
+from tapegrad.covariance import spde
+from tapegrad.stats import multivariate_normal_prec, norm, poisson
 
 Array = np.ndarray[Any, Any]
 FOLDER = Path(__file__).parent.parent.parent / "tests" / "data" / "laplace"
@@ -40,6 +41,8 @@ def array(stored: Any) -> Any:
         return np.array(stored["values"], dtype=float).reshape(stored["dim"], order=stored["order"])
     if isinstance(stored, dict) and stored.get("factor"):
         return np.array(stored["codes0"])
+    if isinstance(stored, list) and isinstance(stored[0], str):  # rows of digits
+        return np.array([[*map(float, row)] for row in stored])
     return np.array(stored, dtype=float) if isinstance(stored, list) else stored
 
 
@@ -176,6 +179,78 @@ def glmmTMB_sleepstudy(told: dict[str, Any]) -> Callable[..., Any]:
     return joint
 
 
+def frailty(told: dict[str, Any]) -> Callable[..., Any]:
+    """Weibull times to an event, with a frailty for each group; some are censored."""
+    time, event, x, group = (array(told["data"][name]) for name in ("time", "event", "x", "group"))
+    log_time, group = np.log(time), group.astype(int)
+
+    def joint(beta: Any, log_shape: Any, log_sd: Any, u: Any) -> Any:
+        shape = np.exp(log_shape)
+        eta = beta[0] + beta[1] * x + u[group]
+        log_hazard = log_shape + (shape - 1.0) * log_time + eta
+        survived = -np.exp(eta + shape * log_time)
+        return norm.logpdf(u, 0.0, np.exp(log_sd)).sum() + (event * log_hazard + survived).sum()
+
+    return joint
+
+
+def rasch(told: dict[str, Any]) -> Callable[..., Any]:
+    """Right and wrong answers: persons and items, crossed."""
+    right = array(told["data"]["right"])
+
+    def joint(mean: Any, log_sd_person: Any, log_sd_item: Any, ability: Any, ease: Any) -> Any:
+        eta = mean + ability[:, None] + ease
+        effects = norm.logpdf(ability, 0.0, np.exp(log_sd_person)).sum()
+        effects = effects + norm.logpdf(ease, 0.0, np.exp(log_sd_item)).sum()
+        return effects + (right * eta - np.logaddexp(0.0, eta)).sum()
+
+    return joint
+
+
+def volatility(told: dict[str, Any]) -> Callable[..., Any]:
+    """Stochastic volatility: the logarithm of the variance of 3,000 returns is autoregressive."""
+    y = array(told["data"]["y"])
+
+    def joint(log_scale: Any, atanh_phi: Any, log_sd: Any, h: Any) -> Any:
+        phi, sd = np.tanh(atanh_phi), np.exp(log_sd)
+        states = norm.logpdf(h[0], 0.0, sd / np.sqrt(1.0 - phi**2))
+        states = states + norm.logpdf(h[1:], phi * h[:-1], sd).sum()
+        return states + norm.logpdf(y, 0.0, np.exp(log_scale + 0.5 * h)).sum()
+
+    return joint
+
+
+def lattice(k: int) -> Any:
+    """The stiffness matrix of a square lattice: differences of neighbours."""
+    ends = np.full(k, 2.0)
+    ends[[0, -1]] = 1.0
+    line = sparse.diags_array([-np.ones(k - 1), ends, -np.ones(k - 1)], offsets=[-1, 0, 1])
+    eye = sparse.eye_array(k)
+    return sparse.csr_array(sparse.kron(line, eye) + sparse.kron(eye, line))
+
+
+def field(told: dict[str, Any]) -> Callable[..., Any]:
+    """Counts on a square lattice, with a Matern field by its precision."""
+    count = array(told["data"]["count"])
+    side = round(count.size**0.5)
+    mass, stiffness = sparse.eye_array(count.size, format="csr"), lattice(side)
+
+    def joint(mean: Any, log_kappa: Any, log_tau: Any, u: Any) -> Any:
+        precision = spde(mass, stiffness, np.exp(log_kappa), np.exp(log_tau))
+        effects = multivariate_normal_prec.logpdf(u, prec=precision)
+        return effects + poisson.logpmf(count, np.exp(mean + u)).sum()
+
+    return joint
+
+
+def table(told: dict[str, Any]) -> dict[str, Array]:
+    """The columns of a stored mixed model."""
+    y, x = array(told["y"]), array(told["X"])
+    if "data_frame" in told:
+        return {"y": y, "days": x[:, 1], "subject": array(told["data_frame"]["Subject"])}
+    return {"count": y, "unmined": x[:, 1], "site": columns(array(told["Z"]))[0][:, 0]}
+
+
 def start_of(told: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The start values by name, and the names of the random effects."""
     if "parameters_start" in told:
@@ -204,6 +279,10 @@ MODELS = {
         ar1xar1,
         glmmTMB_salamanders_pois,
         glmmTMB_sleepstudy,
+        frailty,
+        rasch,
+        volatility,
+        field,
     )
 }
 NAMES = tuple(MODELS)

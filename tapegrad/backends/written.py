@@ -51,9 +51,11 @@ def written(item: Any) -> str:
 def executed(source: str, name: str, namespace: dict[str, Any]) -> dict[str, Any]:
     """Run source that a printer wrote, and give what it defines; `namespace` has what it calls.
 
+    In tracebacks, its file is "<name>".
+
     It is the one place where source is run.
     """
-    exec(compile(source, one_line(f"<tape {name}>"), "exec"), namespace)
+    exec(compile(source, one_line(f"<{name}>"), "exec"), namespace)
     return namespace
 
 

@@ -14,7 +14,7 @@ from tapegrad.mle.report.sidebyside import side_by_side
 from tapegrad.mle.report.storage import save
 from tapegrad.mle.resample.bootstrap import Bootstrap, bootstrap
 from tapegrad.mle.resample.leaveout import CrossValidation, Jackknife, cross_validate, jackknife
-from tapegrad.mle.resample.simulation import Study, check_consistency, coverage
+from tapegrad.mle.resample.simulation import Consistency, Study, check_consistency, coverage
 from tapegrad.mle.result import FitResult, load
 from tapegrad.mle.tables import Table
 from tapegrad.tape.storage import StorageError
@@ -22,6 +22,7 @@ from tapegrad.tape.storage import StorageError
 __all__ = [
     "Bootstrap",
     "Comparison",
+    "Consistency",
     "ConvergenceWarning",
     "CrossValidation",
     "Derived",

@@ -1,8 +1,9 @@
 """The data of a fit: what was estimated, and what follows from its fields by arithmetic alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from tapegrad.mle.model.model import Model
 from tapegrad.mle.notices import warn
 
 Array: TypeAlias = npt.NDArray[np.float64]
+
+_LABELLED: Final = re.compile(r"[^\[]+\[.*\]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -321,14 +324,15 @@ class Estimate:
         Parameters
         ----------
         **names : str or sequence of str
-            For a parameter by its name, or for all elements of one by what stands before their brackets, what
-            to call them: ``renamed(beta=X.columns)``.
+            For a parameter or a random effect by its name, or for all elements of one by what stands before
+            their brackets, what to call them: ``renamed(beta=X.columns, u=sites)``. Random effects keep
+            their label, as in "u[Oslo]", unless the names have one, as in "town[Oslo]".
 
         Raises
         ------
         ValueError
             If there is no such parameter, if the names are not as many as the elements, or if two parameters
-            would have one name.
+            or two random effects would have one name.
 
         Examples
         --------
@@ -337,15 +341,25 @@ class Estimate:
         >>> result.renamed(b=["const", "dose"]).names
         ('const', 'dose')
         """
-        new = list(self.names)
+        new, random = list(self.names), list(self.random_names)
         for label, given in names.items():
             texts = [given] if isinstance(given, str) else list(map(str, given))
-            places = [i for i, name in enumerate(self.names) if name == label or name.startswith(f"{label}[")]
+            places = _places_of(label, self.names)
+            target = new if places else random
+            places = places or _places_of(label, self.random_names)
             if len(places) != len(texts):
-                known = ", ".join(self.names)
+                labels = dict.fromkeys(name.partition("[")[0] for name in self.random_names)
+                known = ", ".join((*self.names, *labels))
                 raise ValueError(f"{label} has {len(places)} elements, not {len(texts)}; there are {known}")
+            if target is random:  # found by their label later, as in result.random["u"]
+                texts = [text if _LABELLED.fullmatch(text) else f"{label}[{text}]" for text in texts]
             for i, text in zip(places, texts, strict=True):
-                new[i] = text
-        if len(set(new)) < len(new):
-            raise ValueError(f"two parameters cannot have one name: {', '.join(new)}")
-        return replace(self, names=tuple(new))
+                target[i] = text
+        for told, kind in ((new, "parameters"), (random, "random effects")):
+            if len(set(told)) < len(told):
+                raise ValueError(f"two {kind} cannot have one name: {', '.join(told)}")
+        return replace(self, names=tuple(new), random_names=tuple(random))
+
+
+def _places_of(label: str, names: Sequence[str]) -> list[int]:
+    return [i for i, name in enumerate(names) if name == label or name.startswith(f"{label}[")]

@@ -22,6 +22,7 @@ from tapegrad.mle.infer.sandwich import check_cov_type, free_covariance
 from tapegrad.mle.model.columns import is_elsewhere, is_table, names_of, numbers_of
 from tapegrad.mle.model.make_space import Names
 from tapegrad.mle.model.model import Model, make_model
+from tapegrad.mle.model.random import labels_of
 from tapegrad.mle.notices import ConvergenceWarning, StandardErrorWarning, warn
 from tapegrad.mle.progress import Progress
 from tapegrad.mle.result import FitResult
@@ -143,7 +144,7 @@ def fit(
         Random effects: parameters ("u"), or elements ("u[3]"), that are integrated out by Laplace's method.
         `loglik` is then the joint log-likelihood of data and random effects, in which each of them has a
         density over all real numbers. What is estimated are the other parameters; `result.random` has the
-        modes of the random effects.
+        modes of the random effects, under the names of their index if they are a pandas Series in `params`.
     missing : str, optional
         "drop" leaves out rows of the data in which something is missing, of `weights` and ``groups``, too,
         and the summary tells how many; "raise" refuses them. Where it is not given, tables and columns of
@@ -240,6 +241,7 @@ def fit(
     )
     if model.division is not None:
         result = replace(with_modes(result), quadrature=quadrature)
+        result = result.renamed(**labels_of(params, model.division))
         result = _told_of_modes(result)
     result = replace(result, seconds=time.perf_counter() - begun)
     if flat is not None:

@@ -12,6 +12,7 @@ from tapegrad.mle.infer import (
     hypotheses,
     impacts,
     limits,
+    onestep,
     predictions,
     profile,
 )
@@ -54,6 +55,7 @@ class FitResult(Estimate):
         return random_effects(self)
 
     joint_precision = joint_precision
+    one_step_residuals = onestep.one_step_residuals
     check_laplace = accuracy.check_laplace
 
     diagnose = diagnose.diagnose

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from tapegrad.ops.attributes import Kind, one_of
 from tapegrad.ops.broadcasting import sum_, unbroadcast
@@ -134,6 +135,15 @@ def _solve_vjp(i: int, ct: Any, out: Any, a: Any, b: Any) -> Any:
     return unbroadcast(-matmul(back, transposed(out)), shape_of(a))
 
 
+def _solve_links(i: int, shapes: list[Shape], values: Any) -> Any:
+    """A column of the solution depends on that column alone; stacks are not followed."""
+    a, b = shapes
+    if i == 0 or len(a) > 2 or len(b) > 2:
+        return None
+    rows, columns = b
+    return sparse.kron(np.ones((rows, rows), dtype=bool), sparse.eye_array(columns, dtype=bool), format="csr")
+
+
 solve_: Op = register(
     Op(
         "solve",
@@ -141,6 +151,7 @@ solve_: Op = register(
         _solve_shape,
         by_matrix(_solve_jvp, _solve_vjp),
         takes=(FLOAT, FLOAT),
+        links=_solve_links,
         samples=(
             ((_GENERAL, np.array([[0.5, 1.0], [-1.0, 0.2], [2.0, 0.7]])), {}),
             ((_STACK, np.array([[0.5], [-1.0], [2.0]])), {}),

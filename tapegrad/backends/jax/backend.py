@@ -81,7 +81,7 @@ class JaxProgram:
             "inf": float("inf"),
             "nan": float("nan"),
         }
-        executed(self.source, self.tape.name, namespace)
+        executed(self.source, f"tape {self.tape.name}", namespace)
         return jax.jit(namespace["early"]), jax.jit(namespace["late"]) if self.late else None
 
     def workspace(self, data: Mapping[int, Any]) -> JaxWorkspace:

@@ -46,7 +46,7 @@ class Compiled:
         exact = deciding_slots(tape)
         self.plan: Plan = plan(lowered(tape, block, exact), late, block, longest)
         self.printed: Printed = print_plan(self.plan, exact)
-        namespace = executed(self.source, tape.name, dict(self.printed.namespace))
+        namespace = executed(self.source, f"tape {tape.name}", dict(self.printed.namespace))
         self.bind: Callable[..., Any] = namespace["bind"]
         self._matrix_blocks: dict[int, list[Array]] = {}
 

@@ -20,8 +20,17 @@ _AT_ONCE: Final = 64  # columns of the inverse
 
 def takes_random_effects(result: Estimate, function: Callable[..., Any]) -> bool:
     """Whether a function has arguments for random effects, as the joint log-likelihood has."""
-    labels = set(map(_label, result.random_names)) - set(map(_label, result.names))
+    random, others = _own_names(result)
+    labels = set(map(_label, random)) - set(map(_label, others))
     return bool(labels & _arguments(function)) or (bool(labels) and "**" in _arguments(function))
+
+
+def _own_names(result: Estimate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the joint log-likelihood calls random effects and parameters, whatever tables call them."""
+    model = result.kept_model
+    if model is None or model.division is None:
+        return result.random_names, result.names
+    return model.division.random_names, model.division.outer.names
 
 
 def _label(name: str) -> str:

@@ -42,6 +42,18 @@ def check_random(
         )
 
 
+def labels_of(params: Any, division: Division) -> dict[str, list[str]]:
+    """What whole parameters that are random effects are called, where they were given as a pandas Series
+    with an index of names: "u[Oslo]"."""
+    found = {}
+    for name, given in params.items() if isinstance(params, Mapping) else ():
+        if name in division.random_keys and hasattr(given, "to_numpy") and hasattr(given, "index"):
+            labels = list(given.index)
+            if labels != [*range(len(labels))]:
+                found[name] = [f"{name}[{' '.join(str(label).split())}]" for label in labels]
+    return found
+
+
 def _random_among(names: Iterable[str], division: Division) -> list[str]:
     random = {*division.random_names, *division.random_keys}
     return [name for name in names if name in random]

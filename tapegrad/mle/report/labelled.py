@@ -8,6 +8,7 @@ import numpy as np
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.observations import influence, scores
 from tapegrad.mle.infer.profile import profile
+from tapegrad.mle.infer.random import random_effects
 from tapegrad.mle.report.intervals import conf_int
 from tapegrad.mle.report.summary import summarize
 
@@ -109,6 +110,15 @@ class Labelled:
         curve = profile(self._result, name, alpha)
         values = np.column_stack([curve.params, curve.llf, curve.roots])
         return self._rows(values, (*self._result.names, "llf", "root"))
+
+    @property
+    def random(self) -> Any:
+        """The random effects: their modes and standard errors, a column each; see `FitResult.random`."""
+        found, pandas = random_effects(self._result), _pandas()
+        columns = {"mode": found.x, "se": found.bse}
+        if pandas is None:
+            return np.column_stack(list(columns.values()))
+        return pandas.DataFrame(columns, index=list(found.names))
 
     def table(self) -> Any:
         """The summary's numbers: estimates, errors, z and p values, and 95 % intervals, a column each."""

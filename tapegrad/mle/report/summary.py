@@ -1,10 +1,11 @@
 """The table of a fit, and its numbers for other programs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.flat import why_undetermined
@@ -20,10 +21,10 @@ _REPORTED: Final = (
     *("nit", "nfev", "njev", "nhev", "seconds", "dropped", "method", "model", "cov_type"),
 )
 _BY_OBSERVATIONS: Final = ("aicc", "bic", "df_resid")
-_HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
+HEADER = ("", "Estimate", "Std. Error", "z value", "Pr(>|z|)")
 _EPSILON: Final = np.finfo(np.float64).eps
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
-_LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
+LEGEND = "Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 
 
 def summarize(result: Estimate, alpha: float | None = None, *, stars: bool = True) -> Table:
@@ -63,24 +64,24 @@ def summarize(result: Estimate, alpha: float | None = None, *, stars: bool = Tru
     Converged in ... iterations
     """
     starred = stars and result.converged  # what is no maximum has no significant coefficients
-    columns = _columns(result)
+    columns = coefficient_columns(result.names, result.x, result.bse, result.is_fixed)
     ends: tuple[str, ...] = ()
     if alpha is not None:
         ends = tuple(f"{100.0 * share:.6g} %" for share in (alpha / 2.0, 1.0 - alpha / 2.0))
         columns += _interval_columns(result, alpha)
-    marks = _marks(result.pvalues) if starred else [""] * len(result.names)
+    marks = marks_of(result.pvalues) if starred else [""] * len(result.names)
     return Table(
-        header=(*_HEADER, *ends, *(("",) if stars else ())),
+        header=(*HEADER, *ends, *(("",) if stars else ())),
         rows=tuple(zip(*columns, *((marks,) if stars else ()), strict=True)),
         title=(
             f"Maximum likelihood fit: {result.model}    method: {result.method}    "
             f"covariance: {result.cov_type}"
         ),
         notes=(
-            *((_LEGEND,) if starred else ()),
+            *((LEGEND,) if starred else ()),
             *_random_effects(result),
-            _criteria(result),
-            *_ending(result),
+            criteria(result),
+            *ending(result),
         ),
         marks=stars,
     )
@@ -99,16 +100,18 @@ def _random_effects(result: Estimate) -> tuple[str, ...]:
             format(float(np.mean(found.bse[places])), ".6g"),
         )
         lines.append((label, f"{count:,}", *numbers))
-    return (*text_table(lines), f"Integrated out by {_method(result.quadrature)}")
+    return (*text_table(lines), f"Integrated out by {integrated_by(result.quadrature)}")
 
 
-def _method(nodes: int) -> str:
+def integrated_by(nodes: int) -> str:
+    """How random effects were integrated out, in words."""
     if nodes == 1:
         return "Laplace's method"
     return f"adaptive Gauss-Hermite quadrature, {nodes} nodes along each random effect"
 
 
-def _criteria(result: Estimate) -> str:
+def criteria(result: Estimate) -> str:
+    """The line of log-likelihood and criteria."""
     bic = "unknown (pass nobs=)" if result.nobs is None else criterion(result.bic)
     observations = "unknown" if result.nobs is None else str(result.nobs)
     if result.dropped:
@@ -119,7 +122,7 @@ def _criteria(result: Estimate) -> str:
     )
 
 
-def _ending(result: Estimate) -> tuple[str, ...]:
+def ending(result: Estimate) -> tuple[str, ...]:
     """How the fit ended, and whether there is more to be said about it."""
     iterations = f"{result.nit} iteration{'s' * (result.nit != 1)}"
     if result.seconds is not None:
@@ -139,18 +142,22 @@ def _ending(result: Estimate) -> tuple[str, ...]:
     return (f"Converged in {iterations}",)
 
 
-def _columns(result: Estimate) -> list[list[str]]:
+def coefficient_columns(
+    names: Sequence[str], x: Array, bse: Array, held: npt.NDArray[np.bool_]
+) -> list[list[str]]:
     """Names, estimates, errors, z and p-values as text, each column in one format."""
-    number, z = number_format(result.x, result.bse), _format_of_quotients(result.zvalues)
-    p_value = _format_of_p_values(result.pvalues)
-    held = result.is_fixed
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zvalues = np.where(held, np.nan, x / bse)
+    pvalues = 2.0 * ndtr(-np.abs(zvalues))
+    number, z = number_format(x, bse), _format_of_quotients(zvalues)
+    p_value = _format_of_p_values(pvalues)
     return [
-        list(result.names),
-        [text_of(value, number) for value in result.x],
-        ["fixed" if fixed else format(se, number) for fixed, se in zip(held, result.bse, strict=True)],
-        _shown(result.zvalues, held, lambda value: text_of(value, z)),
+        list(names),
+        [text_of(value, number) for value in x],
+        ["fixed" if fixed else format(se, number) for fixed, se in zip(held, bse, strict=True)],
+        _shown(zvalues, held, lambda value: text_of(value, z)),
         # Below the machine epsilon the digits of a p-value mean nothing; R writes the same.
-        _shown(result.pvalues, held, lambda p: "< 2e-16" if p < _EPSILON else format(p, p_value)),
+        _shown(pvalues, held, lambda p: "< 2e-16" if p < _EPSILON else format(p, p_value)),
     ]
 
 
@@ -165,7 +172,8 @@ def _shown(values: Array, held: npt.NDArray[np.bool_], text: Callable[[float], s
     return ["" if fixed else text(value) for fixed, value in zip(held, values, strict=True)]
 
 
-def _marks(pvalues: Array) -> list[str]:
+def marks_of(pvalues: Array) -> list[str]:
+    """The marks of p-values."""
     return [stars_of(p) for p in pvalues]
 
 

@@ -1,7 +1,7 @@
 """What other data say about a fit: expected information, consistency, and coverage of the intervals."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +26,8 @@ def simulated(
 ) -> Iterator[Model]:
     """The model on data that ``simulate(params, rng)`` draws at the parameters of a free vector.
 
+    Random effects that it gives, too, are left aside.
+
     Raises
     ------
     ValueError
@@ -39,7 +41,8 @@ def simulated(
             raise ValueError(
                 f"simulate(params, rng) must return a dict of arrays for data=, not a {type(data).__name__}"
             )
-        yield model.with_data(**data)
+        random = () if model.division is None else model.division.random_keys
+        yield model.with_data(**{name: array for name, array in data.items() if name not in random})
 
 
 def _draws(result: Estimate, simulate: Simulate, draws: int, seed: int | None) -> Iterator[Model]:
@@ -145,14 +148,40 @@ def _over_outcomes(
     return total
 
 
+@dataclass(frozen=True)
+class Consistency(HypothesisTest):
+    """The outcome of `check_consistency`.
+
+    Attributes
+    ----------
+    bias : ndarray of shape (q,)
+        About how far the estimates of the free coordinates lie from the truth on average: the inverse of the
+        observed information times the mean gradient.
+    joint : HypothesisTest or None
+        The same test of the joint log-likelihood, where `simulate` gives the random effects, too. It does not
+        depend on Laplace's method.
+    """
+
+    bias: Array = field(default_factory=lambda: np.empty(0))
+    joint: HypothesisTest | None = None
+
+    def __str__(self) -> str:
+        return super().__str__() if self.joint is None else f"{super().__str__()}\n{self.joint}"
+
+    __repr__ = __str__
+
+
 def check_consistency(
     result: Estimate, simulate: Simulate, draws: int = 200, *, seed: int | None = None
-) -> HypothesisTest:
+) -> Consistency:
     """Test whether the log-likelihood is that of the data which `simulate` makes.
 
     At the parameters from which data are simulated, the expectation of the gradient of the right
     log-likelihood (without a prior) is zero. Hotelling's test compares the gradients' mean over the draws
-    with that (as TMB's ``checkConsistency``). A small p-value means a mistake in one of the two.
+    with that (as TMB's ``checkConsistency``). A small p-value means a mistake in one of the two, or, in a
+    model with random effects, that Laplace's method is not accurate enough: `bias` says what follows for the
+    estimates. If `simulate` gives the random effects that it has drawn, too, the joint log-likelihood is
+    tested by itself, and tells a mistake from inaccuracy.
 
     The statistic is ``(r - q) / (r - 1)`` times Hotelling's, with r draws and q parameters: q times one that
     follows F's distribution with q and ``r - q`` degrees of freedom, where the p-value is taken from.
@@ -161,35 +190,75 @@ def check_consistency(
     ----------
     result : FitResult
     simulate : callable
-        ``simulate(params, rng)`` gives new data as a mapping, under the names of `data`.
+        ``simulate(params, rng)`` gives new data as a mapping, under the names of `data`; and random effects
+        under theirs, all or none.
     draws : int
         More than the number of parameters.
     seed : int, optional
 
     Returns
     -------
-    HypothesisTest
+    Consistency
+        A `HypothesisTest`.
 
     Raises
     ------
     ValueError
         If there are too few draws, or the gradients are not finite or depend on each other.
     """
-    free = result.free_estimates
-    gradients = np.array([_score(model, free) for model in _draws(result, simulate, draws, seed)])
+    free, model = result.free_estimates, result.require_model("simulation")
+    effects: list[Mapping[str, Any]] = []
+
+    def noted(params: Any, rng: np.random.Generator) -> Mapping[str, Any]:
+        told = simulate(params, rng)
+        if model.division is not None and isinstance(told, Mapping):
+            effects.append({name: told[name] for name in told if name in model.division.random_keys})
+        return told
+
+    gradients, joint = [], []
+    for drawn in _draws(result, noted, draws, seed):
+        gradients.append(_score(drawn, free))
+        if effects and effects[-1]:
+            joint.append(_joint_score(drawn, free, effects[-1]))
     if draws <= free.size:
         raise ValueError(f"{free.size} parameters need more than {free.size} draws, not {draws}")
+    test = _hotelling(np.array(gradients), "the log-likelihood fits the simulated data")
+    bias = result.cov_of_free() @ np.mean(gradients, axis=0)
+    other = _hotelling(np.array(joint), "the joint log-likelihood fits the simulated data") if joint else None
+    return Consistency(
+        test.kind, test.hypothesis, test.statistic, test.df, test.pvalue, bias=bias, joint=other
+    )
+
+
+def _hotelling(gradients: Array, hypothesis: str) -> HypothesisTest:
+    draws, q = gradients.shape
     mean, spread = gradients.mean(axis=0), np.atleast_2d(np.cov(gradients.T)) / draws
     if not is_definite(spread):
         raise ValueError(
             "the gradients on simulated data are not finite, or depend on each other: check simulate, and "
             "that the log-likelihood depends on all parameters"
         )
-    room = draws - free.size
+    room = draws - q
     statistic = room / (draws - 1.0) * float(mean @ solve(spread, mean))
-    pvalue = float(fdtrc(free.size, room, statistic / free.size))
-    hypothesis = "the log-likelihood fits the simulated data"
-    return HypothesisTest("score", hypothesis, statistic, free.size, pvalue)
+    return HypothesisTest("score", hypothesis, statistic, q, float(fdtrc(q, room, statistic / q)))
+
+
+def _joint_score(model: Model, free: Array, effects: Mapping[str, Any]) -> Array:
+    """The gradient of the joint log-likelihood in the parameters, at the random effects that were drawn."""
+    division, joint = model.division, model.marginal.joint
+    assert division is not None
+    missing = [name for name in division.random_keys if name not in effects]
+    if missing:
+        raise ValueError(f"simulate(params, rng) gives some random effects, but not {', '.join(missing)}")
+    u = np.concatenate([np.ravel(effects[name]) for name in division.random_keys])
+    if u.size != joint.inner.size:
+        raise ValueError(
+            f"simulate(params, rng) gives {u.size} random effects, and there are {joint.inner.size}"
+        )
+    gradient = joint.function.value_and_grad_flat(joint.vector(free, u))[1][joint.outer]
+    return np.asarray(
+        gradient if model.prior is None else gradient - model.prior.value_and_grad_flat(free)[1]
+    )
 
 
 def _score(model: Model, free: Array) -> Array:
