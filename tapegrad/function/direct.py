@@ -116,7 +116,7 @@ class DirectNumbers(Direct):
             workspace = idle.pop()
         except (KeyError, IndexError):
             return None
-        self._pack(workspace.inputs, 0, *numbers)
+        self._pack(workspace.inputs, 0, *numbers)  # type: ignore[arg-type]
         workspace.compute()
         if executable.has_guards and workspace.broken() is not None:
             idle.append(workspace)
