@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from scipy import special, stats
 
 import tapegrad as tg
@@ -15,7 +17,10 @@ from tapegrad.backends.jax.backend import compiled
 from tapegrad.backends.jax.printer import NoForm
 from tapegrad.backends.replay import evaluate
 from tapegrad.ops import OPS
+from tests.loop_programs import program as loop_program
+from tests.test_c_random import _examples
 from tests.test_ops import DIFFERENTIABLE, SAMPLES, Program, _traceable
+from tests.test_random_programs import PROGRAM, THETA
 from tests.test_strangers import hostile_tapes
 
 jax = pytest.importorskip("jax")
@@ -240,3 +245,46 @@ def test_data_in_pieces_run_on_it(tmp_path):
 
     found, expected = (tg.trace(loglik, dict(mu=0.1), data=dict(x=x), backend=b) for b in ("jax", "numpy"))
     assert found.value_flat(np.array([0.3])) == pytest.approx(expected.value_flat(np.array([0.3])), rel=1e-13)
+
+
+# Random programs --------------------------------------------------------------------------------------------
+
+
+def agree(tapes: list[tuple[Any, Any]], tolerance: float = TOLERANCE) -> int:
+    """Compare tapes, each at a point, with the reference; how many JAX could run."""
+    ran = 0
+    for tape, point in tapes:
+        try:
+            found = outputs_of(tape, point)
+        except NoForm:
+            continue
+        values = evaluate(tape, point, {})
+        expected = [np.asarray(values[slot]) for slot in tape.outputs]
+        size = max([1.0, *(np.max(np.abs(e[np.isfinite(e)]), initial=0.0) for e in expected)])
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * size)
+        ran += 1
+    return ran
+
+
+@pytest.mark.filterwarnings(
+    *(f"ignore::tapegrad.{kind}Warning" for kind in ("Branch", "NonFinite", "Retrace"))
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(PROGRAM, THETA)
+def test_random_programs(program, theta):
+    agree(_examples([program], [theta]))
+
+
+@pytest.mark.slow
+def test_random_loops():
+    """The short tapes, where a loop is a scan, blow up rounding errors by no more than 1000."""
+    tapes = []
+    for seed in range(12):
+        made = loop_program(Random(seed))
+        traced = tg.trace(made.function(), made.theta(0), backend="replay")
+        tapes += [
+            (traced.short_tape, traced.ravel(made.theta(1))),
+            (traced.grad_tape, traced.ravel(made.theta(1))),
+        ]
+    assert agree(tapes, 1e-10) > len(tapes) // 2
