@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.scale is not None:
         from benchmarks.scale.compare import SIZES, print_scale
 
-        return print_scale(options.scale or SIZES)
+        return print_scale(options.scale or SIZES, options.plot)
     elif options.fits is not None:
         print_fits(options.fits or list(FITS))
     elif options.profiles is not None:

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -18,30 +19,36 @@ import numpy as np
 
 import tapegrad as tg
 from benchmarks.measure import Mismatch
+from benchmarks.scale.cost import CHUNK, LATENCY, PER_TASK, SIMULATED, simulated
 from benchmarks.scale.models import MODELS, ScaleModel, in_memory, on_workers, traced
 
 SIZES: Final = (1_000_000, 10_000_000)
 WORKERS: Final = (1, 2)
-CHUNK: Final = 500_000
 REPEATS: Final = 7
-SIMULATED: Final = 100
-LATENCY: Final = 0.002  # seconds that a message takes to a worker and back
-PER_TASK: Final = 0.0005  # seconds that Dask's scheduler takes for a task
 OVERHEAD: Final = 0.030  # seconds that a gradient on workers may take beyond its share
 MOST: Final = 1.3  # of the time in memory, divided by the workers
 HEAD: Final = ("model", "rows", "in memory", "1 worker", "2 workers", "allowed", f"{SIMULATED}, simulated")
 
 
-def print_scale(sizes: Sequence[int]) -> int:
-    """Print the tables; 0, also where Dask is not installed."""
+def print_scale(sizes: Sequence[int], plot: Path | None = None) -> int:
+    """Print the tables, and draw the picture; 0, also where Dask is not installed."""
     if find_spec("distributed") is None:
         print('Dask is not installed: python -m pip install -e ".[dask]"')
         return 0
     print("value and gradient, medians in seconds; chunks of", f"{CHUNK:,} rows")
     print("".join(f"{title:>16}" for title in HEAD))
+    measured: dict[tuple[int, int], float] = {}
     for n in sizes:
         for name, model in MODELS.items():
-            print(_line(name, model, n), flush=True)
+            alone, *times = _times(model, n)
+            print(_line(name, n, alone, times), flush=True)
+            if name == "logistic":
+                measured.update(((n, workers), each) for workers, each in zip(WORKERS, times, strict=True))
+                per_row = alone / n
+    if plot is not None:
+        from benchmarks.scale.picture import draw  # needs matplotlib
+
+        draw(plot, measured, per_row)
     print(f"allowed: {MOST} of the time in memory / 2, and {OVERHEAD * 1e3:.0f} ms")
     print(
         f"simulated: rows cost what they cost in memory here, {LATENCY * 1e3:.0f} ms a message, "
@@ -52,34 +59,23 @@ def print_scale(sizes: Sequence[int]) -> int:
     return 0
 
 
-def _line(name: str, model: ScaleModel, n: int) -> str:
+def _times(model: ScaleModel, n: int) -> list[float]:
+    """Seconds in memory, then on each number of workers."""
     memory = traced(model, in_memory(model, n, CHUNK))
     theta = memory.ravel(model.start) + 0.1
-    alone = _median(memory, theta)
-    times = []
+    times = [_median(memory, theta)]
     for workers in WORKERS:
         with _cluster(workers):
             chunked = traced(model, on_workers(model, n, CHUNK))
             _check_equal(chunked, memory, theta)
             times.append(_median(chunked, theta))
+    return times
+
+
+def _line(name: str, n: int, alone: float, times: Sequence[float]) -> str:
     allowed = MOST * alone / WORKERS[-1] + OVERHEAD
-    cells = [
-        f"{alone:.4f}",
-        *(f"{each:.4f}" for each in times),
-        f"{allowed:.4f}",
-        f"{simulated(alone, n):.4f}",
-    ]
+    cells = [f"{each:.4f}" for each in (alone, *times, allowed, simulated(alone, n))]
     return f"{name:>16}{n:>16,}" + "".join(f"{cell:>16}" for cell in cells)
-
-
-def simulated(alone: float, n: int, workers: int = SIMULATED) -> float:
-    """Seconds for a gradient on so many workers, where `alone` is what its rows cost one process."""
-    chunks = -(-n // CHUNK)
-    rounds = -(-chunks // workers)  # chunks that the busiest worker has
-    levels = int(np.ceil(np.log(max(chunks, 2)) / np.log(8)))
-    tasks = chunks + sum(-(-chunks // 8**level) for level in range(1, levels + 1))
-    found: float = rounds * alone / chunks + LATENCY * (1 + levels) + PER_TASK * tasks
-    return found
 
 
 def _median(function: tg.TracedFunction, theta: Any) -> float:
