@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,206 +13,63 @@ import pytest
 import tapegrad as tg
 from tapegrad.testing import check_grads
 
-START, OTHER = np.array([1.2, 0.7]), np.array([0.4, -1.3])
-BUFFER, DATA = np.zeros(3), np.array([1.0, 2.0, 3.0])
-TABLE = {"x": np.zeros((2, 2))}
+RIGHT = (
+    "module",
+    "table",
+    "closure",
+    "attribute",
+    "copy of an attribute",
+    "results of an attribute",
+    "properties",
+    "in place",
+    "in place, and in a closure",
+)
+REFUSED = ("other name", "view", "ignored result", "aliased", "adding", "last")
 
 
-def of_module(t: Any) -> Any:
-    BUFFER[0] = t[0]
-    BUFFER[1:] = t[1] ** 2
-    return (BUFFER**2).sum()
+@pytest.fixture(scope="module")
+def cases() -> Iterator[Any]:
+    """The functions, among few objects: who holds an array is looked for among all, tests and all else."""
+    gc.collect()
+    gc.freeze()
+    yield importlib.import_module("tests.outer_cases")
+    gc.unfreeze()
 
 
-def of_table(t: Any) -> Any:
-    x = TABLE["x"]
-    x[0] = t
-    x[1, 0] = t[0] * t[1]
-    return (TABLE["x"] ** 2).sum()
-
-
-def of_closure() -> Any:
-    held = np.zeros(2)
-
-    def f(t: Any) -> Any:
-        held[:] = t
-        np.multiply(held, t, out=held)
-        return (held**2).sum()
-
-    return f
-
-
-class Model:
-    """As models do that hold their parameters in an array which is written over."""
-
-    def __init__(self) -> None:
-        self.params = np.zeros(3)
-        self.data = DATA.copy()
-        self.count = 3
-
-    def set(self, t: Any) -> Any:
-        self.params[:2] = t
-        self.params[2] = t[0] * t[1]
-        return (self.params**2).sum()
-
-    def of_copy(self, t: Any) -> Any:
-        x = self.data.copy()
-        x[1:] = t
-        return (x**3).sum() * self.count
-
-    def of_results(self, t: Any) -> Any:
-        x = self.data * 2.0
-        x[x > 3.0] = t[0]
-        x -= t[1]
-        return (x**3).sum()
-
-
-class Bounded:
-    """Setting one property looks at the other one, which may be left from the call before."""
-
-    def __init__(self) -> None:
-        self._var = self._length = 1.0
-
-    def _check(self) -> None:
-        for value in (self._var, self._length):
-            if not np.asarray(value, dtype=float) > 0.0:
-                raise ValueError("not positive")
-
-    @property
-    def var(self) -> Any:
-        return self._var
-
-    @var.setter
-    def var(self, value: Any) -> None:
-        self._var = value
-        self._check()
-
-    def __call__(self, t: Any) -> Any:
-        self.var = t[0]
-        self._length = t[0] ** 2 + t[1] ** 2
-        return self.var * np.exp(-DATA / self._length).sum()
-
-
-def in_place(t: Any) -> Any:
-    x = np.exp(DATA)
-    total = (x * t[1]).sum()
-    x *= t[0]
-    x += t[1] ** 2
-    return (x**2).sum() + total
-
-
-def also_in_a_closure(t: Any) -> Any:
-    x = np.exp(DATA)
-    total = lambda: (x**2).sum()  # noqa: E731
-    x -= t[1]
-    return total()
-
-
-def other_name(t: Any) -> Any:
-    x = np.exp(DATA)
-    y = x
-    x -= t[1]
-    return (y**2).sum()
-
-
-def view(t: Any) -> Any:
-    x = np.exp(DATA)
-    y = x[1:]
-    x -= t[1]
-    return (y**2).sum()
-
-
-def ignored_result(t: Any) -> Any:
-    x = np.exp(DATA)
-    np.multiply(x, t[1], out=x)
-    return (x**2).sum()
-
-
-class Aliased:
-    """A view of what is written to, which no buffer takes the place of."""
-
-    def __init__(self) -> None:
-        self.all = np.zeros(3)
-        self.rest = self.all[1:]
-
-    def __call__(self, t: Any) -> Any:
-        self.all[:2] = t
-        return (self.all**2).sum() + (self.rest**3).sum()
-
-
-class Adding:
-    """What it gives depends on the calls before."""
-
-    def __init__(self) -> None:
-        self.total = np.zeros(2)
-
-    def __call__(self, t: Any) -> Any:
-        self.total[:] += t
-        return (self.total**2).sum()
-
-
-class Last:
-    """So does what this gives, by attributes."""
-
-    def __init__(self) -> None:
-        self.last: Any = 1.0
-
-    def __call__(self, t: Any) -> Any:
-        before, self.last = self.last, t[0]
-        return float(np.asarray(before)) * t[1] + t[0]
-
-
-RIGHT = {
-    "module": lambda: of_module,
-    "table": lambda: of_table,
-    "closure": of_closure,
-    "attribute": lambda: Model().set,
-    "copy of an attribute": lambda: Model().of_copy,
-    "results of an attribute": lambda: Model().of_results,
-    "properties": Bounded,
-    "in place": lambda: in_place,
-    "in place, and in a closure": lambda: also_in_a_closure,
-}
-REFUSED = {
-    "other name": lambda: other_name,
-    "view": lambda: view,
-    "ignored result": lambda: ignored_result,
-    "aliased": Aliased,
-    "adding": Adding,
-    "last": Last,
-}
+def test_every_case_is_named(cases: Any) -> None:
+    assert (tuple(cases.RIGHT), tuple(cases.REFUSED)) == (RIGHT, REFUSED)
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right(name: str) -> None:
-    for start in (np.ones(2), START):
-        f = RIGHT[name]()
+def test_right(name: str, cases: Any) -> None:
+    for start in (np.ones(2), cases.START):
+        f = cases.RIGHT[name]()
         traced = tg.trace(f, start)
-        for point in (START, OTHER if name != "properties" else 0.5 * START):
+        for point in (cases.START, cases.OTHER if name != "properties" else 0.5 * cases.START):
             assert traced(point) == pytest.approx(float(f(point.copy())), rel=1e-13)
             check_grads(f, point)
 
 
 @pytest.mark.parametrize("before", ["none", "there", "elsewhere"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_with_the_line(name: str, before: str) -> None:
-    f = REFUSED[name]()
-    for point in {"none": [], "there": [START], "elsewhere": [OTHER]}[before]:
+def test_refused_with_the_line(name: str, before: str, cases: Any) -> None:
+    f = cases.REFUSED[name]()
+    for point in {"none": [], "there": [cases.START], "elsewhere": [cases.OTHER]}[before]:
         f(point.copy())
-    with pytest.raises((tg.TraceError, tg.ReplayError), match=r"test_outer\.py"):
-        tg.trace(f, START)
+    with pytest.raises((tg.TraceError, tg.ReplayError), match=r"outer_cases\.py"):
+        tg.trace(f, cases.START)
 
 
-def test_all_is_as_it_was() -> None:
-    model = Model()
+def test_all_is_as_it_was(cases: Any) -> None:
+    model = cases.Model()
     held, numbers = model.params, model.data.copy()
-    traced = tg.trace(model.set, START)
+    traced = tg.trace(model.set, cases.START)
     assert model.params is held
     assert type(held) is np.ndarray
     with pytest.raises(tg.TraceError):
-        tg.trace(lambda t: (model.set(t), np.fft.fft(t))[0], START)
+        tg.trace(lambda t: (model.set(t), np.fft.fft(t))[0], cases.START)
     assert model.params is held
     np.testing.assert_array_equal(model.data, numbers)
-    model.set(OTHER)
-    np.testing.assert_array_equal(held, [*OTHER, OTHER[0] * OTHER[1]])
-    np.testing.assert_allclose(traced.grad(START), tg.trace(model.set, START).grad(START))
+    model.set(cases.OTHER)
+    np.testing.assert_array_equal(held, [*cases.OTHER, cases.OTHER[0] * cases.OTHER[1]])
+    np.testing.assert_allclose(traced.grad(cases.START), tg.trace(model.set, cases.START).grad(cases.START))
