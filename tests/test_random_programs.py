@@ -155,7 +155,7 @@ quiet = [
     pytest.mark.filterwarnings("ignore::tapegrad.RetraceWarning"),
 ]
 pytestmark = quiet
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SETTINGS
