@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist, pdist, squareform
 from test_standins import state
 
 import tapegrad as tg
+from tapegrad.ops import OPS
 
 V = np.array([0.3, -0.2, 0.5])
 NUMBER = itertools.count()
@@ -143,3 +144,16 @@ def test_pinv_with_its_cut_offs():
 
     assert tg.trace(f, V)(1.1 * V) == pytest.approx(f(1.1 * V), rel=1e-12)
     assert tg.trace(lambda v: linalg.pinv(m * v, return_rank=True)[1] * v, 1.5)(2.0) == 4.0
+
+
+@pytest.mark.parametrize("stack", [(), (2,), (3, 2)])
+@pytest.mark.parametrize("cut", [(), (1,), (2,), (2, 1), (3, 1), (3, 3)])
+def test_pinv_takes_the_shapes_of_cut_offs_that_numpy_takes(stack, cut):
+    a, rcond = np.ones((*stack, 3, 2)) + np.eye(3, 2), np.full(cut, 1e-10)
+    try:
+        expected = np.linalg.pinv(a, rcond).shape
+    except ValueError:
+        with pytest.raises(ValueError, match="shape"):
+            OPS["pinv"].shape(a.shape, cut)
+    else:
+        assert OPS["pinv"].shape(a.shape, cut) == expected

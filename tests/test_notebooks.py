@@ -38,6 +38,10 @@ def joint(a, log_sigma, u, y):
     return norm.logpdf(y, a + u[GROUP], 0.3).sum() + norm.logpdf(u, 0.0, np.exp(log_sigma)).sum()
 
 
+def kept(a, log_sigma, u, y, keep):
+    return (keep * norm.logpdf(y, a + u[GROUP], 0.3)).sum() + norm.logpdf(u, 0.0, np.exp(log_sigma)).sum()
+
+
 def simulate(params, rng):
     mean = params["a"] + params["b"] * DATA["x"]
     return dict(y=mean + np.exp(params["log_sigma"]) * rng.standard_normal(mean.size))
@@ -52,6 +56,7 @@ def shown():
     second = tg.fit(smaller, dict(a=0.0, log_sigma=0.0), data=dict(y=DATA["y"]))
     effects = dict(a=0.0, log_sigma=0.0, u=np.zeros(4))
     mixed = tg.fit(joint, effects, random="u", data=dict(y=DATA["y"]))
+    of_groups = dict(y=DATA["y"], keep=np.ones(12))
     comparison = tg.compare(result, second)
     return {
         "traced": traced,
@@ -86,6 +91,9 @@ def shown():
         "diagnose": result.diagnose(),
         "random": mixed.random,
         "mixed": mixed,
+        "consistency": mle.check_consistency(result, simulate, 20, seed=1),
+        "one step": tg.fit(kept, effects, random="u", data=of_groups).one_step_residuals("y"),
+        "by formula": tg.glmm("y ~ x + (1 | g)", dict(x=DATA["x"], y=DATA["y"] + GROUP % 3, g=GROUP)),
         "accuracy": mixed.check_laplace((1, 3)),
         "accuracy, fitted again": mixed.check_laplace((1, 3), refit=True),
     }

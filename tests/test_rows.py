@@ -294,8 +294,8 @@ def kind_of(cov_type: str, **cov_kwds: Any) -> FitResult:
 
 
 def test_wrong_kinds_and_keywords() -> None:
-    with pytest.raises(ValueError, match="no cov_type 'HC3': choose one of nonrobust, opg, HC0"):
-        kind_of("HC3")
+    with pytest.raises(ValueError, match="no cov_type 'HC4': choose one of nonrobust, opg, HC0"):
+        kind_of("HC4")
     with pytest.raises(ValueError, match="takes cov_kwds groups, use_correction; groups is missing"):
         kind_of("cluster")
     with pytest.raises(ValueError, match="takes cov_kwds none; maxlags is unknown"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from math import log
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.special import logsumexp, softmax
 
 import tapegrad as tg
-from tapegrad.recording.standins.mechanism import _written_in_python
+from tapegrad.recording.standins.mechanism import StandIn, _written_in_python
 from tapegrad.recording.standins.tables import ALL
 
 V = np.array([0.3, -0.2, 0.5])
@@ -47,6 +48,19 @@ def test_the_tables_name_what_is_there(before):
     missing = {f"{row.owner}.{row.name}" for row, (held, _) in zip(ALL, before, strict=True) if held is None}
     loaded = {name for name in missing if name.partition(":")[0].rpartition(".")[0] in sys.modules}
     assert {name for name in loaded if not name.startswith(("pandas", "scipy.stats"))} == set()
+
+
+def test_rows_that_lead_to_one_function_have_one_answer():
+    answers: dict = {}
+    for row in ALL:
+        module, _, name = row.owner.partition(":")
+        owner = sys.modules.get(module)
+        owner = getattr(owner, name, None) if name else owner
+        function = _written_in_python(getattr(owner, row.name, None))
+        if function is not None:
+            answers.setdefault(function, set()).add((row.answer, row.keep))
+    assert len(answers) > 100
+    assert [function for function, found in answers.items() if len(found) > 1] == []
 
 
 def test_importing_changes_no_other_module():
@@ -102,6 +116,30 @@ def test_traces_inside_traces(before):
     np.testing.assert_allclose(slopes, [2.0 + 1.0 / (V[0] + 1.0), np.exp(V[1]), 0.0], rtol=1e-12)
     assert all(during[:1])
     assert same(state(), before)
+
+
+def test_rows_for_a_method_and_for_the_class_that_inherits_it(monkeypatch):
+    class Base:
+        def double(self, x):
+            return 2.0 * float(x)
+
+    class Heir(Base):
+        pass
+
+    made = ModuleType("made_for_stand_ins")
+    made.Base, made.Heir = Base, Heir
+    code = Base.double.__code__
+    rows = [
+        StandIn(f"{made.__name__}:{kind}", "double", lambda original, item, x: 2.0 * x)
+        for kind in ("Base", "Heir")
+    ]
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    monkeypatch.setattr("tapegrad.function.record.ALL", (*ALL, *rows))
+    for _ in range(3):  # each trace begins with what the one before has left
+        f = tg.trace(lambda v: Base().double(v[0]) + Heir().double(v[1]), V)
+        assert Base.double.__code__ is code
+        assert vars(Heir).get("double") is None
+        np.testing.assert_array_equal(f.grad(V), [2.0, 2.0, 0.0])
 
 
 def test_plain_calls_inside_a_trace_meet_plain_functions():

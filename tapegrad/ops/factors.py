@@ -226,6 +226,8 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 
 def _pinv_shape(a: Shape, rcond: Shape) -> Shape:
     rows, columns = sizes_of(a)
+    if np.broadcast_shapes(a[:-2], rcond) != a[:-2]:
+        raise ValueError(f"one `rcond` per matrix wanted; the shapes are {a} and {rcond}")
     return (*a[:-2], columns, rows)
 
 

@@ -69,7 +69,7 @@ def _scatter(x: Any, *arrays: Any, index: Index, shape: Shape, out: Any = None) 
 
 def _add_at(out: Any, index: Any, x: Any) -> None:
     """NumPy's `add.at`, row by row where it then takes a twentieth of the time, with the same bits."""
-    by_row = out.ndim == x.ndim == len(index) == 2 and len(out) == len(x) and np.ndim(index[1]) == 1
+    by_row = out.ndim == np.ndim(x) == len(index) == 2 and len(out) == len(x) and np.ndim(index[1]) == 1
     if by_row and (index[0] is Ellipsis or (isinstance(index[0], slice) and index[0] == slice(None))):
         for row, values in zip(out, x, strict=True):
             np.add.at(row, index[1], values)

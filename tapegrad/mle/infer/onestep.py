@@ -14,6 +14,7 @@ from tapegrad.marginal.joint import Joint
 from tapegrad.marginal.surface import Marginal
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model
+from tapegrad.mle.tables import Table, Tabled
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ _VALUE, _WHERE = "new observation", "place of the new observation"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class OneStep:
+class OneStep(Tabled):
     """One-step-ahead residuals: standard normal and independent of each other if the model is right.
 
     Attributes
@@ -47,6 +48,15 @@ class OneStep:
     sd: Array | None = None
     below: Array | None = None
     upto: Array | None = None
+
+    def table(self) -> Table:
+        """Each observation's residual and prediction: print it, or take its HTML, LaTeX or Markdown."""
+        columns = {"residual": self.residuals, "mean": self.mean, "sd": self.sd, "below": self.below}
+        known = {
+            name: column for name, column in {**columns, "up to": self.upto}.items() if column is not None
+        }
+        rows = zip(*(map("{:.4g}".format, column) for column in known.values()), strict=True)
+        return Table(("", *known), tuple((str(i), *row) for i, row in enumerate(rows)), title=str(self))
 
     def __str__(self) -> str:
         r = self.residuals

@@ -220,7 +220,10 @@ def _put_new(rows: Sequence[StandIn]) -> None:
         original = None if owner is None else vars(owner).get(row.name)
         if original is None and isinstance(owner, type):
             original = getattr(owner, row.name, None)
-        if original is not None:
+        # A method that one class inherits from another has its stand-in there already.
+        function = _written_in_python(original)
+        is_served = function is not None and any(place.function is function for place in _places.values())
+        if original is not None and not is_served:
             place = _places[row] = _Place(owner, row.name, original, row)
             _by_key[id(place)] = place
             place.put()
