@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,15 @@ import tapegrad as tg
 X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.2]])
 Y = np.array([1.0, 2.0, 3.0])
 W = np.array([0.3, 0.4])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects() -> Iterator[None]:
+    """Who holds an array is looked for among all objects: here, those that are made below."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def work(w: Any) -> Any:
