@@ -91,17 +91,17 @@ class _Printer:
         if name in ("getitem", "scatter", "update"):
             yield f"{target} = {self.indexed(entry, operands, attrs)}"
             return
-        texts = {key: written(value) for key, value in attrs.items()}
-        if name in JOINED:
-            before, between, after = JOINED[name]
-            yield f"{target} = {before}{between.join(operands)}{after.format(**texts)}"
-        elif name in FORMS:
-            yield f"{target} = {FORMS[name].format(*operands, **texts)}"
-        else:
+        if name not in FORMS and name not in JOINED:
             raise NoForm(
                 f"the backend 'jax' cannot run {name}{location(entry.source)}: JAX has no such function, or "
                 "not with all digits. backend='numpy' and backend='c' run it"
             )
+        texts = {key: written(value) for key, value in attrs.items()}
+        if name in JOINED:
+            before, between, after = JOINED[name]
+            yield f"{target} = {before}{between.join(operands)}{after.format(**texts)}"
+        else:
+            yield f"{target} = {FORMS[name].format(*operands, **texts)}"
 
     # Indices ------------------------------------------------------------------------------------------------
 
