@@ -17,8 +17,9 @@ from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepare
 Array = np.ndarray[Any, Any]
 
 # What a worker keeps besides the data: sub-results that depend on the data alone, such as gammaln(y + 1).
-# Beyond it, they are computed anew for each replay.
+# Beyond it, they are computed anew for each replay. Where its memory is known, it is a share of that.
 MOST_KEPT_BY_A_WORKER = 1_000_000_000  # bytes
+SHARE_KEPT = 0.25
 # So many results are put together at a time.
 FAN = 8
 
@@ -52,7 +53,7 @@ class ClusterRows:
         self._shards: dict[Shard, Any] = {}
         self._bytes = 0.0
         self._dask = import_module("dask")
-        self._client, self._workers = _client()
+        self._client, self._most_kept = _client()
 
     @property
     def length(self) -> int:
@@ -62,7 +63,7 @@ class ClusterRows:
     @property
     def is_kept(self) -> bool:
         """Whether what is computed of the data alone is kept between replays."""
-        return bool(sum(array.nbytes for array in self._arrays) <= MOST_KEPT_BY_A_WORKER * self._workers)
+        return bool(sum(array.nbytes for array in self._arrays) <= self._most_kept)
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns: of as many chunks as it takes."""
@@ -128,7 +129,7 @@ class ClusterRows:
         columns = zip(*(self._chunks[name] for name in names), strict=True)
         pieces = [make(sent, names, *chunk) for chunk in columns]
         needed = bytes_kept(shard) * self.length
-        if self._bytes + needed <= MOST_KEPT_BY_A_WORKER * self._workers:
+        if self._bytes + needed <= self._most_kept:
             self._bytes += needed
             pieces = list(self._dask.persist(*pieces))
             self._prepared[shard, names] = pieces
@@ -208,8 +209,8 @@ def version() -> str:
     return str(import_module("tapegrad").__version__)
 
 
-def _client() -> tuple[Any, int]:
-    """Dask's client, and how many workers it has, which all have this version; None and 1 without one.
+def _client() -> tuple[Any, float]:
+    """Dask's client, whose workers all have this version, or None; and how much they may keep, in bytes.
 
     Raises
     ------
@@ -219,7 +220,7 @@ def _client() -> tuple[Any, int]:
     try:
         client = import_module("distributed").default_client()
     except (ImportError, ValueError):
-        return None, 1
+        return None, MOST_KEPT_BY_A_WORKER
     try:
         found = client.run(version)
     except ImportError as error:
@@ -227,4 +228,5 @@ def _client() -> tuple[Any, int]:
     others = sorted({other for other in found.values() if other != version()})
     if others:
         raise RuntimeError(f"Dask's workers have tapegrad {', '.join(others)}, this process {version()}")
-    return client, max(len(found), 1)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return client, sum(SHARE_KEPT * worker["memory_limit"] or MOST_KEPT_BY_A_WORKER for worker in workers)
