@@ -328,3 +328,10 @@ def test_bash_completes(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_what_is_imported_before_it_is_needed() -> None:
     code = "import sys, tapegrad.cli; sys.exit(bool({'pandas', 'pyarrow', 'formulaic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_reader_that_stops_is_no_error() -> None:
+    command = f"{sys.executable} -m tapegrad doctor | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("tapegrad ")
+    assert done.stderr == ""

@@ -1,6 +1,7 @@
 """The command line: `tapegrad`, or `python -m tapegrad`."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"tapegrad {options.command}: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -19,6 +19,8 @@ PARTS: Final = {
     "formulaic": ("formulas", '"tapegrad[formula]"'),
     "qdldl": ("faster sparse matrices", '"tapegrad[sparse]"'),
     "ziglang": ("a compiler for the backend 'c'", '"tapegrad[c]"'),
+    "dask": ("data that are larger than memory", '"tapegrad[dask]"'),
+    "jax": ("the backend 'jax'", '"tapegrad[jax]"'),
     "nutpie": ("sampling", '"tapegrad[samplers]"'),
     "tqdm": ("progress bars", "tqdm"),
 }
