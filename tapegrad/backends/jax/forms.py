@@ -106,7 +106,7 @@ FORMS: Final[dict[str, str]] = {
     "det": "jnp.linalg.det({0})",
     "logabsdet": "jnp.linalg.slogdet({0})[1]",
     "signdet": "jnp.linalg.slogdet({0})[0]",
-    "solve": "tg.solve({0}, {1})",
+    "solve": "jnp.linalg.solve({0}, {1})",
     # Loops; `scan` is printed as a function
     "recurrence": "tg.recurrence({0}, {1}, {2}, reverse={reverse})",
 }

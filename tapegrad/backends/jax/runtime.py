@@ -130,11 +130,6 @@ def logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
     return total if keepdims else jnp.squeeze(total, axis=axis)
 
 
-def solve(a: Any, b: Any) -> Any:
-    """The solution of a system of equations, or of a stack of them."""
-    return jnp.linalg.solve(a, b)
-
-
 def recurrence(a: Any, b: Any, start: Any, reverse: bool) -> Any:
     """``s[t] = a[t] s[t - 1] + b[t]``, against the direction of time where it is reversed."""
     a, b, start = jnp.asarray(a), jnp.asarray(b), jnp.asarray(start)
