@@ -11,7 +11,8 @@ import numpy as np
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
 from tapegrad.function.record import data_array
-from tapegrad.pieces.cluster import is_of_dask, of_dask
+from tapegrad.pieces.cluster import of_dask
+from tapegrad.pieces.dask_columns import is_of_dask
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.tape.tape import Tape
 

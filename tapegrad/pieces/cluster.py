@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -11,22 +10,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.pieces.combine import Outputs, merged
+from tapegrad.pieces.dask_columns import Taken, is_of_dask, taken
 from tapegrad.pieces.rows import as_numbers
 from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepared
+from tapegrad.pieces.workers import client_and_room
 
 Array = np.ndarray[Any, Any]
 
-# What a worker keeps besides the data: sub-results that depend on the data alone, such as gammaln(y + 1).
-# Beyond it, they are computed anew for each replay. Where its memory is known, it is a share of that.
-MOST_KEPT_BY_A_WORKER = 1_000_000_000  # bytes
-SHARE_KEPT = 0.25
 # So many results are put together at a time.
 FAN = 8
-
-
-def is_of_dask(value: Any) -> bool:
-    """Whether data are in pieces of Dask's."""
-    return hasattr(value, "__dask_graph__")
 
 
 class ClusterRows:
@@ -34,26 +26,17 @@ class ClusterRows:
 
     Parameters
     ----------
-    chunks : mapping of str to list
-        For each column its chunks, as delayed arrays.
-    lengths : sequence of int
-        The rows of each chunk.
-    arrays : sequence of arrays
-        What the chunks are of. Dask forgets the data of an array that nobody holds, although chunks of it are
-        held as delayed ones.
+    found : Taken
+        The chunks of the columns.
     """
 
-    def __init__(
-        self, chunks: Mapping[str, Sequence[Any]], lengths: Sequence[int], arrays: Sequence[Any]
-    ) -> None:
-        self._chunks = chunks
-        self._arrays = arrays
-        self._lengths = lengths
+    def __init__(self, found: Taken) -> None:
+        self._chunks, self._lengths, self._arrays = found
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Any]] = {}
         self._shards: dict[Shard, Any] = {}
         self._bytes = 0.0
         self._dask = import_module("dask")
-        self._client, self._most_kept = _client()
+        self._client, self._most_kept = client_and_room()
 
     @property
     def length(self) -> int:
@@ -87,7 +70,7 @@ class ClusterRows:
         pieces = labels.rechunk((tuple(self._lengths),)).to_delayed().ravel().tolist()
         place = self._dask.delayed(np.searchsorted, pure=False)
         numbers = [place(known, piece) for piece in pieces]
-        beside = ClusterRows({**self._chunks, name: numbers}, self._lengths, [*self._arrays, labels])
+        beside = ClusterRows(Taken({**self._chunks, name: numbers}, self._lengths, [*self._arrays, labels]))
         return beside, len(known)
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
@@ -140,9 +123,6 @@ def _prepared(shard: Shard, names: Sequence[str], *columns: Any) -> list[Prepare
     return prepared(shard, [as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
 
 
-# Taking data ------------------------------------------------------------------------------------------------
-
-
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
     """The columns among data, of which one at least is Dask's; arrays in memory of as many rows are some.
 
@@ -153,80 +133,5 @@ def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
     TypeError
         If they are no real numbers.
     """
-    arrays = {name: _array(name, value) for name, value in data.items() if is_of_dask(value)}
-    chunks = _chunks_of(arrays)
-    length = sum(chunks)
-    for name, value in data.items():
-        if name not in arrays and np.ndim(value) and len(value) == length:
-            arrays[name] = import_module("dask.array").from_array(as_numbers(name, value), chunks=-1)
-    arrays = {name: array.rechunk({0: chunks}) for name, array in arrays.items()}
-    filled = [i for i, rows in enumerate(chunks) if rows]
-    if not filled:
-        raise ValueError(f"no data: {', '.join(arrays)} has no rows")
-    columns = {}
-    for name, array in arrays.items():
-        blocks = array.to_delayed().ravel().tolist()
-        columns[name] = [blocks[i] for i in filled]
-    return ClusterRows(columns, [chunks[i] for i in filled], list(arrays.values())), tuple(columns)
-
-
-def _array(name: str, value: Any) -> Any:
-    """A column as one of Dask's arrays, checked."""
-    if hasattr(
-        value, "to_dask_array"
-    ):  # of a dataframe, of which nobody knows the lengths before they are read
-        # Not with lengths=True: where Dask reads several partitions as one, it finds too few lengths.
-        value = value.to_dask_array().compute_chunk_sizes()
-    if value.dtype.kind not in "fiub":
-        raise TypeError(f"data {name} must be real numbers, not {value.dtype}")
-    if any(math.isnan(rows) for rows in value.shape):
-        raise ValueError(
-            f"the chunks of data {name} have unknown sizes: {name}.compute_chunk_sizes() finds them out"
-        )
-    if any(len(sizes) > 1 for sizes in value.chunks[1:]):
-        raise ValueError(
-            f"data {name} is chunked along {sum(len(sizes) > 1 for sizes in value.chunks)} axes, "
-            f"{value.numblocks}: a chunk has to hold whole rows, as {name}.rechunk({{1: -1}}) makes them"
-        )
-    return value
-
-
-def _chunks_of(arrays: Mapping[str, Any]) -> tuple[int, ...]:
-    """The rows of each chunk: those of the array that has most chunks."""
-    lengths = {name: array.shape[0] for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} has {length:,}" for name, length in lengths.items())
-        raise ValueError(f"data in chunks must have the same number of rows: {told}")
-    chunks: tuple[int, ...] = max((array.chunks[0] for array in arrays.values()), key=len)
-    return chunks
-
-
-# Workers ----------------------------------------------------------------------------------------------------
-
-
-def version() -> str:
-    """The version of this package, where it runs."""
-    return str(import_module("tapegrad").__version__)
-
-
-def _client() -> tuple[Any, float]:
-    """Dask's client, whose workers all have this version, or None; and how much they may keep, in bytes.
-
-    Raises
-    ------
-    RuntimeError
-        If a worker lacks the package, or has another version.
-    """
-    try:
-        client = import_module("distributed").default_client()
-    except (ImportError, ValueError):
-        return None, MOST_KEPT_BY_A_WORKER
-    try:
-        found = client.run(version)
-    except ImportError as error:
-        raise RuntimeError(f"Dask's workers cannot import tapegrad ({error}): install it there") from error
-    others = sorted({other for other in found.values() if other != version()})
-    if others:
-        raise RuntimeError(f"Dask's workers have tapegrad {', '.join(others)}, this process {version()}")
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return client, sum(SHARE_KEPT * worker["memory_limit"] or MOST_KEPT_BY_A_WORKER for worker in workers)
+    found = taken(data)
+    return ClusterRows(found), tuple(found.chunks)
