@@ -18,12 +18,14 @@ from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, div, mul
 from tapegrad.ops.registry import FLOAT, Attrs, Aval
+from tapegrad.plan.apart import numbers_rows, row_index, step_of
+from tapegrad.plan.split import is_same_for_all, one_row
 from tapegrad.recording.frames import location
 from tapegrad.recording.values import frozen, tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
-from tapegrad.tape.slots import marked
+from tapegrad.tape.slots import ends_of, marked
 from tapegrad.tape.tape import SCALAR, Tape
 
 NUMBER_OF_ROWS = "number of rows"  # with spaces: no data are called so
@@ -132,21 +134,30 @@ class _Comparison:
         aval = copy.tape.avals[slot]
         if self.lengths[0] not in aval.shape:
             return self._by_rows(copy, slot, rows, [np.asarray(value) for value in values])
-        firsts = [np.ravel(value)[0] for value in values]
-        if any(
-            not np.array_equal(v, np.full_like(v, x), equal_nan=True)
-            for v, x in zip(values, firsts, strict=True)
-        ):
+        axis = aval.shape.index(self.lengths[0])
+        if all(numbers_rows(value, axis) for value in values) and self._takes_rows(slot):
+            return copy.builder.constant(values[0])  # of each length anew, see `split`
+        if not all(is_same_for_all(value, axis) for value in values):
             raise TraceError(
                 f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
                 "the data: pass it in `data`, in pieces as they are"
             )
+        firsts = [np.asarray(one_row(value, axis)) for value in values]
         one = (
             copy.builder.constant(_number(firsts[0]))
             if _same(firsts)
             else self._by_rows(copy, slot, rows, firsts)
         )
         return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
+
+    def _takes_rows(self, slot: int) -> bool:
+        """Whether a constant with the numbers of the rows only says where to take something of each."""
+        tape, rows = self.tapes[0], self.lengths[0]
+        for entry in tape.entries:
+            for place, read in enumerate(entry.inputs):
+                if read == slot and row_index(entry.op, step_of(tape, entry, rows)) != place:
+                    return False
+        return slot not in ends_of(tape)
 
     def _by_rows(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
         """A constant that is linear in the number of rows, or in its inverse, as entries."""

@@ -51,10 +51,17 @@ class Recorded(NamedTuple):
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
     steps: Sequence[Callable[..., Any]] = ()  # of loops, recorded once for all iterations
     unrolled: str | None = None  # what to say of an operation that is recorded number by number
+    is_led: bool = False  # whether a decision has fallen otherwise than the data say
 
 
-def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
-    """Trace `f` at the parameters `vector`.
+def record(
+    f: Callable[..., Any],
+    structure: Structure,
+    vector: Vector,
+    data: Mapping[str, Any],
+    decided: Sequence[Any] = (),
+) -> Recorded:
+    """Trace `f` at the parameters `vector`; its first decisions fall as they are `decided`.
 
     Where a module asks a traced value for a float, the function is traced once more, with a stand-in for
     `float` in that module; where a plain array from outside shall hold one, with a buffer for the array.
@@ -65,7 +72,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         found, failed = None, None
         try:
             with lent(wanted):
-                found = _recorded(f, structure, vector, data, asked)
+                found = _recorded(f, structure, vector, data, asked, decided)
         except Exception as error:
             failed = error
         changes = [float_in(*where) for where in asked.floats]
@@ -85,10 +92,11 @@ def _recorded(
     vector: Vector,
     data: Mapping[str, Any],
     asked: Asked,
+    decided: Sequence[Any],
 ) -> Recorded:
     """The same, once. What was asked of traced values in vain is added to `asked`."""
     builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
-    recorder = LiveRecorder(builder, asked)
+    recorder = LiveRecorder(builder, asked, decided)
     leaves = []
     for leaf in structure.leaves:
         slot = builder.parameter(Aval(leaf.shape, FLOAT))
@@ -123,6 +131,7 @@ def _recorded(
         recorder.dataframes,
         recorder.steps,
         unrolled or None,
+        recorder.is_led,
     )
 
 

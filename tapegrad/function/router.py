@@ -109,6 +109,7 @@ class Router:
         `inputs` begin with the parameters, which decide on the path.
         """
         path, is_new, is_compared = self.current, False, False
+        is_taken = False  # whatever its guards say
         guard: Guard | None = None  # because of which there is a new path
         tried: set[int] = set()
         while True:
@@ -116,12 +117,11 @@ class Router:
             executable = path.executable(kind)
             if is_new:
                 self._spend(clock() - start, guard)
-            # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
             news = None if path.seen is None or is_compared else path.seen.news
-            result = executable.run(inputs, read, directions, check=not is_new, news=news)
+            result = executable.run(inputs, read, directions, check=not is_taken, news=news)
             if isinstance(result, Taken):
                 path, is_new = self._compared(path, inputs[: self._structure.size].copy(), result)
-                is_compared = not is_new
+                is_compared, is_taken = not is_new, is_new
                 continue
             if not isinstance(result, Broken):
                 self.current = path
@@ -136,9 +136,14 @@ class Router:
             if known is None or is_lost:
                 vector = inputs[: self._structure.size]
                 guard = path.tape.guards[result.place]
-                path, is_new = self._retrace(vector, None if is_lost else outcomes, guard)
+                decided = [guard.outcome for guard in path.tape.guards[: result.place]] + [result.value]
+                path, is_new = self._retrace(vector, None if is_lost else outcomes, guard, decided)
+                # A trace itself decides at its own parameters, so the guards of a new path hold by
+                # definition; on some of the rows it decides for those alone.
+                is_taken = is_new and self._running.long is None
             else:
                 path, is_new = known, id(known) in tried
+                is_taken = is_new
             tried.add(id(path))
 
     def _compared(self, path: Path, vector: Vector, taken: Taken) -> tuple[Path, bool]:
@@ -169,11 +174,16 @@ class Router:
         return place is None
 
     def _retrace(
-        self, vector: Vector, outcomes: tuple[Hashable, ...] | None, guard: Guard
+        self,
+        vector: Vector,
+        outcomes: tuple[Hashable, ...] | None,
+        guard: Guard,
+        decided: Sequence[Any] = (),
     ) -> tuple[Path, bool]:
         """A path for these outcomes, or for what `vector` decides; and whether it was traced here.
 
-        Another thread may have traced it just now.
+        Another thread may have traced it just now. How the first decisions fall is `decided` by all rows,
+        where the trace sees some of them.
         """
         with self._lock:
             known = None if outcomes is None else self._tree.find(outcomes)
@@ -181,7 +191,7 @@ class Router:
                 return known, False
             self.retraces += 1
             start = clock()
-            path, outputs = self._record(vector)
+            path, outputs = self._record(vector, decided if self._running.long is not None else ())
             self._spend(clock() - start, guard, self.retraces % RETRACES_BEFORE_WARNING == 0)
             if outputs != self.outputs:
                 raise TraceError(
@@ -205,14 +215,17 @@ class Router:
                 stacklevel=6,
             )
 
-    def _record(self, vector: Vector) -> tuple[Path, Structure]:
+    def _record(self, vector: Vector, decided: Sequence[Any] = ()) -> tuple[Path, Structure]:
         start = clock()
-        witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops)
+        witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops, decided)
         tape, data, outputs, *_ = witness.recorded
         long = self._running.long
         twins: list[Tapes] = []
         if long is not None:
-            others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
+            outcomes = [guard.outcome for guard in tape.guards]
+            others = [
+                record(self._f, self._structure, vector, long.sample(n), outcomes).tape for n in LENGTHS[1:]
+            ]
             of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
             passes = self._running.passes
             twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
