@@ -18,7 +18,7 @@ from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, div, mul
 from tapegrad.ops.registry import FLOAT, Attrs, Aval
-from tapegrad.plan.apart import numbers_rows, row_index, step_of
+from tapegrad.plan.apart import numbers_rows, row_axis, row_index, step_of
 from tapegrad.plan.split import is_same_for_all, one_row
 from tapegrad.recording.frames import location
 from tapegrad.recording.values import frozen, tidy_value
@@ -32,8 +32,11 @@ NUMBER_OF_ROWS = "number of rows"  # with spaces: no data are called so
 _ROUNDING = 1e-12
 
 
-def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
-    """The first of three tapes of one function, in which the number of rows is a data slot, the last one.
+def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> list[Tape]:
+    """Three tapes of one function as they are where the number of rows is a data slot, the last one.
+
+    Tapes that have this slot already keep it: what was derived of them may depend on the number in a further
+    way, such as a sum over rows that became a product with 1,009.
 
     Parameters
     ----------
@@ -47,7 +50,8 @@ def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
     TraceError
         If they differ in more than the number of rows; the message names the user's line.
     """
-    return _Comparison(tapes, lengths).rewritten()
+    comparison = _Comparison(tapes, lengths)
+    return [comparison.rewritten(place) for place in range(len(tapes))]
 
 
 class _Comparison:
@@ -116,27 +120,28 @@ class _Comparison:
 
     # Constants ----------------------------------------------------------------------------------------------
 
-    def rewritten(self) -> Tape:
-        """The first tape, with what depends on the number of rows as entries."""
-        tape = self.tapes[0]
+    def rewritten(self, place: int) -> Tape:
+        """One of the tapes, with what depends on the number of rows as entries."""
+        tape = self.tapes[place]
         values = [dict(each.constants) for each in self.tapes]
-        same = [slot for slot in values[0] if _same([constants[slot] for constants in values])]
+        same = {slot for slot in values[0] if _same([constants[slot] for constants in values])}
         copy = Copy(tape, marked(tape, same))
-        rows = copy.builder.datum(SCALAR)
+        known = [slot for slot in tape.data if dict(tape.labels).get(slot) == NUMBER_OF_ROWS]
+        rows = copy.new[known[0]] if known else copy.builder.datum(SCALAR)
         copy.builder.labels[rows] = NUMBER_OF_ROWS
         for slot in values[0]:
-            if slot not in set(same):
-                copy.new[slot] = self._entry(copy, slot, rows, [constants[slot] for constants in values])
+            if slot not in same:
+                found = [constants[slot] for constants in values]
+                copy.new[slot] = self._entry(copy, slot, rows, found, place)
         return copy.run(Copy.keep)
 
-    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
+    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any], place: int) -> int:
         """The slot that stands for a constant that depends on the number of rows."""
-        aval = copy.tape.avals[slot]
-        if self.lengths[0] not in aval.shape:
+        aval, axis = copy.tape.avals[slot], row_axis(self.tapes[0].avals[slot].shape, self.lengths[0])
+        if axis is None:
             return self._by_rows(copy, slot, rows, [np.asarray(value) for value in values])
-        axis = aval.shape.index(self.lengths[0])
         if all(numbers_rows(value, axis) for value in values) and self._takes_rows(slot):
-            return copy.builder.constant(values[0])  # of each length anew, see `split`
+            return copy.builder.constant(values[place])  # of each length anew, see `split`
         if not all(is_same_for_all(value, axis) for value in values):
             raise TraceError(
                 f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "

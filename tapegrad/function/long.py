@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
+from tapegrad.function.lengths import NUMBER_OF_ROWS
 from tapegrad.function.record import data_array
 from tapegrad.pieces.cluster import of_dask
 from tapegrad.pieces.dask_columns import is_of_dask
@@ -53,6 +54,8 @@ class LongData:
         return {slot: self._value(labels[slot]) for slot in tape.data}
 
     def _value(self, name: str) -> Any:
+        if name == NUMBER_OF_ROWS:
+            return float(self.rows.length)
         return Column(self.rows, name) if name in self.names else data_array(name, self.whole[name])
 
 
@@ -119,8 +122,3 @@ def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[s
         key: Column(beside, value.name) if isinstance(value, Column) else value for key, value in data.items()
     }
     return {**moved, name: Column(beside, name)}, count
-
-
-def length_of(data: Mapping[int, Any]) -> int:
-    """The number of rows of the values of data slots: of columns, or else of what was traced on."""
-    return next((value.rows.length for value in data.values() if isinstance(value, Column)), LENGTHS[0])

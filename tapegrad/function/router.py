@@ -226,10 +226,13 @@ class Router:
             others = [
                 record(self._f, self._structure, vector, long.sample(n), outcomes).tape for n in LENGTHS[1:]
             ]
-            of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
+            # Says what is wrong before anything is derived; and nobody multiplies what depends on the number
+            # of rows in a way that can be told with what does so in another.
+            tape, *others = of_any_length([tape, *others], LENGTHS)
+            data = dict(zip(tape.data, [*data.values(), float(LENGTHS[0])], strict=True))
             passes = self._running.passes
             twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
-        short = witness.short
+        short = witness.short if long is None else tape
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
