@@ -167,7 +167,9 @@ def run(program: Program, b: Any, X: Any, y: Any, g: Any, m: Any) -> Any:
         elif kind == "branch":
             rows.append(branched(s, v, w, c))
     last = rows[-1]
-    return (last * last).mean() + last.sum() / len(y) + 0.1 * (numbers[-1] + matrices[-1].mean()) + 0.1 * b @ b
+    return (
+        (last * last).mean() + last.sum() / len(y) + 0.1 * (numbers[-1] + matrices[-1].mean()) + 0.1 * b @ b
+    )
 
 
 KINDS = (

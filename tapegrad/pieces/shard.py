@@ -100,9 +100,10 @@ def cuts(rows: int) -> list[int]:
 @lru_cache(MOST_PROGRAMS)
 def ready(shard: Shard, rows: int) -> Ready:
     """The program of a shard for so many rows."""
-    tape = tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING)
-    early, rest = once(tape)
-    backend = shard.backend if rows >= LENGTHS[-1] else "replay"
+    is_exact = shard.round.is_exact
+    tape = resized(shard.round.shard.tape, shard.rows, rows)
+    early, rest = once(tape if is_exact else tidy(tape, FINISHING))
+    backend = shard.backend if rows >= LENGTHS[-1] and not is_exact else "replay"
     return Ready(early, BACKENDS[backend](rest, (), 1))
 
 
@@ -111,7 +112,7 @@ def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
     found, start = [], 0
     for rows in cuts(len(columns[0])):
         early, program = ready(shard, rows)
-        pieces = [column[start : start + rows] for column in columns]
+        pieces = [column[start : start + rows] for column in columns[: len(early.data)]]
         values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
         data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
         found.append(Prepared(rows, data))

@@ -84,12 +84,16 @@ class Round:
         For each of its outputs, how those of the pieces become one.
     axes : tuple of int or None
         For each of its outputs the axis along the rows, None where there is none.
+    is_exact : bool
+        Whether rows that this round computes are computed by another one, too, and one of the two takes their
+        extreme: so that it is found among them again, both have to run the steps one by one, as they are.
     """
 
     before: Part
     shard: Part
     how: tuple[Combined, ...]
     axes: tuple[int | None, ...]
+    is_exact: bool
 
 
 @dataclass(frozen=True)
@@ -221,17 +225,31 @@ class _Splitter:
         due.update((slot, self.level[slot] + 1) for slot in kept)
         known = {slot for slot in (*tape.parameters, *tape.data) if self.axes[slot] is None}
         rounds = []
-        for level in sorted(set(due.values())):
-            gives = [slot for slot in due if due[slot] == level]
-            inside = self._inside(gives)
+        levels = sorted(set(due.values()))
+        gives_at = [[slot for slot in due if due[slot] == level] for level in levels]
+        insides = [self._inside(gives) for gives in gives_at]
+        exact = self._exact(insides)
+        for gives, inside, is_exact in zip(gives_at, insides, exact, strict=True):
             reads, columns = self._read_by(inside)
             before = self._numbers([slot for slot in reads if slot not in known], known)
             shard = self._part(inside, reads, columns, gives)
             known.update((*before.gives, *gives))
             how = tuple([self.how.get(slot, Combined.KEPT) for slot in gives])
-            rounds.append(Round(before, shard, how, tuple([self.axes[slot] for slot in gives])))
+            rounds.append(Round(before, shard, how, tuple([self.axes[slot] for slot in gives]), is_exact))
         ends = [slot for slot in dict.fromkeys(ends_of(tape)) if self.axes[slot] is None]
         return Split(self.rows, tuple(rounds), self._numbers(ends, known))
+
+    def _exact(self, insides: Sequence[Sequence[Entry]]) -> list[bool]:
+        """For each round whether it computes rows again of which an extreme is known, or is taken there."""
+        extremes = (Combined.MAXIMUM, Combined.MINIMUM)
+        of_extremes = {
+            e.inputs[0] for inside in insides for e in inside if self.how.get(e.output) in extremes
+        }
+        written = [{entry.output for entry in inside} & of_extremes for inside in insides]
+        again = {
+            slot for i, slots in enumerate(written) for other in written[i + 1 :] for slot in slots & other
+        }
+        return [not again.isdisjoint(slots) for slots in written]
 
     def _inside(self, gives: Sequence[int]) -> list[Entry]:
         """The entries along the rows that these slots are made by; results of earlier rounds are read."""
