@@ -1,4 +1,4 @@
-"""Random programs over rows: what a log-likelihood does with data, in a random order, and in several rounds."""
+"""Random programs over rows: what a log-likelihood does with data, in random order and several rounds."""
 
 from __future__ import annotations
 

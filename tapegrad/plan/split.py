@@ -7,6 +7,7 @@ need, such as a mean that is subtracted, take one more each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -241,15 +242,13 @@ class _Splitter:
 
     def _exact(self, insides: Sequence[Sequence[Entry]]) -> list[bool]:
         """For each round whether it computes rows again of which an extreme is known, or is taken there."""
-        extremes = (Combined.MAXIMUM, Combined.MINIMUM)
-        of_extremes = {
-            e.inputs[0] for inside in insides for e in inside if self.how.get(e.output) in extremes
+        kinds = (Combined.MAXIMUM, Combined.MINIMUM)
+        extremes = {
+            entry.inputs[0] for inside in insides for entry in inside if self.how.get(entry.output) in kinds
         }
-        written = [{entry.output for entry in inside} & of_extremes for inside in insides]
-        again = {
-            slot for i, slots in enumerate(written) for other in written[i + 1 :] for slot in slots & other
-        }
-        return [not again.isdisjoint(slots) for slots in written]
+        written = [{entry.output for entry in inside} & extremes for inside in insides]
+        times = Counter(slot for slots in written for slot in slots)
+        return [any(times[slot] > 1 for slot in slots) for slots in written]
 
     def _inside(self, gives: Sequence[int]) -> list[Entry]:
         """The entries along the rows that these slots are made by; results of earlier rounds are read."""
