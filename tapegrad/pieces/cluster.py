@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.dask_columns import Taken, is_of_dask, taken
-from tapegrad.pieces.rows import as_numbers
-from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepared
+from tapegrad.pieces.shard import Piece, Shard, as_numbers, bytes_given, bytes_kept, bytes_of, computed
 from tapegrad.pieces.workers import client_and_room
 
 Array = np.ndarray[Any, Any]
 
-# So many results are put together at a time.
+# So many results are put together at a time where there are many: a power of two, so that the pairs are those
+# of all results together.
 FAN = 8
+# What comes back to the client of all chunks together, without being put together before.
+MOST_BYTES = 1_000_000
 
 
 class ClusterRows:
@@ -32,9 +36,9 @@ class ClusterRows:
 
     def __init__(self, found: Taken) -> None:
         self._chunks, self._lengths, self._arrays = found
-        self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Any]] = {}
-        self._shards: dict[Shard, Any] = {}
-        self._bytes = 0.0
+        self._pieces: list[Any] | None = None
+        self._shards: dict[Shard, tuple[Any, bool]] = {}
+        self._bytes: float = bytes_of(self._arrays)
         self._dask = import_module("dask")
         self._client, self._most_kept = client_and_room()
 
@@ -46,14 +50,17 @@ class ClusterRows:
     @property
     def is_kept(self) -> bool:
         """Whether what is computed of the data alone is kept between replays."""
-        return bool(sum(array.nbytes for array in self._arrays) <= self._most_kept)
+        return bytes_of(self._arrays) <= self._most_kept
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
-        """The first rows of some columns: of as many chunks as it takes."""
+        """The first rows of some columns: of as many chunks as it takes, cut where they are."""
         ends = np.cumsum(self._lengths)
         needed = int(np.searchsorted(ends, count)) + 1
-        found = self._dask.compute({name: self._chunks[name][:needed] for name in names})[0]
-        return {name: as_numbers(name, np.concatenate(found[name])[:count]) for name in names}
+        cut = self._dask.delayed(_first, pure=False)
+        found = self._dask.compute(
+            {name: [cut(c, count) for c in self._chunks[name][:needed]] for name in names}
+        )
+        return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
 
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
@@ -86,41 +93,50 @@ class ClusterRows:
                 "the Dask client is closed with whose workers the data are, and what was computed of them: "
                 "trace anew with an open one"
             )
-        delayed, each = self._dask.delayed, shard.round
-        work = delayed(computed, pure=False)
-        sent = self._sent(shard)
-        parts = [work(sent, piece, inputs) for piece in self._pieces(shard, sent, tuple(names))]
-        put_together = delayed(merged, pure=False)
-        while len(parts) > 1:
+        sent, keep = self._sent(shard)
+        pieces, token = self._walk(), uuid4().hex
+        # A graph of Dask's own form: to make one of delayed objects takes longer than many a gradient.
+        graph: dict[Any, Any] = {}
+        for delayed in (sent, *pieces):
+            graph.update(delayed.__dask_graph__())
+        work = partial(computed, names=tuple(names), keep=keep, inputs=inputs)
+        parts = [(f"computed-{token}", i) for i in range(len(pieces))]
+        graph.update((part, (work, sent.key, piece.key)) for part, piece in zip(parts, pieces, strict=True))
+        join = partial(merged, how=shard.round.how, axes=shard.round.axes)
+        most = max(MOST_BYTES // bytes_given(shard), FAN)
+        while len(parts) > most:
             groups = [parts[i : i + FAN] for i in range(0, len(parts), FAN)]
-            parts = [put_together(group, each.how, each.axes) for group in groups]
-        found: Outputs = parts[0].compute()
-        return found
+            parts = [(f"merged-{token}-{len(parts)}", i) for i in range(len(groups))]
+            graph.update((part, (join, group)) for part, group in zip(parts, groups, strict=True))
+        get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
+        return join(get(graph, parts))
 
-    def _sent(self, shard: Shard) -> Any:
-        """A shard where the workers find it, for as long as these rows are there."""
+    def _sent(self, shard: Shard) -> tuple[Any, bool]:
+        """A shard where the workers find it; and whether what it makes of the data alone is kept."""
         if shard not in self._shards:
-            (self._shards[shard],) = self._dask.persist(self._dask.delayed(shard, traverse=False))
+            needed = self._bytes + bytes_kept(shard) * self.length
+            keep = needed <= self._most_kept
+            self._bytes = needed if keep else self._bytes
+            (sent,) = self._dask.persist(self._dask.delayed(shard, traverse=False))
+            self._shards[shard] = sent, keep
         return self._shards[shard]
 
-    def _pieces(self, shard: Shard, sent: Any, names: tuple[str, ...]) -> list[Any]:
-        """What of each chunk depends on nothing else: with the workers, if there is room."""
-        kept = self._prepared.get((shard, names))
-        if kept is not None:
-            return kept
-        make = self._dask.delayed(_prepared, pure=False)
-        columns = zip(*(self._chunks[name] for name in names), strict=True)
-        pieces = [make(sent, names, *chunk) for chunk in columns]
-        needed = bytes_kept(shard) * self.length
-        if self._bytes + needed <= self._most_kept:
-            self._bytes += needed
-            pieces = list(self._dask.persist(*pieces))
-            self._prepared[shard, names] = pieces
-        return pieces
+    def _walk(self) -> list[Any]:
+        """The pieces, delayed: with the workers, if there is room."""
+        if self._pieces is None:
+            make = self._dask.delayed(_piece, pure=False)
+            names = tuple(self._chunks)
+            pieces = [make(names, *chunk) for chunk in zip(*self._chunks.values(), strict=True)]
+            self._pieces = list(self._dask.persist(*pieces)) if self.is_kept else pieces
+        return self._pieces
 
 
-def _prepared(shard: Shard, names: Sequence[str], *columns: Any) -> list[Prepared]:
-    return prepared(shard, [as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
+def _piece(names: Sequence[str], *chunks: Any) -> Piece:
+    return Piece(dict(zip(names, chunks, strict=True)))
+
+
+def _first(chunk: Any, count: int) -> Any:
+    return chunk[:count]
 
 
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.pieces.rows import as_numbers
+from tapegrad.pieces.shard import as_numbers
 
 
 class Taken(NamedTuple):
