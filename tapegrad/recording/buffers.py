@@ -81,6 +81,9 @@ class Buffer(np.ndarray[Any, Any]):
         trace, out = trace_in((args, kwargs)), kwargs.get("out")
         _targets(args[:1] if func in _WRITERS else (), trace)
         targets = _targets(out if isinstance(out, tuple) else (out,), trace)
+        current = current_trace()
+        if current is not None and current.posing is not None:
+            args, kwargs = current.posing.taken(func.__name__, args, kwargs)
         result = func(*unbuffered(args), **unbuffered(kwargs))
         if isinstance(targets[0], Buffer):
             return targets[0]

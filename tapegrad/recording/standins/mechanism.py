@@ -82,9 +82,12 @@ class _Place:
 
     def serve(self, caller: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call, by whoever made it."""
-        if current_trace() is None:
+        trace = current_trace()
+        if trace is None:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
+        if trace.posing is not None and library not in _LIBRARIES:
+            args, kwargs = trace.posing.taken(row.name, args, kwargs)
         is_asked = row.answer is not None and library not in row.silent_for
         if is_asked and (row.always or trace_in((args, kwargs)) is not None):
             answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
