@@ -126,10 +126,11 @@ class Comparison:
 
     def another_way(self, length: int, source: Source | str | None) -> TraceError:
         """The error for a step that is not the same with so many rows."""
+        line = source if isinstance(source, str) else location(source)
         return TraceError(
             f"{self.tapes[0].name} takes another way with {length:,} rows than with {self.lengths[0]:,}"
-            f"{source if isinstance(source, str) else location(source)}: data that are not in one piece need a function of which each step is the "
-            "same for any number of rows. Do what depends on all rows before, and pass the result in `data`"
+            f"{line}: data that are not in one piece need a function of which each step is the same for any "
+            "number of rows. Do what depends on all rows before, and pass the result in `data`"
         )
 
     def same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:

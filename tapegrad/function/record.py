@@ -122,7 +122,7 @@ def _recorded(
     finally:
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
-        raise _most_telling(failed, f, structure, vector, data)
+        raise failed if posing is not None else _most_telling(failed, f, structure, vector, data)
     unrolled = recorder.watch is not None and recorder.watch.told(builder.name)
     return Recorded(
         builder.finish(tracer.slot for tracer in found),

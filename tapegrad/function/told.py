@@ -16,6 +16,7 @@ from tapegrad.errors import TraceError
 from tapegrad.function.lengths import Comparison, by_rows, same
 from tapegrad.function.record import record
 from tapegrad.nest import Structure, Vector
+from tapegrad.recording.frames import place_of_error
 from tapegrad.recording.posed import OtherWayError
 from tapegrad.recording.posing import Posing
 from tapegrad.tape.tape import Tape
@@ -59,14 +60,22 @@ def check_told(
     posing = Posing(rows, length, outcomes, len(first.entries))
     try:
         tape = record(f, structure, vector, few, posing).tape
-    except OtherWayError as error:
-        raise comparison.another_way(length, str(error)) from None
     except Exception as error:
+        way = _way(error)
+        if way is not None:
+            raise comparison.another_way(length, str(way)) from None
         raise TraceError(
-            f"{first.name} raises {type(error).__name__} ({error}) where it is told that there are "
-            f"{length:,} rows, and not with {many:,}"
+            f"{first.name} raises {type(error).__name__}{place_of_error(error)[0]} where it is told that "
+            f"there are {length:,} rows, and not with {many:,}: {error}"
         ) from error
     _Twins(comparison, tape, posing).check()
+
+
+def _way(error: BaseException | None) -> OtherWayError | None:
+    """The error that NumPy, or the user's code, may have hidden behind its own."""
+    while error is not None and not isinstance(error, OtherWayError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class _Twins:

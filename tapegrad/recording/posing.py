@@ -53,7 +53,7 @@ class Posing(NamedTuple):
     def taken(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of one of NumPy's functions, with the rows that there are for those that were told."""
+        """The arguments of a function of NumPy, with the rows that there are for those that were told."""
         if name not in _TAKE_SHAPES:
             return tuple(args), dict(kwargs)
         return tuple(map(self._back, args)), {key: self._back(value) for key, value in kwargs.items()}
@@ -71,6 +71,17 @@ class Posing(NamedTuple):
             if n == self.told:
                 array = array[(slice(None),) * axis + (slice(self.rows),)]
         return array
+
+    def widened(self, array: Any) -> Any:
+        """A plain array that holds one number alone, with as many rows as were told; no memory is needed.
+
+        Arrays of floats become buffers, which answer by themselves.
+        """
+        is_of_rows = type(array) is np.ndarray and self.rows in array.shape and array.dtype.kind in "iub"
+        if not (is_of_rows and (array == array.flat[0]).all()):
+            return array
+        shape = tuple([self.told if n == self.rows else n for n in array.shape])
+        return np.broadcast_to(array.flat[0], shape)
 
     def is_even(self, array: Array) -> bool:
         """Whether an array with as many rows as were told holds one number alone."""

@@ -367,7 +367,8 @@ class Tracer(Methods):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         if self.recorder.posing is not None and func in (np.shape, np.size):
-            return func(np.broadcast_to(False, self._told(2)), *args[1:], axis=kwargs.get("axis")) if func is np.size else self._told(2)
+            told = np.broadcast_to(False, self._told(2))
+            return func(told, *args[1:], **{key: x for key, x in kwargs.items() if key != "a"})
         return self.recorder.call_function(func, args, kwargs)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:

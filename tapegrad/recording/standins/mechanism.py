@@ -94,7 +94,10 @@ class _Place:
             if answer is not NotImplemented:
                 return answer
         result = self.original(*args, **kwargs)
-        return result if row.keep is None or library in _LIBRARIES else row.keep(result, *args, **kwargs)
+        if row.keep is None or library in _LIBRARIES:
+            return result
+        kept = row.keep(result, *args, **kwargs)
+        return kept if trace.posing is None else trace.posing.widened(kept)
 
     def put(self) -> bool:
         """Put the stand-in there; False if something else stands there than once did."""
