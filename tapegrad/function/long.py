@@ -42,9 +42,10 @@ class LongData:
     whole: Mapping[str, Any]
     backend: str
 
-    def sample(self, count: int) -> dict[str, Any]:
-        """The data with the first rows alone."""
-        return {**self.whole, **self.rows.first(self.names, count)}
+    def sample(self, count: int, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The data with the first rows alone; out of a larger sample, if there is one."""
+        first = self.rows.first(self.names, count) if of is None else of
+        return {**self.whole, **{name: first[name][:count] for name in self.names}}
 
     def values(self, tape: Tape) -> dict[int, Any]:
         """The value of each data slot of a tape as recorded."""
