@@ -126,13 +126,13 @@ class ClusterRows:
         if self._pieces is None:
             make = self._dask.delayed(_piece, pure=False)
             names = tuple(self._chunks)
-            pieces = [make(names, *chunk) for chunk in zip(*self._chunks.values(), strict=True)]
+            pieces = [make(names, self.is_kept, *chunk) for chunk in zip(*self._chunks.values(), strict=True)]
             self._pieces = list(self._dask.persist(*pieces)) if self.is_kept else pieces
         return self._pieces
 
 
-def _piece(names: Sequence[str], *chunks: Any) -> Piece:
-    return Piece(dict(zip(names, chunks, strict=True)))
+def _piece(names: Sequence[str], keeps: bool, *chunks: Any) -> Piece:
+    return Piece(dict(zip(names, chunks, strict=True)), keeps)
 
 
 def _first(chunk: Any, count: int) -> Any:

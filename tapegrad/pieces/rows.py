@@ -95,7 +95,8 @@ class LocalRows:
 
     def _cut(self) -> Iterator[Piece]:
         for start in range(0, self.length, self._step):
-            yield Piece({name: all_[start : start + self._step] for name, all_ in self._columns.items()})
+            rows = {name: column[start : start + self._step] for name, column in self._columns.items()}
+            yield Piece(rows, self.is_kept)
 
     def _keep(self, shard: Shard) -> bool:
         """Whether what a shard makes of the data alone is kept."""

@@ -94,16 +94,19 @@ class Piece:
     Parameters
     ----------
     columns : mapping of str to array_like
+    keeps : bool
+        Whether there is room for second copies of its matrices.
     """
 
-    def __init__(self, columns: Mapping[str, Any]) -> None:
+    def __init__(self, columns: Mapping[str, Any], keeps: bool) -> None:
         self._columns = columns
+        self._keeps = keeps
         self._numbers: dict[str, Array] = {}
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Prepared]] = {}
-        self._shared = Shared()
+        self._shared = Shared(keeps)
 
     def __reduce__(self) -> Any:
-        return Piece, (self._columns,)
+        return Piece, (self._columns, self._keeps)
 
     def __sizeof__(self) -> int:
         # Dask asks, to decide whether to send it to a worker that has nothing to do.
