@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.dask_columns import Taken, is_of_dask, taken
-from tapegrad.pieces.rows import as_numbers
+from tapegrad.pieces.dask_columns import Taken, check_rows, label_chunks, taken
+from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
+from tapegrad.pieces.rows import as_numbers, by_name
 from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepared
 from tapegrad.pieces.workers import client_and_room
 
@@ -21,6 +22,30 @@ Array = np.ndarray[Any, Any]
 FAN = 8
 
 
+class Gone(NamedTuple):
+    """Rows that are left out, for each chunk.
+
+    Attributes
+    ----------
+    found : sequence of delayed Gaps
+        With the workers.
+    told : sequence of Gaps
+        The same here, without the rows themselves.
+    """
+
+    found: Sequence[Any]
+    told: Sequence[Gaps]
+
+    def of(self, chunks: Sequence[Any]) -> list[Any]:
+        """What is left of the chunks of a column, of those with any rows."""
+        take = import_module("dask").delayed(complete, pure=False)
+        return [
+            chunk if told.complete == told.rows else take(chunk, found)
+            for chunk, found, told in zip(chunks, self.found, self.told, strict=True)
+            if told.complete
+        ]
+
+
 class ClusterRows:
     """Columns in chunks that Dask has: wherever its scheduler puts them.
 
@@ -28,10 +53,13 @@ class ClusterRows:
     ----------
     found : Taken
         The chunks of the columns.
+    gone : Gone, optional
+        The rows that are left out of them.
     """
 
-    def __init__(self, found: Taken) -> None:
+    def __init__(self, found: Taken, gone: Gone | None = None) -> None:
         self._chunks, self._lengths, self._arrays = found
+        self._gone = gone
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Any]] = {}
         self._shards: dict[Shard, Any] = {}
         self._bytes = 0.0
@@ -53,25 +81,41 @@ class ClusterRows:
         ends = np.cumsum(self._lengths)
         needed = int(np.searchsorted(ends, count)) + 1
         found = self._dask.compute({name: self._chunks[name][:needed] for name in names})[0]
+        for rows, *columns in zip(self._lengths, *(found[name] for name in names), strict=False):
+            check_rows(names, columns, rows)
         return {name: as_numbers(name, np.concatenate(found[name])[:count]) for name in names}
 
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        arrays = import_module("dask.array")
-        if hasattr(labels, "to_dask_array"):
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
-                labels = labels.to_dask_array().compute_chunk_sizes()
-        elif not is_of_dask(labels):
-            labels = arrays.from_array(np.asarray(labels), chunks=-1)
-        if labels.shape != (self.length,):
-            raise ValueError(f"there must be a label for each of {self.length:,} rows, not {labels.shape}")
-        known = arrays.unique(labels).compute()
-        pieces = labels.rechunk((tuple(self._lengths),)).to_delayed().ravel().tolist()
-        place = self._dask.delayed(np.searchsorted, pure=False)
-        numbers = [place(known, piece) for piece in pieces]
-        beside = ClusterRows(Taken({**self._chunks, name: numbers}, self._lengths, [*self._arrays, labels]))
+        before = [] if self._gone is None else [[each.rows for each in self._gone.told]]
+        pieces, array, place = label_chunks(labels, self._lengths, *before)
+        if self._gone is not None and place == 1:
+            pieces = self._gone.of(pieces)
+        look, number = (self._dask.delayed(function, pure=False) for function in (labels_in, numbered))
+        found = self._dask.compute(list(map(look, pieces, starts(self._lengths))))[0]
+        known = np.unique(np.concatenate(found))
+        numbers = [number(known, piece) for piece in pieces]
+        arrays = [*self._arrays, array]
+        beside = ClusterRows(Taken({**self._chunks, name: numbers}, self._lengths, arrays), self._gone)
         return beside, len(known)
+
+    def missing(self) -> dict[str, int]:
+        """In how many rows of each column something is missing."""
+        return by_name(self._chunks, self._gaps.told)
+
+    def complete(self) -> ClusterRows:
+        """The rows in which nothing is missing."""
+        gone = self._gaps
+        chunks = {name: gone.of(pieces) for name, pieces in self._chunks.items()}
+        lengths = [each.complete for each in gone.told if each.complete]
+        return ClusterRows(Taken(chunks, lengths, self._arrays), gone)
+
+    @cached_property
+    def _gaps(self) -> Gone:
+        find = self._dask.delayed(_gaps, pure=False)
+        chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+        found = self._dask.persist(*[find(list(self._chunks), rows, *chunk) for rows, *chunk in chunks])
+        return Gone(found, self._dask.compute(list(map(self._dask.delayed(_told), found)))[0])
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: the chunks' results are put together in an order of their own.
@@ -109,8 +153,8 @@ class ClusterRows:
         if kept is not None:
             return kept
         make = self._dask.delayed(_prepared, pure=False)
-        columns = zip(*(self._chunks[name] for name in names), strict=True)
-        pieces = [make(sent, names, *chunk) for chunk in columns]
+        columns = zip(self._lengths, *(self._chunks[name] for name in names), strict=True)
+        pieces = [make(sent, names, rows, *chunk) for rows, *chunk in columns]
         needed = bytes_kept(shard) * self.length
         if self._bytes + needed <= self._most_kept:
             self._bytes += needed
@@ -119,8 +163,18 @@ class ClusterRows:
         return pieces
 
 
-def _prepared(shard: Shard, names: Sequence[str], *columns: Any) -> list[Prepared]:
+def _prepared(shard: Shard, names: Sequence[str], rows: int, *columns: Any) -> list[Prepared]:
+    check_rows(names, columns, rows)
     return prepared(shard, [as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
+
+
+def _gaps(names: Sequence[str], rows: int, *columns: Any) -> Gaps:
+    check_rows(names, columns, rows)
+    return gaps([as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
+
+
+def _told(found: Gaps) -> Gaps:
+    return found._replace(kept=None)
 
 
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:

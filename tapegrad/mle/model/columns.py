@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.long import Column, columns_of, complete, is_in_pieces, missing_in
+
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 POLICIES: Final = ("raise", "drop")
@@ -110,7 +112,7 @@ def read_columns(
         if found is not None:
             levels[name] = found
     index = _index([data, *chosen.values()])
-    return _without_missing(Columns(values, levels, index), missing, table)
+    return _without_missing(Columns(columns_of(values), levels, index), missing, table)
 
 
 def _chosen(data: Any, wanted: Callable[..., Any] | Sequence[str] | None, params: Any) -> dict[str, Any]:
@@ -221,37 +223,45 @@ def is_elsewhere(value: Any) -> bool:
 
 def _without_missing(columns: Columns, missing: str | None, table: bool) -> Columns:
     gone = {}
-    elsewhere = [name for name, value in columns.values.items() if is_elsewhere(value)]
-    if missing is not None and elsewhere:
-        raise ValueError(
-            f"missing={missing!r} is for data in memory, and {', '.join(elsewhere)} is on disk or on a "
-            "cluster: drop what is missing there, as in df = df.dropna()"
-        )
     for name, value in columns.values.items():
         if missing is not None or table or name in columns.levels:
             mask = missing_rows(value, name in columns.levels)
             if mask is not None and mask.any():
                 gone[name] = mask
-    if not gone:
+    in_pieces = is_in_pieces(columns.values)
+    counts = {name: int(mask.sum()) for name, mask in gone.items()}
+    if in_pieces and (missing is not None or table):
+        counts |= missing_in(columns.values)
+    if not counts:
         return columns
-    told = ", ".join(f"{name} ({int(mask.sum())})" for name, mask in gone.items())
+    told = ", ".join(f"{name} ({counts[name]})" for name in columns.values if name in counts)
     if missing != "drop":
         raise ValueError(
             f"values are missing in {told}: missing='drop' leaves out the rows without them; or fill them"
         )
-    lengths = {np.shape(value)[0] for value in columns.values.values() if np.ndim(value)}
+    lengths = {_length(value) for value in columns.values.values()} - {None}
     if len(lengths) > 1:
         raise ValueError(
             f"values are missing in {told}, and rows cannot be dropped from columns of {sorted(lengths)} rows"
         )
+    if in_pieces:
+        left, dropped = complete(columns.values)
+        return Columns(left, columns.levels, columns.index, dropped)
     kept = ~np.logical_or.reduce(list(gone.values()))
     values = {name: value[kept] if np.ndim(value) else value for name, value in columns.values.items()}
     return Columns(values, columns.levels, columns.index, int((~kept).sum()), kept)
 
 
+def _length(value: Any) -> int | None:
+    """How many rows there are, None of a number."""
+    if isinstance(value, Column):
+        return value.rows.length
+    return np.shape(value)[0] if np.ndim(value) else None
+
+
 def missing_rows(value: Any, coded: bool) -> Mask | None:
     """In which rows of a column something is missing; None of a number, and of what has no such thing."""
-    if is_elsewhere(value) or np.ndim(value) == 0 or not hasattr(value, "shape"):
+    if isinstance(value, Column) or np.ndim(value) == 0 or not hasattr(value, "shape"):
         return None
     if coded:
         return np.asarray(value) < 0
