@@ -99,7 +99,7 @@ def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
 
 
 def missing_in(data: Mapping[str, Any]) -> dict[str, int]:
-    """In how many rows of columns in pieces something is missing: NaN. Columns that lack nothing are not there."""
+    """In how many rows of each column in pieces something is missing: NaN; of those that lack something."""
     return next((value.rows.missing() for value in data.values() if isinstance(value, Column)), {})
 
 

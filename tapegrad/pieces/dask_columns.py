@@ -185,9 +185,9 @@ def _chunks_of(arrays: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def check_rows(names: Sequence[str], columns: Sequence[Any], rows: int) -> None:
-    """Raise ValueError if a chunk, now that it is read, has another number of rows than Dask was told of it."""
+    """Raise ValueError if a chunk that was read has another number of rows than Dask was told of it."""
     for name, column in zip(names, columns, strict=True):
-        found = len(column) if np.ndim(column) else 0
+        found = column.shape[0] if column.shape else 0
         if found != rows:
             raise ValueError(
                 f"a chunk of data {name} has {found:,} rows, and Dask was told that there are {rows:,}: the "

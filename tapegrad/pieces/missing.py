@@ -39,8 +39,8 @@ def gaps(columns: Sequence[Any]) -> Gaps:
     counts = tuple([0 if mask is None else int(mask.sum()) for mask in masks])
     if not any(counts):
         return Gaps(None, rows, rows, counts)
-    kept = ~np.logical_or.reduce([mask for mask in masks if mask is not None])
-    return Gaps(np.packbits(kept), rows, int(kept.sum()), counts)
+    gone = np.logical_or.reduce([mask for mask in masks if mask is not None])
+    return Gaps(np.packbits(~gone), rows, int(rows - gone.sum()), counts)
 
 
 def _absent(column: Array) -> Array | None:

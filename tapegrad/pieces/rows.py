@@ -38,7 +38,7 @@ class Rows(Protocol):
         """The same rows with one more column, the number of each label; and how many labels there are."""
 
     def missing(self) -> dict[str, int]:
-        """In how many rows of each column something is missing: NaN. Columns that lack nothing are not there."""
+        """In how many rows of each column something is missing: NaN; of those that lack something."""
 
     def complete(self) -> Rows:
         """The rows in which nothing is missing, in any column."""

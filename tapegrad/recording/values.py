@@ -46,14 +46,11 @@ def numbers(name: str, given: Any) -> Array:
         )
     array = np.asarray(given)
     check_numbers(name, array.dtype)
-    check_range(array, f"data {name}")
-    return np.asarray(array, dtype=_OF_KIND[array.dtype.kind])
-
-
-def check_range(array: Array, what: str) -> None:
-    """Raise ValueError if whole numbers do not fit into int64, which would make negative ones of them."""
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() > _LARGEST:
-        raise ValueError(f"{what} hold whole numbers beyond 2**63, which int64 has not: write .astype(float)")
+        raise ValueError(
+            f"data {name} hold whole numbers beyond 2**63, which int64 has not: write .astype(float)"
+        )
+    return np.asarray(array, dtype=_OF_KIND[array.dtype.kind])
 
 
 def tidy_value(value: Any) -> Any:
@@ -67,8 +64,6 @@ def frozen(array: Array, dtype: np.dtype[Any]) -> Array:
     is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
     if array.dtype == dtype and is_contiguous and _is_read_only(array):
         return array
-    if dtype == INT:
-        check_range(array, "arrays of the function")
     copy = np.array(array, dtype=dtype)
     copy.flags.writeable = False
     return copy

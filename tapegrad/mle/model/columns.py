@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.function.long import Column, columns_of, complete, is_in_pieces, missing_in
+from tapegrad.function.long import columns_of, complete, is_in_pieces, missing_in
+from tapegrad.pieces.rows import Column
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -111,6 +112,12 @@ def read_columns(
         values[name], found = numbers_of(value, name)
         if found is not None:
             levels[name] = found
+    lacking = [name for name in levels if (np.asarray(values[name]) < 0).any()]
+    if lacking and any(map(is_elsewhere, values.values())):
+        raise ValueError(
+            f"labels are missing in {', '.join(lacking)}, which is in memory while other data are not: leave "
+            "out the rows without them before, in all data"
+        )
     index = _index([data, *chosen.values()])
     return _without_missing(Columns(columns_of(values), levels, index), missing, table)
 
@@ -239,7 +246,7 @@ def _without_missing(columns: Columns, missing: str | None, table: bool) -> Colu
         raise ValueError(
             f"values are missing in {told}: missing='drop' leaves out the rows without them; or fill them"
         )
-    lengths = {_length(value) for value in columns.values.values()} - {None}
+    lengths = {_length(value) for value in columns.values.values() if _has_rows(value)}
     if len(lengths) > 1:
         raise ValueError(
             f"values are missing in {told}, and rows cannot be dropped from columns of {sorted(lengths)} rows"
@@ -252,11 +259,12 @@ def _without_missing(columns: Columns, missing: str | None, table: bool) -> Colu
     return Columns(values, columns.levels, columns.index, int((~kept).sum()), kept)
 
 
-def _length(value: Any) -> int | None:
-    """How many rows there are, None of a number."""
-    if isinstance(value, Column):
-        return value.rows.length
-    return np.shape(value)[0] if np.ndim(value) else None
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, Column) or np.ndim(value) > 0
+
+
+def _length(value: Any) -> int:
+    return value.rows.length if isinstance(value, Column) else int(np.shape(value)[0])
 
 
 def missing_rows(value: Any, coded: bool) -> Mask | None:
