@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import tapegrad as tg
-from tapegrad.pieces.rows import as_numbers
+from tapegrad.pieces.shard import as_numbers
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")

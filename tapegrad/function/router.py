@@ -220,12 +220,16 @@ class Router:
             compared.rewritten()
             check_told(self._f, self._structure, vector, self.data, compared, long.rows.length)
             passes = self._running.passes
-            twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
+            twins = [
+                Tapes(one, one, passes, Trial(one, {}, ()), rows=rows)
+                for one, rows in zip(others, LENGTHS[1:], strict=True)
+            ]
         short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
-        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
+        rows = None if long is None else LENGTHS[0]
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, rows)
         bound = None if long is None else long.values(tape)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 

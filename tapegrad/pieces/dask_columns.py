@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.pieces.rows import as_numbers
+from tapegrad.pieces.shard import as_numbers
 from tapegrad.recording.values import check_numbers
 
 

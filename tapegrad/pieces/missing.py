@@ -39,7 +39,7 @@ def gaps(columns: Sequence[Any]) -> Gaps:
     counts = tuple([0 if mask is None else int(mask.sum()) for mask in masks])
     if not any(counts):
         return Gaps(None, rows, rows, counts)
-    gone = np.logical_or.reduce([mask for mask in masks if mask is not None])
+    gone: Array = np.stack([mask for mask in masks if mask is not None]).any(axis=0)
     return Gaps(np.packbits(~gone), rows, int(rows - gone.sum()), counts)
 
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from tapegrad.ops.registry import INT
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.missing import Gaps, complete, gaps, kept, labels_in, numbered
-from tapegrad.pieces.shard import LENGTHS, Prepared, Shard, bytes_kept, computed, prepared
-from tapegrad.recording.values import numbers
+from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
+from tapegrad.pieces.shard import LENGTHS, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
 
 Array = np.ndarray[Any, Any]
 
@@ -54,21 +53,6 @@ class Column(NamedTuple):
     name: str
 
 
-def as_numbers(name: str, array: Any) -> Array:
-    """Some rows of a column as a tape takes them: float64, int64 or bool.
-
-    Raises
-    ------
-    TypeError
-        If they are no real numbers.
-    ValueError
-        If they are whole numbers beyond those of 64 bits.
-    """
-    if not isinstance(array, np.ndarray) and hasattr(array, "todense"):
-        raise TypeError(f"data {name} comes in sparse chunks: make NumPy's arrays of them")
-    return np.ascontiguousarray(numbers(name, array))
-
-
 class LocalRows:
     """Columns on this machine: arrays, above all those on disk. A few rows at a time are in memory.
 
@@ -87,8 +71,9 @@ class LocalRows:
         self._columns = columns
         self._step = step
         self._gone = gone
-        self._kept: dict[tuple[Shard, tuple[str, ...]], list[list[Prepared]]] = {}
-        self._bytes = 0.0
+        self._pieces: list[Piece] | None = None
+        self._bytes: float = bytes_of(columns.values())
+        self._keeps: dict[Shard, bool] = {}
 
     @property
     def _all(self) -> int:
@@ -103,45 +88,31 @@ class LocalRows:
     @property
     def is_kept(self) -> bool:
         """Whether what is computed of the data alone is kept between replays."""
-        return bool(sum(column.nbytes for column in self._columns.values()) <= MOST_KEPT)
+        return bytes_of(self._columns.values()) <= MOST_KEPT
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
-        found: list[list[Array]] = []
-        for columns in self.blocks(names):
-            found.append([column[:count] for column in columns])
-            count -= len(columns[0])
-            if count <= 0:
+        if self._gone is None:
+            return {name: as_numbers(name, self._columns[name][:count]) for name in names}
+        found, left = [], count
+        for piece in self._cut():
+            found.append([piece.column(name)[:left] for name in names])
+            left -= len(found[-1][0])
+            if left <= 0:
                 break
-        return {
-            name: np.concatenate(parts) for name, parts in zip(names, zip(*found, strict=True), strict=True)
-        }
-
-    def blocks(self, names: Sequence[str]) -> Iterator[list[Array]]:
-        """Some columns, a few rows at a time."""
-        for place, start in enumerate(range(0, self._all, self._step)):
-            columns = [as_numbers(name, self._columns[name][start : start + self._step]) for name in names]
-            if self._gone is not None:
-                columns = [complete(column, self._gone[place]) for column in columns]
-            if len(columns[0]):
-                yield columns
+        columns = zip(*found, strict=True)
+        return {name: np.concatenate(parts) for name, parts in zip(names, columns, strict=True)}
 
     def factorised(self, name: str, labels: Any) -> tuple[LocalRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        shape = np.shape(labels)
-        if shape not in ((self.length,), (self._all,)):
-            raise ValueError(f"there must be {self.length:,} labels, one for each row, not {shape}")
-        if self._gone is None:
-            chosen = np.asarray(labels)
-        else:
-            mask = np.concatenate([kept(each) for each in self._gone])
-            chosen = np.asarray(labels)[mask] if shape == (self._all,) else np.asarray(labels)
+        given = np.asarray(labels)
+        if given.shape not in ((self.length,), (self._all,)):
+            raise ValueError(f"there must be {self.length:,} labels, one for each row, not {given.shape}")
+        here = slice(None) if self._gone is None else np.concatenate([kept(each) for each in self._gone])
+        chosen = given if len(given) == self.length else given[here]
         known = labels_in(chosen)
-        index = numbered(known, chosen).astype(INT)
-        if self._gone is not None:
-            whole = np.zeros(self._all, dtype=INT)
-            whole[mask] = index
-            index = whole
+        index = np.zeros(self._all, dtype=INT)
+        index[here] = numbered(known, chosen)
         return LocalRows({**self._columns, name: index}, self._step, self._gone), len(known)
 
     def missing(self) -> dict[str, int]:
@@ -154,29 +125,38 @@ class LocalRows:
 
     @cached_property
     def _gaps(self) -> list[Gaps]:
-        return [gaps(columns) for columns in LocalRows(self._columns, self._step).blocks(list(self._columns))]
+        whole = LocalRows(self._columns, self._step)
+        return [gaps([piece.column(name) for name in self._columns]) for piece in whole._cut()]
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round, piece after piece."""
         each = shard.round
-        parts = [computed(shard, pieces, inputs) for pieces in self._pieces(shard, tuple(names))]
+        keep = self._keep(shard)
+        parts = [computed(shard, piece, tuple(names), keep, inputs) for piece in self._walk()]
         return merged(parts, each.how, each.axes)
 
-    def _pieces(self, shard: Shard, names: tuple[str, ...]) -> Iterator[list[Prepared]]:
-        known = self._kept.get((shard, names))
-        if known is not None:
-            yield from known
-            return
-        needed = bytes_kept(shard) * self.length
-        found = []
-        for columns in self.blocks(names):
-            pieces = prepared(shard, columns)
-            if self._bytes + needed <= MOST_KEPT:
-                found.append(pieces)
-            yield pieces
-        if found:
-            self._kept[shard, names] = found
-            self._bytes += needed
+    def _walk(self) -> Iterable[Piece]:
+        """The pieces: the same ones each time, if they are to be kept."""
+        if not self.is_kept:
+            return self._cut()
+        if self._pieces is None:
+            self._pieces = list(self._cut())
+        return self._pieces
+
+    def _cut(self) -> Iterator[Piece]:
+        for place, start in enumerate(range(0, self._all, self._step)):
+            gone = None if self._gone is None else self._gone[place]
+            if gone is None or gone.complete:
+                columns = {name: all_[start : start + self._step] for name, all_ in self._columns.items()}
+                yield Piece(columns, gone)
+
+    def _keep(self, shard: Shard) -> bool:
+        """Whether what a shard makes of the data alone is kept."""
+        if shard not in self._keeps:
+            needed = bytes_kept(shard) * self.length
+            self._keeps[shard] = self.is_kept and self._bytes + needed <= MOST_KEPT
+            self._bytes += needed if self._keeps[shard] else 0.0
+        return self._keeps[shard]
 
 
 def by_name(names: Iterable[str], found: Sequence[Gaps]) -> dict[str, int]:
