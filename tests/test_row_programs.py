@@ -153,7 +153,7 @@ def held_pieces(
     whole = memory(program, columns)
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="synchronous"):
         patch.setattr(shard, "LENGTHS", (512, 64))  # so that programs are printed for pieces of these
-        patch.setattr(LocalRows.__init__, "__defaults__", (1_100,))
+        patch.setattr(LocalRows.__init__, "__defaults__", (1_100, None))
         cut = memory(program, pieces, backend)
         for point in POINTS:
             for ask in ("value_and_grad_flat", "hessian_flat"):

@@ -19,9 +19,8 @@ from tapegrad.tape.tape import Tape
 
 # From so many rows on, compiling takes less time than it saves in some ten replays.
 MANY = 1_000_000
-# So many rows are traced on, three times. Few other axes are as long; and no quotient or remainder of whole
-# numbers, such as `len(y) // 2`, looks as if it were linear in the number of rows, or in its inverse.
-LENGTHS = (1_009, 262, 503)
+# So many rows are traced on, three times: primes, so that few other axes are as long.
+LENGTHS = (1_009, 499, 757)
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,10 @@ class LongData:
     whole: Mapping[str, Any]
     backend: str
 
-    def sample(self, count: int) -> dict[str, Any]:
-        """The data with the first rows alone."""
-        return {**self.whole, **self.rows.first(self.names, count)}
+    def sample(self, count: int, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The data with the first rows alone; out of a larger sample, if there is one."""
+        first = self.rows.first(self.names, count) if of is None else of
+        return {**self.whole, **{name: first[name][:count] for name in self.names}}
 
     def values(self, tape: Tape) -> dict[int, Any]:
         """The value of each data slot of a tape as recorded."""
@@ -96,9 +96,33 @@ def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
     whole = {name: value for name, value in data.items() if name not in columns}
     rows = next(iter(columns.values())).rows
     if backend == AUTO:
-        pays = rows.length >= MANY and rows.is_kept  # else C would copy matrices for each replay
-        backend = "c" if pays and compiler() is not None else "numpy"
+        backend = "c" if rows.length >= MANY and compiler() is not None else "numpy"
     return LongData(rows, tuple(columns), whole, backend)
+
+
+def missing_in(data: Mapping[str, Any]) -> dict[str, int]:
+    """In how many rows of each column in pieces something is missing: NaN; of those that lack something."""
+    return next((value.rows.missing() for value in data.values() if isinstance(value, Column)), {})
+
+
+def complete(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Data in pieces without the rows in which something is missing; and how many these were.
+
+    Data of so few rows that they are traced on are arrays in memory afterwards.
+    """
+    names = [name for name, value in data.items() if isinstance(value, Column)]
+    before = data[names[0]].rows
+    rows = before.complete()
+    if rows.length <= max(LENGTHS):
+        left = rows.first(names, rows.length) if rows.length else {name: np.empty(0) for name in names}
+    else:
+        left = {name: Column(rows, name) for name in names}
+    return {**data, **left}, before.length - rows.length
+
+
+def is_in_pieces(data: Mapping[str, Any]) -> bool:
+    """Whether any data are columns in pieces."""
+    return any(isinstance(value, Column) for value in data.values())
 
 
 def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[str, Any], int]:

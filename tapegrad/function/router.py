@@ -16,12 +16,13 @@ from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import VALUE, Derived, Tapes
-from tapegrad.function.lengths import of_any_length
+from tapegrad.function.lengths import Comparison
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path, PathTree, outcome_key
 from tapegrad.function.record import data_value, plain_call, record
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.seen import Taken
+from tapegrad.function.told import check_told
 from tapegrad.function.trials import Trial, copied
 from tapegrad.function.witness import without_choices, witnessed
 from tapegrad.nest import Structure, Vector, scan
@@ -223,20 +224,25 @@ class Router:
         twins: list[Tapes] = []
         if long is not None:
             outcomes = [guard.outcome for guard in tape.guards]
-            others = [
-                record(self._f, self._structure, vector, long.sample(n), outcomes).tape for n in LENGTHS[1:]
-            ]
-            # Says what is wrong before anything is derived; and nobody multiplies what depends on the number
-            # of rows in a way that can be told with what does so in another.
-            tape, *others = of_any_length([tape, *others], LENGTHS)
+            few = [long.sample(n, self.data) for n in LENGTHS[1:]]
+            others = [record(self._f, self._structure, vector, each, outcomes).tape for each in few]
+            # These say what is wrong before anything is derived.
+            compared = Comparison([tape, *others], LENGTHS)
+            # No pass multiplies now what depends on the number of rows with what does so in another way.
+            tape, *others = [compared.rewritten(place) for place in range(len(LENGTHS))]
+            check_told(self._f, self._structure, vector, self.data, compared, long.rows.length)
             data = dict(zip(tape.data, [*data.values(), float(LENGTHS[0])], strict=True))
             passes = self._running.passes
-            twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
+            twins = [
+                Tapes(one, one, passes, Trial(one, {}, ()), rows=rows)
+                for one, rows in zip(others, LENGTHS[1:], strict=True)
+            ]
         short = witness.short if long is None else tape
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
-        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
+        rows = None if long is None else LENGTHS[0]
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, rows)
         bound = None if long is None else long.values(tape)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 

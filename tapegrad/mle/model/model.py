@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
-from tapegrad.function.long import columns_of
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -237,7 +236,7 @@ def make_model(
     """
     known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
     columns = Columns({}) if data is None else read_columns(data, known, params, missing)
-    data = columns_of(columns.values)
+    data = columns.values
     weights = columns.rows(weights)
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
