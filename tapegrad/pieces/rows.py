@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.ops.registry import INT
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
-from tapegrad.pieces.shard import LENGTHS, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
+from tapegrad.pieces.shard import AT_ONCE, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
 
 Array = np.ndarray[Any, Any]
 
@@ -66,7 +66,7 @@ class LocalRows:
     """
 
     def __init__(
-        self, columns: Mapping[str, Any], step: int = LENGTHS[0], gone: Sequence[Gaps] | None = None
+        self, columns: Mapping[str, Any], step: int = AT_ONCE, gone: Sequence[Gaps] | None = None
     ) -> None:
         self._columns = columns
         self._step = step
