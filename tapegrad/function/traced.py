@@ -26,6 +26,7 @@ from tapegrad.function.showing import shown
 from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
+from tapegrad.pieces.program import stay_where_they_are
 from tapegrad.plan.stages import Plan
 from tapegrad.viewer.page import Page
 
@@ -205,6 +206,7 @@ class TracedFunction(FlatFunction):
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
             return self.structure.build(self._inline(VJP, theta, further))
+        self._require_sums()
         cotangent = self.outputs.ravel(w)
         (flat,) = self._replay(VJP, vector, self.structure.join, [cotangent])
         if has_nan(flat):
@@ -287,12 +289,22 @@ class TracedFunction(FlatFunction):
             If the data are in pieces: no array of theirs is in memory.
         """
         self._require_whole("the value of every slot")
+        return self.values_of_first_rows(theta)
+
+    def values_of_first_rows(self, theta: Any) -> Values:
+        """The same of the rows that the tape is read on: of data in pieces the first, and otherwise all."""
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         tape = path.tape_at(vector)
         values = evaluate(tape, vector, path.data)
         found = adjoints(tape, values) if self.outputs.is_scalar else {}
         return Values(tape, values, found)
+
+    @property
+    def rows_for_each(self) -> float:
+        """For how many rows each of those stands that the tape is read on: 1.0, if all data are in memory."""
+        long = self._router.running.long
+        return 1.0 if long is None else long.rows.length / LENGTHS[0]
 
     def explain(self, theta: Any) -> Explanation:
         """Where the first NaN or infinity arises at `theta`: print it.
@@ -346,6 +358,16 @@ class TracedFunction(FlatFunction):
         made = shown(at, vector, kind, None if theta is None else self.explain(theta))
         return made if path is None else made.write(path)
 
+    @property
+    def returns_rows(self) -> bool:
+        """Whether the data are in pieces, and the function returns numbers for each row."""
+        return self.is_in_pieces and any(LENGTHS[0] in leaf.shape for leaf in self.outputs.leaves)
+
+    def _require_sums(self) -> None:
+        long = self._router.running.long
+        if long is not None and self.returns_rows:
+            raise stay_where_they_are(self.tape.name, long.rows.length)
+
     def _require_whole(self, what: str) -> None:
         if self.is_in_pieces:
             raise ValueError(
@@ -355,8 +377,9 @@ class TracedFunction(FlatFunction):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The arrays that were given as `data`, by their names."""
-        return dict(self._router.data)
+        """The arrays that were given as `data`, by their names; in pieces they stay where they are."""
+        long = self._router.running.long
+        return dict(self._router.data) if long is None else long.given
 
     def on(self, theta: Any, data: Mapping[str, Any]) -> Any:
         """The value at `theta` on other data, where both may be traced: for use in a function under trace.
