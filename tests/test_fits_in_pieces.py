@@ -433,6 +433,7 @@ TRACED = {
     "show": lambda c: c.traced.show().html[:15],
     "source": lambda c: bool(c.traced.source()),
     "require_scalar": lambda c: c.traced.require_scalar("this"),
+    "require_sums": lambda c: c.traced.require_sums(),
 }
 STAY = r"rows returns a number for each of 3,000 rows, which stay where they are: end it with \.sum\(\)"
 WHOLE = "of total needs whole arrays, and its data are in pieces: trace it on some rows, as arrays in memory"

@@ -14,6 +14,7 @@ from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Der
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
+from tapegrad.pieces.program import stay_where_they_are
 from tapegrad.pieces.shard import resized_shape
 from tapegrad.tape.tape import Tape
 
@@ -233,6 +234,30 @@ class FlatFunction:
         """
         outputs, path = self._router.run(kind, inputs, copies, directions)
         return outputs, path.tapes
+
+    # Of data in pieces ---------------------------------------------------------------------------------------
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster: sums over them are computed there."""
+        return self._router.running.long is not None
+
+    @property
+    def rows_for_each(self) -> float:
+        """For how many rows each of those stands that the tape is read on: 1.0, if all data are in memory."""
+        long = self._router.running.long
+        return 1.0 if long is None else long.rows.length / LENGTHS[0]
+
+    @property
+    def returns_rows(self) -> bool:
+        """Whether the data are in pieces, and the function returns numbers for each row."""
+        return self.is_in_pieces and any(LENGTHS[0] in leaf.shape for leaf in self.outputs.leaves)
+
+    def require_sums(self) -> None:
+        """Raise ValueError where it does."""
+        long = self._router.running.long
+        if long is not None and self.returns_rows:
+            raise stay_where_they_are(self.tape.name, long.rows.length)
 
     def kept(self, kind: Derived, vector: Vector) -> list[Any]:
         """The outputs of a derived tape at the parameters of the trace, where the data are in pieces.

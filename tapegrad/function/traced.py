@@ -26,7 +26,6 @@ from tapegrad.function.showing import shown
 from tapegrad.nest import Structure, Vector, has_traced
 from tapegrad.ops.registry import Recordable
 from tapegrad.ops.shaping import transpose_
-from tapegrad.pieces.program import stay_where_they_are
 from tapegrad.plan.stages import Plan
 from tapegrad.viewer.page import Page
 
@@ -80,11 +79,6 @@ class TracedFunction(FlatFunction):
     def threads(self) -> int:
         """The threads that may share the blocks of a row loop."""
         return self._router.running.threads
-
-    @property
-    def is_in_pieces(self) -> bool:
-        """Whether the data are on disk or on a cluster: sums over them are computed there."""
-        return self._router.running.long is not None
 
     @property
     def nobs(self) -> int | None:
@@ -206,7 +200,7 @@ class TracedFunction(FlatFunction):
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
             return self.structure.build(self._inline(VJP, theta, further))
-        self._require_sums()
+        self.require_sums()
         cotangent = self.outputs.ravel(w)
         (flat,) = self._replay(VJP, vector, self.structure.join, [cotangent])
         if has_nan(flat):
@@ -300,12 +294,6 @@ class TracedFunction(FlatFunction):
         found = adjoints(tape, values) if self.outputs.is_scalar else {}
         return Values(tape, values, found)
 
-    @property
-    def rows_for_each(self) -> float:
-        """For how many rows each of those stands that the tape is read on: 1.0, if all data are in memory."""
-        long = self._router.running.long
-        return 1.0 if long is None else long.rows.length / LENGTHS[0]
-
     def explain(self, theta: Any) -> Explanation:
         """Where the first NaN or infinity arises at `theta`: print it.
 
@@ -357,16 +345,6 @@ class TracedFunction(FlatFunction):
         at = self._router.current if vector is None else self._router.path_at(vector)
         made = shown(at, vector, kind, None if theta is None else self.explain(theta))
         return made if path is None else made.write(path)
-
-    @property
-    def returns_rows(self) -> bool:
-        """Whether the data are in pieces, and the function returns numbers for each row."""
-        return self.is_in_pieces and any(LENGTHS[0] in leaf.shape for leaf in self.outputs.leaves)
-
-    def _require_sums(self) -> None:
-        long = self._router.running.long
-        if long is not None and self.returns_rows:
-            raise stay_where_they_are(self.tape.name, long.rows.length)
 
     def _require_whole(self, what: str) -> None:
         if self.is_in_pieces:
