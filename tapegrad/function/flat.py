@@ -235,7 +235,7 @@ class FlatFunction:
         outputs, path = self._router.run(kind, inputs, copies, directions)
         return outputs, path.tapes
 
-    # Of data in pieces ---------------------------------------------------------------------------------------
+    # Of data in pieces --------------------------------------------------------------------------------------
 
     @property
     def is_in_pieces(self) -> bool:
