@@ -12,7 +12,7 @@ from tapegrad.ops.registry import INT
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
 from tapegrad.pieces.shard import (
-    LENGTHS,
+    AT_ONCE,
     Piece,
     Shard,
     as_numbers,
@@ -81,7 +81,7 @@ class LocalRows:
     """
 
     def __init__(
-        self, columns: Mapping[str, Any], step: int = LENGTHS[0], gone: Sequence[Gaps] | None = None
+        self, columns: Mapping[str, Any], step: int = AT_ONCE, gone: Sequence[Gaps] | None = None
     ) -> None:
         self._columns = columns
         self._step = step

@@ -26,9 +26,11 @@ from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
 
-# Rows that are computed at a time: a program for each of these lengths serves pieces of any length. What is
+# Rows that are computed at a time are whole units of these, and there are at most so many programs. What is
 # shorter is replayed, for it costs more to print a program than to run it.
-LENGTHS = tuple(2**k for k in range(17, 12, -1))
+UNIT = 8_192
+MOST_UNITS = 16
+AT_ONCE = UNIT * MOST_UNITS
 # Programs that one process keeps.
 MOST_PROGRAMS = 128
 
@@ -135,20 +137,23 @@ class Piece:
 
 
 def cuts(rows: int) -> list[int]:
-    """The lengths in which so many rows are computed."""
-    found = []
-    for length in LENGTHS:
-        found += [length] * (rows // length)
-        rows %= length
-    return [*found, rows] if rows else found
+    """The lengths in which so many rows are computed: nearly equal whole units, and what is left."""
+    units, rest = divmod(rows, UNIT)
+    count = -(-units // MOST_UNITS)
+    found = [UNIT * (units * (i + 1) // count - units * i // count) for i in range(count)]
+    return [*found, rest] if rest else found
+
+
+def halves(shard: Shard, rows: int) -> tuple[Tape, Tape]:
+    """The tape of a shard for so many rows: what depends on the data alone, and the rest."""
+    return once(tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING))
 
 
 @lru_cache(MOST_PROGRAMS)
 def ready(shard: Shard, rows: int) -> Ready:
     """The program of a shard for so many rows."""
-    tape = tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING)
-    early, rest = once(tape)
-    backend = shard.backend if rows >= LENGTHS[-1] else "replay"
+    early, rest = halves(shard, rows)
+    backend = shard.backend if rows >= UNIT else "replay"
     return Ready(early, BACKENDS[backend](rest, (), 1))
 
 
@@ -216,11 +221,10 @@ def bytes_of(columns: Iterable[Any]) -> int:
 
 def bytes_kept(shard: Shard) -> float:
     """Bytes for each row of what a piece keeps of a shard besides the columns."""
-    rows = LENGTHS[-1]
-    early = ready(shard, rows).early
+    early, _ = halves(shard, UNIT)
     made = [early.avals[slot] for slot in early.outputs if slot not in early.data]
     needed: float = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in made)
-    return float(needed / rows)
+    return float(needed / UNIT)
 
 
 def resized(tape: Tape, old: int, new: int) -> Tape:
