@@ -242,14 +242,15 @@ def resized(tape: Tape, old: int, new: int) -> Tape:
 
 
 def _resized_aval(aval: Aval, old: int, new: int) -> Aval:
-    return Aval(_resized_shape(aval.shape, old, new), aval.dtype)
+    return Aval(resized_shape(aval.shape, old, new), aval.dtype)
 
 
-def _resized_shape(shape: Shape, old: int, new: int) -> Shape:
+def resized_shape(shape: Shape, old: int, new: int) -> Shape:
+    """A shape with another number of rows."""
     return tuple([new if n == old else n for n in shape])
 
 
 def _resized_attrs(attrs: Attrs, old: int, new: int) -> Attrs:
     return tuple(
-        [(name, _resized_shape(value, old, new) if name == "shape" else value) for name, value in attrs]
+        [(name, resized_shape(value, old, new) if name == "shape" else value) for name, value in attrs]
     )
