@@ -207,7 +207,7 @@ def test_workers_of_another_version(monkeypatch):
 def test_a_worker_that_dies_costs_no_result():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as processes,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as processes,
         distributed.Client(processes) as client,
     ):
         dask.config.set(scheduler=None)
