@@ -152,7 +152,7 @@ def held_pieces(
     """Value, gradient and Hessian of data in pieces against those of the arrays in memory."""
     whole = memory(program, columns)
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="synchronous"):
-        patch.setattr(shard, "LENGTHS", (512, 64))  # so that programs are printed for pieces of these
+        patch.setattr(shard, "UNIT", 128)  # so that programs are printed for pieces of these
         patch.setattr(LocalRows.__init__, "__defaults__", (1_100, None))
         cut = memory(program, pieces, backend)
         for point in POINTS:

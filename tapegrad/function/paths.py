@@ -18,6 +18,7 @@ from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
 from tapegrad.nest import Vector
 from tapegrad.passes import branches
+from tapegrad.pieces.program import InPieces
 from tapegrad.pieces.rows import Column, Rows
 from tapegrad.tape.tape import Guard, Tape
 
@@ -73,6 +74,13 @@ class Path:
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
+
+    def kept(self, kind: Derived, inputs: Vector) -> list[Any]:
+        """The outputs of a tape of data in pieces; numbers for each row stay where the rows are."""
+        self.executable(kind)  # which is tried first
+        program = self.programs[kind]
+        assert isinstance(program, InPieces)
+        return program.workspace(self.programs.values(kind, self._bound)).kept(inputs)
 
     @property
     def rows(self) -> Rows | None:

@@ -11,7 +11,16 @@ import numpy as np
 from tapegrad.ops.registry import INT
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
-from tapegrad.pieces.shard import LENGTHS, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
+from tapegrad.pieces.shard import (
+    AT_ONCE,
+    Piece,
+    Shard,
+    as_numbers,
+    bytes_given,
+    bytes_kept,
+    bytes_of,
+    computed,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -45,12 +54,18 @@ class Rows(Protocol):
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: what a shard gives for all rows, of the columns of these names."""
 
+    def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
+        """The same of a shard that gives numbers for each row: as arrays, where the rows are."""
+
 
 class Column(NamedTuple):
     """One of the columns, as it stands for the value of a data slot."""
 
     rows: Rows
     name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.rows.length:,} rows in pieces>"
 
 
 class LocalRows:
@@ -66,7 +81,7 @@ class LocalRows:
     """
 
     def __init__(
-        self, columns: Mapping[str, Any], step: int = LENGTHS[0], gone: Sequence[Gaps] | None = None
+        self, columns: Mapping[str, Any], step: int = AT_ONCE, gone: Sequence[Gaps] | None = None
     ) -> None:
         self._columns = columns
         self._step = step
@@ -135,6 +150,21 @@ class LocalRows:
         parts = [computed(shard, piece, tuple(names), keep, inputs) for piece in self._walk()]
         return merged(parts, each.how, each.axes)
 
+    def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
+        """The same of a shard that gives numbers for each row: in memory.
+
+        Raises
+        ------
+        ValueError
+            If they are too many.
+        """
+        if bytes_given(shard) / shard.rows * self.length > MOST_KEPT:
+            raise ValueError(
+                f"results for {self.length:,} rows on disk do not stay on disk: ask for some rows at a time, "
+                "as in x[a:b], or pass arrays of Dask's, whose results are such arrays"
+            )
+        return self.run(shard, names, inputs)
+
     def _walk(self) -> Iterable[Piece]:
         """The pieces: the same ones each time, if they are to be kept."""
         if not self.is_kept:
@@ -148,7 +178,7 @@ class LocalRows:
             gone = None if self._gone is None else self._gone[place]
             if gone is None or gone.complete:
                 columns = {name: all_[start : start + self._step] for name, all_ in self._columns.items()}
-                yield Piece(columns, self.is_kept, gone)
+                yield Piece(columns, gone)
 
     def _keep(self, shard: Shard) -> bool:
         """Whether what a shard makes of the data alone is kept."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
+from tapegrad.function.long import is_in_pieces
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -185,7 +186,8 @@ class Model:
     @property
     def is_in_pieces(self) -> bool:
         """Whether the data are on disk or on a cluster."""
-        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
+        found = self.function
+        return (found.joint.function if isinstance(found, Marginal) else found).is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -301,7 +303,8 @@ def _marginal_model(
     function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
     with np.errstate(all="ignore"):
-        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+        in_pieces = is_in_pieces(data)  # with which nothing can be called
+        is_rows = in_pieces or np.ndim(given.values({**pieces, **random}, data)) > 0
     if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
