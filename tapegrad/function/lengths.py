@@ -118,6 +118,13 @@ class Comparison:
 
     def _check_steps(self) -> None:
         first, *others = self.tapes
+        for guard in first.guards:
+            if self.lengths[0] in np.shape(guard.outcome):
+                raise TraceError(
+                    f"{first.name} decides on every row{location(guard.source)}, or reads all rows as plain "
+                    "numbers, which cannot be done piece by piece. Choose with np.where, leave rows out by a "
+                    "weight of 0, and pass tables that rows are looked up in as `data`, too"
+                )
         for other, length in zip(others, self.lengths[1:], strict=True):
             pairs = zip(first.entries, other.entries, strict=False)
             for one, two in pairs:
@@ -125,7 +132,8 @@ class Comparison:
                 if not (same and self.same_attrs(one.attrs, two.attrs, length)):
                     raise self.another_way(length, one.source)
             if len(first.entries) != len(other.entries):
-                raise self.another_way(length, None)
+                fewer, more = sorted((first.entries, other.entries), key=len)
+                raise self.another_way(length, more[len(fewer)].source)
             for guard, twin in zip(first.guards, other.guards, strict=False):
                 if not np.array_equal(guard.outcome, twin.outcome, equal_nan=True):
                     raise self.another_way(length, guard.source)
