@@ -13,7 +13,11 @@ Array = np.ndarray[Any, Any]
 _OF_KIND = {"f": FLOAT, "b": BOOL, "i": INT, "u": INT}
 _LARGEST = np.iinfo(INT).max
 # What to write for columns of other kinds than numbers.
-_TEXTS = "{0}.astype(float) where they are numbers; of texts, {0}.astype('category').cat.as_known().cat.codes"
+# Categories by name: Dask's `as_known` goes wrong where there is a client, `categorize` in single columns.
+_TEXTS = (
+    "{0}.astype(float) where they are numbers; of texts, np.unique({0}, return_inverse=True)[1] in memory, "
+    "and {0}.astype(pandas.CategoricalDtype([...])).cat.codes in Dask"
+)
 _ADVICE = {
     "c": "write the real and the imaginary part as data of their own",
     "M": "make numbers of them, as in ({0} - start) / np.timedelta64(1, 'D')",
