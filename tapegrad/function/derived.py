@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from tapegrad.backends.effort import effort
+from tapegrad.backends.replay import evaluate
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.function.condensing import LongTrace, condensed
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
+from tapegrad.nest import Vector
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
@@ -44,7 +48,10 @@ class Tapes:
     twins : sequence of Tapes
         Those of the same path with other numbers of rows, where the data are in pieces.
     is_in_pieces : bool
-        Whether the data are: what is derived then keeps their rows along the first axis.
+        Whether the data are, and are read: what is derived then keeps their rows along the first axis.
+    condensed : sequence of Tape
+        With few rows in the place of all, the value's tape, and where rows are left in it those of its twins;
+        empty, where nothing is to be had so.
     """
 
     def __init__(
@@ -55,10 +62,12 @@ class Tapes:
         trial: Trial,
         twins: Sequence[Tapes] = (),
         is_in_pieces: bool = False,
+        long: LongTrace | None = None,
     ) -> None:
         self.recorded = recorded
-        self.twins = twins
-        self.is_in_pieces = is_in_pieces
+        self._twins = twins
+        self._is_in_pieces = is_in_pieces
+        self._long = long
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -69,10 +78,44 @@ class Tapes:
         known = self._known.get(kind)
         if known is None:
             made = kind.make(self)
-            if kind.hold is Trial.hold_made:
-                self.trial.keep(kind, made)
+            self.trial.keep(kind, made)
             known = self._known[kind] = tidy(made, self._passes)
         return known
+
+    # With few rows in the place of all ----------------------------------------------------------------------
+
+    @cached_property
+    def condensed(self) -> Sequence[Tape]:
+        """The value's tapes with few rows in the place of all, see the attributes."""
+        if self._long is None:
+            return ()
+        found = condensed(self._long, self._hold_recorded)
+        if found:
+            self.trial.by_looks = False
+        return found
+
+    def _hold_recorded(self, tape: Tape) -> None:
+        """Hold a tape of the value against plain calls, entry by entry."""
+        data = dict(zip(tape.data, self.trial.data.values(), strict=True))
+
+        def run(inputs: Vector) -> Sequence[Any]:
+            values = evaluate(tape, inputs, data, tape.outputs)
+            return [values[slot] for slot in tape.outputs]
+
+        self.trial.hold_values(VALUE, run)
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are in pieces, and read."""
+        return self._is_in_pieces and len(self.condensed) != 1
+
+    @cached_property
+    def twins(self) -> Sequence[Tapes]:
+        """Those of other lengths."""
+        if not self.condensed:
+            return self._twins
+        others = self.condensed[1:]
+        return [Tapes(one, one, self._passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
 
     # What is known about them -------------------------------------------------------------------------------
 
@@ -153,7 +196,7 @@ def in_waist(tapes: Tapes) -> Sequence[int]:
 
 def _value(tapes: Tapes) -> Tape:
     """What the function returns."""
-    return tapes.short
+    return tapes.condensed[0] if tapes.condensed else tapes.short
 
 
 def _gradient(tapes: Tapes) -> Tape:

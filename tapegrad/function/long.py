@@ -34,12 +34,15 @@ class LongData:
         Data that every piece reads whole.
     backend : str
         What runs the tapes of the pieces.
+    has_statistics : bool
+        Whether sums are found on few rows, where these can stand for all.
     """
 
     rows: Rows
     names: tuple[str, ...]
     whole: Mapping[str, Any]
     backend: str
+    has_statistics: bool
 
     def sample(self, count: int) -> dict[str, Any]:
         """The data with the first rows alone."""
@@ -83,7 +86,7 @@ def columns_of(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: Column(rows, name) if name in names else value for name, value in data.items()}
 
 
-def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
+def long_data(data: Mapping[str, Any], backend: str, has_statistics: bool) -> LongData | None:
     """The columns among data, None where there are none."""
     columns = {name: value for name, value in data.items() if isinstance(value, Column)}
     if not columns:
@@ -93,7 +96,7 @@ def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
     if backend == AUTO:
         pays = rows.length >= MANY and rows.is_kept  # else C would copy matrices for each replay
         backend = "c" if pays and compiler() is not None else "numpy"
-    return LongData(rows, tuple(columns), whole, backend)
+    return LongData(rows, tuple(columns), whole, backend, has_statistics)
 
 
 def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[str, Any], int]:

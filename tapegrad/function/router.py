@@ -15,6 +15,7 @@ import numpy as np
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.condensing import LongTrace
 from tapegrad.function.derived import VALUE, Derived, Tapes
 from tapegrad.function.lengths import of_any_length
 from tapegrad.function.long import LENGTHS
@@ -211,17 +212,21 @@ class Router:
         tape, data, outputs, *_ = witness.recorded
         long = self._running.long
         twins: list[Tapes] = []
+        bound: Mapping[int, Any] | None = None
+        traced: LongTrace | None = None
         if long is not None:
+            bound = long.values(tape)
             others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
             of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
             passes = self._running.passes
             twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
+            if long.has_statistics:
+                traced = LongTrace([tape, *others], bound, data, long.rows.length, witness.looks[-1].vector)
         short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
-        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
-        bound = None if long is None else long.values(tape)
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None, traced)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 
 

@@ -60,7 +60,7 @@ class Programs:
         """A tape as it is run: what depends on data alone, and the rest."""
         if kind not in self._finished:
             tapes = [tidy(tapes[kind], FINISHING) for tapes in (self.tapes, *self.tapes.twins)]
-            if self._running.long is None:
+            if not self.tapes.is_in_pieces:
                 self._finished[kind] = once(tapes[0])
             else:
                 self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS))
@@ -70,8 +70,9 @@ class Programs:
         """The program of a tape; its last direction comes late."""
         if kind not in self._made:
             _, tape = self.finished(kind)
-            if self._running.long is not None:
-                self._made[kind] = InPieces(tape, self._late(kind), LENGTHS[0], self._running.long.backend)
+            long = self._running.long
+            if long is not None and self.tapes.is_in_pieces:
+                self._made[kind] = InPieces(tape, self._late(kind), LENGTHS[0], long.backend)
                 return self._made[kind]
             is_auto = self._running.backend == AUTO
             make = BACKENDS["numpy" if is_auto else self._running.backend]
@@ -98,7 +99,7 @@ class Programs:
     def values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
         """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
-        if self._running.long is not None:
+        if self.tapes.is_in_pieces:
             return dict(zip(rest.data, [*data.values(), float(length_of(data))], strict=True))
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))

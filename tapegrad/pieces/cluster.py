@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.rows import as_numbers
 from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepared
@@ -98,11 +99,7 @@ class ClusterRows:
         RuntimeError
             If the client is closed whose workers keep what was computed of the data.
         """
-        if self._client is not None and self._client.status == "closed":
-            raise RuntimeError(
-                "the Dask client is closed with whose workers the data are, and what was computed of them: "
-                "trace anew with an open one"
-            )
+        self._check_open()
         delayed, each = self._dask.delayed, shard.round
         work = delayed(computed, pure=False)
         sent = self._sent(shard)
@@ -113,6 +110,37 @@ class ClusterRows:
             parts = [put_together(group, each.how, each.axes) for group in groups]
         found: Outputs = parts[0].compute()
         return found
+
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the chunks of some columns, put together in their order.
+
+        Raises
+        ------
+        RuntimeError
+            If the client is closed whose workers have the data.
+        """
+        self._check_open()
+        delayed = self._dask.delayed
+        work, sent = delayed(_found, pure=False), delayed(each, traverse=False)
+        columns = zip(*(self._chunks[name] for name in names), strict=True)
+        parts = [work(sent, tuple(names), *chunk) for chunk in columns]
+        put_together = delayed(together, pure=False)
+        while len(parts) > 1:
+            parts = [put_together(parts[i : i + FAN], merge) for i in range(0, len(parts), FAN)]
+        found: Part | None = parts[0].compute()
+        return found
+
+    def _check_open(self) -> None:
+        if self._client is not None and self._client.status == "closed":
+            raise RuntimeError(
+                "the Dask client is closed with whose workers the data are, and what was computed of them: "
+                "trace anew with an open one"
+            )
 
     def _sent(self, shard: Shard) -> Any:
         """A shard where the workers find it, for as long as these rows are there."""
@@ -138,6 +166,10 @@ class ClusterRows:
 
 def _prepared(shard: Shard, names: Sequence[str], *columns: Any) -> list[Prepared]:
     return prepared(shard, [as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
+
+
+def _found(each: Callable[[Sequence[Array]], Any], names: Sequence[str], *columns: Any) -> Any:
+    return each([as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
 
 
 # Taking data ------------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from tapegrad.ops.registry import BOOL, FLOAT, INT
+from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.shard import LENGTHS, Prepared, Shard, bytes_kept, computed, prepared
 
@@ -36,6 +37,14 @@ class Rows(Protocol):
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: what a shard gives for all rows, of the columns of these names."""
+
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the pieces of some columns, made one in the order of the rows."""
 
 
 class Column(NamedTuple):
@@ -98,6 +107,19 @@ class LocalRows:
         parts = [computed(shard, pieces, inputs) for pieces in self._pieces(shard, tuple(names))]
         return merged(parts, each.how, each.axes)
 
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the pieces of some columns, piece after piece."""
+        return together(map(each, self._read(names)), merge)
+
+    def _read(self, names: Sequence[str]) -> Iterator[list[Array]]:
+        for start in range(0, self.length, self._step):
+            yield [as_numbers(name, self._columns[name][start : start + self._step]) for name in names]
+
     def _pieces(self, shard: Shard, names: tuple[str, ...]) -> Iterator[list[Prepared]]:
         kept = self._kept.get((shard, names))
         if kept is not None:
@@ -105,8 +127,7 @@ class LocalRows:
             return
         needed = bytes_kept(shard) * self.length
         found = []
-        for start in range(0, self.length, self._step):
-            columns = [as_numbers(name, self._columns[name][start : start + self._step]) for name in names]
+        for columns in self._read(names):
             pieces = prepared(shard, columns)
             if self._bytes + needed <= MOST_KEPT:
                 found.append(pieces)

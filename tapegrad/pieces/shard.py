@@ -160,6 +160,7 @@ def resized(tape: Tape, old: int, new: int) -> Tape:
         aval = _resized_aval(tape.avals[output], old, new)
         operands = tuple([to[slot] for slot in inputs])
         to[output] = builder.emit(op, operands, _resized_attrs(attrs, old, new), source, aval)
+    builder.guards += [guard._replace(slot=to[guard.slot]) for guard in tape.guards]
     return builder.finish(to[slot] for slot in tape.outputs)
 
 

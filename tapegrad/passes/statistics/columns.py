@@ -1,4 +1,4 @@
-"""Columns of known numbers, and what is found out of them: as a tape has them, gathered, and functions of them.
+"""Columns of known numbers, and what is found out of them: as they stand, gathered, and functions of them.
 
 Whoever has the rows walks over them: `Constants` over those on a tape, data in pieces over theirs.
 """

@@ -35,9 +35,7 @@ _STEPS = 8
 class Walk(Protocol):
     """A walk over rows, block by block, by whoever holds them."""
 
-    def __call__(
-        self, each: Callable[[Block], Part], merge: Callable[[Sequence[Part]], Part]
-    ) -> Part | None:
+    def __call__(self, each: Callable[[Block], Part], merge: Callable[[Sequence[Part]], Part]) -> Part | None:
         """What `each` finds in the blocks, as `merge` makes it one; None where there are no rows."""
 
 

@@ -1,0 +1,119 @@
+"""Few rows in the place of all, for data in pieces: the value's tape with sufficient statistics in it.
+
+What the pass `statistics` finds in arrays in memory is found here by walks over the pieces: the same rows
+that stand for all, by the same arithmetic. From then on, the pieces are asked only for what has no such
+statistics; often that is nothing, and a replay's cost does not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.lengths import of_any_length
+from tapegrad.function.long import LENGTHS
+from tapegrad.nest import Vector
+from tapegrad.passes import dce, simplify, sums, tidy
+from tapegrad.passes.statistics.polynomials import Polynomials
+from tapegrad.passes.statistics.statistics import summed_rows, without_rows
+from tapegrad.pieces.known import KnownRows
+from tapegrad.pieces.program import InPieces
+from tapegrad.pieces.shard import resized
+from tapegrad.plan.split import split
+from tapegrad.tape.tape import Constant, Tape
+
+
+@dataclass(frozen=True)
+class LongTrace:
+    """A function traced on a few of its rows.
+
+    Attributes
+    ----------
+    tapes : sequence of Tapes
+        As recorded with each of `LENGTHS` rows.
+    data, sample : mapping of int to Column or array
+        The values of their data slots, and those that the first was recorded with.
+    count : int
+        How many rows there are.
+    vector : ndarray, shape (p,)
+        Parameters on the path of the tapes.
+    """
+
+    tapes: Sequence[Tape]
+    data: Mapping[int, Any]
+    sample: Mapping[int, Any]
+    count: int
+    vector: Vector
+
+
+def condensed(given: LongTrace, hold: Callable[[Tape], None]) -> list[Tape]:
+    """A value's tapes with few rows in the place of all: one if no rows are left, else one of each length.
+
+    None at all if no sum has statistics, or if these do not give what the rows give.
+
+    Parameters
+    ----------
+    given : LongTrace
+    hold : callable
+        Holds a tape of the value against plain calls, on the sample.
+
+    Raises
+    ------
+    TraceError
+        If a step mixes rows.
+    """
+    simple = [tidy(tape, (simplify,)) for tape in given.tapes]
+    tape = _with_count(of_any_length(simple, LENGTHS), given.count)
+    split(tape, LENGTHS[0])  # which refuses what mixes rows
+    known = KnownRows(tape, LENGTHS[0], _bound(tape, given.data))
+    ends = summed_rows(Polynomials(tape, known))
+    if not ends:
+        return []
+    hold(simple[0])
+    told = replace(tape, outputs=(*tape.outputs, *ends))
+    found = without_rows(Polynomials(told, known), ends)
+    few, whole = (
+        dce(replace(one, outputs=one.outputs[len(tape.outputs) :], guards=())) for one in (found, told)
+    )
+    if _row_sums(few) == _row_sums(whole) or not _agree(few, whole, given):
+        return []
+    short = tidy(replace(found, outputs=found.outputs[: len(tape.outputs)]), (dce, sums))
+    is_short = not any(LENGTHS[0] in short.avals[entry.output].shape for entry in short.entries)
+    return [short] if is_short else [short, *(resized(short, LENGTHS[0], n) for n in LENGTHS[1:])]
+
+
+def _with_count(tape: Tape, count: int) -> Tape:
+    """A tape of any length, as `of_any_length` makes it, for so many rows."""
+    *data, rows = tape.data
+    return dce(replace(tape, data=tuple(data), constants=(*tape.constants, Constant(rows, float(count)))))
+
+
+def _bound(tape: Tape, data: Mapping[int, Any]) -> dict[int, Any]:
+    """The values of its data slots, which are those of another tape."""
+    return dict(zip(tape.data, data.values(), strict=True))
+
+
+def _row_sums(tape: Tape) -> int:
+    """How many steps take rows, and give none."""
+    along = [LENGTHS[0] in aval.shape for aval in tape.avals]
+    return sum(
+        not along[output] and any(along[slot] for slot in inputs)
+        for _, inputs, output, _, _ in tape.entries.rows()
+    )
+
+
+def _agree(few: Tape, whole: Tape, given: LongTrace) -> bool:
+    """Whether sums over few rows are those over all rows, next to the terms that the sample's rows have."""
+
+    def run(tape: Tape) -> Sequence[Any]:
+        workspace = InPieces(tape, (), LENGTHS[0], "numpy").workspace(_bound(tape, given.data))
+        workspace.run(given.vector)
+        return workspace.outputs
+
+    def sizes() -> list[Any]:
+        found = sizes_of(whole, given.vector, given.sample.values())
+        return [size * given.count / LENGTHS[0] for size in found]
+
+    return differing(run(few), run(whole), sizes) is None
