@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tapegrad.function.agreement import differing, sizes_of
-from tapegrad.function.lengths import of_any_length
+from tapegrad.function.lengths import as_constant, of_any_length
 from tapegrad.function.long import LENGTHS
 from tapegrad.nest import Vector
 from tapegrad.passes import dce, simplify, sums, tidy
@@ -22,6 +22,9 @@ from tapegrad.pieces.known import KnownRows
 from tapegrad.pieces.program import InPieces
 from tapegrad.pieces.shard import resized
 from tapegrad.plan.split import split
+from tapegrad.tape.entries import Entry
+from tapegrad.tape.rewrite import Copy, rewrite
+from tapegrad.tape.slots import moving_slots
 from tapegrad.tape.tape import Constant, Tape
 
 
@@ -67,21 +70,45 @@ def condensed(given: LongTrace, hold: Callable[[Tape], None]) -> list[Tape]:
     simple = [tidy(tape, (simplify,)) for tape in given.tapes]
     tape = _with_count(of_any_length(simple, LENGTHS), given.count)
     split(tape, LENGTHS[0])  # which refuses what mixes rows
+    hold(simple[0])
+    found = _without_known_sums(tape, given)
+    short = _on_few_rows(found, given)
+    if short is tape:
+        return []
+    is_short = not any(LENGTHS[0] in short.avals[entry.output].shape for entry in short.entries)
+    return [short] if is_short else [short, *(resized(short, LENGTHS[0], n) for n in LENGTHS[1:])]
+
+
+def _without_known_sums(tape: Tape, given: LongTrace) -> Tape:
+    """The tape with what it sums of data alone, or takes the largest of, as constants: found once."""
+    moving = moving_slots(tape, tape.parameters)
+    ends = [slot for slot in _sums_of_rows(tape) if not moving[slot]]
+    if not ends:
+        return tape
+    found = dict(zip(ends, _run(dce(replace(tape, outputs=tuple(ends), guards=())), given), strict=True))
+
+    def rule(copy: Copy, entry: Entry) -> int:
+        if entry.output in found:
+            return copy.builder.constant(as_constant(found[entry.output]))
+        return copy.keep(entry)
+
+    return tidy(rewrite(tape, rule), (dce, simplify))
+
+
+def _on_few_rows(tape: Tape, given: LongTrace) -> Tape:
+    """The tape with few rows in the place of all where that can be done, the same tape where nowhere."""
     known = KnownRows(tape, LENGTHS[0], _bound(tape, given.data))
     ends = summed_rows(Polynomials(tape, known))
     if not ends:
-        return []
-    hold(simple[0])
+        return tape
     told = replace(tape, outputs=(*tape.outputs, *ends))
     found = without_rows(Polynomials(told, known), ends)
     few, whole = (
         dce(replace(one, outputs=one.outputs[len(tape.outputs) :], guards=())) for one in (found, told)
     )
-    if _row_sums(few) == _row_sums(whole) or not _agree(few, whole, given):
-        return []
-    short = tidy(replace(found, outputs=found.outputs[: len(tape.outputs)]), (dce, sums))
-    is_short = not any(LENGTHS[0] in short.avals[entry.output].shape for entry in short.entries)
-    return [short] if is_short else [short, *(resized(short, LENGTHS[0], n) for n in LENGTHS[1:])]
+    if len(_sums_of_rows(few)) == len(_sums_of_rows(whole)) or not _agree(few, whole, given):
+        return tape
+    return tidy(replace(found, outputs=found.outputs[: len(tape.outputs)]), (dce, sums))
 
 
 def _with_count(tape: Tape, count: int) -> Tape:
@@ -95,25 +122,25 @@ def _bound(tape: Tape, data: Mapping[int, Any]) -> dict[int, Any]:
     return dict(zip(tape.data, data.values(), strict=True))
 
 
-def _row_sums(tape: Tape) -> int:
-    """How many steps take rows, and give none."""
+def _sums_of_rows(tape: Tape) -> list[int]:
+    """What the steps write that take rows, and give none."""
     along = [LENGTHS[0] in aval.shape for aval in tape.avals]
-    return sum(
-        not along[output] and any(along[slot] for slot in inputs)
-        for _, inputs, output, _, _ in tape.entries.rows()
-    )
+    rows = tape.entries.rows()
+    return [end for _, inputs, end, _, _ in rows if not along[end] and any(along[slot] for slot in inputs)]
+
+
+def _run(tape: Tape, given: LongTrace) -> Sequence[Any]:
+    """The outputs of a tape of all rows."""
+    workspace = InPieces(tape, (), LENGTHS[0], "numpy").workspace(_bound(tape, given.data))
+    workspace.run(given.vector)
+    return workspace.outputs
 
 
 def _agree(few: Tape, whole: Tape, given: LongTrace) -> bool:
     """Whether sums over few rows are those over all rows, next to the terms that the sample's rows have."""
 
-    def run(tape: Tape) -> Sequence[Any]:
-        workspace = InPieces(tape, (), LENGTHS[0], "numpy").workspace(_bound(tape, given.data))
-        workspace.run(given.vector)
-        return workspace.outputs
-
     def sizes() -> list[Any]:
         found = sizes_of(whole, given.vector, given.sample.values())
         return [size * given.count / LENGTHS[0] for size in found]
 
-    return differing(run(few), run(whole), sizes) is None
+    return differing(_run(few, given), _run(whole, given), sizes) is None

@@ -142,7 +142,7 @@ class _Comparison:
                 "the data: pass it in `data`, in pieces as they are"
             )
         one = (
-            copy.builder.constant(_number(firsts[0]))
+            copy.builder.constant(as_constant(firsts[0]))
             if _same(firsts)
             else self._by_rows(copy, slot, rows, firsts)
         )
@@ -165,15 +165,15 @@ class _Comparison:
 
     def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
         aval = Aval(np.shape(slope), FLOAT)
-        number = builder.constant(_number(slope))
+        number = builder.constant(as_constant(slope))
         op, operands = (div, (number, rows)) if is_inverse else (mul, (rows, number))
         found = builder.emit(op, operands, (), None, aval)
         if not np.any(start):
             return found
-        return builder.emit(add, (found, builder.constant(_number(start))), (), None, aval)
+        return builder.emit(add, (found, builder.constant(as_constant(start))), (), None, aval)
 
 
-def _number(value: Any) -> Any:
+def as_constant(value: Any) -> Any:
     """A value as a constant."""
     array = np.asarray(value)
     return tidy_value(frozen(array, array.dtype))

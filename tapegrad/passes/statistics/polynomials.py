@@ -11,7 +11,7 @@ from typing import Any
 from tapegrad.ops.elementwise import exp, mul
 from tapegrad.ops.indexing import ARRAY, getitem
 from tapegrad.ops.linalg import matmul
-from tapegrad.ops.logic import where
+from tapegrad.ops.logic import logical_and, where
 from tapegrad.ops.registry import FLOAT
 from tapegrad.passes.simplify import Rewriter
 from tapegrad.passes.statistics.columns import WHOLE, Columns, Leaf, Source
@@ -58,11 +58,18 @@ class Polynomials:
         is_known = slot in self.source or slot in self.candidates
         return self.size(slot) == 1 or (self.size(slot) == n and is_known)
 
-    def _is_choice_by(self, condition: int, n: int) -> bool:
-        """Whether a condition is known, in each of n rows or for all."""
-        return (self.size(condition) == 1 and condition in self.constants) or (
-            self.size(condition) == n and condition in self.source
-        )
+    def _mask(self, condition: int, n: int) -> tuple[int, bool] | None:
+        """The array that decides a condition in each of n rows, and whether it does so alone.
+
+        Joined by `and` with a scalar that is not known, it decides where it is False.
+        """
+        if condition in self.source:
+            return (condition, True) if self.size(condition) == n else None
+        made = self.made.get(condition)
+        if made is None or made.op is not logical_and or self.size(condition) != n:
+            return None
+        known = [slot for slot in made.inputs if slot in self.source and self.size(slot) == n]
+        return (known[0], False) if len(known) == 1 and 1 in map(self.size, made.inputs) else None
 
     def _is_candidate(self, entry: Entry) -> bool:
         n = self.size(entry.output)
@@ -70,7 +77,9 @@ class Polynomials:
             return False
         if entry.op is where:
             condition, *choices = entry.inputs
-            return self._is_choice_by(condition, n) and all(self.is_rows(slot, n) for slot in choices)
+            is_decided = self.size(condition) == 1 and condition in self.constants
+            is_decided = is_decided or self._mask(condition, n) is not None
+            return is_decided and all(self.is_rows(slot, n) for slot in choices)
         if entry.op is getitem:
             array, *index = entry.inputs
             is_flat = len(self.tape.avals[array].shape) == len(self.tape.avals[entry.output].shape) == 1
@@ -144,8 +153,8 @@ class Polynomials:
     ) -> list[tuple[Cell, list[Polynomial]]]:
         """The cells of n rows, with the polynomials of `roots`; no cells if one array is no polynomial."""
         nodes = self._below(roots)
-        masks = [Leaf(self.made[slot].inputs[0], gather) for slot, gather in nodes if self._is_choice(slot)]
-        masks = list(dict.fromkeys(masks))
+        found_masks = [(self._choice(slot), gather) for slot, gather in nodes]
+        masks = list(dict.fromkeys(Leaf(mask[0], gather) for mask, gather in found_masks if mask is not None))
         if len(masks) > MASKS:
             return []
         choices = [dict(zip(masks, c, strict=True)) for c in self.columns.cells(masks, n)]
@@ -161,10 +170,11 @@ class Polynomials:
             found.append((cell, chosen))
         return found
 
-    def _is_choice(self, slot: int) -> bool:
-        """Whether an array is chosen row by row."""
+    def _choice(self, slot: int) -> tuple[int, bool] | None:
+        """The mask by which an array is chosen row by row, see `_mask`; None, if it is not."""
         entry = self.made.get(slot)
-        return entry is not None and entry.op is where and self.size(entry.inputs[0]) > 1
+        is_choice = entry is not None and entry.op is where and self.size(entry.inputs[0]) > 1
+        return self._mask(entry.inputs[0], self.size(slot)) if entry is not None and is_choice else None
 
     def _below(self, roots: Sequence[int]) -> list[Node]:
         """All that arrays are made of, themselves included, in the order of the tape."""
@@ -201,9 +211,10 @@ class Polynomials:
         cell.entry = entry = self.made[slot]
         parts = [found[below] for below in self._inputs(node)]
         if entry.op is where:
-            condition = entry.inputs[0]
-            value = decided[Leaf(condition, gather)] if self._is_choice(slot) else self.constants[condition]
-            return parts[0 if value else 1]
+            mask = self._choice(slot)
+            value = self.constants[entry.inputs[0]] if mask is None else decided[Leaf(mask[0], gather)]
+            is_open = mask is not None and value and not mask[1]
+            return None if is_open else parts[0 if value else 1]
         if entry.op is getitem and parts:
             return parts[0]
         design = self._design(entry) if entry.op.name in ("getitem", "matmul", "sum") else None
