@@ -12,7 +12,7 @@ from scipy import special, stats
 
 import tapegrad as tg
 from tapegrad.backends.replay import evaluate
-from tapegrad.derive.pushforward import jacobian_by_columns
+from tapegrad.derive.many import whole_jacobian
 from tapegrad.errors import TraceError
 from tapegrad.passes import tidy
 from tapegrad.pieces.shard import cuts, resized
@@ -81,7 +81,7 @@ def on_disk(tmp_path_factory):
 def test_rounds_over_pieces_give_what_the_tape_gives(model):
     data = {name: array[:1_009] for name, array in ALL.items()}
     traced = tg.trace(model, dict(b=THETA), data=data, sufficient_statistics=False)
-    tape = tidy(jacobian_by_columns(traced._router.current.tapes.gradient_alone))  # as of data in pieces
+    tape = tidy(whole_jacobian(traced._router.current.tapes.gradient_alone))  # as of data in pieces
     found = split(tape, 1_009)
     values = (
         dict(zip(tape.data, data.values(), strict=True)) | dict(tape.constants) | {tape.parameters[0]: THETA}

@@ -15,11 +15,12 @@ from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.lengths import as_constant, of_any_length
 from tapegrad.function.long import LENGTHS
 from tapegrad.nest import Vector
-from tapegrad.passes import dce, simplify, sums, tidy
+from tapegrad.passes import dce, simplify, tidy
 from tapegrad.passes.statistics.polynomials import Polynomials
 from tapegrad.passes.statistics.statistics import summed_rows, without_rows
 from tapegrad.pieces.known import KnownRows
 from tapegrad.pieces.program import InPieces
+from tapegrad.pieces.rows import Rows
 from tapegrad.pieces.shard import resized
 from tapegrad.plan.split import split
 from tapegrad.tape.entries import Entry
@@ -38,8 +39,8 @@ class LongTrace:
         As recorded with each of `LENGTHS` rows.
     data, sample : mapping of int to Column or array
         The values of their data slots, and those that the first was recorded with.
-    count : int
-        How many rows there are.
+    rows : Rows
+        Who has the columns among the data.
     vector : ndarray, shape (p,)
         Parameters on the path of the tapes.
     """
@@ -47,7 +48,7 @@ class LongTrace:
     tapes: Sequence[Tape]
     data: Mapping[int, Any]
     sample: Mapping[int, Any]
-    count: int
+    rows: Rows
     vector: Vector
 
 
@@ -68,15 +69,17 @@ def condensed(given: LongTrace, hold: Callable[[Tape], None]) -> list[Tape]:
         If a step mixes rows.
     """
     simple = [tidy(tape, (simplify,)) for tape in given.tapes]
-    tape = _with_count(of_any_length(simple, LENGTHS), given.count)
+    tape = _with_count(of_any_length(simple, LENGTHS), given.rows.length)
     split(tape, LENGTHS[0])  # which refuses what mixes rows
     hold(simple[0])
     found = _without_known_sums(tape, given)
     short = _on_few_rows(found, given)
     if short is tape:
         return []
-    is_short = not any(LENGTHS[0] in short.avals[entry.output].shape for entry in short.entries)
-    return [short] if is_short else [short, *(resized(short, LENGTHS[0], n) for n in LENGTHS[1:])]
+    if any(LENGTHS[0] in short.avals[entry.output].shape for entry in short.entries):
+        return [short, *(resized(short, LENGTHS[0], n) for n in LENGTHS[1:])]
+    given.rows.release()
+    return [short]
 
 
 def _without_known_sums(tape: Tape, given: LongTrace) -> Tape:
@@ -108,7 +111,7 @@ def _on_few_rows(tape: Tape, given: LongTrace) -> Tape:
     )
     if len(_sums_of_rows(few)) == len(_sums_of_rows(whole)) or not _agree(few, whole, given):
         return tape
-    return tidy(replace(found, outputs=found.outputs[: len(tape.outputs)]), (dce, sums))
+    return dce(replace(found, outputs=found.outputs[: len(tape.outputs)]))
 
 
 def _with_count(tape: Tape, count: int) -> Tape:
@@ -141,6 +144,6 @@ def _agree(few: Tape, whole: Tape, given: LongTrace) -> bool:
 
     def sizes() -> list[Any]:
         found = sizes_of(whole, given.vector, given.sample.values())
-        return [size * given.count / LENGTHS[0] for size in found]
+        return [size * given.rows.length / LENGTHS[0] for size in found]
 
     return differing(_run(few, given), _run(whole, given), sizes) is None

@@ -18,13 +18,16 @@ from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.errors import TraceError
 from tapegrad.function.condensing import LongTrace, condensed
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
 from tapegrad.nest import Vector
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
+from tapegrad.plan.split import split
 from tapegrad.plan.stages import BLOCK, row_axis
 from tapegrad.tape.slots import waist
 from tapegrad.tape.tape import Tape, size_of
@@ -37,7 +40,7 @@ MOST_WRITTEN_OUT = 2_000
 class Tapes:
     """The tape of one path as recorded, and those derived from it, by their kinds: ``tapes[GRADIENT]``.
 
-    None of it depends on the values of the data: all data share these tapes.
+    None of it depends on the values of data that can be replaced: all of these share the tapes.
 
     Attributes
     ----------
@@ -47,11 +50,12 @@ class Tapes:
         What programs of these tapes are held against.
     twins : sequence of Tapes
         Those of the same path with other numbers of rows, where the data are in pieces.
-    is_in_pieces : bool
-        Whether the data are, and are read: what is derived then keeps their rows along the first axis.
+    rows : int or None
+        The number of rows that it was recorded with, where the data are in pieces and rows are read: what is
+        derived can then be cut along the rows.
     condensed : sequence of Tape
-        With few rows in the place of all, the value's tape, and where rows are left in it those of its twins;
-        empty, where nothing is to be had so.
+        Of data in pieces, the value's tape with few rows in the place of all, and where rows are left in it
+        those of its twins; empty, where nothing is to be had so.
     """
 
     def __init__(
@@ -61,12 +65,12 @@ class Tapes:
         passes: Sequence[Pass],
         trial: Trial,
         twins: Sequence[Tapes] = (),
-        is_in_pieces: bool = False,
+        rows: int | None = None,
         long: LongTrace | None = None,
     ) -> None:
         self.recorded = recorded
         self._twins = twins
-        self._is_in_pieces = is_in_pieces
+        self._rows = rows
         self._long = long
         self.short = short
         self.trial = trial
@@ -105,17 +109,17 @@ class Tapes:
         self.trial.hold_values(VALUE, run)
 
     @property
-    def is_in_pieces(self) -> bool:
-        """Whether the data are in pieces, and read."""
-        return self._is_in_pieces and len(self.condensed) != 1
+    def rows(self) -> int | None:
+        """The number of rows that it was recorded with, see the attributes."""
+        return None if len(self.condensed) == 1 else self._rows
 
     @cached_property
     def twins(self) -> Sequence[Tapes]:
         """Those of other lengths."""
         if not self.condensed:
             return self._twins
-        others = self.condensed[1:]
-        return [Tapes(one, one, self._passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
+        others = zip(self.condensed[1:], LENGTHS[1:], strict=False)
+        return [Tapes(one, one, self._passes, Trial(one, {}, ()), rows=n) for one, n in others]
 
     # What is known about them -------------------------------------------------------------------------------
 
@@ -204,14 +208,25 @@ def _gradient(tapes: Tapes) -> Tape:
     return reverse(tapes[VALUE])
 
 
+def _whole(tapes: Tapes, tape: Tape) -> Tape:
+    """A Jacobian with all directions at once, or column by column where that cannot be cut along the rows."""
+    whole = whole_jacobian(tape)
+    if tapes.rows is not None:
+        try:
+            split(whole, tapes.rows)
+        except TraceError:
+            return jacobian_by_columns(tape)
+    return whole
+
+
 def _hessian(tapes: Tapes) -> Tape:
     """The Hessian as a matrix."""
-    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes.gradient_alone)
+    return _whole(tapes, tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
     """The Jacobian as a matrix of parameters by outputs."""
-    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes[VALUE])
+    return _whole(tapes, tapes[VALUE])
 
 
 def _outer(tapes: Tapes) -> Tape:

@@ -11,7 +11,8 @@ import numpy as np
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
 from tapegrad.function.record import data_array
-from tapegrad.pieces.cluster import is_of_dask, of_dask
+from tapegrad.pieces.cluster import of_dask
+from tapegrad.pieces.dask_columns import is_of_dask
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.tape.tape import Tape
 
@@ -44,9 +45,10 @@ class LongData:
     backend: str
     has_statistics: bool
 
-    def sample(self, count: int) -> dict[str, Any]:
-        """The data with the first rows alone."""
-        return {**self.whole, **self.rows.first(self.names, count)}
+    def sample(self, count: int, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The data with the first rows alone; out of a larger sample, if there is one."""
+        first = self.rows.first(self.names, count) if of is None else of
+        return {**self.whole, **{name: first[name][:count] for name in self.names}}
 
     def values(self, tape: Tape) -> dict[int, Any]:
         """The value of each data slot of a tape as recorded."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from tapegrad.backends.programs import Executable
 from tapegrad.backends.replay import evaluate, holds
+from tapegrad.backends.shared import Shared
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
@@ -58,6 +59,7 @@ class Path:
         self.tapes: Tapes = programs.tapes
         self.data = data
         self._bound = data if bound is None else bound
+        self._shared = Shared()
         self.thin = thin
         self.direct: Callable[[dict[Any, Any]], tuple[Any, Any] | None] | None = None
         made_anew = [guard for guard in self.tapes.short.guards if guard.is_choice]
@@ -99,7 +101,7 @@ class Path:
         """What runs the tape of one kind on the data."""
         known = self._executables.get(kind)
         if known is None:
-            known = self._executables[kind] = self.programs.executable(kind, self._bound)
+            known = self._executables[kind] = self.programs.executable(kind, self._bound, self._shared)
         return known
 
 

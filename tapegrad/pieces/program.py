@@ -11,6 +11,7 @@ import numpy as np
 
 from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.replay import Broken, evaluate, first_broken
+from tapegrad.backends.shared import Shared
 from tapegrad.passes import dce
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.pieces.shard import Shard
@@ -60,7 +61,7 @@ class InPieces:
         shards = [str(each.shard.tape) for each in self.split.rounds]
         return "\n\n".join([str(self.split), *shards]) + "\n"
 
-    def workspace(self, data: Mapping[int, Any]) -> PiecesWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> PiecesWorkspace:
         """What runs it on some data: columns, or arrays of any length."""
         return PiecesWorkspace(self, data)
 

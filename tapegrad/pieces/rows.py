@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tapegrad.ops.registry import BOOL, FLOAT, INT
+from tapegrad.ops.registry import INT
 from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.shard import LENGTHS, Prepared, Shard, bytes_kept, computed, prepared
+from tapegrad.pieces.shard import LENGTHS, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
 
 Array = np.ndarray[Any, Any]
 
@@ -46,6 +46,9 @@ class Rows(Protocol):
     ) -> Part | None:
         """What a function finds in the pieces of some columns, made one in the order of the rows."""
 
+    def release(self) -> None:
+        """Keep nothing of the pieces any more, until they are walked over again."""
+
 
 class Column(NamedTuple):
     """One of the columns, as it stands for the value of a data slot."""
@@ -54,29 +57,15 @@ class Column(NamedTuple):
     name: str
 
 
-def as_numbers(name: str, array: Any) -> Array:
-    """Some rows of a column as a tape takes them: float64, int64 or bool.
-
-    Raises
-    ------
-    TypeError
-        If they are no real numbers.
-    """
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"data {name} must be real numbers, not {array.dtype}")
-    kind: Mapping[str, Any] = {"f": FLOAT, "b": BOOL}
-    return np.ascontiguousarray(array, dtype=kind.get(array.dtype.kind, INT))
-
-
 class LocalRows:
     """Columns on this machine: arrays, above all those on disk. A few rows at a time are in memory."""
 
     def __init__(self, columns: Mapping[str, Any], step: int = LENGTHS[0]) -> None:
         self._columns = columns
         self._step = step
-        self._kept: dict[tuple[Shard, tuple[str, ...]], list[list[Prepared]]] = {}
-        self._bytes = 0.0
+        self._pieces: list[Piece] | None = None
+        self._bytes: float = bytes_of(columns.values())
+        self._keeps: dict[Shard, bool] = {}
 
     @property
     def length(self) -> int:
@@ -86,7 +75,7 @@ class LocalRows:
     @property
     def is_kept(self) -> bool:
         """Whether what is computed of the data alone is kept between replays."""
-        return bool(sum(column.nbytes for column in self._columns.values()) <= MOST_KEPT)
+        return bytes_of(self._columns.values()) <= MOST_KEPT
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
@@ -104,7 +93,8 @@ class LocalRows:
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round, piece after piece."""
         each = shard.round
-        parts = [computed(shard, pieces, inputs) for pieces in self._pieces(shard, tuple(names))]
+        keep = self._keep(shard)
+        parts = [computed(shard, piece, tuple(names), keep, inputs) for piece in self._walk()]
         return merged(parts, each.how, each.axes)
 
     def reduced(
@@ -114,24 +104,28 @@ class LocalRows:
         merge: Callable[[Sequence[Part]], Part],
     ) -> Part | None:
         """What a function finds in the pieces of some columns, piece after piece."""
-        return together(map(each, self._read(names)), merge)
+        return together((each([piece.column(name) for name in names]) for piece in self._walk()), merge)
 
-    def _read(self, names: Sequence[str]) -> Iterator[list[Array]]:
+    def release(self) -> None:
+        """Keep nothing of the pieces any more, until they are walked over again."""
+        self._pieces = None
+
+    def _walk(self) -> Iterable[Piece]:
+        """The pieces: the same ones each time, if they are to be kept."""
+        if not self.is_kept:
+            return self._cut()
+        if self._pieces is None:
+            self._pieces = list(self._cut())
+        return self._pieces
+
+    def _cut(self) -> Iterator[Piece]:
         for start in range(0, self.length, self._step):
-            yield [as_numbers(name, self._columns[name][start : start + self._step]) for name in names]
+            yield Piece({name: all_[start : start + self._step] for name, all_ in self._columns.items()})
 
-    def _pieces(self, shard: Shard, names: tuple[str, ...]) -> Iterator[list[Prepared]]:
-        kept = self._kept.get((shard, names))
-        if kept is not None:
-            yield from kept
-            return
-        needed = bytes_kept(shard) * self.length
-        found = []
-        for columns in self._read(names):
-            pieces = prepared(shard, columns)
-            if self._bytes + needed <= MOST_KEPT:
-                found.append(pieces)
-            yield pieces
-        if found:
-            self._kept[shard, names] = found
-            self._bytes += needed
+    def _keep(self, shard: Shard) -> bool:
+        """Whether what a shard makes of the data alone is kept."""
+        if shard not in self._keeps:
+            needed = bytes_kept(shard) * self.length
+            self._keeps[shard] = self.is_kept and self._bytes + needed <= MOST_KEPT
+            self._bytes += needed if self._keeps[shard] else 0.0
+        return self._keeps[shard]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ import numpy as np
 
 from tapegrad.backends.programs import BACKENDS, AnyWorkspace, Program
 from tapegrad.backends.replay import evaluate
-from tapegrad.ops.registry import Attrs, Aval, Shape
+from tapegrad.backends.shared import Shared
+from tapegrad.ops.registry import BOOL, FLOAT, INT, Attrs, Aval, Shape
 from tapegrad.passes import FINISHING, once, tidy
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.plan.split import Round
@@ -68,24 +69,60 @@ class Ready(NamedTuple):
 class Prepared:
     """Rows that are computed at a time, with what depends on nothing else.
 
-    A pickle has no workspaces: wherever it comes, they are made anew.
-
     Attributes
     ----------
     rows : int
     data : mapping of int to array
         The data slots of the program.
+    shared : Shared
     idle : deque of workspaces
         Those that are bound to the data already. C's programs copy matrices when they are bound.
     """
 
-    def __init__(self, rows: int, data: Mapping[int, Any]) -> None:
+    def __init__(self, rows: int, data: Mapping[int, Any], shared: Shared) -> None:
         self.rows = rows
         self.data = data
+        self.shared = shared
         self.idle: deque[AnyWorkspace] = deque()
 
+
+class Piece:
+    """Some rows of the columns, and what has been made of them where they are.
+
+    A pickle has the rows alone: wherever it comes, the rest is made anew.
+
+    Parameters
+    ----------
+    columns : mapping of str to array_like
+    """
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        self._columns = columns
+        self._numbers: dict[str, Array] = {}
+        self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Prepared]] = {}
+        self._shared = Shared()
+
     def __reduce__(self) -> Any:
-        return Prepared, (self.rows, self.data)
+        return Piece, (self._columns,)
+
+    def __sizeof__(self) -> int:
+        # Dask asks, to decide whether to send it to a worker that has nothing to do.
+        return sum(int(np.asarray(column).nbytes) for column in self._columns.values())
+
+    def column(self, name: str) -> Array:
+        """A column as a tape takes it."""
+        if name not in self._numbers:
+            self._numbers[name] = as_numbers(name, self._columns[name])
+        return self._numbers[name]
+
+    def prepared(self, shard: Shard, names: tuple[str, ...], keep: bool) -> list[Prepared]:
+        """The rows, cut into what is computed at a time, with what depends on these columns alone."""
+        found = self._prepared.get((shard, names))
+        if found is None:
+            found = prepared(shard, [self.column(name) for name in names], self._shared)
+            if keep:
+                self._prepared[shard, names] = found
+        return found
 
 
 def cuts(rows: int) -> list[int]:
@@ -106,42 +143,74 @@ def ready(shard: Shard, rows: int) -> Ready:
     return Ready(early, BACKENDS[backend](rest, (), 1))
 
 
-def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
-    """A piece of the rows, cut into what is computed at a time, with what depends on the data alone."""
+def as_numbers(name: str, array: Any) -> Array:
+    """Some rows of a column as a tape takes them: float64, int64 or bool.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"data {name} must be real numbers, not {array.dtype}")
+    kind: Mapping[str, Any] = {"f": FLOAT, "b": BOOL}
+    return np.ascontiguousarray(array, dtype=kind.get(array.dtype.kind, INT))
+
+
+def prepared(shard: Shard, columns: Sequence[Array], shared: Shared) -> list[Prepared]:
+    """Rows cut into what is computed at a time, with what depends on the data alone."""
     found, start = [], 0
     for rows in cuts(len(columns[0])):
         early, program = ready(shard, rows)
         pieces = [column[start : start + rows] for column in columns]
         values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
         data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
-        found.append(Prepared(rows, data))
+        found.append(Prepared(rows, data, shared))
         start += rows
     return found
 
 
-def computed(shard: Shard, pieces: Sequence[Prepared], inputs: Array) -> Outputs:
-    """What a shard gives for a piece of the rows."""
+def computed(shard: Shard, piece: Piece, names: tuple[str, ...], keep: bool, inputs: Array) -> Outputs:
+    """What a shard gives for a piece of the rows, of the columns of these names.
+
+    What it makes of the data alone stays with the piece if `keep` is set.
+    """
     each = shard.round
-    return merged([_run(shard, piece, inputs) for piece in pieces], each.how, each.axes)
+    parts = [_run(shard, part, inputs) for part in piece.prepared(shard, names, keep)]
+    return merged(parts, each.how, each.axes)
 
 
 def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:
     try:
         workspace = piece.idle.pop()
     except IndexError:
-        workspace = ready(shard, piece.rows).program.workspace(piece.data)
+        workspace = ready(shard, piece.rows).program.workspace(piece.data, piece.shared)
     workspace.run(inputs)
     outputs: Outputs = [np.array(output) for output in workspace.outputs]
     piece.idle.append(workspace)
     return outputs
 
 
+def bytes_given(shard: Shard) -> int:
+    """Bytes of what a shard gives for a piece."""
+    tape = shard.round.shard.tape
+    return sum(
+        size_of(aval.shape) * aval.dtype.itemsize for aval in map(tape.avals.__getitem__, tape.outputs)
+    )
+
+
+def bytes_of(columns: Iterable[Any]) -> int:
+    """Bytes that a piece takes of these columns: as numbers, and matrices a second time, column by column."""
+    return sum(8 * size_of(column.shape) * (1 + (column.ndim > 1)) for column in columns)
+
+
 def bytes_kept(shard: Shard) -> float:
-    """Bytes for each row of what is kept of prepared rows."""
+    """Bytes for each row of what a piece keeps of a shard besides the columns."""
     rows = LENGTHS[-1]
-    program = ready(shard, rows).program
-    avals = [program.tape.avals[slot] for slot in program.tape.data]
-    needed: float = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in avals)
+    early = ready(shard, rows).early
+    made = [early.avals[slot] for slot in early.outputs if slot not in early.data]
+    needed: float = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in made)
     return float(needed / rows)
 
 
