@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tapegrad.backends.written import comment
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.lengths import as_constant, of_any_length
 from tapegrad.function.long import LENGTHS
@@ -26,7 +27,7 @@ from tapegrad.plan.split import split
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import Copy, rewrite
 from tapegrad.tape.slots import moving_slots
-from tapegrad.tape.tape import Constant, Tape
+from tapegrad.tape.tape import Constant, Tape, shape_text
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,18 @@ def condensed(given: LongTrace, hold: Callable[[Tape], None]) -> list[Tape]:
     return [short]
 
 
+def kept(tapes: Sequence[Tape], rows: int) -> str:
+    """What is kept of all rows in condensed tapes, as lines of comments; nothing, if there are none."""
+    if not tapes:
+        return ""
+    tape = tapes[0]
+    held = dict(tape.constants)
+    labels = [(slot, label) for slot, label in tape.labels if slot in held]
+    each = [f"{label} {shape_text(tape.avals[slot])}" for slot, label in labels]
+    lines = [f"Found once, and kept of all {rows:,} rows:", *(f"  {line}" for line in each)]
+    return "".join(f"{comment(line)}\n" for line in lines)
+
+
 def _without_known_sums(tape: Tape, given: LongTrace) -> Tape:
     """The tape with what it sums of data alone, or takes the largest of, as constants: found once."""
     moving = moving_slots(tape, tape.parameters)
@@ -90,10 +103,14 @@ def _without_known_sums(tape: Tape, given: LongTrace) -> Tape:
         return tape
     found = dict(zip(ends, _run(dce(replace(tape, outputs=tuple(ends), guards=())), given), strict=True))
 
+    known = KnownRows(tape, LENGTHS[0], _bound(tape, given.data))
+
     def rule(copy: Copy, entry: Entry) -> int:
-        if entry.output in found:
-            return copy.builder.constant(as_constant(found[entry.output]))
-        return copy.keep(entry)
+        if entry.output not in found:
+            return copy.keep(entry)
+        slot = copy.builder.constant(as_constant(found[entry.output]))
+        copy.builder.labels[slot] = known.name(entry.output)
+        return slot
 
     return tidy(rewrite(tape, rule), (dce, simplify))
 

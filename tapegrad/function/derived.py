@@ -19,7 +19,7 @@ from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.errors import TraceError
-from tapegrad.function.condensing import LongTrace, condensed
+from tapegrad.function.condensing import LongTrace, condensed, kept
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
@@ -97,6 +97,11 @@ class Tapes:
         if found:
             self.trial.by_looks = False
         return found
+
+    @property
+    def kept(self) -> str:
+        """What is kept of all rows of data in pieces, as lines of comments."""
+        return "" if self._long is None else kept(self.condensed, self._long.rows.length)
 
     def _hold_recorded(self, tape: Tape) -> None:
         """Hold a tape of the value against plain calls, entry by entry."""

@@ -63,8 +63,12 @@ class TracedFunction(FlatFunction):
         return self._program.plan
 
     def source(self) -> str:
-        """The code that is run for them, or a word on why there is none."""
-        return self._program.source
+        """The code that is run for them, or a word on why there is none.
+
+        Of data in pieces, what is kept of all rows comes first, and for each pass over them what is computed
+        of the data once, and what for each replay.
+        """
+        return f"{self._router.current.tapes.kept}{self._program.source}"
 
     @property
     def _program(self) -> Program:

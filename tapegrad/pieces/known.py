@@ -10,6 +10,8 @@ from typing import Any, Generic
 import numpy as np
 
 from tapegrad.backends.replay import evaluate
+from tapegrad.ops.broadcasting import broadcast_to
+from tapegrad.ops.shaping import CASTS
 from tapegrad.passes.statistics.columns import Leaf, Wanted, block_length, block_of, taken
 from tapegrad.passes.statistics.compression import Array, Block, Part, together
 from tapegrad.pieces.rows import Column
@@ -18,6 +20,8 @@ from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import DROPPED, rewrite
 from tapegrad.tape.slots import moving_slots, needed_for
 from tapegrad.tape.tape import Tape
+
+LONGEST_NAME = 40  # of a column that is computed
 
 
 class KnownRows:
@@ -36,12 +40,28 @@ class KnownRows:
         self._tape = tape
         self._rows = rows
         self._data = data
+        self._names = dict(tape.labels)
+        self._numbers = dict(tape.constants)
         self._known = _known(tape, rows)
         self._holder = next(value for value in data.values() if isinstance(value, Column))
 
     def __contains__(self, slot: object) -> bool:
         """Whether the array in a slot is one of them."""
         return slot in self._known
+
+    def name(self, slot: int) -> str:
+        """The array in a slot as it stands in listings: by its name, or how it is computed."""
+        made = self._tape.entries.writer_of(slot)
+        if slot in self._names or made is None:
+            return self._names.get(slot, "data")
+        if made.op in (broadcast_to, *CASTS.values()):
+            return self.name(made.inputs[0])
+        text = f"{made.op.name}({', '.join(map(self._operand, made.inputs))})"
+        return text if len(text) <= LONGEST_NAME else f"{made.op.name}(...)"
+
+    def _operand(self, slot: int) -> str:
+        value = self._numbers.get(slot)
+        return f"{value:.6g}" if isinstance(value, float) else self.name(slot)
 
     def gather(self, entry: Entry, n: int, before: int) -> int:
         """What takes rows out of rows takes all of them: anything else would mix rows."""

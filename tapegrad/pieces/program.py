@@ -12,7 +12,7 @@ import numpy as np
 from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.replay import Broken, evaluate, first_broken
 from tapegrad.backends.shared import Shared
-from tapegrad.passes import dce
+from tapegrad.passes import FINISHING, dce, once, tidy
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.pieces.shard import Shard
 from tapegrad.plan.split import Combined, Part, Round, Split, split
@@ -58,7 +58,7 @@ class InPieces:
     @property
     def source(self) -> str:
         """The rounds, and the tapes of what a piece computes."""
-        shards = [str(each.shard.tape) for each in self.split.rounds]
+        shards = [text for each in self.split.rounds for text in _told(each.shard.tape)]
         return "\n\n".join([str(self.split), *shards]) + "\n"
 
     def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> PiecesWorkspace:
@@ -154,6 +154,12 @@ class _Rounds:
     def _rows(self, each: Round) -> Rows:
         columns = each.shard.columns or tuple(self._columns)
         return self._columns[columns[0]].rows
+
+
+def _told(tape: Tape) -> list[str]:
+    """A shard's tape in words; what it computes of the data alone, which is kept, by itself."""
+    early, rest = once(tidy(tape, FINISHING))
+    return [f"kept with each piece: {early}", f"then {rest}"] if early.entries else [str(tape)]
 
 
 def _columns(tape: Tape, data: Mapping[int, Any], rows: int) -> list[Any]:

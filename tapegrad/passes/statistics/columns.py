@@ -81,6 +81,9 @@ class Source(Protocol):
     def __contains__(self, slot: object) -> bool:
         """Whether the array in a slot is known."""
 
+    def name(self, slot: int) -> str:
+        """The array in a slot as it stands in listings."""
+
     def gather(self, entry: Entry, n: int, before: int) -> int:
         """The number of the index array of a `getitem` of n elements, on whose result `before` comes next."""
 
@@ -126,6 +129,7 @@ class Constants:
 
     def __init__(self, tape: Tape) -> None:
         self._arrays = {slot: value for slot, value in tape.constants if isinstance(value, np.ndarray)}
+        self._names = dict(tape.labels)
         self._tape = tape
         self._flat: dict[int, Array] = {}
         self._gathers: list[Array] = []
@@ -134,6 +138,10 @@ class Constants:
     def __contains__(self, slot: object) -> bool:
         """Whether a slot holds one of them."""
         return slot in self._arrays
+
+    def name(self, slot: int) -> str:
+        """The array in a slot as it stands in listings."""
+        return self._names.get(slot, "data")
 
     def gather(self, entry: Entry, n: int, before: int) -> int:
         """The number of an index array, see `Source`."""
@@ -191,7 +199,6 @@ class Columns:
     def __init__(self, tape: Tape, source: Source) -> None:
         self.source = source
         self._tape = tape
-        self._names = dict(tape.labels)
         self._ranges: dict[Any, tuple[float, float]] = {}
 
     def width(self, column: Column) -> int:
@@ -211,7 +218,7 @@ class Columns:
         return " and ".join(("" if is_ else "not ") + self._leaf_name(mask) for mask, is_ in masks)
 
     def _leaf_name(self, leaf: Leaf) -> str:
-        name = self._names.get(leaf.slot, "data")
+        name = self.source.name(leaf.slot)
         for op, arguments in leaf.steps:
             name = f"{op.name}({', '.join([name, *(f'{x:.6g}' for x in arguments)])})"
         return name
