@@ -62,7 +62,12 @@ OFFERED = {
         "NonFiniteWarning": "NaN, told",
     },
     "tapegrad.function.derived": {"OUTER": "outer products of scores, where the data are in pieces"},
-    "tapegrad.function.long": {"columns_of": "data in pieces", "with_groups": "and their groups"},
+    "tapegrad.function.long": {
+        "beside": "weights of data in pieces",
+        "columns_of": "data in pieces",
+        "extent": "checks weights, wherever they are",
+        "with_groups": "groups of data in pieces",
+    },
     "tapegrad.function.record": {
         "definition": "where a function is written",
         "line_that_raised": "the user's own exceptions",

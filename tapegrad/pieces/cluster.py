@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -13,7 +12,7 @@ import numpy as np
 
 from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.dask_columns import Taken, is_of_dask, taken
+from tapegrad.pieces.dask_columns import Taken, along, taken
 from tapegrad.pieces.shard import Piece, Shard, as_numbers, bytes_given, bytes_kept, bytes_of, computed
 from tapegrad.pieces.workers import client_and_room
 
@@ -63,23 +62,21 @@ class ClusterRows:
         )
         return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
 
+    def beside(self, name: str, values: Any) -> ClusterRows:
+        """The same rows with one more column."""
+        array = along(self._lengths, name, values)
+        return self._beside(name, array.to_delayed().ravel().tolist(), array)
+
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        arrays = import_module("dask.array")
-        if hasattr(labels, "to_dask_array"):
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
-                labels = labels.to_dask_array().compute_chunk_sizes()
-        elif not is_of_dask(labels):
-            labels = arrays.from_array(np.asarray(labels), chunks=-1)
-        if labels.shape != (self.length,):
-            raise ValueError(f"there must be a label for each of {self.length:,} rows, not {labels.shape}")
-        known = arrays.unique(labels).compute()
-        pieces = labels.rechunk((tuple(self._lengths),)).to_delayed().ravel().tolist()
+        array = along(self._lengths, name, labels)
+        known = import_module("dask.array").unique(array).compute()
         place = self._dask.delayed(np.searchsorted, pure=False)
-        numbers = [place(known, piece) for piece in pieces]
-        beside = ClusterRows(Taken({**self._chunks, name: numbers}, self._lengths, [*self._arrays, labels]))
-        return beside, len(known)
+        numbers = [place(known, piece) for piece in array.to_delayed().ravel().tolist()]
+        return self._beside(name, numbers, array), len(known)
+
+    def _beside(self, name: str, chunks: Sequence[Any], array: Any) -> ClusterRows:
+        return ClusterRows(Taken({**self._chunks, name: chunks}, self._lengths, [*self._arrays, array]))
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: the chunks' results are put together in an order of their own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -61,6 +62,25 @@ def taken(data: Mapping[str, Any]) -> Taken:
         blocks = array.to_delayed().ravel().tolist()
         columns[name] = [blocks[i] for i in filled]
     return Taken(columns, [chunks[i] for i in filled], list(arrays.values()))
+
+
+def along(lengths: Sequence[int], name: str, values: Any) -> Any:
+    """Something with an entry for each row as one of Dask's arrays, cut into chunks of these lengths.
+
+    Raises
+    ------
+    ValueError
+        If it has none for some row, or several.
+    """
+    if hasattr(values, "to_dask_array"):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
+            values = values.to_dask_array().compute_chunk_sizes()
+    elif not is_of_dask(values):
+        values = import_module("dask.array").from_array(np.asarray(values), chunks=-1)
+    if values.shape != (sum(lengths),):
+        raise ValueError(f"{name} must have shape ({sum(lengths)},), one for each row, not {values.shape}")
+    return values.rechunk((tuple(lengths),))
 
 
 def _array(name: str, value: Any) -> Any:

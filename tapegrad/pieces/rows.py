@@ -32,6 +32,9 @@ class Rows(Protocol):
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
 
+    def beside(self, name: str, values: Any) -> Rows:
+        """The same rows with one more column."""
+
     def factorised(self, name: str, labels: Any) -> tuple[Rows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
 
@@ -81,6 +84,15 @@ class LocalRows:
         """The first rows of some columns."""
         return {name: as_numbers(name, self._columns[name][:count]) for name in names}
 
+    def beside(self, name: str, values: Any) -> LocalRows:
+        """The same rows with one more column."""
+        if np.shape(values) != (self.length,):
+            raise ValueError(
+                f"{name} must have shape ({self.length},), one for each row, not {np.shape(values)}"
+            )
+        values = values if isinstance(values, np.ndarray) else as_numbers(name, values)
+        return LocalRows({**self._columns, name: values}, self._step)
+
     def factorised(self, name: str, labels: Any) -> tuple[LocalRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
         if np.shape(labels) != (self.length,):
@@ -88,7 +100,7 @@ class LocalRows:
                 f"there must be {self.length:,} labels, one for each row, not {np.shape(labels)}"
             )
         known, index = np.unique(labels, return_inverse=True)
-        return LocalRows({**self._columns, name: index.astype(INT)}, self._step), len(known)
+        return self.beside(name, index.astype(INT)), len(known)
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round, piece after piece."""
