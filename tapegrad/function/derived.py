@@ -15,7 +15,7 @@ from tapegrad.backends.effort import effort
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.many import whole_jacobian
-from tapegrad.derive.pullback import pullback, reverse
+from tapegrad.derive.pullback import pullback, reverse, sweep
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.errors import TraceError
@@ -24,17 +24,21 @@ from tapegrad.function.long import LENGTHS
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
 from tapegrad.nest import Vector
+from tapegrad.ops.broadcasting import axes_of, sum_
+from tapegrad.ops.elementwise import absolute
 from tapegrad.ops.linalg import matmul
+from tapegrad.ops.logic import equal, where_
 from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.plan.split import split
 from tapegrad.plan.stages import BLOCK, row_axis
-from tapegrad.tape.slots import waist
+from tapegrad.tape.slots import active_slots, waist
 from tapegrad.tape.tape import Tape, size_of
 
 # Entries of a Hessian written out column by column. Deriving and printing one takes some 50 us, as long as an
 # array operation on 50,000 rows.
 MOST_WRITTEN_OUT = 2_000
+EPSILON = 2.0**-52
 
 
 class Tapes:
@@ -241,6 +245,23 @@ def _outer(tapes: Tapes) -> Tape:
     return new.builder.finish((matmul(slopes, transpose_(slopes)).slot,))
 
 
+def _rounding(tapes: Tapes) -> Tape:
+    """By how much the value may be wrong if every entry rounds once: for each, its size times its slope."""
+    tape = _value(tapes)
+    new = Continuation(tape)
+    active = active_slots(tape, tape.parameters)
+    seeds = {slot: new.recorder.number(1.0) for slot in tape.outputs if active[slot]}
+    slopes = sweep(tape, new.value, seeds, active, new.visit)
+    total = new.recorder.number(0.0)
+    for entry in tape.entries:
+        if entry.output in slopes:
+            slope = slopes[entry.output]
+            share = where_(equal(slope, 0.0), 0.0, absolute(new.value(entry.output) * slope))
+            axis = axes_of(share, None)
+            total = total + (sum_(share, axis=axis, keepdims=False) if axis else share)
+    return new.builder.finish((new.recorder.lift(0.5 * EPSILON * total, None).slot,))
+
+
 def _jvp(tapes: Tapes) -> Tape:
     """The Jacobian times a direction in the parameters."""
     return pushforward(tapes[VALUE])
@@ -321,6 +342,7 @@ GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
 HESSIAN = _enter(Derived("hessian", _hessian))
 JACOBIAN = _enter(Derived("jacobian", _jacobian))
 OUTER = _enter(Derived("outer", _outer))
+ROUNDING = _enter(Derived("rounding", _rounding))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))

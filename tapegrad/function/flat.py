@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
-from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Derived
+from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, ROUNDING, SECOND, VALUE, Derived
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
 from tapegrad.tape.tape import Tape
@@ -130,6 +130,17 @@ class FlatFunction:
     def _sparse_jacobian(self, vector: Vector) -> Any:
         path = self._router.path_at(vector)
         return jacobians.sparse_jacobian(self._replays(vector), path, self.outputs, self.structure)
+
+    def rounding_flat(self, vector: Vector) -> float:
+        """By how much the value may be wrong if every entry on the tape rounds once; infinite where unknown.
+
+        The rounding of an entry changes the result by its adjoint times the spacing of floats at its value;
+        their sizes are added up. Points next to each other do not tell as much: they may round in the same
+        way.
+        """
+        self.require_scalar("rounding")
+        found: float = self._replay(ROUNDING, vector, _first_float)
+        return found if np.isfinite(found) else np.inf
 
     def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
         """The Hessian at a flat float64 vector times another, for optimisers; NaN comes without a warning."""
