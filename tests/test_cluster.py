@@ -238,7 +238,7 @@ def test_weights_are_a_column_more():
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        (np.ones(N - 1), r"observation weights must have shape \(30000,\), one for each row, not \(29999,\)"),
+        (np.ones(N - 1), r"there must be a number for each of 30,000 rows, not \(29999,\)"),
         (np.where(np.arange(N) == N - 5, np.nan, 1.0), "weights must be finite and not negative"),
         (np.where(np.arange(N) == N - 5, np.inf, 1.0), "weights must be finite and not negative"),
         (np.where(np.arange(N) == N - 5, -1.0, 1.0), "weights must be finite and not negative"),

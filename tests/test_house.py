@@ -65,8 +65,11 @@ OFFERED = {
     "tapegrad.function.long": {
         "beside": "weights of data in pieces",
         "columns_of": "data in pieces",
+        "complete": "their rows without those that lack something",
+        "is_in_pieces": "whether there are any",
         "extent": "checks weights, wherever they are",
-        "with_groups": "groups of data in pieces",
+        "missing_in": "what is missing in them",
+        "with_groups": "and their groups",
     },
     "tapegrad.function.record": {
         "definition": "where a function is written",
@@ -96,6 +99,7 @@ OFFERED = {
         "call": "the user's function on a nest",
         "structure_of": "start values",
     },
+    "tapegrad.pieces.rows": {"Column": "one of data in pieces"},
     "tapegrad.recording.frames": {
         "is_user_code": "the line of a warning",
         "location": "a line in a message",

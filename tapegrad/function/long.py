@@ -101,6 +101,31 @@ def long_data(data: Mapping[str, Any], backend: str, has_statistics: bool) -> Lo
     return LongData(rows, tuple(columns), whole, backend, has_statistics)
 
 
+def missing_in(data: Mapping[str, Any]) -> dict[str, int]:
+    """In how many rows of each column in pieces something is missing: NaN; of those that lack something."""
+    return next((value.rows.missing() for value in data.values() if isinstance(value, Column)), {})
+
+
+def complete(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Data in pieces without the rows in which something is missing; and how many these were.
+
+    Data of so few rows that they are traced on are arrays in memory afterwards.
+    """
+    names = [name for name, value in data.items() if isinstance(value, Column)]
+    before = data[names[0]].rows
+    rows = before.complete()
+    if rows.length <= max(LENGTHS):
+        left = rows.first(names, rows.length) if rows.length else {name: np.empty(0) for name in names}
+    else:
+        left = {name: Column(rows, name) for name in names}
+    return {**data, **left}, before.length - rows.length
+
+
+def is_in_pieces(data: Mapping[str, Any]) -> bool:
+    """Whether any data are columns in pieces."""
+    return any(isinstance(value, Column) for value in data.values())
+
+
 def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[str, Any], int]:
     """Data in pieces with one more column, the number of each row's group; and how many groups there are.
 

@@ -18,6 +18,7 @@ from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
 from tapegrad.nest import Vector
 from tapegrad.passes import branches
+from tapegrad.pieces.rows import Column, Rows
 from tapegrad.tape.tape import Guard, Tape
 
 
@@ -72,6 +73,11 @@ class Path:
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
+
+    @property
+    def rows(self) -> Rows | None:
+        """Data in pieces, of which `data` are the first rows; None where all is in memory."""
+        return next((value.rows for value in self._bound.values() if isinstance(value, Column)), None)
 
     def tape_at(self, vector: Vector) -> Tape:
         """The tape to read entry by entry at parameters that take this path: as recorded, where that holds.

@@ -11,7 +11,7 @@ import numpy as np
 
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.nest import Structure, Vector, call, scan
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.ops.registry import FLOAT, Aval
 from tapegrad.recording.current import running
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
 from tapegrad.recording.lent import Wanted, lent
@@ -22,7 +22,7 @@ from tapegrad.recording.posing import Posing
 from tapegrad.recording.standins.mechanism import float_in, in_force
 from tapegrad.recording.standins.tables import ALL
 from tapegrad.recording.tracer import Tracer
-from tapegrad.recording.values import frozen, tidy_value
+from tapegrad.recording.values import frozen, numbers, tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.tape import Tape
 
@@ -137,10 +137,8 @@ def _recorded(
 
 def data_array(label: str, given: Any) -> Any:
     """A data argument as a read-only float64, int64 or bool array (a float, if it is a float scalar)."""
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"data {label} must be real numbers, not {array.dtype}")
-    return tidy_value(frozen(array, {"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT)))
+    array = numbers(label, given)
+    return tidy_value(frozen(array, array.dtype))
 
 
 def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:

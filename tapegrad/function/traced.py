@@ -303,14 +303,8 @@ class TracedFunction(FlatFunction):
 
         It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
         numbers that it was made of, or says that value and gradient are finite. Where the function is not
-        scalar, only its value is looked at.
-
-        Raises
-        ------
-        ValueError
-            If the data are in pieces: no array of theirs is in memory.
+        scalar, only its value is looked at. Of data in pieces, the first rows are looked at.
         """
-        self._require_whole("an explanation")
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         rows = self.hvp_flat(vector, np.ones(vector.size)) if self.outputs.is_scalar else None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 
 from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.dask_columns import Taken, along, taken
+from tapegrad.pieces.dask_columns import Taken, check_rows, entry_chunks, taken
+from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
+from tapegrad.pieces.rows import by_name
 from tapegrad.pieces.shard import Piece, Shard, as_numbers, bytes_given, bytes_kept, bytes_of, computed
 from tapegrad.pieces.workers import client_and_room
 
@@ -25,6 +27,30 @@ FAN = 8
 MOST_BYTES = 1_000_000
 
 
+class Gone(NamedTuple):
+    """Rows that are left out, for each chunk.
+
+    Attributes
+    ----------
+    found : sequence of delayed Gaps
+        With the workers.
+    told : sequence of Gaps
+        The same here, without the rows themselves.
+    """
+
+    found: Sequence[Any]
+    told: Sequence[Gaps]
+
+    def of(self, chunks: Sequence[Any]) -> list[Any]:
+        """What is left of the chunks of a column, of those with any rows."""
+        take = import_module("dask").delayed(complete, pure=False)
+        return [
+            chunk if told.complete == told.rows else take(chunk, found)
+            for chunk, found, told in zip(chunks, self.found, self.told, strict=True)
+            if told.complete
+        ]
+
+
 class ClusterRows:
     """Columns in chunks that Dask has: wherever its scheduler puts them.
 
@@ -32,10 +58,13 @@ class ClusterRows:
     ----------
     found : Taken
         The chunks of the columns.
+    gone : Gone, optional
+        The rows that are left out of them.
     """
 
-    def __init__(self, found: Taken) -> None:
+    def __init__(self, found: Taken, gone: Gone | None = None) -> None:
         self._chunks, self._lengths, self._arrays = found
+        self._gone = gone
         self._pieces: list[Any] | None = None
         self._shards: dict[Shard, tuple[Any, bool]] = {}
         self._bytes: float = bytes_of(self._arrays)
@@ -58,25 +87,53 @@ class ClusterRows:
         needed = int(np.searchsorted(ends, count)) + 1
         cut = self._dask.delayed(_first, pure=False)
         found = self._dask.compute(
-            {name: [cut(c, count) for c in self._chunks[name][:needed]] for name in names}
+            {
+                name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
+                for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
+            }
         )
         return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
 
-    def beside(self, name: str, values: Any) -> ClusterRows:
-        """The same rows with one more column."""
-        array = along(self._lengths, name, values)
-        return self._beside(name, array.to_delayed().ravel().tolist(), array)
+    def beside(self, name: str, numbers: Any) -> ClusterRows:
+        """The same rows with one more column, a number for each."""
+        return self._with(name, *self._cut("a number", numbers))
 
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        array = along(self._lengths, name, labels)
-        known = import_module("dask.array").unique(array).compute()
-        place = self._dask.delayed(np.searchsorted, pure=False)
-        numbers = [place(known, piece) for piece in array.to_delayed().ravel().tolist()]
-        return self._beside(name, numbers, array), len(known)
+        pieces, array = self._cut("a label", labels)
+        look, number = (self._dask.delayed(function, pure=False) for function in (labels_in, numbered))
+        found = self._dask.compute(list(map(look, pieces, starts(self._lengths))))[0]
+        known = np.unique(np.concatenate(found))
+        numbers = [number(known, piece) for piece in pieces]
+        return self._with(name, numbers, array), len(known)
 
-    def _beside(self, name: str, chunks: Sequence[Any], array: Any) -> ClusterRows:
-        return ClusterRows(Taken({**self._chunks, name: chunks}, self._lengths, [*self._arrays, array]))
+    def _cut(self, what: str, entries: Any) -> tuple[list[Any], Any]:
+        """An entry for each row, in chunks as the columns have them; and what these are of."""
+        before = [] if self._gone is None else [[each.rows for each in self._gone.told]]
+        pieces, array, place = entry_chunks(what, entries, self._lengths, *before)
+        return (self._gone.of(pieces) if self._gone is not None and place == 1 else pieces), array
+
+    def _with(self, name: str, chunks: Sequence[Any], array: Any) -> ClusterRows:
+        found = Taken({**self._chunks, name: chunks}, self._lengths, [*self._arrays, array])
+        return ClusterRows(found, self._gone)
+
+    def missing(self) -> dict[str, int]:
+        """In how many rows of each column something is missing."""
+        return by_name(self._chunks, self._gaps.told)
+
+    def complete(self) -> ClusterRows:
+        """The rows in which nothing is missing."""
+        gone = self._gaps
+        chunks = {name: gone.of(pieces) for name, pieces in self._chunks.items()}
+        lengths = [each.complete for each in gone.told if each.complete]
+        return ClusterRows(Taken(chunks, lengths, self._arrays), gone)
+
+    @cached_property
+    def _gaps(self) -> Gone:
+        find = self._dask.delayed(_gaps, pure=False)
+        chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+        found = self._dask.persist(*[find(tuple(self._chunks), rows, *chunk) for rows, *chunk in chunks])
+        return Gone(found, self._dask.compute(list(map(self._dask.delayed(_told), found)))[0])
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: the chunks' results are put together in an order of their own.
@@ -152,12 +209,14 @@ class ClusterRows:
         if self._pieces is None:
             make = self._dask.delayed(_piece, pure=False)
             names = tuple(self._chunks)
-            pieces = [make(names, *chunk) for chunk in zip(*self._chunks.values(), strict=True)]
+            chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+            pieces = [make(names, rows, *chunk) for rows, *chunk in chunks]
             self._pieces = list(self._dask.persist(*pieces)) if self.is_kept else pieces
         return self._pieces
 
 
-def _piece(names: Sequence[str], *chunks: Any) -> Piece:
+def _piece(names: Sequence[str], rows: int, *chunks: Any) -> Piece:
+    check_rows(names, chunks, rows)
     return Piece(dict(zip(names, chunks, strict=True)))
 
 
@@ -165,8 +224,18 @@ def _found(each: Callable[[Sequence[Array]], Any], piece: Piece, names: tuple[st
     return each([piece.column(name) for name in names])
 
 
-def _first(chunk: Any, count: int) -> Any:
+def _first(name: str, rows: int, chunk: Any, count: int) -> Any:
+    check_rows([name], [chunk], rows)
     return chunk[:count]
+
+
+def _gaps(names: Sequence[str], rows: int, *chunks: Any) -> Gaps:
+    check_rows(names, chunks, rows)
+    return gaps([as_numbers(name, chunk) for name, chunk in zip(names, chunks, strict=True)])
+
+
+def _told(found: Gaps) -> Gaps:
+    return found._replace(kept=None)
 
 
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:

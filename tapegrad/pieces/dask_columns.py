@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.pieces.shard import as_numbers
+from tapegrad.recording.values import check_numbers
 
 
 class Taken(NamedTuple):
@@ -32,8 +33,26 @@ class Taken(NamedTuple):
     arrays: Sequence[Any]
 
 
+# What the chunks of arrays may be, and what makes NumPy's arrays of them.
+_TO_NUMPY = {
+    "cupy": "map_blocks(cupy.asnumpy)",
+    "sparse": "map_blocks(lambda block: block.todense())",
+    "scipy": "map_blocks(lambda block: block.toarray())",
+    "numpy": "map_blocks(lambda block: block.filled(np.nan))",  # masked
+}
+# What else Dask has, by its name, and what makes an array of it.
+_TO_ARRAY = {
+    "Delayed": "dask.array.from_delayed({0}, shape=(n,), dtype=float) is an array, of n rows",
+    "Bag": "{0}.to_dataframe() has columns",
+    "Item": "{0}.compute() is a number",
+    "Scalar": "{0}.compute() is a number",
+}
+
+
 def is_of_dask(value: Any) -> bool:
-    """Whether data are in pieces of Dask's."""
+    """Whether data are in pieces of Dask's, also within an array of xarray's."""
+    if type(value).__module__.partition(".")[0] == "xarray":
+        value = getattr(value, "data", None)
     return hasattr(value, "__dask_graph__")
 
 
@@ -43,11 +62,14 @@ def taken(data: Mapping[str, Any]) -> Taken:
     Raises
     ------
     ValueError
-        If columns have different lengths or unknown ones, no rows, or chunks along a further axis.
+        If columns have different lengths or unknown ones, no rows, or chunks along a further axis; if columns
+        of dataframes have other divisions.
     TypeError
-        If they are no real numbers.
+        If they are no real numbers, or neither arrays nor columns.
     """
-    arrays = {name: _array(name, value) for name, value in data.items() if is_of_dask(value)}
+    given = {name: _checked(name, value) for name, value in data.items() if is_of_dask(value)}
+    _check_divisions(given)
+    arrays = _with_lengths({name: _array(name, value) for name, value in given.items()})
     chunks = _chunks_of(arrays)
     length = sum(chunks)
     for name, value in data.items():
@@ -64,34 +86,60 @@ def taken(data: Mapping[str, Any]) -> Taken:
     return Taken(columns, [chunks[i] for i in filled], list(arrays.values()))
 
 
-def along(lengths: Sequence[int], name: str, values: Any) -> Any:
-    """Something with an entry for each row as one of Dask's arrays, cut into chunks of these lengths.
+def _checked(name: str, value: Any) -> Any:
+    """An array or a column of real numbers."""
+    if type(value).__module__.partition(".")[0] == "xarray":
+        value = value.data
+    names = [kind.__name__ for kind in type(value).__mro__]
+    advice = next((_TO_ARRAY[kind] for kind in names if kind in _TO_ARRAY), None)
+    # Whatever a delayed object is asked for, it has.
+    if advice is not None or not (hasattr(value, "to_dask_array") or hasattr(value, "rechunk")):
+        told = (advice or "make an array of it").format(name)
+        raise TypeError(
+            f"data {name} must be an array or a column of a dataframe, not a {names[0]} of Dask: {told}"
+        )
+    for label, dtype in _dtypes(name, value).items():
+        check_numbers(label, dtype)
+    if hasattr(value, "rechunk"):
+        kind = type(value._meta)
+        if kind is not np.ndarray:
+            package = kind.__module__.partition(".")[0]
+            advice = f"{name}.{_TO_NUMPY.get(package, 'map_blocks(np.asarray)')} makes NumPy's arrays of them"
+            raise TypeError(f"the chunks of data {name} are {package}'s {kind.__name__}: {advice}")
+        if value.ndim == 0:
+            raise ValueError(f"data {name} is one number in Dask: {name}.compute() is that number")
+    return value
 
-    Raises
-    ------
-    ValueError
-        If it has none for some row, or several.
-    """
-    if hasattr(values, "to_dask_array"):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
-            values = values.to_dask_array().compute_chunk_sizes()
-    elif not is_of_dask(values):
-        values = import_module("dask.array").from_array(np.asarray(values), chunks=-1)
-    if values.shape != (sum(lengths),):
-        raise ValueError(f"{name} must have shape ({sum(lengths)},), one for each row, not {values.shape}")
-    return values.rechunk((tuple(lengths),))
+
+def _dtypes(name: str, value: Any) -> dict[str, Any]:
+    """The dtype of an array or a column, or of each column of a dataframe."""
+    if value.ndim != 2 or not hasattr(value, "dtypes"):
+        return {name: value.dtype}
+    return {f"{name}[{str(column)!r}]": dtype for column, dtype in value.dtypes.items()}
+
+
+def _check_divisions(given: Mapping[str, Any]) -> None:
+    """That columns of several dataframes have the same rows, as far as Dask knows them."""
+    ends = {
+        name: (value.divisions[0], value.divisions[-1])
+        for name, value in given.items()
+        if getattr(value, "known_divisions", False)
+    }
+    if len(set(ends.values())) > 1:
+        told = ", ".join(f"{name} from {first!r} to {last!r}" for name, (first, last) in ends.items())
+        raise ValueError(
+            f"the columns are of dataframes with different rows, by their index: {told}. Join the dataframes "
+            "first, and take the columns of the result"
+        )
 
 
 def _array(name: str, value: Any) -> Any:
-    """A column as one of Dask's arrays, checked."""
-    if hasattr(
-        value, "to_dask_array"
-    ):  # of a dataframe, of which nobody knows the lengths before they are read
-        # Not with lengths=True: where Dask reads several partitions as one, it finds too few lengths.
-        value = value.to_dask_array().compute_chunk_sizes()
-    if value.dtype.kind not in "fiub":
-        raise TypeError(f"data {name} must be real numbers, not {value.dtype}")
+    """A column as one of Dask's arrays, whose chunks may have unknown sizes if it is of a dataframe."""
+    if hasattr(value, "to_dask_array"):
+        # Numbers of pandas' own and of pyarrow would become objects.
+        if not all(isinstance(dtype, np.dtype) for dtype in _dtypes(name, value).values()):
+            value = value.map_partitions(_as_floats, meta=_as_floats(value._meta))
+        return value.to_dask_array()
     if any(math.isnan(rows) for rows in value.shape):
         raise ValueError(
             f"the chunks of data {name} have unknown sizes: {name}.compute_chunk_sizes() finds them out"
@@ -104,6 +152,28 @@ def _array(name: str, value: Any) -> Any:
     return value
 
 
+def _as_floats(part: Any) -> Any:
+    """A part of a column, or of a dataframe, as floats; what is missing is NaN."""
+    pandas = import_module("pandas")
+    if part.ndim == 1:
+        return pandas.Series(part.to_numpy(dtype=np.float64, na_value=np.nan), part.index, name=part.name)
+    return pandas.DataFrame({name: _as_floats(part[name]) for name in part.columns})
+
+
+def _with_lengths(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays with the sizes of their chunks, which nobody knows of dataframes before they are read."""
+    found = dict(arrays)
+    dask = import_module("dask")
+    unknown = [name for name, array in arrays.items() if math.isnan(array.shape[0])]
+    length = dask.delayed(len, pure=False)
+    # All at once: columns of one dataframe are read together.
+    asked = {name: [length(block) for block in arrays[name].to_delayed().ravel()] for name in unknown}
+    for name, lengths in dask.compute(asked)[0].items():
+        found[name] = arrays[name].copy()
+        found[name]._chunks = (tuple(lengths), *arrays[name].chunks[1:])
+    return found
+
+
 def _chunks_of(arrays: Mapping[str, Any]) -> tuple[int, ...]:
     """The rows of each chunk: those of the array that has most chunks."""
     lengths = {name: array.shape[0] for name, array in arrays.items()}
@@ -112,3 +182,34 @@ def _chunks_of(arrays: Mapping[str, Any]) -> tuple[int, ...]:
         raise ValueError(f"data in chunks must have the same number of rows: {told}")
     chunks: tuple[int, ...] = max((array.chunks[0] for array in arrays.values()), key=len)
     return chunks
+
+
+def check_rows(names: Sequence[str], columns: Sequence[Any], rows: int) -> None:
+    """Raise ValueError if a chunk that was read has another number of rows than Dask was told of it."""
+    for name, column in zip(names, columns, strict=True):
+        found = column.shape[0] if column.shape else 0
+        if found != rows:
+            raise ValueError(
+                f"a chunk of data {name} has {found:,} rows, and Dask was told that there are {rows:,}: the "
+                "shape given to dask.array.from_delayed, or the chunks given to map_blocks, must be true"
+            )
+
+
+def entry_chunks(what: str, entries: Any, *cuts: Sequence[int]) -> tuple[list[Any], Any, int]:
+    """An entry for each row, in chunks of the first of these lengths that fit; what they are of; and which.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many; `what` says of what.
+    """
+    if hasattr(entries, "to_dask_array"):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
+            entries = _with_lengths({"groups": entries.to_dask_array()})["groups"]
+    elif not is_of_dask(entries):
+        entries = import_module("dask.array").from_array(np.asarray(entries), chunks=-1)
+    for place, lengths in enumerate(cuts):
+        if entries.shape == (sum(lengths),):
+            return entries.rechunk((tuple(lengths),)).to_delayed().ravel().tolist(), entries, place
+    raise ValueError(f"there must be {what} for each of {sum(cuts[0]):,} rows, not {entries.shape}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tapegrad.ops.registry import INT
 from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
+from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
 from tapegrad.pieces.shard import LENGTHS, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
 
 Array = np.ndarray[Any, Any]
@@ -32,11 +33,17 @@ class Rows(Protocol):
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
 
-    def beside(self, name: str, values: Any) -> Rows:
-        """The same rows with one more column."""
+    def beside(self, name: str, numbers: Any) -> Rows:
+        """The same rows with one more column, a number for each."""
 
     def factorised(self, name: str, labels: Any) -> tuple[Rows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
+
+    def missing(self) -> dict[str, int]:
+        """In how many rows of each column something is missing: NaN; of those that lack something."""
+
+    def complete(self) -> Rows:
+        """The rows in which nothing is missing, in any column."""
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: what a shard gives for all rows, of the columns of these names."""
@@ -61,19 +68,36 @@ class Column(NamedTuple):
 
 
 class LocalRows:
-    """Columns on this machine: arrays, above all those on disk. A few rows at a time are in memory."""
+    """Columns on this machine: arrays, above all those on disk. A few rows at a time are in memory.
 
-    def __init__(self, columns: Mapping[str, Any], step: int = LENGTHS[0]) -> None:
+    Parameters
+    ----------
+    columns : mapping of str to array
+    step : int
+        How many rows are in memory at a time.
+    gone : sequence of Gaps, optional
+        For so many rows each, those that are left out.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Any], step: int = LENGTHS[0], gone: Sequence[Gaps] | None = None
+    ) -> None:
         self._columns = columns
         self._step = step
+        self._gone = gone
         self._pieces: list[Piece] | None = None
         self._bytes: float = bytes_of(columns.values())
         self._keeps: dict[Shard, bool] = {}
 
     @property
+    def _all(self) -> int:
+        """How many rows there are with those that are left out."""
+        return len(next(iter(self._columns.values())))
+
+    @property
     def length(self) -> int:
         """How many rows there are."""
-        return len(next(iter(self._columns.values())))
+        return self._all if self._gone is None else sum(each.complete for each in self._gone)
 
     @property
     def is_kept(self) -> bool:
@@ -82,25 +106,57 @@ class LocalRows:
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
-        return {name: as_numbers(name, self._columns[name][:count]) for name in names}
-
-    def beside(self, name: str, values: Any) -> LocalRows:
-        """The same rows with one more column."""
-        if np.shape(values) != (self.length,):
-            raise ValueError(
-                f"{name} must have shape ({self.length},), one for each row, not {np.shape(values)}"
-            )
-        values = values if isinstance(values, np.ndarray) else as_numbers(name, values)
-        return LocalRows({**self._columns, name: values}, self._step)
+        if self._gone is None:
+            return {name: as_numbers(name, self._columns[name][:count]) for name in names}
+        found, left = [], count
+        for piece in self._cut():
+            found.append([piece.column(name)[:left] for name in names])
+            left -= len(found[-1][0])
+            if left <= 0:
+                break
+        columns = zip(*found, strict=True)
+        return {name: np.concatenate(parts) for name, parts in zip(names, columns, strict=True)}
 
     def factorised(self, name: str, labels: Any) -> tuple[LocalRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        if np.shape(labels) != (self.length,):
-            raise ValueError(
-                f"there must be {self.length:,} labels, one for each row, not {np.shape(labels)}"
-            )
-        known, index = np.unique(labels, return_inverse=True)
-        return self.beside(name, index.astype(INT)), len(known)
+        given = self._checked("labels", labels)
+        chosen = given if len(given) == self.length else given[self._here]
+        known = labels_in(chosen)
+        return self.beside(name, numbered(known, chosen)), len(known)
+
+    def beside(self, name: str, numbers: Any) -> LocalRows:
+        """The same rows with one more column, a number for each."""
+        given = self._checked("numbers", numbers)
+        if len(given) < self._all:
+            whole = np.zeros(self._all, dtype=given.dtype)
+            whole[self._here] = given
+            given = whole
+        return LocalRows({**self._columns, name: given}, self._step, self._gone)
+
+    def _checked(self, what: str, entries: Any) -> Array:
+        """An entry for each row, or for each of all rows before some were left out."""
+        given: Array = np.asanyarray(entries)  # what is on disk stays there
+        if given.shape not in ((self.length,), (self._all,)):
+            raise ValueError(f"there must be {self.length:,} {what}, one for each row, not {given.shape}")
+        return given
+
+    @property
+    def _here(self) -> Any:
+        """Which of all rows are there."""
+        return slice(None) if self._gone is None else np.concatenate([kept(each) for each in self._gone])
+
+    def missing(self) -> dict[str, int]:
+        """In how many rows of each column something is missing."""
+        return by_name(self._columns, self._gaps)
+
+    def complete(self) -> LocalRows:
+        """The rows in which nothing is missing."""
+        return LocalRows(self._columns, self._step, self._gaps)
+
+    @cached_property
+    def _gaps(self) -> list[Gaps]:
+        whole = LocalRows(self._columns, self._step)
+        return [gaps([piece.column(name) for name in self._columns]) for piece in whole._cut()]
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round, piece after piece."""
@@ -131,8 +187,11 @@ class LocalRows:
         return self._pieces
 
     def _cut(self) -> Iterator[Piece]:
-        for start in range(0, self.length, self._step):
-            yield Piece({name: all_[start : start + self._step] for name, all_ in self._columns.items()})
+        for place, start in enumerate(range(0, self._all, self._step)):
+            gone = None if self._gone is None else self._gone[place]
+            if gone is None or gone.complete:
+                columns = {name: all_[start : start + self._step] for name, all_ in self._columns.items()}
+                yield Piece(columns, gone)
 
     def _keep(self, shard: Shard) -> bool:
         """Whether what a shard makes of the data alone is kept."""
@@ -141,3 +200,9 @@ class LocalRows:
             self._keeps[shard] = self.is_kept and self._bytes + needed <= MOST_KEPT
             self._bytes += needed if self._keeps[shard] else 0.0
         return self._keeps[shard]
+
+
+def by_name(names: Iterable[str], found: Sequence[Gaps]) -> dict[str, int]:
+    """In how many rows of each column something is missing, of those that lack something."""
+    counts = {name: sum(each.counts[i] for each in found) for i, name in enumerate(names)}
+    return {name: count for name, count in counts.items() if count}

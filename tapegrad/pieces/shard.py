@@ -15,10 +15,12 @@ import numpy as np
 from tapegrad.backends.programs import BACKENDS, AnyWorkspace, Program
 from tapegrad.backends.replay import evaluate
 from tapegrad.backends.shared import Shared
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Attrs, Aval, Shape
+from tapegrad.ops.registry import Attrs, Aval, Shape
 from tapegrad.passes import FINISHING, once, tidy
 from tapegrad.pieces.combine import Outputs, merged
+from tapegrad.pieces.missing import Gaps, complete
 from tapegrad.plan.split import Round
+from tapegrad.recording.values import numbers
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.tape import Tape, size_of
 
@@ -94,16 +96,19 @@ class Piece:
     Parameters
     ----------
     columns : mapping of str to array_like
+    gone : Gaps, optional
+        The rows that are left out of them.
     """
 
-    def __init__(self, columns: Mapping[str, Any]) -> None:
+    def __init__(self, columns: Mapping[str, Any], gone: Gaps | None = None) -> None:
         self._columns = columns
+        self._gone = gone
         self._numbers: dict[str, Array] = {}
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Prepared]] = {}
         self._shared = Shared()
 
     def __reduce__(self) -> Any:
-        return Piece, (self._columns,)
+        return Piece, (self._columns, self._gone)
 
     def __sizeof__(self) -> int:
         # Dask asks, to decide whether to send it to a worker that has nothing to do.
@@ -112,7 +117,8 @@ class Piece:
     def column(self, name: str) -> Array:
         """A column as a tape takes it."""
         if name not in self._numbers:
-            self._numbers[name] = as_numbers(name, self._columns[name])
+            found = as_numbers(name, self._columns[name])
+            self._numbers[name] = found if self._gone is None else complete(found, self._gone)
         return self._numbers[name]
 
     def prepared(self, shard: Shard, names: tuple[str, ...], keep: bool) -> list[Prepared]:
@@ -150,12 +156,12 @@ def as_numbers(name: str, array: Any) -> Array:
     ------
     TypeError
         If they are no real numbers.
+    ValueError
+        If they are whole numbers beyond those of 64 bits.
     """
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"data {name} must be real numbers, not {array.dtype}")
-    kind: Mapping[str, Any] = {"f": FLOAT, "b": BOOL}
-    return np.ascontiguousarray(array, dtype=kind.get(array.dtype.kind, INT))
+    if not isinstance(array, np.ndarray) and hasattr(array, "todense"):
+        raise TypeError(f"data {name} comes in sparse chunks: make NumPy's arrays of them")
+    return np.ascontiguousarray(numbers(name, array))
 
 
 def prepared(shard: Shard, columns: Sequence[Array], shared: Shared) -> list[Prepared]:

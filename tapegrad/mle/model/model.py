@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
-from tapegrad.function.long import beside, columns_of, extent
+from tapegrad.function.long import beside, extent
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -248,8 +248,7 @@ def make_model(
     """
     known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
     columns = Columns({}) if data is None else read_columns(data, known, params, missing)
-    data = columns_of(columns.values)
-    data, weights = beside(data, WEIGHTS, columns.rows(weights))
+    data, weights = beside(columns.values, WEIGHTS, columns.rows(weights))
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
