@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,10 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
         lambda m, y: -((y - m) ** 2).sum() if m > 3.7 else -2.0 * ((y - m) ** 2).sum(),
         dict(m=4.0),
     ),
+    "ones": (
+        lambda m, s, y: (np.where(np.ones(len(y)) > 0.5, np.log(s), m) - (y - m) ** 2 / s).sum(),
+        dict(m=4.0, s=1.5),
+    ),
     "a prior": (lambda m, s, y: norm.logpdf(y, m, s).sum() - 0.5 * m**2, dict(m=4.0, s=1.5)),
 }
 
@@ -167,6 +172,22 @@ def test_the_bits_depend_on_the_chunks_alone() -> None:
             value, gradient = tg.trace(f, params, data=chunked(of(f))).value_and_grad_flat(np.ones(5))
             found.append((value, *gradient))
     assert found[0] == found[1] == found[2]
+
+
+def test_what_goes_out_to_the_chunks_is_small(monkeypatch: Any) -> None:
+    reduced, sent = ClusterRows.reduced, []
+
+    def pickled(self: Any, names: Any, each: Any, merge: Any) -> Any:
+        sent.append(pickle.dumps((each, merge)))
+        return reduced(self, names, *pickle.loads(sent[-1]))
+
+    monkeypatch.setattr(ClusterRows, "reduced", pickled)
+    f, params = MODELS["least squares, far away"]
+    assert tg.trace(f, params, data=chunked(of(f)))(params) == pytest.approx(
+        in_memory(f, params)(params), rel=1e-14
+    )
+    assert len(sent) == 3  # sums, deviations, and residuals, because much cancels
+    assert max(map(len, sent)) < 5_000
 
 
 def test_arrays_on_disk(tmp_path: Any) -> None:

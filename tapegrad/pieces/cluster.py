@@ -169,7 +169,7 @@ class ClusterRows:
 
     def release(self) -> None:
         """Keep nothing of the pieces any more, until they are walked over again."""
-        self._pieces = None
+        self._pieces, self._shards, self._bytes = None, {}, bytes_of(self._arrays)
 
     def _over_all(
         self, sent: Any, work: Callable[[Any, Piece], Any], join: Callable[[list[Any]], Any], most: int

@@ -71,7 +71,9 @@ class KnownRows:
         self, wanted: Wanted, n: int, each: Callable[[Block], Part], merge: Callable[[Sequence[Part]], Part]
     ) -> Part | None:
         """A walk over some of them, see `Walk`."""
-        slots = tuple(sorted(wanted.slots))
+        slots, rows = tuple(sorted(wanted.slots)), self._holder.rows
+        if not slots:  # rows are counted
+            return merge([each((np.empty((0, rows.length * (n // self._rows))), None))])
         tape = _alone(self._tape, slots)
         needed = needed_for(self._tape, slots)
         read = [
@@ -84,7 +86,7 @@ class KnownRows:
         piece = _Piece(
             tape, self._rows, tuple(columns), whole, slots, wanted, n // self._rows, step, each, merge
         )
-        return self._holder.rows.reduced(names, piece, merge)
+        return rows.reduced(names, piece, merge)
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class LocalRows:
 
     def release(self) -> None:
         """Keep nothing of the pieces any more, until they are walked over again."""
-        self._pieces = None
+        self._pieces, self._keeps, self._bytes = None, {}, bytes_of(self._columns.values())
 
     def _walk(self) -> Iterable[Piece]:
         """The pieces: the same ones each time, if they are to be kept."""

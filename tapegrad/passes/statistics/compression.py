@@ -152,6 +152,8 @@ def _deviations(
     walk: Walk, centred: Callable[[Array], Array], varies: Array, squares: bool
 ) -> tuple[Array, Array]:
     """The sums of the centred columns, and the factor of those that vary, but for its row of the mean."""
+    if not varies.size:
+        return np.empty(0), np.empty((0, 0))
     found = walk(partial(_deviation, centred=centred, varies=varies, squares=squares), _joined)
     assert found is not None, "there were rows before"
     below = found.factor[1:, 1:]
