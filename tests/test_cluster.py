@@ -235,6 +235,26 @@ def test_weights_are_a_column_more():
         assert result.nobs == N
 
 
+def test_leverages_are_found_where_the_rows_are():
+    few, chunks = 4_000, (1_500, 3, 0, 2_497)
+    weights = np.where(RNG.random(few) < 0.2, 0.0, 3.0 * RNG.random(few))
+    data = dict(X=da.from_array(X[:few], chunks=(chunks, 3)), y=da.from_array(Y[:few], chunks=(chunks,)))
+    for kind, given in [("HC2", None), ("HC3", weights)]:
+        memory, apart = (
+            tg.fit(rows, START, data=each, weights=given, cov_type=kind)
+            for each in (dict(X=X[:few], y=Y[:few]), data)
+        )
+        np.testing.assert_allclose(apart.cov_params(), memory.cov_params(), rtol=1e-10, atol=1e-14)
+    last = np.where(np.arange(few) == few - 9, 1.0, 0.0)
+    data["X"] = da.stack([data["X"][:, 0], da.from_array(last, chunks=(chunks,))], axis=1).rechunk({1: -1})
+
+    def normal(b, X, y):
+        return -0.5 * (y - X @ b) ** 2
+
+    with pytest.raises(ValueError, match=r"observation 3991 alone determines a parameter.*leverage is 1"):
+        tg.fit(normal, dict(b=np.zeros(2)), data=data, cov_type="HC3")
+
+
 @pytest.mark.parametrize(
     ("weights", "said"),
     [

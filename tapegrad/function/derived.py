@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from tapegrad.backends.effort import effort
 from tapegrad.backends.replay import evaluate
 from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.gates import Gates
 from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse, sweep
-from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
+from tapegrad.derive.pushforward import jacobian_by_columns, push, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
 from tapegrad.errors import TraceError
 from tapegrad.function.condensing import LongTrace, condensed, kept
@@ -26,8 +29,10 @@ from tapegrad.function.trials import Run, Trial
 from tapegrad.nest import Vector
 from tapegrad.ops.broadcasting import axes_of, sum_
 from tapegrad.ops.elementwise import absolute
+from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import equal, where_
+from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
 from tapegrad.plan.split import split
@@ -245,6 +250,20 @@ def _outer(tapes: Tapes) -> Tape:
     return new.builder.finish((matmul(slopes, transpose_(slopes)).slot,))
 
 
+def _curves(tapes: Tapes) -> Tape:
+    """The slopes of outputs (n,), and below them their second derivatives: (p + p p, n)."""
+    slopes = jacobian_by_columns(tapes[VALUE])
+    new, gates = Continuation(slopes), Gates(slopes)
+    parts = [new.value(slopes.outputs[0])]
+    for leaf in slopes.parameters:
+        shape = slopes.avals[leaf].shape
+        for one in np.eye(size_of(shape)):
+            tangents = {leaf: new.recorder.lift(one.reshape(shape), FLOAT)}
+            found = push(slopes, new.value, tangents, new.visit, gates)
+            parts += [new.value(slot) for slot in new.slots_or_zeros(found, slopes.outputs)]
+    return new.builder.finish((concatenate(*parts, axis=0).slot,))
+
+
 def _rounding(tapes: Tapes) -> Tape:
     """By how much the value may be wrong if every entry rounds once: for each, its size times its slope."""
     tape = _value(tapes)
@@ -342,6 +361,8 @@ GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
 HESSIAN = _enter(Derived("hessian", _hessian))
 JACOBIAN = _enter(Derived("jacobian", _jacobian))
 OUTER = _enter(Derived("outer", _outer))
+# For functions of one number for each row.
+CURVES = Derived("curves", _curves)
 ROUNDING = _enter(Derived("rounding", _rounding))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
-from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, ROUNDING, SECOND, VALUE, Derived
+from tapegrad.function.derived import CURVES, GRADIENT, HESSIAN, HVP, OUTER, ROUNDING, SECOND, VALUE, Derived
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
 from tapegrad.tape.tape import Tape
@@ -242,6 +242,26 @@ class FlatFunction:
         """
         outputs, path = self._router.run(kind, inputs, copies, directions)
         return outputs, path.tapes
+
+    def of_each_row(
+        self,
+        vector: Vector,
+        find: Callable[[Sequence[Any]], Any],
+        merge: Callable[[Sequence[Any]], Any],
+    ) -> Any:
+        """What a function finds in slopes and second derivatives of data in pieces, where the rows are.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (p,)
+        find : callable
+            Takes a list of one array of shape (p + p p, m), for some of the rows: the slopes of each, and
+            below them the second derivatives.
+        merge : callable
+            Makes one of what was found in several parts of the rows, in their order.
+        """
+        _, path = self._router.run(OUTER, vector, _nothing)
+        return path.of_each(CURVES, vector, find, merge)
 
     def _replays(self, vector: Vector) -> jacobians.Replay:
         return partial(self._replay, vector=vector)

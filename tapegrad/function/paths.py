@@ -18,6 +18,7 @@ from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
 from tapegrad.nest import Vector
 from tapegrad.passes import branches
+from tapegrad.pieces.program import InPieces
 from tapegrad.pieces.rows import Column, Rows
 from tapegrad.tape.tape import Guard, Tape
 
@@ -102,6 +103,19 @@ class Path:
         """Which of the recorded decisions make it this path."""
         kept = (guard.turns or () for guard in self.tapes.short.guards if not guard.is_choice)
         return sorted(turn for turns in kept for turn in turns)
+
+    def of_each(
+        self,
+        kind: Derived,
+        vector: Vector,
+        find: Callable[[Sequence[Any]], Any],
+        merge: Callable[[Sequence[Any]], Any],
+    ) -> Any:
+        """What a function finds in what a tape gives for each row of data in pieces, where the rows are."""
+        self.executable(kind)  # which has been tried on the rows that were traced on
+        program = self.programs[kind]
+        assert isinstance(program, InPieces), "only data in pieces stay where they are"
+        return program.workspace(self.programs.values(kind, self._bound)).of_each(vector, find, merge)
 
     def executable(self, kind: Derived) -> Executable:
         """What runs the tape of one kind on the data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,9 @@ from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.replay import Broken, evaluate, first_broken
 from tapegrad.backends.shared import Shared
 from tapegrad.passes import FINISHING, dce, once, tidy
+from tapegrad.pieces.combine import Outputs
 from tapegrad.pieces.rows import Column, LocalRows, Rows
-from tapegrad.pieces.shard import Shard
+from tapegrad.pieces.shard import OfEach, Shard
 from tapegrad.plan.split import Combined, Part, Round, Split, split
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import Tape, size_of
@@ -100,6 +101,13 @@ class PiecesWorkspace:
             values = self._guards.run(self.inputs)
             self._decided = [values[guard.slot] for guard in self._program.guards[0].guards]
 
+    def of_each(
+        self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
+    ) -> Any:
+        """What a function finds in the outputs, which have a number for each row: it goes to the rows."""
+        rounds = _Rounds(self._tape, self._program.split, self._data, self._program)
+        return rounds.of_each(inputs, find, merge)
+
     def run_late(self, inputs: Array) -> None:
         """Write the outputs, which depend on the late leaves."""
         self.inputs[self.inputs.size - inputs.size :] = inputs
@@ -124,29 +132,51 @@ class _Rounds:
         bound = dict(zip(tape.data, data, strict=True))
         self._whole = {slot: value for slot, value in bound.items() if not isinstance(value, Column)}
         self._columns = {slot: value for slot, value in bound.items() if isinstance(value, Column)}
+        self._few = program.rows
         self._shards = [Shard(each, program.rows, program.backend) for each in split_.rounds]
-        for each in split_.rounds:
-            rows = self._rows(each)
-            if Combined.KEPT in each.how and rows.length > program.rows:
-                raise ValueError(
-                    f"{tape.name} returns a number for each of {rows.length:,} rows, which stay where they "
-                    "are: end it with .sum(), or call the function itself on some of the data"
-                )
 
     def run(self, inputs: Array) -> dict[int, Any]:
         """The values of all slots that are no rows: those of the outputs and the guards among them."""
+        for each in self._split.rounds:
+            rows = self._rows(each)
+            if Combined.KEPT in each.how and rows.length > self._few:
+                raise ValueError(
+                    f"{self._tape.name} returns a number for each of {rows.length:,} rows, which stay where "
+                    "they are: end it with .sum(), or call the function itself on some of the data"
+                )
+        values = self._leaves(inputs)
+        for shard in self._shards:
+            self._advance(shard, values)
+        _advance(self._split.after, values)
+        return values
+
+    def of_each(
+        self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
+    ) -> Any:
+        """What a function finds in the outputs of the last round, where the rows are."""
+        values, last = self._leaves(inputs), self._shards[-1]
+        for shard in self._shards[:-1]:
+            self._advance(shard, values)
+        each = last.round
+        _advance(each.before, values)
+        there = OfEach(last, _flat(each.shard, values), find, merge)
+        return self._rows(each).reduced(self._names(each), there, merge)
+
+    def _leaves(self, inputs: Array) -> dict[int, Any]:
+        """The values of the leaves that are no rows."""
         values, start = dict(self._whole), 0
         for slot in self._tape.parameters:
             shape = self._tape.avals[slot].shape
             values[slot] = inputs[start : start + size_of(shape)].reshape(shape)
             start += size_of(shape)
-        for shard in self._shards:
-            each = shard.round
-            _advance(each.before, values)
-            found = self._rows(each).run(shard, self._names(each), _flat(each.shard, values))
-            values.update(zip(each.shard.gives, found, strict=True))
-        _advance(self._split.after, values)
         return values
+
+    def _advance(self, shard: Shard, values: dict[int, Any]) -> None:
+        """One round."""
+        each = shard.round
+        _advance(each.before, values)
+        found = self._rows(each).run(shard, self._names(each), _flat(each.shard, values))
+        values.update(zip(each.shard.gives, found, strict=True))
 
     def _names(self, each: Round) -> list[str]:
         return [self._columns[slot].name for slot in each.shard.columns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from tapegrad.backends.replay import evaluate
 from tapegrad.backends.shared import Shared
 from tapegrad.ops.registry import Attrs, Aval, Shape
 from tapegrad.passes import FINISHING, once, tidy
+from tapegrad.passes.statistics.compression import together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, complete
 from tapegrad.plan.split import Round
@@ -185,6 +186,36 @@ def computed(shard: Shard, piece: Piece, names: tuple[str, ...], keep: bool, inp
     each = shard.round
     parts = [_run(shard, part, inputs) for part in piece.prepared(shard, names, keep)]
     return merged(parts, each.how, each.axes)
+
+
+@dataclass(frozen=True)
+class OfEach:
+    """What a function finds in what a shard gives for each row, a few rows at a time: no number leaves them.
+
+    Attributes
+    ----------
+    shard : Shard
+    inputs : ndarray
+    find : callable
+        Takes the outputs of the shard for some rows.
+    merge : callable
+        Makes one of what was found in several.
+    """
+
+    shard: Shard
+    inputs: Array
+    find: Callable[[Outputs], Any]
+    merge: Callable[[Sequence[Any]], Any]
+
+    def __call__(self, columns: Sequence[Array]) -> Any:
+        """What is found in some rows, of these columns."""
+        step = LENGTHS[-1]
+        starts = range(0, len(columns[0]), step)
+        return together((self._found([c[at : at + step] for c in columns]) for at in starts), self.merge)
+
+    def _found(self, columns: Sequence[Array]) -> Any:
+        (some,) = prepared(self.shard, columns, Shared())
+        return self.find(_run(self.shard, some, self.inputs))
 
 
 def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:

@@ -25,8 +25,6 @@ KINDS: Final[Mapping[str, Mapping[str, bool]]] = {
     "cluster": {"groups": True, "use_correction": False},
     "HAC": {"maxlags": True, "use_correction": False},
 }
-# Those that sums over the observations are not enough for.
-NEEDS_EACH: Final = ("HC2", "HC3", "HAC")
 
 
 def free_covariance(
@@ -90,11 +88,11 @@ def free_covariance(
     if cov_type == "opg":
         return generalised_inverse(outer_products(model, free), flat)
     bread = generalised_inverse(information, flat)
-    if cov_type in NEEDS_EACH and model.division is None:
-        model.require_rows(f"cov_type={cov_type!r}")  # in one place
     if cov_type in ("HC2", "HC3"):
-        return spread_without(model, free, bread, 0.5 if cov_type == "HC2" else 1.0)
+        return spread_without(scores(model, free), bread, 0.5 if cov_type == "HC2" else 1.0)
     if cov_type == "HAC":
+        if model.division is None:
+            model.require_rows("cov_type='HAC'")
         meat = _newey_west(weighted_scores(model, free), **keywords)
     else:
         meat = _meat(scores(model, free), free.size, cov_type, keywords)

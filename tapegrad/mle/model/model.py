@@ -159,7 +159,7 @@ class Model:
             raise ValueError(
                 f"{what} need the log-likelihoods of all observations in one place, and the data are in "
                 "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
-                "so do the covariances 'opg', 'HC0', 'HC1' and 'cluster'"
+                "so do all covariances but 'HAC'"
             )
         return self.pointwise
 

@@ -4,9 +4,9 @@ What takes a model and a free vector (q,) needs a log-likelihood that returns on
 What is asked of scores is a `Scores`: of data in memory they are an array, of data in pieces sums over it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tapegrad.function.derived import OUTER
 from tapegrad.function.long import with_groups
+from tapegrad.function.traced import TracedFunction
 from tapegrad.mle.derivatives import jacobian
 from tapegrad.mle.model.model import WEIGHTS, Model
 from tapegrad.mle.model.shares import shares
@@ -26,6 +27,11 @@ GROUP = "group of the observation"
 FACTORS = "factors of the groups"
 
 
+# What is found in the scores and the information of some rows, and what makes one of several such results.
+Find: TypeAlias = Callable[[Array, Array], Any]
+Merge: TypeAlias = Callable[[Sequence[Any]], Any]
+
+
 class Scores(Protocol):
     """What is added up of the derivatives of the observations' log-likelihoods in the free coordinates."""
 
@@ -35,6 +41,13 @@ class Scores(Protocol):
 
     def outer(self, power: int) -> Array:
         """The sum of their outer products, times a power of the weights, shape (q, q)."""
+
+    def of_each(self, find: Find, merge: Merge) -> Any:
+        """What a function finds in scores (n, q) and information (n, q, q), both times the weights.
+
+        Of data in pieces it is asked about some rows at a time, where they are; `merge` makes one of what it
+        finds, in the order of the rows.
+        """
 
     def by_group(self, groups: Any) -> Array:
         """The scores times the weights, added up in each group, shape (G, q).
@@ -52,13 +65,17 @@ class ScoresAtHand:
 
     Attributes
     ----------
-    each : ndarray, shape (n, q)
-        Without weights.
-    weights : ndarray, shape (n,), or None
+    model : Model
+    free : ndarray, shape (q,)
     """
 
-    each: Array
-    weights: Array | None
+    model: Model
+    free: Array
+
+    @cached_property
+    def each(self) -> Array:
+        """The scores without weights, shape (n, q)."""
+        return unweighted_scores(self.model, self.free)
 
     @property
     def count(self) -> int:
@@ -68,12 +85,28 @@ class ScoresAtHand:
     @cached_property
     def weighted(self) -> Array:
         """The scores times the weights, shape (n, q)."""
-        return self.each if self.weights is None else self.each * self.weights[:, None]
+        weights = self.model.weights
+        return self.each if weights is None else self.each * weights[:, None]
 
     def outer(self, power: int) -> Array:
         """The sum of their outer products, see `Scores`."""
         total: Array = self.weighted.T @ (self.weighted if power == 2 else self.each)
         return total
+
+    def of_each(self, find: Find, merge: Merge) -> Any:
+        """What a function finds in scores and information, see `Scores`."""
+        return merge([find(self.weighted, self._information())])
+
+    def _information(self) -> Array:
+        """Minus the Hessian of each observation's log-likelihood times its weight, shape (n, q, q)."""
+        rows, q = self.model.require_rows("leverages"), self.free.size
+        found = np.empty((rows.outputs.size, q, q))
+        axes = np.eye(q)
+        for i in range(q):
+            block = -rows.second_flat(self.free, axes[i], axes[i:]).T
+            found[:, i, i:] = found[:, i:, i] = block
+        weights = self.model.weights
+        return found if weights is None else found * weights[:, None, None]
 
     def by_group(self, groups: Any) -> Array:
         """The sums of the groups, see `Scores`."""
@@ -102,18 +135,25 @@ class ScoresApart:
 
     def outer(self, power: int) -> Array:
         """The sum of their outer products, see `Scores`."""
-        rows = self.model.some_rows("scores")
-        if self.model.weights is not None:
-            given = self.model.specification
-
-            def scaled(**arguments: Any) -> Any:
-                weights = arguments.pop(WEIGHTS)
-                values = given.values(*given.split(arguments))
-                return weighted(values, weights if power == 2 else np.sqrt(weights))
-
-            rows = given.trace(scaled, self._start, self._data)
-        found: Array = rows.run(OUTER, self.free)[0][0]
+        found: Array = self._rows(0.5 * power).run(OUTER, self.free)[0][0]
         return found
+
+    def of_each(self, find: Find, merge: Merge) -> Any:
+        """What a function finds in scores and information, see `Scores`."""
+        there = partial(_found_in, find=find, q=self.free.size)
+        return self._rows(1.0).of_each_row(self.free, there, merge)
+
+    def _rows(self, power: float) -> TracedFunction:
+        """The log-likelihood of each observation, times a power of its weight."""
+        if self.model.weights is None:
+            return self.model.some_rows("scores")
+        given = self.model.specification
+
+        def scaled(**arguments: Any) -> Any:
+            weights = arguments.pop(WEIGHTS) ** power
+            return weighted(given.values(*given.split(arguments)), weights)
+
+        return given.trace(scaled, self._start, self._data)
 
     def by_group(self, groups: Any) -> Array:
         """The sums of the groups, see `Scores`.
@@ -149,11 +189,18 @@ class ScoresApart:
         return self.model.data if weights is None else {**self.model.data, WEIGHTS: weights}
 
 
+def _found_in(outputs: Sequence[Array], find: Find, q: int) -> Any:
+    """What a function finds in scores and information, of slopes and second derivatives of some rows."""
+    (found,) = outputs
+    slopes, second = found[:q].T, found[q:].reshape(q, q, -1)
+    return find(slopes, -np.moveaxis(second, 2, 0))
+
+
 def scores(model: Model, free: Array) -> Scores:
     """The scores at `free`, as an array if all rows are in one place."""
     if model.division is None and model.rows is not None and model.pointwise is None:
         return ScoresApart(model, free)
-    return ScoresAtHand(unweighted_scores(model, free), model.weights)
+    return ScoresAtHand(model, free)
 
 
 def unweighted_scores(model: Model, free: Array) -> Array:
@@ -169,7 +216,7 @@ def unweighted_scores(model: Model, free: Array) -> Array:
 def weighted_scores(model: Model, free: Array) -> Array:
     """The scores times the weights, shape (n, q); their sum is the gradient of the weighted log-likelihood,
     without the prior."""
-    return ScoresAtHand(unweighted_scores(model, free), model.weights).weighted
+    return ScoresAtHand(model, free).weighted
 
 
 def outer_products(model: Model, free: Array) -> Array:
