@@ -1,5 +1,7 @@
 """Data in Dask's chunks."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +11,12 @@ import tapegrad as tg
 from benchmarks.scale.cost import simulated
 from benchmarks.scale.models import MODELS, in_memory, on_workers, traced
 from tapegrad.mle.transforms import positive
-from tapegrad.pieces import shard, workers
+from tapegrad.pieces import cluster, shard, workers
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
+sizeof = pytest.importorskip("dask.sizeof").sizeof
 
 N = 30_000
 RNG = np.random.default_rng(21)
@@ -92,6 +95,22 @@ def test_columns_of_a_dataframe_on_disk(tmp_path):
         np.testing.assert_allclose(chunks.x, whole.x, rtol=1e-10)
         np.testing.assert_allclose(chunks.bse, whole.bse, rtol=1e-10)
         assert chunks.nobs == whole.nobs == N
+
+
+def test_the_bits_do_not_depend_on_where_results_meet(monkeypatch):
+    chunks = (1_500,) * 20
+    value, slope = tg.trace(loglik, START, data=chunked(chunks)).value_and_grad_flat(THETA)
+    monkeypatch.setattr(cluster, "MOST_BYTES", 0)  # in a tree, of which the client sees the last results
+    found, gradient = tg.trace(loglik, START, data=chunked(chunks)).value_and_grad_flat(THETA)
+    assert found == value
+    np.testing.assert_array_equal(gradient, slope)
+
+
+def test_dask_is_told_how_large_a_piece_is():
+    piece = shard.Piece(dict(X=X, y=Y), keeps=True)
+    assert sizeof(piece) >= X.nbytes + Y.nbytes
+    copied = pickle.loads(pickle.dumps(piece))
+    np.testing.assert_array_equal(copied.column("X"), X)
 
 
 def test_what_depends_on_data_alone_is_computed_once(monkeypatch):

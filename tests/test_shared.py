@@ -84,3 +84,24 @@ def test_directions_that_a_row_does_not_move_stay_zero(at):
     expected = tg.trace(f, dict(b=np.array([0.3, 0.1])), data=dict(X=np.nan_to_num(X, nan=7.0, posinf=7.0)))
     theta = np.array([0.3, 0.1])
     np.testing.assert_allclose(traced.hessian_flat(theta), expected.hessian_flat(theta), rtol=1e-13)
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler")
+def test_chunks_made_anew_give_the_bits_of_those_that_are_kept(monkeypatch):
+    def f(b, X, y):
+        eta = X @ b
+        return np.where(y > 0.0, np.tanh(eta), eta * y).sum() - 0.1 * (X[:, 0] * eta).sum()
+
+    for width, rows in ((2, 40), (4, 511), (5, 512), (7, 1_026), (9, 2_000)):
+        data = dict(X=RNG.normal(size=(rows, width)), y=RNG.normal(size=rows))
+        start = dict(b=np.linspace(-0.5, 0.5, width))
+        kept = tg.trace(f, start, data=data, backend="c")
+        value, slope = kept.value_and_grad_flat(start["b"])
+        with monkeypatch.context() as patch:
+            patch.setattr(program, "MOST_TWICE", 0)
+            anew = tg.trace(f, start, data=data, backend="c")
+            found, gradient = anew.value_and_grad_flat(start["b"])
+        assert found == value
+        np.testing.assert_array_equal(gradient, slope)
+        replayed = tg.trace(f, start, data=data, backend="replay")
+        np.testing.assert_allclose(gradient, replayed.value_and_grad_flat(start["b"])[1], rtol=1e-12)

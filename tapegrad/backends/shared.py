@@ -15,9 +15,15 @@ class Shared:
     """Forms of arrays that nobody writes to any more.
 
     A form is there as long as a workspace holds it, which holds the array as well. So its address names it.
+
+    Attributes
+    ----------
+    keeps : bool
+        Whether there is room for second copies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool = True) -> None:
+        self.keeps = keeps
         self._forms: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 
     def form(self, how: str, array: Array, make: Callable[[Array], Any]) -> Any:

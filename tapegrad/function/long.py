@@ -96,8 +96,7 @@ def long_data(data: Mapping[str, Any], backend: str, has_statistics: bool) -> Lo
     whole = {name: value for name, value in data.items() if name not in columns}
     rows = next(iter(columns.values())).rows
     if backend == AUTO:
-        pays = rows.length >= MANY and rows.is_kept  # else C would copy matrices for each replay
-        backend = "c" if pays and compiler() is not None else "numpy"
+        backend = "c" if rows.length >= MANY and compiler() is not None else "numpy"
     return LongData(rows, tuple(columns), whole, backend, has_statistics)
 
 

@@ -97,19 +97,22 @@ class Piece:
     Parameters
     ----------
     columns : mapping of str to array_like
+    keeps : bool
+        Whether there is room for second copies of its matrices.
     gone : Gaps, optional
         The rows that are left out of them.
     """
 
-    def __init__(self, columns: Mapping[str, Any], gone: Gaps | None = None) -> None:
+    def __init__(self, columns: Mapping[str, Any], keeps: bool, gone: Gaps | None = None) -> None:
         self._columns = columns
+        self._keeps = keeps
         self._gone = gone
         self._numbers: dict[str, Array] = {}
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Prepared]] = {}
-        self._shared = Shared()
+        self._shared = Shared(keeps)
 
     def __reduce__(self) -> Any:
-        return Piece, (self._columns, self._gone)
+        return Piece, (self._columns, self._keeps, self._gone)
 
     def __sizeof__(self) -> int:
         # Dask asks, to decide whether to send it to a worker that has nothing to do.

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.columns import MOST_TWICE, is_row_major
 from tapegrad.backends.c.joins import Joins
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.machine import machine
@@ -174,7 +175,8 @@ class CWorkspace:
         for slot, entry in memory.pointers.items():
             addresses[entry] = self.array(slot).ctypes.data
         for slot, entry in memory.columns.items():
-            addresses[entry] = self._columns(slot).ctypes.data
+            kept = self._columns(slot)
+            addresses[entry] = 0 if kept is None else kept.ctypes.data
         for entry, numbers in memory.pools.items():
             self._kept.append(np.array(numbers))
             addresses[entry] = self._kept[-1].ctypes.data
@@ -197,13 +199,19 @@ class CWorkspace:
                     return IndexError(f"an index is out of bounds for axis 0 with size {length}")
         return None
 
-    def _columns(self, slot: int) -> Array:
-        """A leaf in chunks of rows, column by column; the last row again and again behind the last."""
+    def _columns(self, slot: int) -> Array | None:
+        """A leaf in chunks of rows, column by column; the last row again and again behind the last.
+
+        None where that is made anew each time, chunk by chunk.
+        """
         packed = self._program.packed
         if slot not in packed:
             axis = self._plan.row_axis(slot)
             assert axis is not None
             array = self.array(slot)
+            is_large = array.nbytes > MOST_TWICE or not self._shared.keeps
+            if is_large and is_row_major(self._memory, slot, axis):
+                return None
             rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
             if slot in self._tape.data:
                 self._kept += [rows, self._shared.form("columns in chunks", rows, in_chunks)]
