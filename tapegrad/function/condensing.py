@@ -72,11 +72,10 @@ def condensed(given: LongTrace, hold: Callable[[Tape], None]) -> list[Tape]:
     simple = [tidy(tape, (simplify,)) for tape in given.tapes]
     tape = _with_count(of_any_length(simple, LENGTHS), given.rows.length)
     split(tape, LENGTHS[0])  # which refuses what mixes rows
-    hold(simple[0])
-    found = _without_known_sums(tape, given)
-    short = _on_few_rows(found, given)
+    short = _on_few_rows(_without_known_sums(tape, given), given)
     if short is tape:
         return []
+    hold(simple[0])
     if any(LENGTHS[0] in short.avals[entry.output].shape for entry in short.entries):
         return [short, *(resized(short, LENGTHS[0], n) for n in LENGTHS[1:])]
     given.rows.release()
