@@ -107,7 +107,7 @@ def test_the_bits_do_not_depend_on_where_results_meet(monkeypatch):
 
 
 def test_dask_is_told_how_large_a_piece_is():
-    piece = shard.Piece(dict(X=X, y=Y), keeps=True)
+    piece = shard.Piece(dict(X=X, y=Y))
     assert sizeof(piece) >= X.nbytes + Y.nbytes
     copied = pickle.loads(pickle.dumps(piece))
     np.testing.assert_array_equal(copied.column("X"), X)
@@ -207,7 +207,7 @@ def test_workers_of_another_version(monkeypatch):
 def test_a_worker_that_dies_costs_no_result():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as processes,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as processes,
         distributed.Client(processes) as client,
     ):
         dask.config.set(scheduler=None)

@@ -61,7 +61,11 @@ OFFERED = {
         "DiscreteWarning": "random effects that are rounded, told",
         "NonFiniteWarning": "NaN, told",
     },
-    "tapegrad.function.derived": {"OUTER": "outer products of scores, where the data are in pieces"},
+    "tapegrad.function.derived": {
+        "JACOBIAN": "slopes of predictions, where the data are in pieces",
+        "OUTER": "outer products of scores there",
+        "VALUE": "predictions there",
+    },
     "tapegrad.function.long": {
         "beside": "weights of data in pieces",
         "columns_of": "data in pieces",

@@ -50,6 +50,11 @@ class LongData:
         first = self.rows.first(self.names, count) if of is None else of
         return {**self.whole, **{name: first[name][:count] for name in self.names}}
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The data by their names, columns in pieces as such."""
+        return {**self.whole, **{name: Column(self.rows, name) for name in self.names}}
+
     def values(self, tape: Tape) -> dict[int, Any]:
         """The value of each data slot of a tape as recorded."""
         labels = dict(tape.labels)

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.programs import Executable
-from tapegrad.backends.replay import evaluate, holds
+from tapegrad.backends.replay import Broken, evaluate, holds
 from tapegrad.backends.shared import Shared
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
+from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import branches
-from tapegrad.pieces.program import InPieces
+from tapegrad.pieces.program import InPieces, decides_otherwise
 from tapegrad.pieces.rows import Column, Rows
 from tapegrad.tape.tape import Guard, Tape
 
@@ -74,6 +75,16 @@ class Path:
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
+
+    def kept(self, kind: Derived, inputs: Vector) -> list[Any]:
+        """The outputs of a tape of data in pieces; numbers for each row stay where the rows are."""
+        executable, program = self.executable(kind), self.programs[kind]
+        if not isinstance(program, InPieces):  # few rows stand for all
+            found = executable.run(inputs, copied)
+            if isinstance(found, Broken):
+                raise decides_otherwise(program.tape, found)
+            return list(found)
+        return program.workspace(self.programs.values(kind, self._bound)).kept(inputs)
 
     @property
     def rows(self) -> Rows | None:

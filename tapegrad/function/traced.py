@@ -85,11 +85,6 @@ class TracedFunction(FlatFunction):
         return self._router.running.threads
 
     @property
-    def is_in_pieces(self) -> bool:
-        """Whether the data are on disk or on a cluster: sums over them are computed there."""
-        return self._router.running.long is not None
-
-    @property
     def nobs(self) -> int | None:
         """The number of observations, or None where it is not known.
 
@@ -209,6 +204,7 @@ class TracedFunction(FlatFunction):
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
             return self.structure.build(self._inline(VJP, theta, further))
+        self.require_sums()
         cotangent = self.outputs.ravel(w)
         (flat,) = self._replay(VJP, vector, self.structure.join, [cotangent])
         if has_nan(flat):
@@ -359,8 +355,9 @@ class TracedFunction(FlatFunction):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The arrays that were given as `data`, by their names."""
-        return dict(self._router.data)
+        """The arrays that were given as `data`, by their names; in pieces they stay where they are."""
+        long = self._router.running.long
+        return dict(self._router.data) if long is None else long.given
 
     def on(self, theta: Any, data: Mapping[str, Any]) -> Any:
         """The value at `theta` on other data, where both may be traced: for use in a function under trace.

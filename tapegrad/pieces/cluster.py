@@ -15,7 +15,16 @@ from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.dask_columns import Taken, check_rows, entry_chunks, taken
 from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
 from tapegrad.pieces.rows import by_name
-from tapegrad.pieces.shard import Piece, Shard, as_numbers, bytes_given, bytes_kept, bytes_of, computed
+from tapegrad.pieces.shard import (
+    Piece,
+    Shard,
+    as_numbers,
+    bytes_given,
+    bytes_kept,
+    bytes_of,
+    computed,
+    resized_shape,
+)
 from tapegrad.pieces.workers import client_and_room
 
 Array = np.ndarray[Any, Any]
@@ -194,6 +203,23 @@ class ClusterRows:
         get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
         return join(get(graph, parts))
 
+    def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
+        """The same of a shard that gives numbers for each row: arrays of Dask's, not computed yet."""
+        arrays, take = import_module("dask.array"), self._dask.delayed(_output, pure=False)
+        sent, _ = self._sent(shard)
+        work = self._dask.delayed(computed, pure=False)
+        parts = [work(sent, piece, tuple(names), False, inputs) for piece in self._walk()]
+        tape = shard.round.shard.tape
+        found = []
+        for i, slot in enumerate(tape.outputs):
+            aval, chunks = tape.avals[slot], zip(parts, self._lengths, strict=True)
+            blocks = [
+                arrays.from_delayed(take(part, i), resized_shape(aval.shape, shard.rows, rows), aval.dtype)
+                for part, rows in chunks
+            ]
+            found.append(arrays.concatenate(blocks, axis=shard.round.axes[i]))
+        return found
+
     def _sent(self, shard: Shard) -> tuple[Any, bool]:
         """A shard where the workers find it; and whether what it makes of the data alone is kept."""
         if shard not in self._shards:
@@ -209,15 +235,15 @@ class ClusterRows:
         if self._pieces is None:
             make = self._dask.delayed(_piece, pure=False)
             names = tuple(self._chunks)
-            keeps, chunks = self.is_kept, zip(self._lengths, *self._chunks.values(), strict=True)
-            pieces = [make(names, keeps, rows, *chunk) for rows, *chunk in chunks]
+            chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+            pieces = [make(names, rows, *chunk) for rows, *chunk in chunks]
             self._pieces = list(self._dask.persist(*pieces)) if self.is_kept else pieces
         return self._pieces
 
 
-def _piece(names: Sequence[str], keeps: bool, rows: int, *chunks: Any) -> Piece:
+def _piece(names: Sequence[str], rows: int, *chunks: Any) -> Piece:
     check_rows(names, chunks, rows)
-    return Piece(dict(zip(names, chunks, strict=True)), keeps)
+    return Piece(dict(zip(names, chunks, strict=True)))
 
 
 def _found(each: Callable[[Sequence[Array]], Any], piece: Piece, names: tuple[str, ...]) -> Any:
@@ -232,6 +258,10 @@ def _first(name: str, rows: int, chunk: Any, count: int) -> Any:
 def _gaps(names: Sequence[str], rows: int, *chunks: Any) -> Gaps:
     check_rows(names, chunks, rows)
     return gaps([as_numbers(name, chunk) for name, chunk in zip(names, chunks, strict=True)])
+
+
+def _output(outputs: Outputs, place: int) -> Any:
+    return outputs[place]
 
 
 def _told(found: Gaps) -> Gaps:

@@ -39,15 +39,14 @@ def gaps(columns: Sequence[Any]) -> Gaps:
     counts = tuple([0 if mask is None else int(mask.sum()) for mask in masks])
     if not any(counts):
         return Gaps(None, rows, rows, counts)
-    gone = np.logical_or.reduce([mask for mask in masks if mask is not None])
+    gone = np.asarray(np.stack([mask for mask in masks if mask is not None]).any(axis=0))
     return Gaps(np.packbits(~gone), rows, int(rows - gone.sum()), counts)
 
 
 def _absent(column: Array) -> Array | None:
     if column.dtype.kind != "f":
         return None
-    found: Array = np.logical_or.reduce(np.isnan(column).reshape(len(column), -1), axis=1)
-    return found
+    return np.asarray(np.isnan(column).reshape(len(column), -1).any(axis=1))
 
 
 def complete(column: Any, found: Gaps) -> Any:

@@ -12,12 +12,14 @@ import numpy as np
 from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.replay import Broken, evaluate, first_broken
 from tapegrad.backends.shared import Shared
-from tapegrad.passes import FINISHING, dce, once, tidy
+from tapegrad.errors import TraceError
+from tapegrad.passes import dce
 from tapegrad.pieces.combine import Outputs
 from tapegrad.pieces.rows import Column, LocalRows, Rows
-from tapegrad.pieces.shard import OfEach, Shard
+from tapegrad.pieces.shard import OfEach, Shard, halves
 from tapegrad.plan.split import Combined, Part, Round, Split, split
 from tapegrad.plan.stages import Plan
+from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
@@ -59,8 +61,8 @@ class InPieces:
     @property
     def source(self) -> str:
         """The rounds, and the tapes of what a piece computes."""
-        shards = [text for each in self.split.rounds for text in _told(each.shard.tape)]
-        return "\n\n".join([str(self.split), *shards]) + "\n"
+        shards = [Shard(each, self.rows, self.backend) for each in self.split.rounds]
+        return "\n\n".join([str(self.split), *(text for shard in shards for text in _told(shard))]) + "\n"
 
     def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> PiecesWorkspace:
         """What runs it on some data: columns, or arrays of any length."""
@@ -101,18 +103,32 @@ class PiecesWorkspace:
             values = self._guards.run(self.inputs)
             self._decided = [values[guard.slot] for guard in self._program.guards[0].guards]
 
-    def of_each(
-        self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
-    ) -> Any:
-        """What a function finds in the outputs, which have a number for each row: it goes to the rows."""
-        rounds = _Rounds(self._tape, self._program.split, self._data, self._program)
-        return rounds.of_each(inputs, find, merge)
-
     def run_late(self, inputs: Array) -> None:
         """Write the outputs, which depend on the late leaves."""
         self.inputs[self.inputs.size - inputs.size :] = inputs
         values = self._all.run(self.inputs)
         self.outputs = [values[slot] for slot in self._tape.outputs]
+
+    def kept(self, inputs: Array) -> list[Any]:
+        """The outputs, of which those that have a number for each row stay where the rows are.
+
+        Raises
+        ------
+        TraceError
+            If a branch goes another way for all rows than for those that were traced on.
+        """
+        values = self._all.kept(inputs)
+        self._decided = [values[guard.slot] for guard in self._tape.guards]
+        broken = self.broken()
+        if broken is not None:
+            raise decides_otherwise(self._tape, broken)
+        return [values[slot] for slot in self._tape.outputs]
+
+    def of_each(
+        self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
+    ) -> Any:
+        """What a function finds in the outputs, which have a number for each row: it goes to the rows."""
+        return self._all.of_each(inputs, find, merge)
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold."""
@@ -132,51 +148,58 @@ class _Rounds:
         bound = dict(zip(tape.data, data, strict=True))
         self._whole = {slot: value for slot, value in bound.items() if not isinstance(value, Column)}
         self._columns = {slot: value for slot, value in bound.items() if isinstance(value, Column)}
-        self._few = program.rows
         self._shards = [Shard(each, program.rows, program.backend) for each in split_.rounds]
 
     def run(self, inputs: Array) -> dict[int, Any]:
-        """The values of all slots that are no rows: those of the outputs and the guards among them."""
-        for each in self._split.rounds:
-            rows = self._rows(each)
-            if Combined.KEPT in each.how and rows.length > self._few:
-                raise ValueError(
-                    f"{self._tape.name} returns a number for each of {rows.length:,} rows, which stay where "
-                    "they are: end it with .sum(), or call the function itself on some of the data"
-                )
-        values = self._leaves(inputs)
+        """The values of all slots that are no rows: those of the outputs and the guards among them.
+
+        Raises
+        ------
+        ValueError
+            If there are outputs with a number for each row, and more rows than the tape was recorded with.
+        """
         for shard in self._shards:
-            self._advance(shard, values)
-        _advance(self._split.after, values)
-        return values
+            length = self._rows(shard.round).length
+            if Combined.KEPT in shard.round.how and length > shard.rows:
+                raise stay_where_they_are(self._tape.name, length)
+        return self._walked(inputs, lambda rows, *args: rows.run(*args))
+
+    def kept(self, inputs: Array) -> dict[int, Any]:
+        """The same, with outputs that have a number for each row where the rows are."""
+
+        def walk(rows: Rows, shard: Shard, *args: Any) -> Outputs:
+            return rows.kept(shard, *args) if Combined.KEPT in shard.round.how else rows.run(shard, *args)
+
+        return self._walked(inputs, walk)
 
     def of_each(
         self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
     ) -> Any:
-        """What a function finds in the outputs of the last round, where the rows are."""
-        values, last = self._leaves(inputs), self._shards[-1]
-        for shard in self._shards[:-1]:
-            self._advance(shard, values)
-        each = last.round
-        _advance(each.before, values)
-        there = OfEach(last, _flat(each.shard, values), find, merge)
-        return self._rows(each).reduced(self._names(each), there, merge)
+        """What a function finds in outputs that have a number for each row, where the rows are."""
+        found = []
 
-    def _leaves(self, inputs: Array) -> dict[int, Any]:
-        """The values of the leaves that are no rows."""
+        def walk(rows: Rows, shard: Shard, names: Sequence[str], flat: Array) -> Outputs:
+            if Combined.KEPT not in shard.round.how:
+                return rows.run(shard, names, flat)
+            found.append(rows.reduced(names, OfEach(shard, flat, find, merge), merge))
+            return [None] * len(shard.round.how)
+
+        self._walked(inputs, walk)
+        return found[-1]
+
+    def _walked(self, inputs: Array, walk: Callable[..., Outputs]) -> dict[int, Any]:
         values, start = dict(self._whole), 0
         for slot in self._tape.parameters:
             shape = self._tape.avals[slot].shape
             values[slot] = inputs[start : start + size_of(shape)].reshape(shape)
             start += size_of(shape)
+        for shard in self._shards:
+            each = shard.round
+            _advance(each.before, values)
+            found = walk(self._rows(each), shard, self._names(each), _flat(each.shard, values))
+            values.update(zip(each.shard.gives, found, strict=True))
+        _advance(self._split.after, values)
         return values
-
-    def _advance(self, shard: Shard, values: dict[int, Any]) -> None:
-        """One round."""
-        each = shard.round
-        _advance(each.before, values)
-        found = self._rows(each).run(shard, self._names(each), _flat(each.shard, values))
-        values.update(zip(each.shard.gives, found, strict=True))
 
     def _names(self, each: Round) -> list[str]:
         return [self._columns[slot].name for slot in each.shard.columns]
@@ -186,10 +209,27 @@ class _Rounds:
         return self._columns[columns[0]].rows
 
 
-def _told(tape: Tape) -> list[str]:
+def decides_otherwise(tape: Tape, broken: Broken) -> TraceError:
+    """The error for a branch that goes another way for all rows than for those that were traced on."""
+    return TraceError(
+        f"{tape.name} decides{location(tape.guards[broken.place].source)} in another way for all rows than "
+        "for the first ones, which it was traced on: decide before"
+    )
+
+
+def stay_where_they_are(name: str, rows: int) -> ValueError:
+    """The error for a result that has a number for each row."""
+    return ValueError(
+        f"{name} returns a number for each of {rows:,} rows, which stay where they are: end it with .sum(), "
+        "or call the function itself on some of the data; `predict` of a fit gives arrays of Dask's"
+    )
+
+
+def _told(shard: Shard) -> list[str]:
     """A shard's tape in words; what it computes of the data alone, which is kept, by itself."""
-    early, rest = once(tidy(tape, FINISHING))
-    return [f"kept with each piece: {early}", f"then {rest}"] if early.entries else [str(tape)]
+    early, rest = halves(shard, shard.rows)
+    whole = shard.round.shard.tape
+    return [f"kept with each piece: {early}", f"then {rest}"] if early.entries else [str(whole)]
 
 
 def _columns(tape: Tape, data: Mapping[int, Any], rows: int) -> list[Any]:

@@ -11,7 +11,16 @@ import numpy as np
 from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
-from tapegrad.pieces.shard import LENGTHS, Piece, Shard, as_numbers, bytes_kept, bytes_of, computed
+from tapegrad.pieces.shard import (
+    AT_ONCE,
+    Piece,
+    Shard,
+    as_numbers,
+    bytes_given,
+    bytes_kept,
+    bytes_of,
+    computed,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -59,12 +68,18 @@ class Rows(Protocol):
     def release(self) -> None:
         """Keep nothing of the pieces any more, until they are walked over again."""
 
+    def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
+        """The same of a shard that gives numbers for each row: as arrays, where the rows are."""
+
 
 class Column(NamedTuple):
     """One of the columns, as it stands for the value of a data slot."""
 
     rows: Rows
     name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.rows.length:,} rows in pieces>"
 
 
 class LocalRows:
@@ -80,7 +95,7 @@ class LocalRows:
     """
 
     def __init__(
-        self, columns: Mapping[str, Any], step: int = LENGTHS[0], gone: Sequence[Gaps] | None = None
+        self, columns: Mapping[str, Any], step: int = AT_ONCE, gone: Sequence[Gaps] | None = None
     ) -> None:
         self._columns = columns
         self._step = step
@@ -178,6 +193,21 @@ class LocalRows:
         """Keep nothing of the pieces any more, until they are walked over again."""
         self._pieces, self._keeps, self._bytes = None, {}, bytes_of(self._columns.values())
 
+    def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
+        """The same of a shard that gives numbers for each row: in memory.
+
+        Raises
+        ------
+        ValueError
+            If they are too many.
+        """
+        if bytes_given(shard) / shard.rows * self.length > MOST_KEPT:
+            raise ValueError(
+                f"results for {self.length:,} rows on disk do not stay on disk: ask for some rows at a time, "
+                "as in x[a:b], or pass arrays of Dask's, whose results are such arrays"
+            )
+        return self.run(shard, names, inputs)
+
     def _walk(self) -> Iterable[Piece]:
         """The pieces: the same ones each time, if they are to be kept."""
         if not self.is_kept:
@@ -191,7 +221,7 @@ class LocalRows:
             gone = None if self._gone is None else self._gone[place]
             if gone is None or gone.complete:
                 columns = {name: all_[start : start + self._step] for name, all_ in self._columns.items()}
-                yield Piece(columns, self.is_kept, gone)
+                yield Piece(columns, gone)
 
     def _keep(self, shard: Shard) -> bool:
         """Whether what a shard makes of the data alone is kept."""

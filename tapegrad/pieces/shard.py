@@ -27,9 +27,13 @@ from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
 
-# Rows that are computed at a time: a program for each of these lengths serves pieces of any length. What is
+# Rows that are computed at a time are whole units of these, and there are at most so many programs. What is
 # shorter is replayed, for it costs more to print a program than to run it.
-LENGTHS = tuple(2**k for k in range(17, 12, -1))
+UNIT = 8_192
+MOST_UNITS = 16
+AT_ONCE = UNIT * MOST_UNITS
+# Data in pieces are large: programs make no second copies of their matrices.
+NO_COPIES = Shared(keeps=False)
 # Programs that one process keeps.
 MOST_PROGRAMS = 128
 
@@ -77,15 +81,13 @@ class Prepared:
     rows : int
     data : mapping of int to array
         The data slots of the program.
-    shared : Shared
     idle : deque of workspaces
-        Those that are bound to the data already. C's programs copy matrices when they are bound.
+        Those that are bound to the data already.
     """
 
-    def __init__(self, rows: int, data: Mapping[int, Any], shared: Shared) -> None:
+    def __init__(self, rows: int, data: Mapping[int, Any]) -> None:
         self.rows = rows
         self.data = data
-        self.shared = shared
         self.idle: deque[AnyWorkspace] = deque()
 
 
@@ -97,22 +99,18 @@ class Piece:
     Parameters
     ----------
     columns : mapping of str to array_like
-    keeps : bool
-        Whether there is room for second copies of its matrices.
     gone : Gaps, optional
         The rows that are left out of them.
     """
 
-    def __init__(self, columns: Mapping[str, Any], keeps: bool, gone: Gaps | None = None) -> None:
+    def __init__(self, columns: Mapping[str, Any], gone: Gaps | None = None) -> None:
         self._columns = columns
-        self._keeps = keeps
         self._gone = gone
         self._numbers: dict[str, Array] = {}
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Prepared]] = {}
-        self._shared = Shared(keeps)
 
     def __reduce__(self) -> Any:
-        return Piece, (self._columns, self._keeps, self._gone)
+        return Piece, (self._columns, self._gone)
 
     def __sizeof__(self) -> int:
         # Dask asks, to decide whether to send it to a worker that has nothing to do.
@@ -129,27 +127,30 @@ class Piece:
         """The rows, cut into what is computed at a time, with what depends on these columns alone."""
         found = self._prepared.get((shard, names))
         if found is None:
-            found = prepared(shard, [self.column(name) for name in names], self._shared)
+            found = prepared(shard, [self.column(name) for name in names])
             if keep:
                 self._prepared[shard, names] = found
         return found
 
 
 def cuts(rows: int) -> list[int]:
-    """The lengths in which so many rows are computed."""
-    found = []
-    for length in LENGTHS:
-        found += [length] * (rows // length)
-        rows %= length
-    return [*found, rows] if rows else found
+    """The lengths in which so many rows are computed: nearly equal whole units, and what is left."""
+    units, rest = divmod(rows, UNIT)
+    count = -(-units // MOST_UNITS)
+    found = [UNIT * (units * (i + 1) // count - units * i // count) for i in range(count)]
+    return [*found, rest] if rest else found
+
+
+def halves(shard: Shard, rows: int) -> tuple[Tape, Tape]:
+    """The tape of a shard for so many rows: what depends on the data alone, and the rest."""
+    return once(tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING))
 
 
 @lru_cache(MOST_PROGRAMS)
 def ready(shard: Shard, rows: int) -> Ready:
     """The program of a shard for so many rows."""
-    tape = tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING)
-    early, rest = once(tape)
-    backend = shard.backend if rows >= LENGTHS[-1] else "replay"
+    early, rest = halves(shard, rows)
+    backend = shard.backend if rows >= UNIT else "replay"
     return Ready(early, BACKENDS[backend](rest, (), 1))
 
 
@@ -168,7 +169,7 @@ def as_numbers(name: str, array: Any) -> Array:
     return np.ascontiguousarray(numbers(name, array))
 
 
-def prepared(shard: Shard, columns: Sequence[Array], shared: Shared) -> list[Prepared]:
+def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
     """Rows cut into what is computed at a time, with what depends on the data alone."""
     found, start = [], 0
     for rows in cuts(len(columns[0])):
@@ -176,7 +177,7 @@ def prepared(shard: Shard, columns: Sequence[Array], shared: Shared) -> list[Pre
         pieces = [column[start : start + rows] for column in columns]
         values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
         data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
-        found.append(Prepared(rows, data, shared))
+        found.append(Prepared(rows, data))
         start += rows
     return found
 
@@ -212,12 +213,11 @@ class OfEach:
 
     def __call__(self, columns: Sequence[Array]) -> Any:
         """What is found in some rows, of these columns."""
-        step = LENGTHS[-1]
-        starts = range(0, len(columns[0]), step)
-        return together((self._found([c[at : at + step] for c in columns]) for at in starts), self.merge)
+        starts = range(0, len(columns[0]), UNIT)
+        return together((self._found([c[at : at + UNIT] for c in columns]) for at in starts), self.merge)
 
     def _found(self, columns: Sequence[Array]) -> Any:
-        (some,) = prepared(self.shard, columns, Shared())
+        (some,) = prepared(self.shard, columns)
         return self.find(_run(self.shard, some, self.inputs))
 
 
@@ -225,7 +225,7 @@ def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:
     try:
         workspace = piece.idle.pop()
     except IndexError:
-        workspace = ready(shard, piece.rows).program.workspace(piece.data, piece.shared)
+        workspace = ready(shard, piece.rows).program.workspace(piece.data, NO_COPIES)
     workspace.run(inputs)
     outputs: Outputs = [np.array(output) for output in workspace.outputs]
     piece.idle.append(workspace)
@@ -241,17 +241,16 @@ def bytes_given(shard: Shard) -> int:
 
 
 def bytes_of(columns: Iterable[Any]) -> int:
-    """Bytes that a piece takes of these columns: as numbers, and matrices a second time, column by column."""
-    return sum(8 * size_of(column.shape) * (1 + (column.ndim > 1)) for column in columns)
+    """Bytes that a piece takes of these columns, as numbers."""
+    return sum(8 * size_of(column.shape) for column in columns)
 
 
 def bytes_kept(shard: Shard) -> float:
     """Bytes for each row of what a piece keeps of a shard besides the columns."""
-    rows = LENGTHS[-1]
-    early = ready(shard, rows).early
+    early, _ = halves(shard, UNIT)
     made = [early.avals[slot] for slot in early.outputs if slot not in early.data]
     needed: float = sum(size_of(aval.shape) * aval.dtype.itemsize for aval in made)
-    return float(needed / rows)
+    return float(needed / UNIT)
 
 
 def resized(tape: Tape, old: int, new: int) -> Tape:
@@ -274,14 +273,15 @@ def resized(tape: Tape, old: int, new: int) -> Tape:
 
 
 def _resized_aval(aval: Aval, old: int, new: int) -> Aval:
-    return Aval(_resized_shape(aval.shape, old, new), aval.dtype)
+    return Aval(resized_shape(aval.shape, old, new), aval.dtype)
 
 
-def _resized_shape(shape: Shape, old: int, new: int) -> Shape:
+def resized_shape(shape: Shape, old: int, new: int) -> Shape:
+    """A shape with another number of rows."""
     return tuple([new if n == old else n for n in shape])
 
 
 def _resized_attrs(attrs: Attrs, old: int, new: int) -> Attrs:
     return tuple(
-        [(name, _resized_shape(value, old, new) if name == "shape" else value) for name, value in attrs]
+        [(name, resized_shape(value, old, new) if name == "shape" else value) for name, value in attrs]
     )

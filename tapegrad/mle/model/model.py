@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
-from tapegrad.function.long import beside, extent
+from tapegrad.function.long import beside, extent, is_in_pieces
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -143,7 +143,7 @@ class Model:
     @property
     def pointwise(self) -> TracedFunction | None:
         """The log-likelihood of each observation; None also if data are in pieces, and not in one place."""
-        return None if self.rows is None or self.rows.is_in_pieces else self.rows
+        return None if self.is_in_pieces else self.rows
 
     def require_rows(self, what: str) -> TracedFunction:
         """The log-likelihood of each observation, of all in one place.
@@ -198,6 +198,12 @@ class Model:
                 "for each block of random effects, or one for each observation and random effect, in groups"
             )
         return self.joint_rows
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster."""
+        found = self.function
+        return (found.joint.function if isinstance(found, Marginal) else found).is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -306,7 +312,8 @@ def _marginal_model(
     function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
     with np.errstate(all="ignore"):
-        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+        in_pieces = is_in_pieces(data)  # with which nothing can be called
+        is_rows = in_pieces or np.ndim(given.values({**pieces, **random}, data)) > 0
     if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
