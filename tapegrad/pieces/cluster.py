@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from tapegrad.pieces import workers
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.dask_columns import Taken, check_rows, label_chunks, taken
 from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
@@ -24,7 +25,7 @@ from tapegrad.pieces.shard import (
     computed,
     resized_shape,
 )
-from tapegrad.pieces.workers import client_and_room
+from tapegrad.pieces.workers import data_at_hand, workers_now
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +78,8 @@ class ClusterRows:
         self._shards: dict[Shard, tuple[Any, bool]] = {}
         self._bytes: float = bytes_of(self._arrays)
         self._dask = import_module("dask")
-        self._client, self._most_kept = client_and_room()
+        self._workers = workers_now()
+        self._most_kept = workers.MOST_KEPT_BY_A_WORKER if self._workers is None else self._workers.room
 
     @property
     def length(self) -> int:
@@ -94,12 +96,13 @@ class ClusterRows:
         ends = np.cumsum(self._lengths)
         needed = int(np.searchsorted(ends, count)) + 1
         cut = self._dask.delayed(_first, pure=False)
-        found = self._dask.compute(
-            {
-                name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
-                for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
-            }
-        )
+        with data_at_hand():
+            found = self._dask.compute(
+                {
+                    name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
+                    for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
+                }
+            )
         return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
 
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
@@ -140,13 +143,11 @@ class ClusterRows:
         Raises
         ------
         RuntimeError
-            If the client is closed whose workers keep what was computed of the data.
+            If the client is closed whose workers keep what was computed of the data; if a worker lacks the
+            package, or has another version.
         """
-        if self._client is not None and self._client.status == "closed":
-            raise RuntimeError(
-                "the Dask client is closed with whose workers the data are, and what was computed of them: "
-                "trace anew with an open one"
-            )
+        if self._workers is not None:
+            self._workers.check()
         sent, keep = self._sent(shard)
         pieces, token = self._walk(), uuid4().hex
         # A graph of Dask's own form: to make one of delayed objects takes longer than many a gradient.
@@ -163,7 +164,12 @@ class ClusterRows:
             parts = [(f"merged-{token}-{len(parts)}", i) for i in range(len(groups))]
             graph.update((part, (join, group)) for part, group in zip(parts, groups, strict=True))
         get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
-        return join(get(graph, parts))
+        try:
+            return join(get(graph, parts))
+        except Exception:
+            if self._workers is not None:
+                self._workers.check_open()
+            raise
 
     def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """The same of a shard that gives numbers for each row: arrays of Dask's, not computed yet."""
