@@ -107,7 +107,7 @@ def test_the_bits_do_not_depend_on_where_results_meet(monkeypatch):
 
 
 def test_dask_is_told_how_large_a_piece_is():
-    piece = shard.Piece(dict(X=X, y=Y), keeps=True)
+    piece = shard.Piece(dict(X=X, y=Y))
     assert sizeof(piece) >= X.nbytes + Y.nbytes
     copied = pickle.loads(pickle.dumps(piece))
     np.testing.assert_array_equal(copied.column("X"), X)

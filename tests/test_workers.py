@@ -138,7 +138,7 @@ def test_a_worker_without_tapegrad(tmp_path, monkeypatch):
             """
         )
     )
-    options = dict(n_workers=0, processes=False, protocol="tcp://", dashboard_address=None)
+    options = dict(n_workers=0, processes=False, protocol="tcp://", dashboard_address=":0")
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
         command += ["--nthreads", "1", "--no-dashboard", "--no-nanny"]
@@ -177,7 +177,9 @@ CLOSED = "the Dask client is closed with whose workers the data are"
 @pytest.fixture
 def client():
     with (
-        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
         distributed.Client(cluster) as found,
     ):
         yield found
@@ -204,8 +206,8 @@ def test_a_client_that_is_closed_between_calls_and_in_a_fit(client):
 
 def test_a_client_that_is_closed_before():
     frames, pandas = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
-    options = dict(threads_per_worker=1, processes=False, dashboard_address=None)
-    with distributed.LocalCluster(1, **options) as cluster:
+    options = dict(threads_per_worker=1, processes=False, dashboard_address=":0")
+    with distributed.LocalCluster(n_workers=1, **options) as cluster:
         found = distributed.Client(cluster)
         data = {name: array.persist() for name, array in chunked().items()}
         table = frames.from_pandas(pandas.DataFrame(dict(y=Y)), npartitions=3).persist()
@@ -236,7 +238,7 @@ def test_a_client_that_is_closed_before():
 @pytest.mark.filterwarnings("ignore")  # those of Dask's processes that end
 def test_a_worker_that_is_killed_in_a_fit_costs_no_result():
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         expected = tg.fit(loglik, START, data=chunked())

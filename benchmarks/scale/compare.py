@@ -119,7 +119,7 @@ class _cluster:
     def __init__(self, workers: int) -> None:
         distributed: Any = import_module("distributed")
         self._workers = distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         )
         self._client = distributed.Client(self._workers)
 

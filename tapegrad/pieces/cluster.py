@@ -203,15 +203,15 @@ class ClusterRows:
         if self._pieces is None:
             make = self._dask.delayed(_piece, pure=False)
             names = tuple(self._chunks)
-            keeps, chunks = self.is_kept, zip(self._lengths, *self._chunks.values(), strict=True)
-            pieces = [make(names, keeps, rows, *chunk) for rows, *chunk in chunks]
+            chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+            pieces = [make(names, rows, *chunk) for rows, *chunk in chunks]
             self._pieces = list(self._dask.persist(*pieces)) if self.is_kept else pieces
         return self._pieces
 
 
-def _piece(names: Sequence[str], keeps: bool, rows: int, *chunks: Any) -> Piece:
+def _piece(names: Sequence[str], rows: int, *chunks: Any) -> Piece:
     check_rows(names, chunks, rows)
-    return Piece(dict(zip(names, chunks, strict=True)), keeps)
+    return Piece(dict(zip(names, chunks, strict=True)))
 
 
 def _first(name: str, rows: int, chunk: Any, count: int) -> Any:

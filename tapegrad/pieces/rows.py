@@ -178,7 +178,7 @@ class LocalRows:
             gone = None if self._gone is None else self._gone[place]
             if gone is None or gone.complete:
                 columns = {name: all_[start : start + self._step] for name, all_ in self._columns.items()}
-                yield Piece(columns, self.is_kept, gone)
+                yield Piece(columns, gone)
 
     def _keep(self, shard: Shard) -> bool:
         """Whether what a shard makes of the data alone is kept."""

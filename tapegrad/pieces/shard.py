@@ -32,6 +32,8 @@ Array = np.ndarray[Any, Any]
 UNIT = 8_192
 MOST_UNITS = 16
 AT_ONCE = UNIT * MOST_UNITS
+# Data in pieces are large: programs make no second copies of their matrices.
+NO_COPIES = Shared(keeps=False)
 # Programs that one process keeps.
 MOST_PROGRAMS = 128
 
@@ -82,15 +84,13 @@ class Prepared:
     rows : int
     data : mapping of int to array
         The data slots of the program.
-    shared : Shared
     idle : deque of workspaces
-        Those that are bound to the data already. C's programs copy matrices when they are bound.
+        Those that are bound to the data already.
     """
 
-    def __init__(self, rows: int, data: Mapping[int, Any], shared: Shared) -> None:
+    def __init__(self, rows: int, data: Mapping[int, Any]) -> None:
         self.rows = rows
         self.data = data
-        self.shared = shared
         self.idle: deque[AnyWorkspace] = deque()
 
 
@@ -102,22 +102,18 @@ class Piece:
     Parameters
     ----------
     columns : mapping of str to array_like
-    keeps : bool
-        Whether there is room for second copies of its matrices.
     gone : Gaps, optional
         The rows that are left out of them.
     """
 
-    def __init__(self, columns: Mapping[str, Any], keeps: bool, gone: Gaps | None = None) -> None:
+    def __init__(self, columns: Mapping[str, Any], gone: Gaps | None = None) -> None:
         self._columns = columns
-        self._keeps = keeps
         self._gone = gone
         self._numbers: dict[str, Array] = {}
         self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Prepared]] = {}
-        self._shared = Shared(keeps)
 
     def __reduce__(self) -> Any:
-        return Piece, (self._columns, self._keeps, self._gone)
+        return Piece, (self._columns, self._gone)
 
     def __sizeof__(self) -> int:
         # Dask asks, to decide whether to send it to a worker that has nothing to do.
@@ -134,7 +130,7 @@ class Piece:
         """The rows, cut into what is computed at a time, with what depends on these columns alone."""
         found = self._prepared.get((shard, names))
         if found is None:
-            found = prepared(shard, [self.column(name) for name in names], self._shared)
+            found = prepared(shard, [self.column(name) for name in names])
             if keep:
                 self._prepared[shard, names] = found
         return found
@@ -176,7 +172,7 @@ def as_numbers(name: str, array: Any) -> Array:
     return np.ascontiguousarray(numbers(name, array))
 
 
-def prepared(shard: Shard, columns: Sequence[Array], shared: Shared) -> list[Prepared]:
+def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
     """Rows cut into what is computed at a time, with what depends on the data alone."""
     found, start = [], 0
     for rows in cuts(len(columns[0])):
@@ -184,7 +180,7 @@ def prepared(shard: Shard, columns: Sequence[Array], shared: Shared) -> list[Pre
         pieces = [column[start : start + rows] for column in columns]
         values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
         data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
-        found.append(Prepared(rows, data, shared))
+        found.append(Prepared(rows, data))
         start += rows
     return found
 
@@ -204,7 +200,7 @@ def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:
     try:
         workspace = piece.idle.pop()
     except IndexError:
-        workspace = ready(shard, piece.rows).program.workspace(piece.data, piece.shared)
+        workspace = ready(shard, piece.rows).program.workspace(piece.data, NO_COPIES)
     workspace.run(inputs)
     outputs: Outputs = [np.array(output) for output in workspace.outputs]
     piece.idle.append(workspace)
@@ -220,8 +216,8 @@ def bytes_given(shard: Shard) -> int:
 
 
 def bytes_of(columns: Iterable[Any]) -> int:
-    """Bytes that a piece takes of these columns: as numbers, and matrices a second time, column by column."""
-    return sum(8 * size_of(column.shape) * (1 + (column.ndim > 1)) for column in columns)
+    """Bytes that a piece takes of these columns, as numbers."""
+    return sum(8 * size_of(column.shape) for column in columns)
 
 
 def bytes_kept(shard: Shard) -> float:

@@ -15,8 +15,8 @@ SHARE_KEPT = 0.25
 # What Dask says of graphs without the futures that were its chunks, and of a cluster that is gone.
 _LOST = {
     "Missing dependency": "the data are with the workers of a Dask client that is closed: persist them anew",
-    "Requested dask.distributed scheduler": "Dask is set to compute with the workers of a client, and none is "
-    "open: open one, or dask.config.set(scheduler='threads')",
+    "Requested dask.distributed scheduler": "Dask is set to compute with the workers of a client, and none "
+    "is open: open one, or dask.config.set(scheduler='threads')",
 }
 # So long after they have been looked at, workers may have come.
 SECONDS = 1.0

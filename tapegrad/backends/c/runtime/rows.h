@@ -82,11 +82,9 @@ static __attribute__((noinline, unused)) const double *tg_chunk(
     const double *const from = rows + r * k;
     int64_t i = 0;
 #ifdef TG_TURNED
-    for (; i + 4 <= m; i += 4) {
-        int64_t j = 0;
-        for (; j + 4 <= k; j += 4) tg_turn(from + i * k + j, k, room + j * PITCH + i);
-        for (; j < k; j++)
-            for (int64_t l = i; l < i + 4; l++) room[j * PITCH + l] = from[l * k + j];
+    for (; k >= 4 && i + 4 <= m; i += 4) {
+        for (int64_t j = 0; j + 4 < k; j += 4) tg_turn(from + i * k + j, k, room + j * PITCH + i);
+        tg_turn(from + i * k + k - 4, k, room + (k - 4) * PITCH + i); /* the last four, some once more */
     }
 #endif
     for (; i < m; i++)
