@@ -191,36 +191,6 @@ def test_a_function_with_a_state_is_refused():
         tg.trace(counting, START, data=chunked())
 
 
-def test_workers_of_another_version(monkeypatch):
-    class Client:
-        def run(self, function):
-            return {"tcp://a": function(), "tcp://b": "0.0.1"}
-
-    distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(distributed, "default_client", Client)
-    with pytest.raises(RuntimeError, match=r"Dask's workers have tapegrad 0\.0\.1, this process"):
-        tg.trace(loglik, START, data=chunked())
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # those of Dask's processes that end
-def test_a_worker_that_dies_costs_no_result():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as processes,
-        distributed.Client(processes) as client,
-    ):
-        dask.config.set(scheduler=None)
-        traced = tg.trace(loglik, START, data=chunked((5_000,) * 6))
-        value, slope = traced.value_and_grad_flat(THETA)
-        client.restart_workers([next(iter(client.scheduler_info()["workers"]))])
-        found, gradient = traced.value_and_grad_flat(THETA)
-        assert found == value
-        np.testing.assert_array_equal(gradient, slope)
-    with pytest.raises(RuntimeError, match="the Dask client is closed"):
-        traced.value_and_grad_flat(THETA)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_benchmark_makes_the_same_data_in_one_process_and_on_workers(name):
     model = MODELS[name]

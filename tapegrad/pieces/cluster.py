@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 
 from tapegrad.passes.statistics.compression import Part, together
+from tapegrad.pieces import workers
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.dask_columns import Taken, check_rows, entry_chunks, taken
 from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
@@ -25,7 +26,7 @@ from tapegrad.pieces.shard import (
     computed,
     resized_shape,
 )
-from tapegrad.pieces.workers import client_and_room
+from tapegrad.pieces.workers import data_at_hand, workers_now
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +79,8 @@ class ClusterRows:
         self._shards: dict[Shard, tuple[Any, bool]] = {}
         self._bytes: float = bytes_of(self._arrays)
         self._dask = import_module("dask")
-        self._client, self._most_kept = client_and_room()
+        self._workers = workers_now()
+        self._most_kept = workers.MOST_KEPT_BY_A_WORKER if self._workers is None else self._workers.room
 
     @property
     def length(self) -> int:
@@ -95,12 +97,13 @@ class ClusterRows:
         ends = np.cumsum(self._lengths)
         needed = int(np.searchsorted(ends, count)) + 1
         cut = self._dask.delayed(_first, pure=False)
-        found = self._dask.compute(
-            {
-                name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
-                for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
-            }
-        )
+        with data_at_hand():
+            found = self._dask.compute(
+                {
+                    name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
+                    for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
+                }
+            )
         return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
 
     def beside(self, name: str, numbers: Any) -> ClusterRows:
@@ -150,8 +153,10 @@ class ClusterRows:
         Raises
         ------
         RuntimeError
-            If the client is closed whose workers keep what was computed of the data.
+            If the client is closed whose workers keep what was computed of the data; if a worker lacks the
+            package, or has another version.
         """
+        self._check_workers()
         sent, keep = self._sent(shard)
         work = partial(computed, names=tuple(names), keep=keep, inputs=inputs)
         join = partial(merged, how=shard.round.how, axes=shard.round.axes)
@@ -169,8 +174,9 @@ class ClusterRows:
         Raises
         ------
         RuntimeError
-            If the client is closed whose workers have the data.
+            As `run` does.
         """
+        self._check_workers()
         sent = self._dask.delayed(each, traverse=False)
         join = partial(together, merge=merge)
         found: Part | None = self._over_all(sent, partial(_found, names=tuple(names)), join, FAN)
@@ -180,15 +186,14 @@ class ClusterRows:
         """Keep nothing of the pieces any more, until they are walked over again."""
         self._pieces, self._shards, self._bytes = None, {}, bytes_of(self._arrays)
 
+    def _check_workers(self) -> None:
+        if self._workers is not None:
+            self._workers.check()
+
     def _over_all(
         self, sent: Any, work: Callable[[Any, Piece], Any], join: Callable[[list[Any]], Any], most: int
     ) -> Any:
         """What work does with something sent, delayed, and each piece; joined in the order of the pieces."""
-        if self._client is not None and self._client.status == "closed":
-            raise RuntimeError(
-                "the Dask client is closed with whose workers the data are, and what was computed of them: "
-                "trace anew with an open one"
-            )
         pieces, token = self._walk(), uuid4().hex
         # A graph of Dask's own form: to make one of delayed objects takes longer than many a gradient.
         graph: dict[Any, Any] = {}
@@ -201,7 +206,12 @@ class ClusterRows:
             parts = [(f"merged-{token}-{len(parts)}", i) for i in range(len(groups))]
             graph.update((part, (join, group)) for part, group in zip(parts, groups, strict=True))
         get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
-        return join(get(graph, parts))
+        try:
+            return join(get(graph, parts))
+        except Exception:
+            if self._workers is not None:
+                self._workers.check_open()
+            raise
 
     def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """The same of a shard that gives numbers for each row: arrays of Dask's, not computed yet."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.pieces.shard import as_numbers
+from tapegrad.pieces.workers import data_at_hand
 from tapegrad.recording.values import check_numbers
 
 
@@ -168,7 +169,9 @@ def _with_lengths(arrays: Mapping[str, Any]) -> dict[str, Any]:
     length = dask.delayed(len, pure=False)
     # All at once: columns of one dataframe are read together.
     asked = {name: [length(block) for block in arrays[name].to_delayed().ravel()] for name in unknown}
-    for name, lengths in dask.compute(asked)[0].items():
+    with data_at_hand():
+        known = dask.compute(asked)[0]
+    for name, lengths in known.items():
         found[name] = arrays[name].copy()
         found[name]._chunks = (tuple(lengths), *arrays[name].chunks[1:])
     return found

@@ -6,7 +6,7 @@ import hashlib
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from tapegrad.passes import FINISHING, once, tidy
 from tapegrad.passes.statistics.compression import together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, complete
+from tapegrad.pieces.workers import check_version, version
 from tapegrad.plan.split import Round
 from tapegrad.recording.values import numbers
 from tapegrad.tape.builder import Builder
@@ -48,11 +49,14 @@ class Shard:
     rows : int
         How many rows its tape was recorded with.
     backend : str
+    version : str
+        That of the package in the process that has made it.
     """
 
     round: Round
     rows: int
     backend: str
+    version: str = field(default_factory=version)
 
     @cached_property
     def key(self) -> str:
@@ -187,6 +191,7 @@ def computed(shard: Shard, piece: Piece, names: tuple[str, ...], keep: bool, inp
 
     What it makes of the data alone stays with the piece if `keep` is set.
     """
+    check_version(shard.version)
     each = shard.round
     parts = [_run(shard, part, inputs) for part in piece.prepared(shard, names, keep)]
     return merged(parts, each.how, each.axes)
