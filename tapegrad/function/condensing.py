@@ -13,7 +13,7 @@ from typing import Any
 
 from tapegrad.backends.written import comment
 from tapegrad.function.agreement import differing, sizes_of
-from tapegrad.function.lengths import as_constant, of_any_length
+from tapegrad.function.lengths import NUMBER_OF_ROWS, as_constant, of_any_length
 from tapegrad.function.long import LENGTHS
 from tapegrad.nest import Vector
 from tapegrad.passes import dce, simplify, tidy
@@ -27,7 +27,7 @@ from tapegrad.plan.split import split
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import Copy, rewrite
 from tapegrad.tape.slots import moving_slots
-from tapegrad.tape.tape import Constant, Tape, shape_text
+from tapegrad.tape.tape import Tape, shape_text
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def condensed(given: LongTrace, hold: Callable[[Tape], None]) -> list[Tape]:
         If a step mixes rows.
     """
     simple = [tidy(tape, (simplify,)) for tape in given.tapes]
-    tape = _with_count(of_any_length(simple, LENGTHS), given.rows.length)
+    tape = _with_count(of_any_length(simple, LENGTHS)[0], given.rows.length)
     split(tape, LENGTHS[0])  # which refuses what mixes rows
     short = _on_few_rows(_without_known_sums(tape, given), given)
     if short is tape:
@@ -132,8 +132,10 @@ def _on_few_rows(tape: Tape, given: LongTrace) -> Tape:
 
 def _with_count(tape: Tape, count: int) -> Tape:
     """A tape of any length, as `of_any_length` makes it, for so many rows."""
-    *data, rows = tape.data
-    return dce(replace(tape, data=tuple(data), constants=(*tape.constants, Constant(rows, float(count)))))
+    rows = next(slot for slot, label in tape.labels if label == NUMBER_OF_ROWS)
+    copy = Copy(tape)
+    copy.new[rows] = copy.builder.constant(float(count))
+    return dce(copy.run(Copy.keep))
 
 
 def _bound(tape: Tape, data: Mapping[int, Any]) -> dict[int, Any]:

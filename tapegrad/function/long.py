@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
+from tapegrad.function.lengths import NUMBER_OF_ROWS
 from tapegrad.function.record import data_array
 from tapegrad.pieces.cluster import of_dask
 from tapegrad.pieces.dask_columns import is_of_dask
@@ -61,6 +62,8 @@ class LongData:
         return {slot: self._value(labels[slot]) for slot in tape.data}
 
     def _value(self, name: str) -> Any:
+        if name == NUMBER_OF_ROWS:
+            return float(self.rows.length)
         return Column(self.rows, name) if name in self.names else data_array(name, self.whole[name])
 
 
@@ -195,8 +198,3 @@ def _ends(columns: Sequence[Any]) -> tuple[float, float]:
 def _outermost(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     low, high = zip(*parts, strict=True)
     return float(np.min(low)), float(np.max(high))
-
-
-def length_of(data: Mapping[int, Any]) -> int:
-    """The number of rows of the values of data slots: of columns, or else of what was traced on."""
-    return next((value.rows.length for value in data.values() if isinstance(value, Column)), LENGTHS[0])

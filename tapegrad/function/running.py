@@ -19,7 +19,7 @@ from tapegrad.backends.replay import evaluate
 from tapegrad.backends.shared import Shared
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.lengths import of_any_length
-from tapegrad.function.long import LENGTHS, LongData, length_of
+from tapegrad.function.long import LENGTHS, LongData
 from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import FINISHING, Pass, once, tidy
@@ -64,7 +64,7 @@ class Programs:
             if self.tapes.rows is None:
                 self._finished[kind] = once(tapes[0])
             else:
-                self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS))
+                self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS)[0])
         return self._finished[kind]
 
     def __getitem__(self, kind: Derived) -> Program:
@@ -102,7 +102,7 @@ class Programs:
         """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
         if self.tapes.rows is not None:
-            return dict(zip(rest.data, [*data.values(), float(length_of(data))], strict=True))
+            return dict(zip(rest.data, data.values(), strict=True))
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
         return {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}

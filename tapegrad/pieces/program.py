@@ -202,7 +202,9 @@ class _Rounds:
         return values
 
     def _names(self, each: Round) -> list[str]:
-        return [self._columns[slot].name for slot in each.shard.columns]
+        """The columns that a shard reads; where it only counts rows, one that says how many a piece has."""
+        columns = each.shard.columns or tuple(self._columns)[:1]
+        return [self._columns[slot].name for slot in columns]
 
     def _rows(self, each: Round) -> Rows:
         columns = each.shard.columns or tuple(self._columns)

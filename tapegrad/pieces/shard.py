@@ -147,14 +147,16 @@ def cuts(rows: int) -> list[int]:
 
 def halves(shard: Shard, rows: int) -> tuple[Tape, Tape]:
     """The tape of a shard for so many rows: what depends on the data alone, and the rest."""
-    return once(tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING))
+    tape = resized(shard.round.shard.tape, shard.rows, rows)
+    return once(tape if shard.round.is_exact else tidy(tape, FINISHING))
 
 
 @lru_cache(MOST_PROGRAMS)
 def ready(shard: Shard, rows: int) -> Ready:
     """The program of a shard for so many rows."""
     early, rest = halves(shard, rows)
-    backend = shard.backend if rows >= UNIT else "replay"
+    is_printed = rows >= UNIT and not shard.round.is_exact
+    backend = shard.backend if is_printed else "replay"
     return Ready(early, BACKENDS[backend](rest, (), 1))
 
 
@@ -178,7 +180,7 @@ def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
     found, start = [], 0
     for rows in cuts(len(columns[0])):
         early, program = ready(shard, rows)
-        pieces = [column[start : start + rows] for column in columns]
+        pieces = [column[start : start + rows] for column in columns[: len(early.data)]]
         values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
         data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
         found.append(Prepared(rows, data))
