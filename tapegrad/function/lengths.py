@@ -207,7 +207,7 @@ class Comparison:
             )
         firsts = [np.asarray(one_row(value, axis)) for value in values]
         one = (
-            copy.builder.constant(_number(firsts[0]))
+            copy.builder.constant(as_constant(firsts[0]))
             if same(firsts)
             else self._by_rows(copy, slot, rows, firsts)
         )
@@ -234,16 +234,16 @@ class Comparison:
 
     def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
         aval = Aval(np.shape(slope), FLOAT)
-        number = builder.constant(_number(slope))
+        number = builder.constant(as_constant(slope))
         op, operands = (div, (number, rows)) if is_inverse else (mul, (rows, number))
         found = builder.emit(op, operands, (), None, aval)
         if not np.any(start):
             return found
-        return builder.emit(add, (found, builder.constant(_number(start))), (), None, aval)
+        return builder.emit(add, (found, builder.constant(as_constant(start))), (), None, aval)
 
 
-def _number(value: Any) -> Any:
-    """A value as a constant."""
+def as_constant(value: Any) -> Any:
+    """A value as a constant of a tape."""
     array = np.asarray(value)
     return tidy_value(frozen(array, array.dtype))
 

@@ -15,6 +15,7 @@ import numpy as np
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.condensing import LongTrace
 from tapegrad.function.derived import VALUE, Derived, Tapes
 from tapegrad.function.lengths import Comparison
 from tapegrad.function.long import LENGTHS
@@ -222,6 +223,8 @@ class Router:
         tape, data, outputs, *_ = witness.recorded
         long = self._running.long
         twins: list[Tapes] = []
+        bound: Mapping[int, Any] | None = None
+        traced: LongTrace | None = None
         if long is not None:
             outcomes = [guard.outcome for guard in tape.guards]
             few = [long.sample(n, self.data) for n in LENGTHS[1:]]
@@ -232,18 +235,20 @@ class Router:
             tape, *others = [compared.rewritten(place) for place in range(len(LENGTHS))]
             check_told(self._f, self._structure, vector, self.data, compared, long.rows.length)
             data = dict(zip(tape.data, [*data.values(), float(LENGTHS[0])], strict=True))
+            bound = long.values(tape)
             passes = self._running.passes
             twins = [
                 Tapes(one, one, passes, Trial(one, {}, ()), rows=rows)
                 for one, rows in zip(others, LENGTHS[1:], strict=True)
             ]
+            if long.has_statistics:
+                traced = LongTrace([tape, *others], bound, data, long.rows, witness.looks[-1].vector)
         short = witness.short if long is None else tape
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
         rows = None if long is None else LENGTHS[0]
-        tapes = Tapes(tape, short, self._running.passes, trial, twins, rows)
-        bound = None if long is None else long.values(tape)
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, rows, traced)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 
 
