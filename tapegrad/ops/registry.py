@@ -324,7 +324,10 @@ def implements(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
 
 def broadcast(*shapes: Shape) -> Shape:
     """The shape rule of elementwise ops."""
-    return shapes[0] if shapes.count(shapes[0]) == len(shapes) else np.broadcast_shapes(*shapes)
+    unlike = {shape for shape in shapes if shape}  # scalars go with anything
+    if len(unlike) > 1:
+        return np.broadcast_shapes(*shapes)
+    return unlike.pop() if unlike else ()
 
 
 def written(value: Any, out: Any) -> Any:
