@@ -63,7 +63,7 @@ class Limits:
 
     def carry_on(self, entry: Entry, moving: Collection[int]) -> None:
         """The output of an entry has been given its tangent, by these inputs."""
-        op = entry.op
-        keeps = op in CARRYING and all(self.holds(entry.inputs[i]) for i in moving)
-        keeps = (keeps and not (op is mul and len(moving) == 2)) or _grows(entry)
+        op, keeps = entry.op, _grows(entry)
+        if not keeps and op in CARRYING and not (op is mul and len(moving) == 2):
+            keeps = all(self.holds(entry.inputs[i]) for i in moving)
         self._note(entry.output, keeps and all(self._is_alike(entry, i) for i in moving))

@@ -94,6 +94,8 @@ def _of_scalars(op: Op, inputs: tuple[Range, ...]) -> tuple[Range, bool]:
 
 def _underflows(entry: Entry, avals: Sequence[Aval], inputs: tuple[Range, ...]) -> bool:
     signs = tuple([held.sign for held in inputs])
+    if Sign.POSITIVE not in signs:
+        return False
     rounded = [
         Sign.NOT_NEGATIVE if sign is Sign.POSITIVE and has_elements(entry, slot, avals) else sign
         for sign, slot in zip(signs, entry.inputs, strict=True)

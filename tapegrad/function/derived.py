@@ -12,6 +12,7 @@ from functools import cached_property
 
 from tapegrad.backends.effort import effort
 from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.gates import Gates
 from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
@@ -81,6 +82,11 @@ class Tapes:
         """The gradient without the value: what second derivatives are made of."""
         gradient = self[GRADIENT]
         return dce(replace(gradient, outputs=gradient.outputs[1:]))
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Where zeros and infinities can meet in second derivatives."""
+        return Gates(self.gradient_alone)
 
     @cached_property
     def waist(self) -> int | None:

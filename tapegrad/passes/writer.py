@@ -96,7 +96,7 @@ class Writer(Copy):
     def is_known(self, op: Op, inputs: tuple[int, ...]) -> bool:
         """Whether an entry is computed now. A stretched constant stays one number."""
         known = self.known
-        return inputs[0] in known and op is not broadcast_to and all(slot in known for slot in inputs)
+        return inputs[0] in known and op is not broadcast_to and all(map(known.__contains__, inputs))
 
     def is_made(self, slot: int, op: Op) -> bool:
         return self.ops.get(slot) is op
@@ -266,7 +266,9 @@ def computed(op: Op, operands: Sequence[Any], attrs: Attrs) -> Any:
 
 def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:
     """A key that is equal for two entries that compute the same bits; addition and multiplication commute."""
-    return (op.name, tuple(sorted(inputs)) if op in (add, mul) else inputs, attrs)
+    if (op is mul or op is add) and inputs[0] > inputs[1]:
+        inputs = inputs[::-1]
+    return op, inputs, attrs
 
 
 def equal_constants(tape: Tape) -> dict[int, int]:
