@@ -225,12 +225,13 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
         root = further
     order = np.argsort(root[chosen], kind="stable")
     starts = np.flatnonzero(np.diff(root[chosen][order], prepend=NONE))
+    ends = np.append(starts[1:], len(order))
+    is_long = ends - starts >= SHORTEST - 1
     found = []
-    for a, b in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
-        if b - a >= SHORTEST - 1:
-            mine = order[a:b]
-            minus = subtracted[mine]
-            plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
-            op = CHAINS[record.ops[record.op[chosen[mine[0]]]]]
-            found.append(Sum(op, chosen[mine], plus, term[mine[minus]]))
+    for a, b in zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True):
+        mine = order[a:b]
+        minus = subtracted[mine]
+        plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
+        op = CHAINS[record.ops[record.op[chosen[mine[0]]]]]
+        found.append(Sum(op, chosen[mine], plus, term[mine[minus]]))
     return found
