@@ -1,5 +1,7 @@
 """Data in Dask's chunks."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +11,12 @@ import tapegrad as tg
 from benchmarks.scale.cost import simulated
 from benchmarks.scale.models import MODELS, in_memory, on_workers, traced
 from tapegrad.mle.transforms import positive
-from tapegrad.pieces import cluster
+from tapegrad.pieces import cluster, shard, workers
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
+sizeof = pytest.importorskip("dask.sizeof").sizeof
 
 N = 30_000
 RNG = np.random.default_rng(21)
@@ -58,8 +61,8 @@ def test_chunks_give_what_arrays_give(chunks):
 def test_the_bits_do_not_depend_on_who_computes():
     traced = tg.trace(loglik, START, data=chunked())
     value, slope = traced.value_and_grad_flat(THETA)
-    for workers in (1, 2, 3):
-        with dask.config.set(scheduler="threads", num_workers=workers):
+    for threads in (1, 2, 3):
+        with dask.config.set(scheduler="threads", num_workers=threads):
             other = tg.trace(loglik, START, data=chunked())
             found, gradient = other.value_and_grad_flat(THETA)
         assert found == value
@@ -94,19 +97,35 @@ def test_columns_of_a_dataframe_on_disk(tmp_path):
         assert chunks.nobs == whole.nobs == N
 
 
+def test_the_bits_do_not_depend_on_where_results_meet(monkeypatch):
+    chunks = (1_500,) * 20
+    value, slope = tg.trace(loglik, START, data=chunked(chunks)).value_and_grad_flat(THETA)
+    monkeypatch.setattr(cluster, "MOST_BYTES", 0)  # in a tree, of which the client sees the last results
+    found, gradient = tg.trace(loglik, START, data=chunked(chunks)).value_and_grad_flat(THETA)
+    assert found == value
+    np.testing.assert_array_equal(gradient, slope)
+
+
+def test_dask_is_told_how_large_a_piece_is():
+    piece = shard.Piece(dict(X=X, y=Y))
+    assert sizeof(piece) >= X.nbytes + Y.nbytes
+    copied = pickle.loads(pickle.dumps(piece))
+    np.testing.assert_array_equal(copied.column("X"), X)
+
+
 def test_what_depends_on_data_alone_is_computed_once(monkeypatch):
     prepared = []
-    original = cluster.prepared
-    monkeypatch.setattr(cluster, "prepared", lambda *args: prepared.append(1) or original(*args))
+    original = shard.prepared
+    monkeypatch.setattr(shard, "prepared", lambda *args: prepared.append(len(args[1][0])) or original(*args))
     traced = tg.trace(loglik, START, data=chunked())
     for theta in (THETA, 2.0 * THETA, 3.0 * THETA):
         traced.value_and_grad_flat(theta)
-    assert len(prepared) == np.count_nonzero(UNEVEN)
-    monkeypatch.setattr(cluster, "MOST_KEPT_BY_A_WORKER", 1_000)
+    assert [prepared.count(length) for length in UNEVEN] == [1, 1, 1, 1, 0, 1]
+    monkeypatch.setattr(workers, "MOST_KEPT_BY_A_WORKER", 1_000)
     other = tg.trace(loglik, START, data=chunked())
     for theta in (THETA, 2.0 * THETA):
         assert other.value_and_grad_flat(theta)[0] == traced.value_and_grad_flat(theta)[0]
-    assert len(prepared) == 3 * np.count_nonzero(UNEVEN)
+    assert [prepared.count(length) for length in UNEVEN] == [3, 3, 3, 3, 0, 3]
 
 
 def test_profiles_and_transforms_go_through():
@@ -188,8 +207,8 @@ def test_workers_of_another_version(monkeypatch):
 def test_a_worker_that_dies_costs_no_result():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers,
-        distributed.Client(workers) as client,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as processes,
+        distributed.Client(processes) as client,
     ):
         dask.config.set(scheduler=None)
         traced = tg.trace(loglik, START, data=chunked((5_000,) * 6))

@@ -17,11 +17,13 @@ from tapegrad.derive.many import whole_jacobian
 from tapegrad.derive.pullback import pullback, reverse
 from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.errors import TraceError
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
+from tapegrad.plan.split import split
 from tapegrad.plan.stages import BLOCK, row_axis
 from tapegrad.tape.slots import waist
 from tapegrad.tape.tape import Tape, size_of
@@ -44,8 +46,9 @@ class Tapes:
         What programs of these tapes are held against.
     twins : sequence of Tapes
         Those of the same path with other numbers of rows, where the data are in pieces.
-    is_in_pieces : bool
-        Whether the data are: what is derived then keeps their rows along the first axis.
+    rows : int or None
+        The number of rows that it was recorded with, where the data are in pieces: what is derived can then
+        be cut along the rows.
     """
 
     def __init__(
@@ -55,11 +58,11 @@ class Tapes:
         passes: Sequence[Pass],
         trial: Trial,
         twins: Sequence[Tapes] = (),
-        is_in_pieces: bool = False,
+        rows: int | None = None,
     ) -> None:
         self.recorded = recorded
         self.twins = twins
-        self.is_in_pieces = is_in_pieces
+        self.rows = rows
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -167,14 +170,25 @@ def _gradient(tapes: Tapes) -> Tape:
     return reverse(tapes[VALUE])
 
 
+def _whole(tapes: Tapes, tape: Tape) -> Tape:
+    """A Jacobian with all directions at once, or column by column where that cannot be cut along the rows."""
+    whole = whole_jacobian(tape)
+    if tapes.rows is not None:
+        try:
+            split(whole, tapes.rows)
+        except TraceError:
+            return jacobian_by_columns(tape)
+    return whole
+
+
 def _hessian(tapes: Tapes) -> Tape:
     """The Hessian as a matrix."""
-    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes.gradient_alone)
+    return _whole(tapes, tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
     """The Jacobian as a matrix of parameters by outputs."""
-    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes[VALUE])
+    return _whole(tapes, tapes[VALUE])
 
 
 def _outer(tapes: Tapes) -> Tape:

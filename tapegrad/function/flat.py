@@ -11,8 +11,11 @@ import numpy as np
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
 from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Derived
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
+from tapegrad.pieces.program import stay_where_they_are
+from tapegrad.pieces.shard import resized_shape
 from tapegrad.tape.tape import Tape
 
 
@@ -232,6 +235,38 @@ class FlatFunction:
         outputs, path = self._router.run(kind, inputs, copies, directions)
         return outputs, path.tapes
 
+    # Of data in pieces --------------------------------------------------------------------------------------
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster: sums over them are computed there."""
+        return self._router.running.long is not None
+
+    @property
+    def rows_for_each(self) -> float:
+        """For how many rows each of those stands that the tape is read on: 1.0, if all data are in memory."""
+        long = self._router.running.long
+        return 1.0 if long is None else long.rows.length / LENGTHS[0]
+
+    @property
+    def returns_rows(self) -> bool:
+        """Whether the data are in pieces, and the function returns numbers for each row."""
+        return self.is_in_pieces and any(LENGTHS[0] in leaf.shape for leaf in self.outputs.leaves)
+
+    def require_sums(self) -> None:
+        """Raise ValueError where it does."""
+        long = self._router.running.long
+        if long is not None and self.returns_rows:
+            raise stay_where_they_are(self.tape.name, long.rows.length)
+
+    def kept(self, kind: Derived, vector: Vector) -> list[Any]:
+        """The outputs of a derived tape at the parameters of the trace, where the data are in pieces.
+
+        Outputs that have a number for each row are arrays of Dask's where the data are, and have not been
+        computed yet; of data on disk they are arrays in memory.
+        """
+        return self._router.current.kept(kind, vector)
+
     def _replays(self, vector: Vector) -> jacobians.Replay:
         return partial(self._replay, vector=vector)
 
@@ -248,9 +283,10 @@ class FlatFunction:
         """Raise ValueError where the function returns anything but one number, which `what` needs."""
         if not self.outputs.is_scalar:
             name, root = self.tape.name, self.outputs.root
-            returns = (
-                f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
-            )
+            shape = root.shape if isinstance(root, Leaf) else ()
+            if self._router.running.long is not None:
+                shape = resized_shape(shape, LENGTHS[0], self._router.running.long.rows.length)
+            returns = f"shape {shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
             raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
 
 

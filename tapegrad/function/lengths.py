@@ -10,7 +10,7 @@ error, and so is a step that is not the same each time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,10 +45,56 @@ def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
     TraceError
         If they differ in more than the number of rows; the message names the user's line.
     """
-    return _Comparison(tapes, lengths).rewritten()
+    return Comparison(tapes, lengths).rewritten()
 
 
-class _Comparison:
+class ByRows(NamedTuple):
+    """A number that is linear in the number of rows, or in its inverse: ``start + slope * n``.
+
+    `rounding` is that of the slope.
+    """
+
+    start: Any
+    slope: Any
+    is_inverse: bool
+    rounding: Any
+
+    def agrees(self, value: Any, length: int) -> bool:
+        """Whether a value is the one for so many rows, but for the rounding of the line through few."""
+        power = 1.0 / length if self.is_inverse else float(length)
+        move = self.slope * power
+        rounding = _ROUNDING * (np.abs(self.start) + np.abs(move)) + self.rounding * max(power, 1e-3)
+        return bool((np.abs(value - self.start - move) <= rounding).all())
+
+
+def by_rows(values: Sequence[Any], lengths: Sequence[int]) -> ByRows | None:
+    """The line through the values at three numbers of rows, or at their inverses; None if there is none."""
+    for is_inverse in (False, True):
+        powers = [1.0 / n if is_inverse else float(n) for n in lengths]
+        slope = (values[1] - values[0]) / (powers[1] - powers[0])
+        start = values[0] - slope * powers[0]
+        rounding = _ROUNDING * (np.abs(start) + np.abs(slope * powers[2]))
+        if (np.abs(start + slope * powers[2] - values[2]) <= rounding).all():
+            start = np.where(np.abs(start) <= _ROUNDING * np.abs(slope * powers[0]), 0.0, start)
+            each = 2.0**-50 * np.abs(values[0]) / np.abs(powers[1] - powers[0])
+            return ByRows(start, slope, is_inverse, each)
+    return None
+
+
+class Comparison:
+    """Three tapes of one function, which differ in nothing but what depends on the number of rows.
+
+    Parameters
+    ----------
+    tapes : sequence of three Tapes
+    lengths : sequence of three int
+
+    Raises
+    ------
+    TraceError
+        If they differ in more; the message names the user's line.
+    """
+
     def __init__(self, tapes: Sequence[Tape], lengths: Sequence[int]) -> None:
         self.tapes = tapes
         self.lengths = lengths
@@ -70,22 +116,26 @@ class _Comparison:
             pairs = zip(first.entries, other.entries, strict=False)
             for one, two in pairs:
                 same = one.op is two.op and one.inputs == two.inputs and one.output == two.output
-                if not (same and self._same_attrs(one.attrs, two.attrs, length)):
-                    raise self._another_way(length, one.source)
+                if not (same and self.same_attrs(one.attrs, two.attrs, length)):
+                    raise self.another_way(length, one.source)
             if len(first.entries) != len(other.entries):
-                raise self._another_way(length, None)
+                raise self.another_way(length, None)
             for guard, twin in zip(first.guards, other.guards, strict=False):
                 if not np.array_equal(guard.outcome, twin.outcome, equal_nan=True):
-                    raise self._another_way(length, guard.source)
+                    raise self.another_way(length, guard.source)
 
-    def _another_way(self, length: int, source: Source | None) -> TraceError:
+    def another_way(self, length: int, source: Source | str | None) -> TraceError:
+        """The error for a step that is not the same with so many rows."""
+        line = source if isinstance(source, str) else location(source)
         return TraceError(
             f"{self.tapes[0].name} takes another way with {length:,} rows than with {self.lengths[0]:,}"
-            f"{location(source)}: data that are not in one piece need a function of which each step is the "
-            "same for any number of rows. Do what depends on all rows before, and pass the result in `data`"
+            f"{line}: data that are not in one piece need a function of which each step is the same for any "
+            "number of rows. Do what depends on all rows before, and pass the result in `data`"
         )
 
-    def _same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:
+    def same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:
+        """Whether attributes are the same, but for shapes with so many rows."""
+
         def told(value: Any) -> Any:
             return tuple([self.lengths[0] if n == length else n for n in value])
 
@@ -118,12 +168,12 @@ class _Comparison:
         """The first tape, with what depends on the number of rows as entries."""
         tape = self.tapes[0]
         values = [dict(each.constants) for each in self.tapes]
-        same = [slot for slot in values[0] if _same([constants[slot] for constants in values])]
-        copy = Copy(tape, marked(tape, same))
+        equal = [slot for slot in values[0] if same([constants[slot] for constants in values])]
+        copy = Copy(tape, marked(tape, equal))
         rows = copy.builder.datum(SCALAR)
         copy.builder.labels[rows] = NUMBER_OF_ROWS
         for slot in values[0]:
-            if slot not in set(same):
+            if slot not in set(equal):
                 copy.new[slot] = self._entry(copy, slot, rows, [constants[slot] for constants in values])
         return copy.run(Copy.keep)
 
@@ -143,25 +193,20 @@ class _Comparison:
             )
         one = (
             copy.builder.constant(_number(firsts[0]))
-            if _same(firsts)
+            if same(firsts)
             else self._by_rows(copy, slot, rows, firsts)
         )
         return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
 
     def _by_rows(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
         """A constant that is linear in the number of rows, or in its inverse, as entries."""
-        for is_inverse in (False, True):
-            powers = [1.0 / n if is_inverse else float(n) for n in self.lengths]
-            slope = (values[1] - values[0]) / (powers[1] - powers[0])
-            start = values[0] - slope * powers[0]
-            rounding = _ROUNDING * (np.abs(start) + np.abs(slope * powers[2]))
-            if (np.abs(start + slope * powers[2] - values[2]) <= rounding).all():
-                start = np.where(np.abs(start) <= _ROUNDING * np.abs(slope * powers[0]), 0.0, start)
-                return self._emitted(copy.builder, rows, start, slope, is_inverse)
-        raise TraceError(
-            f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor in "
-            "its inverse: compute it before, and pass it in `data`"
-        )
+        found = by_rows(values, self.lengths)
+        if found is None:
+            raise TraceError(
+                f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor "
+                "in its inverse: compute it before, and pass it in `data`"
+            )
+        return self._emitted(copy.builder, rows, found.start, found.slope, found.is_inverse)
 
     def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
         aval = Aval(np.shape(slope), FLOAT)
@@ -179,7 +224,8 @@ def _number(value: Any) -> Any:
     return tidy_value(frozen(array, array.dtype))
 
 
-def _same(values: Sequence[Any]) -> bool:
+def same(values: Sequence[Any]) -> bool:
+    """Whether all numbers or arrays are the same."""
     return all(np.array_equal(values[0], value, equal_nan=_is_float(value)) for value in values)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
 from tapegrad.function.record import data_array
-from tapegrad.pieces.cluster import is_of_dask, of_dask
+from tapegrad.pieces.cluster import of_dask
+from tapegrad.pieces.dask_columns import is_of_dask
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.tape.tape import Tape
 
@@ -41,9 +42,15 @@ class LongData:
     whole: Mapping[str, Any]
     backend: str
 
-    def sample(self, count: int) -> dict[str, Any]:
-        """The data with the first rows alone."""
-        return {**self.whole, **self.rows.first(self.names, count)}
+    def sample(self, count: int, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The data with the first rows alone; out of a larger sample, if there is one."""
+        first = self.rows.first(self.names, count) if of is None else of
+        return {**self.whole, **{name: first[name][:count] for name in self.names}}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The data by their names, columns in pieces as such."""
+        return {**self.whole, **{name: Column(self.rows, name) for name in self.names}}
 
     def values(self, tape: Tape) -> dict[int, Any]:
         """The value of each data slot of a tape as recorded."""
@@ -91,9 +98,33 @@ def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
     whole = {name: value for name, value in data.items() if name not in columns}
     rows = next(iter(columns.values())).rows
     if backend == AUTO:
-        pays = rows.length >= MANY and rows.is_kept  # else C would copy matrices for each replay
-        backend = "c" if pays and compiler() is not None else "numpy"
+        backend = "c" if rows.length >= MANY and compiler() is not None else "numpy"
     return LongData(rows, tuple(columns), whole, backend)
+
+
+def missing_in(data: Mapping[str, Any]) -> dict[str, int]:
+    """In how many rows of each column in pieces something is missing: NaN; of those that lack something."""
+    return next((value.rows.missing() for value in data.values() if isinstance(value, Column)), {})
+
+
+def complete(data: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Data in pieces without the rows in which something is missing; and how many these were.
+
+    Data of so few rows that they are traced on are arrays in memory afterwards.
+    """
+    names = [name for name, value in data.items() if isinstance(value, Column)]
+    before = data[names[0]].rows
+    rows = before.complete()
+    if rows.length <= max(LENGTHS):
+        left = rows.first(names, rows.length) if rows.length else {name: np.empty(0) for name in names}
+    else:
+        left = {name: Column(rows, name) for name in names}
+    return {**data, **left}, before.length - rows.length
+
+
+def is_in_pieces(data: Mapping[str, Any]) -> bool:
+    """Whether any data are columns in pieces."""
+    return any(isinstance(value, Column) for value in data.values())
 
 
 def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[str, Any], int]:

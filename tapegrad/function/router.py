@@ -16,12 +16,13 @@ from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
 from tapegrad.function.derived import VALUE, Derived, Tapes
-from tapegrad.function.lengths import of_any_length
+from tapegrad.function.lengths import Comparison
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path, PathTree, outcome_key
 from tapegrad.function.record import data_value, plain_call, record
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.seen import Taken
+from tapegrad.function.told import check_told
 from tapegrad.function.trials import Trial, copied
 from tapegrad.function.witness import without_choices, witnessed
 from tapegrad.nest import Structure, Vector, scan
@@ -212,15 +213,23 @@ class Router:
         long = self._running.long
         twins: list[Tapes] = []
         if long is not None:
-            others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
-            of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
+            few = [long.sample(n, self.data) for n in LENGTHS[1:]]
+            others = [record(self._f, self._structure, vector, each).tape for each in few]
+            # These say what is wrong before anything is derived.
+            compared = Comparison([tape, *others], LENGTHS)
+            compared.rewritten()
+            check_told(self._f, self._structure, vector, self.data, compared, long.rows.length)
             passes = self._running.passes
-            twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
+            twins = [
+                Tapes(one, one, passes, Trial(one, {}, ()), rows=rows)
+                for one, rows in zip(others, LENGTHS[1:], strict=True)
+            ]
         short = witness.short
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
-        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
+        rows = None if long is None else LENGTHS[0]
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, rows)
         bound = None if long is None else long.values(tape)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 

@@ -16,6 +16,7 @@ from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.effort import Meter
 from tapegrad.backends.programs import AUTO, BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
+from tapegrad.backends.shared import Shared
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.lengths import of_any_length
 from tapegrad.function.long import LENGTHS, LongData, length_of
@@ -80,20 +81,21 @@ class Programs:
                 self._meters[kind] = Meter(tape, partial(self._turned, kind))
         return self._made[kind]
 
-    def executable(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
+    def executable(self, kind: Derived, data: Mapping[int, Any], shared: Shared) -> Executable:
         """The program of a tape on some data; the first is tried first."""
-        found = self._bound(kind, data)
+        found = self._bound(kind, data, shared)
         trial = self.tapes.trial
         if kind not in trial.passed:
-            tried = found if data is trial.data else self._bound(kind, trial.data)
+            tried = found if data is trial.data else self._bound(kind, trial.data, Shared())
             kind.hold(trial, kind, lambda inputs: self._run(kind, tried, inputs))
             trial.close(kind)
         return found
 
-    def _bound(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
+    def _bound(self, kind: Derived, data: Mapping[int, Any], shared: Shared) -> Executable:
         _, rest = self.finished(kind)
         program = self[kind]
-        return Executable(program, self.values(kind, data), bool(rest.guards), self._meters.get(kind))
+        values = self.values(kind, data)
+        return Executable(program, values, bool(rest.guards), self._meters.get(kind), shared)
 
     def values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
         """The data slots of a tape as it is run."""

@@ -123,6 +123,11 @@ def trace_quietly(
         raise ValueError(f"the backend 'c' cannot be used: {reason()}")
     if backend == "jax" and not installed():
         raise ValueError("the backend 'jax' needs JAX: python -m pip install 'tapegrad[jax]'")
+    if not (data is None or isinstance(data, Mapping)):
+        raise TypeError(
+            f"data is a dict of arrays by name, such as dict(x=table['x']), not a {type(data).__name__}: "
+            "only `fit` takes the columns out of a table that the function has arguments for"
+        )
     structure, vector = structure_of(params, argument_name(f))
     clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
     if clashing:

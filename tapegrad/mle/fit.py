@@ -217,7 +217,7 @@ def fit(
     cov_kwds = _with_groups(model, data, cov_kwds)
     surface = Counted(model.function)
     value = value_at_start(model, surface)
-    with Progress(f"fit {model.name}", None, progress) as shown:
+    with Progress(f"fit {model.name}", None, progress, each=model.is_in_pieces) as shown:
         search = Search(model, surface, optimizer, maxiter, _watcher(model, callback, shown, progress))
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note

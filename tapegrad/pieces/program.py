@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,15 @@ import numpy as np
 
 from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.replay import Broken, evaluate, first_broken
+from tapegrad.backends.shared import Shared
+from tapegrad.errors import TraceError
 from tapegrad.passes import dce
+from tapegrad.pieces.combine import Outputs
 from tapegrad.pieces.rows import Column, LocalRows, Rows
 from tapegrad.pieces.shard import Shard
 from tapegrad.plan.split import Combined, Part, Round, Split, split
 from tapegrad.plan.stages import Plan
+from tapegrad.recording.frames import location
 from tapegrad.tape.tape import Tape, size_of
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +64,7 @@ class InPieces:
         shards = [str(each.shard.tape) for each in self.split.rounds]
         return "\n\n".join([str(self.split), *shards]) + "\n"
 
-    def workspace(self, data: Mapping[int, Any]) -> PiecesWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> PiecesWorkspace:
         """What runs it on some data: columns, or arrays of any length."""
         return PiecesWorkspace(self, data)
 
@@ -105,6 +109,24 @@ class PiecesWorkspace:
         values = self._all.run(self.inputs)
         self.outputs = [values[slot] for slot in self._tape.outputs]
 
+    def kept(self, inputs: Array) -> list[Any]:
+        """The outputs, of which those that have a number for each row stay where the rows are.
+
+        Raises
+        ------
+        TraceError
+            If a branch goes another way for all rows than for those that were traced on.
+        """
+        values = self._all.kept(inputs)
+        self._decided = [values[guard.slot] for guard in self._tape.guards]
+        broken = self.broken()
+        if broken is not None:
+            raise TraceError(
+                f"{self._tape.name} decides{location(self._tape.guards[broken.place].source)} in another way "
+                "for all rows than for the first ones, which it was traced on: decide before"
+            )
+        return [values[slot] for slot in self._tape.outputs]
+
     def broken(self) -> Broken | None:
         """The first guard that does not hold."""
         return first_broken(self._tape.guards, self._decided)
@@ -124,16 +146,30 @@ class _Rounds:
         self._whole = {slot: value for slot, value in bound.items() if not isinstance(value, Column)}
         self._columns = {slot: value for slot, value in bound.items() if isinstance(value, Column)}
         self._shards = [Shard(each, program.rows, program.backend) for each in split_.rounds]
-        for each in split_.rounds:
-            rows = self._rows(each)
-            if Combined.KEPT in each.how and rows.length > program.rows:
-                raise ValueError(
-                    f"{tape.name} returns a number for each of {rows.length:,} rows, which stay where they "
-                    "are: end it with .sum(), or call the function itself on some of the data"
-                )
 
     def run(self, inputs: Array) -> dict[int, Any]:
-        """The values of all slots that are no rows: those of the outputs and the guards among them."""
+        """The values of all slots that are no rows: those of the outputs and the guards among them.
+
+        Raises
+        ------
+        ValueError
+            If there are outputs with a number for each row, and more rows than the tape was recorded with.
+        """
+        for shard in self._shards:
+            length = self._rows(shard.round).length
+            if Combined.KEPT in shard.round.how and length > shard.rows:
+                raise stay_where_they_are(self._tape.name, length)
+        return self._walked(inputs, lambda rows, *args: rows.run(*args))
+
+    def kept(self, inputs: Array) -> dict[int, Any]:
+        """The same, with outputs that have a number for each row where the rows are."""
+
+        def walk(rows: Rows, shard: Shard, *args: Any) -> Outputs:
+            return rows.kept(shard, *args) if Combined.KEPT in shard.round.how else rows.run(shard, *args)
+
+        return self._walked(inputs, walk)
+
+    def _walked(self, inputs: Array, walk: Callable[..., Outputs]) -> dict[int, Any]:
         values, start = dict(self._whole), 0
         for slot in self._tape.parameters:
             shape = self._tape.avals[slot].shape
@@ -142,7 +178,7 @@ class _Rounds:
         for shard in self._shards:
             each = shard.round
             _advance(each.before, values)
-            found = self._rows(each).run(shard, self._names(each), _flat(each.shard, values))
+            found = walk(self._rows(each), shard, self._names(each), _flat(each.shard, values))
             values.update(zip(each.shard.gives, found, strict=True))
         _advance(self._split.after, values)
         return values
@@ -153,6 +189,14 @@ class _Rounds:
     def _rows(self, each: Round) -> Rows:
         columns = each.shard.columns or tuple(self._columns)
         return self._columns[columns[0]].rows
+
+
+def stay_where_they_are(name: str, rows: int) -> ValueError:
+    """The error for a result that has a number for each row."""
+    return ValueError(
+        f"{name} returns a number for each of {rows:,} rows, which stay where they are: end it with .sum(), "
+        "or call the function itself on some of the data; `predict` of a fit gives arrays of Dask's"
+    )
 
 
 def _columns(tape: Tape, data: Mapping[int, Any], rows: int) -> list[Any]:

@@ -6,7 +6,10 @@ owns the memory, its root, holds a traced array, and each view of that memory is
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from tapegrad.recording.tracer import Trace, Tracer
 from tapegrad.recording.values import Array
 from tapegrad.recording.view import Picked
 
+_SHAPE: Any = np.ndarray.shape
 # These write into their first argument.
 _WRITERS: frozenset[Any] = frozenset(
     (np.copyto, np.place, np.putmask, np.put, np.put_along_axis, np.fill_diagonal)
@@ -81,10 +85,36 @@ class Buffer(np.ndarray[Any, Any]):
         trace, out = trace_in((args, kwargs)), kwargs.get("out")
         _targets(args[:1] if func in _WRITERS else (), trace)
         targets = _targets(out if isinstance(out, tuple) else (out,), trace)
+        args, kwargs = _taken(func.__name__, args, kwargs)
         result = func(*unbuffered(args), **unbuffered(kwargs))
         if isinstance(targets[0], Buffer):
             return targets[0]
         return result if trace is not None else rebuffered(result)
+
+    # Its length ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of any array; where code is told of other rows than there are, see `Posing`, those."""
+        return _told(_SHAPE.__get__(self), sys._getframe(1))
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        _SHAPE.__set__(self, _taken("reshape", (shape,), {})[0][0])
+
+    @property
+    def size(self) -> int:
+        """As of any array."""
+        return math.prod(_told(_SHAPE.__get__(self), sys._getframe(1)))
+
+    @property
+    def nbytes(self) -> int:
+        """As of any array."""
+        return math.prod(_told(_SHAPE.__get__(self), sys._getframe(1))) * self.itemsize
+
+    def __len__(self) -> int:
+        shape = _told(_SHAPE.__get__(self), sys._getframe(1))
+        return shape[0] if shape else super().__len__()
 
     # Elements -----------------------------------------------------------------------------------------------
 
@@ -143,6 +173,7 @@ def _method(name: str) -> Callable[..., Any]:
 
     def method(self: Buffer, *args: Any, **kwargs: Any) -> Any:
         own = self.recorded
+        args, kwargs = _taken(name, args, kwargs)
         if own is None:
             trace = trace_in((args, kwargs))
             if trace is None:
@@ -157,6 +188,18 @@ def _method(name: str) -> Callable[..., Any]:
 
 for _name in (*_ASKED, *_WRITING):
     setattr(Buffer, _name, _method(_name))
+
+
+def _told(shape: tuple[int, ...], asks: FrameType) -> tuple[int, ...]:
+    """A shape as the code is told it that asks."""
+    trace = current_trace()
+    return shape if trace is None or trace.posing is None else trace.posing.shape(shape, asks.f_code)
+
+
+def _taken(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Arguments with the rows that there are in the places of those that code was told of."""
+    trace = current_trace()
+    return (args, kwargs) if trace is None or trace.posing is None else trace.posing.taken(name, args, kwargs)
 
 
 # Memory -----------------------------------------------------------------------------------------------------

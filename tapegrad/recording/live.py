@@ -28,6 +28,7 @@ from tapegrad.recording.handouts import Handouts, contents
 from tapegrad.recording.lent import Wanted, target_of
 from tapegrad.recording.messages import plain_value_wanted, sparse_operand
 from tapegrad.recording.naming import name_of
+from tapegrad.recording.posing import Posing
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.sharing import view_of
 from tapegrad.recording.symbol import OthersToAnswer
@@ -87,6 +88,7 @@ class LiveRecorder(Recorder):
     """
 
     is_step = False
+    posing: Posing | None = None
 
     def __init__(self, builder: Builder, asked: Asked | None = None) -> None:
         super().__init__(builder)

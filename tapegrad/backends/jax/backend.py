@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.backends.jax.printer import entries_of, parameter_texts, print_function
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.backends.shared import Shared
 from tapegrad.backends.written import executed
 from tapegrad.derive.pushforward import hoist
 from tapegrad.plan.plan import entry_by_entry
@@ -84,7 +85,7 @@ class JaxProgram:
         executed(self.source, f"tape {self.tape.name}", namespace)
         return jax.jit(namespace["early"]), jax.jit(namespace["late"]) if self.late else None
 
-    def workspace(self, data: Mapping[int, Any]) -> JaxWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> JaxWorkspace:
         """What runs it on some data, which go to the device once."""
         return JaxWorkspace(self, data)
 

@@ -21,9 +21,13 @@ def noise(function: TracedFunction | Marginal, x: Array) -> float:
     """By how much the value at `x` may be wrong, if every entry on the tape rounds once.
 
     The rounding of an entry changes the result by its adjoint times the spacing of floats at its value; their
-    sizes are added up. Points next to each other do not tell as much: they may round in the same way.
+    sizes are added up. Points next to each other do not tell as much: they may round in the same way. Of data
+    in pieces, the first rows stand for all.
     """
-    seen = function.values(x)
+    if isinstance(function, Marginal):
+        seen, times = function.values(x), 1.0
+    else:
+        seen, times = function.values_of_first_rows(x), function.rows_for_each
     total = 0.0
     for entry in seen.tape.entries:
         adjoint = seen.adjoints.get(entry.output)
@@ -31,7 +35,7 @@ def noise(function: TracedFunction | Marginal, x: Array) -> float:
             value = np.asarray(seen.values[entry.output])
             share = np.where(np.asarray(adjoint) == 0.0, 0.0, np.abs(value * adjoint))
             total += float(share.sum())
-    total *= 0.5 * float(np.finfo(np.float64).eps)
+    total *= 0.5 * float(np.finfo(np.float64).eps) * times
     return total if np.isfinite(total) else np.inf
 
 

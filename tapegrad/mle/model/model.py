@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
-from tapegrad.function.long import columns_of
+from tapegrad.function.long import is_in_pieces
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -186,7 +186,8 @@ class Model:
     @property
     def is_in_pieces(self) -> bool:
         """Whether the data are on disk or on a cluster."""
-        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
+        found = self.function
+        return (found.joint.function if isinstance(found, Marginal) else found).is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -237,7 +238,7 @@ def make_model(
     """
     known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
     columns = Columns({}) if data is None else read_columns(data, known, params, missing)
-    data = columns_of(columns.values)
+    data = columns.values
     weights = columns.rows(weights)
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
@@ -302,7 +303,8 @@ def _marginal_model(
     function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
     with np.errstate(all="ignore"):
-        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+        in_pieces = is_in_pieces(data)  # with which nothing can be called
+        is_rows = in_pieces or np.ndim(given.values({**pieces, **random}, data)) > 0
     if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
