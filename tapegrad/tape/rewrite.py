@@ -77,21 +77,12 @@ def rewrite(tape: Tape, rule: Rule, constants: Marks | None = None) -> Tape:
 def selected(tape: Tape, marks: Marks) -> Tape:
     """A tape without the entries and constants that are not marked: `rewrite`, for rules that only drop."""
     constants = [constant for constant in tape.constants if marks[constant.slot]]
-    outputs = [slot for slot in tape.entries.outputs() if marks[slot]]
-    order = [*tape.parameters, *tape.data, *(constant.slot for constant in constants), *outputs]
-    new = [DROPPED] * len(tape.avals)
-    for place, slot in enumerate(order):
-        new[slot] = place
+    leaves = [*tape.parameters, *tape.data, *(constant.slot for constant in constants)]
+    order, new, entries = (_few if len(tape.entries) < SHORT else _many)(tape, marks, leaves)
 
     def moved(slots: Iterable[int]) -> tuple[int, ...]:
         return tuple([new[slot] for slot in slots])
 
-    if len(tape.entries) < SHORT:
-        rows = (row for row in tape.entries.rows() if marks[row[2]])
-        entries = Entries((op, moved(read), new[slot], attrs, line) for op, read, slot, attrs, line in rows)
-    else:
-        kept = np.frombuffer(marks, dtype=np.bool_)[np.array(tape.entries.outputs(), dtype=np.int64)]
-        entries = tape.entries.selected(kept, np.array(new))
     return Tape(
         tape.name,
         tuple([tape.avals[slot] for slot in order]),
@@ -103,3 +94,25 @@ def selected(tape: Tape, marks: Marks) -> Tape:
         tuple(guard._replace(slot=new[guard.slot]) for guard in tape.guards),
         tuple((new[slot], label) for slot, label in tape.labels if new[slot] != DROPPED),
     )
+
+
+def _few(tape: Tape, marks: Marks, leaves: list[int]) -> tuple[list[int], list[int], Entries]:
+    """The old slots of those kept, in their order, the new slots of all old ones, and the entries kept."""
+    rows = [row for row in tape.entries.rows() if marks[row[2]]]
+    order, new = [*leaves, *(row[2] for row in rows)], [DROPPED] * len(tape.avals)
+    for place, slot in enumerate(order):
+        new[slot] = place
+    kept = (
+        (op, tuple([new[i] for i in read]), new[slot], attrs, line) for op, read, slot, attrs, line in rows
+    )
+    return order, new, Entries(kept)
+
+
+def _many(tape: Tape, marks: Marks, leaves: list[int]) -> tuple[list[int], list[int], Entries]:
+    """The same without a loop in Python."""
+    outputs = np.array(tape.entries.outputs(), dtype=np.int64)
+    kept = np.frombuffer(marks, dtype=np.bool_)[outputs]
+    order = np.concatenate([np.array(leaves, dtype=np.int64), outputs[kept]])
+    new = np.full(len(tape.avals), DROPPED)
+    new[order] = np.arange(order.size)
+    return order.tolist(), new.tolist(), tape.entries.selected(kept, new)
