@@ -144,6 +144,11 @@ class Tapes:
         return dce(replace(gradient, outputs=gradient.outputs[1:]))
 
     @cached_property
+    def gates(self) -> Gates:
+        """Where zeros and infinities can meet in second derivatives."""
+        return Gates(self.gradient_alone)
+
+    @cached_property
     def waist(self) -> int | None:
         """The size of the narrowest slot that everything passes through, if there is one."""
         slot = waist(self[VALUE])

@@ -180,7 +180,7 @@ class FlatFunction:
         if not tapes.ledger.sweeps():
             return None
         data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
-        found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+        found = symmetric(swept.hessian(tapes.gradient_alone, tapes.gates, vector, data))
         return found if np.isfinite(found).all() else None
 
     @property

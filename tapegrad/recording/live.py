@@ -261,14 +261,16 @@ class LiveRecorder(Recorder):
         except (ArithmeticError, ValueError):
             return self.apply(op, (operand,), {})
         if op.gives is FLOAT:
-            return self._append(op, (operand.slot,), (), SCALAR, float(value))
+            value = value if type(value) is float else float(value)
+            return self._append(op, (operand.slot,), (), SCALAR, value)
         return self._append(op, (operand.slot,), (), _SCALAR_BOOL, np.asarray(value))
 
     def binary(self, op: Op, left: Any, right: Any) -> Any:
         """Record an elementwise op of two operands."""
         x = left.held if type(left) is Tracer and left.recorder is self else left
         y = right.held if type(right) is Tracer and right.recorder is self else right
-        if type(x) not in _FLOATS or type(y) not in _FLOATS:
+        kind, other = type(x), type(y)
+        if not ((kind is float or kind in _FLOATS) and (other is float or other in _FLOATS)):
             if _goes_first(x) or _goes_first(y):
                 return NotImplemented
             return dispatch.settled(op.kernel, (left, right), self.apply(op, (left, right), {}))
@@ -282,10 +284,11 @@ class LiveRecorder(Recorder):
                 return self.apply(op, (left, right), {})
         except (ArithmeticError, ValueError):
             return self.apply(op, (left, right), {})
-        first = left.slot if type(left) is Tracer else self.number_slot(float(x))
-        second = right.slot if type(right) is Tracer else self.number_slot(float(y))
+        first = left.slot if x is not left else self.number_slot(float(x))
+        second = right.slot if y is not right else self.number_slot(float(y))
         if op.gives is FLOAT:
-            return self._append(op, (first, second), (), SCALAR, float(value))
+            value = value if type(value) is float else float(value)
+            return self._append(op, (first, second), (), SCALAR, value)
         return self._append(op, (first, second), (), _SCALAR_BOOL, np.asarray(value))
 
     def _append(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, aval: Aval, value: Any) -> Tracer:

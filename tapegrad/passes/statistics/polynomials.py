@@ -6,13 +6,17 @@ Where `where` chooses by constants, each choice is a cell of rows with polynomia
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any
 
-from tapegrad.ops.elementwise import exp, mul
+from tapegrad.ops.broadcasting import broadcast_to, sum_
+from tapegrad.ops.elementwise import div, exp, log, mul, neg, power, reciprocal, sqrt
 from tapegrad.ops.indexing import ARRAY, getitem
 from tapegrad.ops.linalg import matmul
 from tapegrad.ops.logic import logical_and, where
-from tapegrad.ops.registry import FLOAT
+from tapegrad.ops.registry import FLOAT, Op
+from tapegrad.ops.shaping import reshape
+from tapegrad.ops.special import xlog1py, xlogy
 from tapegrad.passes.simplify import Rewriter
 from tapegrad.passes.statistics.columns import WHOLE, Columns, Leaf, Source
 from tapegrad.passes.statistics.lines import RULES, Cell, Polynomial
@@ -27,12 +31,41 @@ MASKS = 4  # whose choices make up to 16 cells
 LEVELS = 50  # of a factor
 
 
+class Form(IntEnum):
+    """What an array is at least: the same number in all rows, a multiple of one column, or more than that."""
+
+    NUMBER = 0
+    MULTIPLE = 1
+    MORE = 2
+
+
+def _form(op: Op, forms: Sequence[Form]) -> Form | None:
+    """What a step makes of arrays of these forms; None where none of `RULES` takes them.
+
+    So sums that are none of a polynomial are seen before anything is written.
+    """
+    first, last = forms[0], forms[-1]
+    if max(forms) is Form.NUMBER:
+        return Form.NUMBER
+    if op in (neg, broadcast_to, reshape):
+        return first
+    if op in (mul, div):
+        if op is div and last is Form.MORE:
+            return None
+        return max(forms) if Form.NUMBER in forms else Form.MORE
+    if op in (log, power, reciprocal, sqrt, xlogy, xlog1py):
+        if Form.MORE in forms or (len(forms) == 2 and Form.NUMBER not in forms):
+            return None
+        return Form.MORE if op is log else Form.MULTIPLE
+    return Form.MORE
+
+
 class Polynomials:
     """The arrays of a tape, one number for each row, that may be polynomials.
 
     Attributes
     ----------
-    candidates : set of int
+    candidates : dict of int to Form
         Arrays all of whose steps from the known ones on have a rule.
     """
 
@@ -42,10 +75,11 @@ class Polynomials:
         self.columns = Columns(tape, source)
         self.constants: dict[int, Any] = dict(tape.constants)
         self.made = {entry.output: entry for entry in tape.entries if entry.output not in source}
-        self.candidates: set[int] = set()
+        self.candidates: dict[int, Form] = {}
         for entry in self.made.values():
-            if self._is_candidate(entry):
-                self.candidates.add(entry.output)
+            form = self._form_of(entry) if tape.avals[entry.output].shape else None
+            if form is not None:
+                self.candidates[entry.output] = form
 
     def size(self, slot: int) -> int:
         """The number of elements of a slot."""
@@ -71,23 +105,35 @@ class Polynomials:
         known = [slot for slot in made.inputs if slot in self.source and self.size(slot) == n]
         return (known[0], False) if len(known) == 1 and 1 in map(self.size, made.inputs) else None
 
-    def _is_candidate(self, entry: Entry) -> bool:
+    def _form_of(self, entry: Entry) -> Form | None:
+        """What an entry's array is at least; None where it is no polynomial."""
         n = self.size(entry.output)
         if n < 2 or self.tape.avals[entry.output].dtype != FLOAT:
-            return False
+            return None
         if entry.op is where:
             condition, *choices = entry.inputs
             is_decided = self.size(condition) == 1 and condition in self.constants
             is_decided = is_decided or self._mask(condition, n) is not None
-            return is_decided and all(self.is_rows(slot, n) for slot in choices)
+            is_chosen = is_decided and all(self.is_rows(slot, n) for slot in choices)
+            return min(map(self._form_in, choices)) if is_chosen else None
         if entry.op is getitem:
             array, *index = entry.inputs
-            is_flat = len(self.tape.avals[array].shape) == len(self.tape.avals[entry.output].shape) == 1
-            is_gather = array in self.candidates and all(slot in self.constants for slot in index)
-            return is_flat and (is_gather or self._design(entry) is not None)
+            if not len(self.tape.avals[array].shape) == len(self.tape.avals[entry.output].shape) == 1:
+                return None
+            if array in self.candidates:
+                return self.candidates[array] if all(slot in self.constants for slot in index) else None
+            return None if self._design(entry) is None else Form.MORE
         if entry.op.name in ("matmul", "sum"):
-            return self._design(entry) is not None
-        return entry.op.name in RULES and all(self.is_rows(slot, n) for slot in entry.inputs)
+            return None if self._design(entry) is None else Form.MORE
+        if entry.op.name not in RULES or not all(self.is_rows(slot, n) for slot in entry.inputs):
+            return None
+        return _form(entry.op, [self._form_in(slot) for slot in entry.inputs])
+
+    def _form_in(self, slot: int) -> Form:
+        """What an operand along the rows is at least."""
+        if self.size(slot) == 1:
+            return Form.NUMBER
+        return Form.MULTIPLE if slot in self.source else self.candidates[slot]
 
     def _design(self, entry: Entry) -> tuple[Leaf, int] | None:
         """The design and the slot of b in ``b[levels]``, ``X @ b``, ``b @ X.T``, ``(X * b).sum(axis=1)``."""
@@ -135,10 +181,12 @@ class Polynomials:
 
     def summed(self, entry: Entry) -> tuple[tuple[int, ...], int] | None:
         """The arrays of n rows whose product an entry sums over all of them, and n."""
+        if entry.op is not sum_ and entry.op is not matmul:
+            return None
         n = self.size(entry.inputs[0])
         if n < 2 or self.size(entry.output) != 1:
             return None
-        if entry.op.name == "sum":
+        if entry.op is sum_:
             (slot,) = entry.inputs
             return ((slot,), n) if self.is_rows(slot, n) or self.is_switch(slot) else None
         if entry.op is matmul:
