@@ -302,3 +302,12 @@ def test_what_looks_at_other_rows_is_refused_with_its_line(model, on_disk):
     first = model.__code__.co_firstlineno
     (line,) = re.findall(r"test_more_in_pieces\.py:(\d+)", str(raised.value))
     assert first < int(line) <= first + 6
+
+
+def test_an_index_of_a_later_row_that_does_not_exist(on_disk):
+    def model(b, X, y, g, T):
+        return np.tanh(b[g] * y).sum()  # only the first rows are in three groups
+
+    with pytest.raises(IndexError, match=r"index [3-5] is out of bounds for axis 0 with size 3") as raised:
+        tg.trace(model, dict(b=THETA), data=on_disk)(dict(b=THETA))
+    assert "`return np.tanh(b[g] * y).sum()" in raised.value.__notes__[0]

@@ -50,11 +50,13 @@ def near(found: Any, expected: Any, what: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * scale, err_msg=what)
 
 
-def memory(program: Program, columns: Mapping[str, Any], backend: str = "replay") -> tg.TracedFunction:
+def of_data(
+    program: Program, columns: Mapping[str, Any], backend: str = "replay", statistics: bool = False
+) -> tg.TracedFunction:
     def f(b: Any, X: Any, y: Any, g: Any, m: Any) -> Any:
         return run(program, b, X, y, g, m)
 
-    return tg.trace(f, dict(b=START), data=columns, backend=backend, sufficient_statistics=False)
+    return tg.trace(f, dict(b=START), data=columns, backend=backend, sufficient_statistics=statistics)
 
 
 # A split, run by hand ---------------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ def of_pieces(tape: tg.Tape, values: dict[int, Any], cuts: Sequence[int], backen
 
 def held_split(program: Program, cuts: Sequence[int], seed: int, backend: str) -> None:
     columns = data(N, seed)
-    traced = memory(program, columns)
+    traced = of_data(program, columns)
     tapes = traced._router.current.tapes
     second = tidy(jacobian_by_columns(tapes.gradient_alone))
     kinds = [("value", traced.tape), ("gradient", traced.grad_tape), ("second", second)]
@@ -150,11 +152,11 @@ def held_pieces(
     program: Program, columns: Mapping[str, Any], pieces: Mapping[str, Any], backend: str
 ) -> None:
     """Value, gradient and Hessian of data in pieces against those of the arrays in memory."""
-    whole = memory(program, columns)
+    whole = of_data(program, columns)
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="synchronous"):
         patch.setattr(shard, "UNIT", 128)  # so that programs are printed for pieces of these
         patch.setattr(LocalRows.__init__, "__defaults__", (1_100, None))
-        cut = memory(program, pieces, backend)
+        cut = of_data(program, pieces, backend, statistics=True)
         for point in POINTS:
             for ask in ("value_and_grad_flat", "hessian_flat"):
                 found, expected = getattr(cut, ask)(point), getattr(whole, ask)(point)

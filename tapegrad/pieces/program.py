@@ -13,6 +13,7 @@ from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.replay import Broken, evaluate, first_broken
 from tapegrad.backends.shared import Shared
 from tapegrad.errors import TraceError
+from tapegrad.ops.indexing import ARRAY
 from tapegrad.passes import dce
 from tapegrad.pieces.combine import Outputs
 from tapegrad.pieces.rows import Column, LocalRows, Rows
@@ -196,7 +197,11 @@ class _Rounds:
         for shard in self._shards:
             each = shard.round
             _advance(each.before, values)
-            found = walk(self._rows(each), shard, self._names(each), _flat(each.shard, values))
+            try:
+                found = walk(self._rows(each), shard, self._names(each), _flat(each.shard, values))
+            except IndexError as error:
+                error.add_note(_looked_up(each.shard.tape))
+                raise
             values.update(zip(each.shard.gives, found, strict=True))
         _advance(self._split.after, values)
         return values
@@ -249,6 +254,16 @@ def _flat(part: Part, values: Mapping[int, Any]) -> Array:
     """What a part reads whole, as one vector."""
     pieces = [np.ravel(np.asarray(values[slot], dtype=np.float64)) for slot in part.reads]
     return np.concatenate(pieces) if pieces else np.empty(0)
+
+
+def _looked_up(tape: Tape) -> str:
+    """Where rows look something up, for an index that does not exist."""
+    lookups = [entry for entry in tape.entries if ARRAY in dict(entry.attrs).get("index", ())]
+    lines = dict.fromkeys(location(entry.source) for entry in lookups)
+    return (
+        f"{tape.name} looks something up{' and'.join(lines)}, by an index that does not exist: those of the "
+        "first rows do, and one of a later row does not"
+    )
 
 
 def _advance(part: Part, values: dict[int, Any]) -> None:
