@@ -139,6 +139,8 @@ class Executable:
         try:
             workspace.run(inputs)
         except IndexError as error:
+            if hasattr(error, "__notes__"):  # which say where, of data in pieces
+                raise
             raise located(error, self._program.tape, inputs, self._data) from None
         broken: Any = workspace.broken() if check and self.has_guards else None
         if broken is None and news is not None:

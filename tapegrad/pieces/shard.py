@@ -21,8 +21,9 @@ from tapegrad.passes.statistics.compression import together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, complete
 from tapegrad.pieces.workers import check_version, version
+from tapegrad.plan.apart import numbers_rows, row_axis
 from tapegrad.plan.split import Round
-from tapegrad.recording.values import numbers
+from tapegrad.recording.values import frozen, numbers
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.tape import Tape, size_of
 
@@ -269,7 +270,7 @@ def resized(tape: Tape, old: int, new: int) -> Tape:
     for slot in tape.data:
         to[slot] = builder.datum(_resized_aval(tape.avals[slot], old, new))
     for slot, value in tape.constants:
-        to[slot] = builder.constant(value)
+        to[slot] = builder.constant(_resized_constant(value, old, new))
     builder.labels.update((to[slot], label) for slot, label in tape.labels)
     for op, inputs, output, attrs, source in tape.entries.rows():
         aval = _resized_aval(tape.avals[output], old, new)
@@ -286,6 +287,19 @@ def _resized_aval(aval: Aval, old: int, new: int) -> Aval:
 def resized_shape(shape: Shape, old: int, new: int) -> Shape:
     """A shape with another number of rows."""
     return tuple([new if n == old else n for n in shape])
+
+
+def _resized_constant(value: Any, old: int, new: int) -> Any:
+    """A constant for another number of rows: it holds the same for each of them, or their numbers."""
+    axis = row_axis(np.shape(value), old)
+    if axis is None:
+        return value
+    shape = [new if i == axis else 1 for i in range(np.ndim(value))]
+    first = np.take(value, [0], axis)
+    found = (
+        first + np.arange(new).reshape(shape) if numbers_rows(value, axis) else np.repeat(first, new, axis)
+    )
+    return frozen(found, value.dtype)
 
 
 def _resized_attrs(attrs: Attrs, old: int, new: int) -> Attrs:
