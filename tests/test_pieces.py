@@ -197,7 +197,7 @@ def test_few_rows_on_disk_are_read(on_disk):
 
 @pytest.mark.slow
 def test_memory_stays_small(tmp_path):
-    """Files of 1.8 GB, of which a process reads everything, with 200 MB for itself and a limit to what it asks."""
+    """Files of 1.8 GB, of which a process reads everything, with 200 MB for itself."""
     program = textwrap.dedent(
         f"""
         import resource
