@@ -101,7 +101,7 @@ def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], A
 
     def changed(self: Tracer, other: Any) -> Any:
         result = method(self, other)
-        if self.ndim == 0 and not self.is_view:
+        if (type(self.held) is float or self.ndim == 0) and not self.is_view:
             return result  # a NumPy scalar: the name is bound anew, other names keep the old value
         return self.receive(result)
 
