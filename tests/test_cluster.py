@@ -191,36 +191,6 @@ def test_a_function_with_a_state_is_refused():
         tg.trace(counting, START, data=chunked())
 
 
-def test_workers_of_another_version(monkeypatch):
-    class Client:
-        def run(self, function):
-            return {"tcp://a": function(), "tcp://b": "0.0.1"}
-
-    distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(distributed, "default_client", Client)
-    with pytest.raises(RuntimeError, match=r"Dask's workers have tapegrad 0\.0\.1, this process"):
-        tg.trace(loglik, START, data=chunked())
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # those of Dask's processes that end
-def test_a_worker_that_dies_costs_no_result():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as processes,
-        distributed.Client(processes) as client,
-    ):
-        dask.config.set(scheduler=None)
-        traced = tg.trace(loglik, START, data=chunked((5_000,) * 6))
-        value, slope = traced.value_and_grad_flat(THETA)
-        client.restart_workers([next(iter(client.scheduler_info()["workers"]))])
-        found, gradient = traced.value_and_grad_flat(THETA)
-        assert found == value
-        np.testing.assert_array_equal(gradient, slope)
-    with pytest.raises(RuntimeError, match="the Dask client is closed"):
-        traced.value_and_grad_flat(THETA)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_benchmark_makes_the_same_data_in_one_process_and_on_workers(name):
     model = MODELS[name]
@@ -236,3 +206,70 @@ def test_the_benchmark_makes_the_same_data_in_one_process_and_on_workers(name):
 def test_a_hundred_workers_are_simulated():
     assert simulated(10.0, 50_000_000, workers=100) == pytest.approx(0.1 + 0.002 * 4)
     assert simulated(1.0, 50_000_000, workers=100) == pytest.approx(0.0005 * 116 + 0.002 * 4)  # the scheduler
+
+
+def test_weights_are_a_column_more():
+    weights = np.where(RNG.random(N) < 0.2, 0.0, 3.0 * RNG.random(N))
+    groups = RNG.integers(0, 30, N)
+    for kind, keywords, given in [
+        ("opg", {}, weights),
+        ("HC1", {}, da.from_array(weights, chunks=7_000)),
+        ("cluster", dict(groups=groups), dd.from_pandas(pd.Series(weights), npartitions=3)),
+    ]:
+        options = dict(cov_type=kind, cov_kwds=keywords)
+        memory = tg.fit(rows, START, data=dict(X=X, y=Y), weights=weights, **options)
+        result = tg.fit(rows, START, data=chunked(), weights=given, **options)
+        np.testing.assert_allclose(result.x, memory.x, rtol=1e-9)
+        np.testing.assert_allclose(result.bse, memory.bse, rtol=1e-11)
+        assert result.nobs == N
+
+
+def test_leverages_are_found_where_the_rows_are():
+    few, chunks = 4_000, (1_500, 3, 0, 2_497)
+    weights = np.where(RNG.random(few) < 0.2, 0.0, 3.0 * RNG.random(few))
+    data = dict(X=da.from_array(X[:few], chunks=(chunks, 3)), y=da.from_array(Y[:few], chunks=(chunks,)))
+    for kind, given in [("HC2", None), ("HC3", weights)]:
+        memory, apart = (
+            tg.fit(rows, START, data=each, weights=given, cov_type=kind)
+            for each in (dict(X=X[:few], y=Y[:few]), data)
+        )
+        np.testing.assert_allclose(apart.cov_params(), memory.cov_params(), rtol=1e-10, atol=1e-14)
+    last = np.where(np.arange(few) == few - 9, 1.0, 0.0)
+    data["X"] = da.stack([data["X"][:, 0], da.from_array(last, chunks=(chunks,))], axis=1).rechunk({1: -1})
+
+    def normal(b, X, y):
+        return -0.5 * (y - X @ b) ** 2
+
+    with pytest.raises(ValueError, match=r"observation 3991 alone determines a parameter.*leverage is 1"):
+        tg.fit(normal, dict(b=np.zeros(2)), data=data, cov_type="HC3")
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (np.ones(N - 1), r"there must be a number for each of 30,000 rows, not \(29999,\)"),
+        (np.where(np.arange(N) == N - 5, np.nan, 1.0), "weights must be finite and not negative"),
+        (np.where(np.arange(N) == N - 5, np.inf, 1.0), "weights must be finite and not negative"),
+        (np.where(np.arange(N) == N - 5, -1.0, 1.0), "weights must be finite and not negative"),
+        (np.zeros(N), "not all zero"),
+    ],
+)
+def test_weights_that_cannot_be_used(weights, said):
+    with pytest.raises(ValueError, match=said):
+        tg.fit(rows, START, data=chunked(), weights=weights)
+
+
+def test_a_fit_without_a_maximum_is_diagnosed():
+    x = X[:2_000, 0]
+    y = (x > 0.0).astype(float)
+
+    def logistic(b, x, y):
+        return y * (x * b) - np.logaddexp(0.0, x * b)
+
+    with pytest.warns(tg.ConvergenceWarning):
+        memory = tg.fit(logistic, dict(b=0.0), data=dict(x=x, y=y))
+    with pytest.warns(tg.ConvergenceWarning):
+        apart = tg.fit(logistic, dict(b=0.0), data=dict(x=da.from_array(x, chunks=999), y=da.from_array(y)))
+    kinds = [finding.kind for finding in apart.diagnose().findings]
+    assert "separation" in kinds or "rising" in kinds
+    assert kinds == [finding.kind for finding in memory.diagnose().findings]

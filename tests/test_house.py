@@ -67,9 +67,11 @@ OFFERED = {
         "VALUE": "predictions there",
     },
     "tapegrad.function.long": {
+        "beside": "weights of data in pieces",
         "columns_of": "data in pieces",
         "complete": "their rows without those that lack something",
         "is_in_pieces": "whether there are any",
+        "extent": "checks weights, wherever they are",
         "missing_in": "what is missing in them",
         "with_groups": "and their groups",
     },

@@ -180,8 +180,6 @@ def test_a_fit_is_the_same_with_every_kind_of_standard_errors(on_disk):
         ValueError, match="cov_type='HAC' need the log-likelihoods of all observations in one place"
     ):
         tg.fit(rows, dict(b=np.zeros(3)), data=on_disk, cov_type="HAC", cov_kwds=dict(maxlags=2))
-    with pytest.raises(ValueError, match="data in pieces take no weights="):
-        tg.fit(rows, dict(b=np.zeros(3)), data=on_disk, weights=np.ones(N))
     with pytest.raises(
         ValueError, match=r"rows returns a number for each of 20,011 rows.*end it with .sum\(\)"
     ):

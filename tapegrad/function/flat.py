@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
-from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Derived
+from tapegrad.function.derived import CURVES, GRADIENT, HESSIAN, HVP, OUTER, ROUNDING, SECOND, VALUE, Derived
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
@@ -134,6 +134,17 @@ class FlatFunction:
         path = self._router.path_at(vector)
         return jacobians.sparse_jacobian(self._replays(vector), path, self.outputs, self.structure)
 
+    def rounding_flat(self, vector: Vector) -> float:
+        """By how much the value may be wrong if every entry on the tape rounds once; infinite where unknown.
+
+        The rounding of an entry changes the result by its adjoint times the spacing of floats at its value;
+        their sizes are added up. Points next to each other do not tell as much: they may round in the same
+        way.
+        """
+        self.require_scalar("rounding")
+        found: float = self._replay(ROUNDING, vector, _first_float)
+        return found if np.isfinite(found) else np.inf
+
     def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
         """The Hessian at a flat float64 vector times another, for optimisers; NaN comes without a warning."""
         product: Vector = self._replay(HVP, vector, self.structure.join, [direction])[0]
@@ -243,12 +254,6 @@ class FlatFunction:
         return self._router.running.long is not None
 
     @property
-    def rows_for_each(self) -> float:
-        """For how many rows each of those stands that the tape is read on: 1.0, if all data are in memory."""
-        long = self._router.running.long
-        return 1.0 if long is None else long.rows.length / LENGTHS[0]
-
-    @property
     def returns_rows(self) -> bool:
         """Whether the data are in pieces, and the function returns numbers for each row."""
         return self.is_in_pieces and any(LENGTHS[0] in leaf.shape for leaf in self.outputs.leaves)
@@ -266,6 +271,26 @@ class FlatFunction:
         computed yet; of data on disk they are arrays in memory.
         """
         return self._router.current.kept(kind, vector)
+
+    def of_each_row(
+        self,
+        vector: Vector,
+        find: Callable[[Sequence[Any]], Any],
+        merge: Callable[[Sequence[Any]], Any],
+    ) -> Any:
+        """What a function finds in slopes and second derivatives of data in pieces, where the rows are.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (p,)
+        find : callable
+            Takes a list of one array of shape (p + p p, m), for some of the rows: the slopes of each, and
+            below them the second derivatives.
+        merge : callable
+            Makes one of what was found in several parts of the rows, in their order.
+        """
+        _, path = self._router.run(OUTER, vector, _nothing)
+        return path.of_each(CURVES, vector, find, merge)
 
     def _replays(self, vector: Vector) -> jacobians.Replay:
         return partial(self._replay, vector=vector)

@@ -18,20 +18,25 @@ from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, div, mul
 from tapegrad.ops.registry import FLOAT, Attrs, Aval
+from tapegrad.plan.apart import numbers_rows, row_axis, row_index, step_of
+from tapegrad.plan.split import is_same_for_all, one_row
 from tapegrad.recording.frames import location
 from tapegrad.recording.values import frozen, tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
-from tapegrad.tape.slots import marked
+from tapegrad.tape.slots import ends_of, marked
 from tapegrad.tape.tape import SCALAR, Tape
 
 NUMBER_OF_ROWS = "number of rows"  # with spaces: no data are called so
 _ROUNDING = 1e-12
 
 
-def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
-    """The first of three tapes of one function, in which the number of rows is a data slot, the last one.
+def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> list[Tape]:
+    """Three tapes of one function as they are where the number of rows is a data slot, the last one.
+
+    Tapes that have this slot already keep it: what was derived of them may depend on the number in a further
+    way, such as a sum over rows that became a product with 1,009.
 
     Parameters
     ----------
@@ -45,7 +50,8 @@ def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
     TraceError
         If they differ in more than the number of rows; the message names the user's line.
     """
-    return Comparison(tapes, lengths).rewritten()
+    comparison = Comparison(tapes, lengths)
+    return [comparison.rewritten(place) for place in range(len(tapes))]
 
 
 class ByRows(NamedTuple):
@@ -112,6 +118,13 @@ class Comparison:
 
     def _check_steps(self) -> None:
         first, *others = self.tapes
+        for guard in first.guards:
+            if self.lengths[0] in np.shape(guard.outcome):
+                raise TraceError(
+                    f"{first.name} decides on every row{location(guard.source)}, or reads all rows as plain "
+                    "numbers, which cannot be done piece by piece. Choose with np.where, leave rows out by a "
+                    "weight of 0, and pass tables that rows are looked up in as `data`, too"
+                )
         for other, length in zip(others, self.lengths[1:], strict=True):
             pairs = zip(first.entries, other.entries, strict=False)
             for one, two in pairs:
@@ -119,7 +132,8 @@ class Comparison:
                 if not (same and self.same_attrs(one.attrs, two.attrs, length)):
                     raise self.another_way(length, one.source)
             if len(first.entries) != len(other.entries):
-                raise self.another_way(length, None)
+                fewer, more = sorted((first.entries, other.entries), key=len)
+                raise self.another_way(length, more[len(fewer)].source)
             for guard, twin in zip(first.guards, other.guards, strict=False):
                 if not np.array_equal(guard.outcome, twin.outcome, equal_nan=True):
                     raise self.another_way(length, guard.source)
@@ -164,39 +178,49 @@ class Comparison:
 
     # Constants ----------------------------------------------------------------------------------------------
 
-    def rewritten(self) -> Tape:
-        """The first tape, with what depends on the number of rows as entries."""
-        tape = self.tapes[0]
+    def rewritten(self, place: int) -> Tape:
+        """One of the tapes, with what depends on the number of rows as entries."""
+        tape = self.tapes[place]
         values = [dict(each.constants) for each in self.tapes]
-        equal = [slot for slot in values[0] if same([constants[slot] for constants in values])]
+        equal = {slot for slot in values[0] if same([constants[slot] for constants in values])}
         copy = Copy(tape, marked(tape, equal))
-        rows = copy.builder.datum(SCALAR)
+        known = [slot for slot in tape.data if dict(tape.labels).get(slot) == NUMBER_OF_ROWS]
+        rows = copy.new[known[0]] if known else copy.builder.datum(SCALAR)
         copy.builder.labels[rows] = NUMBER_OF_ROWS
         for slot in values[0]:
-            if slot not in set(equal):
-                copy.new[slot] = self._entry(copy, slot, rows, [constants[slot] for constants in values])
+            if slot not in equal:
+                found = [constants[slot] for constants in values]
+                copy.new[slot] = self._entry(copy, slot, rows, found, place)
         return copy.run(Copy.keep)
 
-    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
+    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any], place: int) -> int:
         """The slot that stands for a constant that depends on the number of rows."""
-        aval = copy.tape.avals[slot]
-        if self.lengths[0] not in aval.shape:
+        aval, axis = copy.tape.avals[slot], row_axis(self.tapes[0].avals[slot].shape, self.lengths[0])
+        if axis is None:
             return self._by_rows(copy, slot, rows, [np.asarray(value) for value in values])
-        firsts = [np.ravel(value)[0] for value in values]
-        if any(
-            not np.array_equal(v, np.full_like(v, x), equal_nan=True)
-            for v, x in zip(values, firsts, strict=True)
-        ):
+        if all(numbers_rows(value, axis) for value in values) and self._takes_rows(slot):
+            return copy.builder.constant(values[place])  # of each length anew, see `split`
+        if not all(is_same_for_all(value, axis) for value in values):
             raise TraceError(
                 f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
                 "the data: pass it in `data`, in pieces as they are"
             )
+        firsts = [np.asarray(one_row(value, axis)) for value in values]
         one = (
-            copy.builder.constant(_number(firsts[0]))
+            copy.builder.constant(as_constant(firsts[0]))
             if same(firsts)
             else self._by_rows(copy, slot, rows, firsts)
         )
         return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
+
+    def _takes_rows(self, slot: int) -> bool:
+        """Whether a constant with the numbers of the rows only says where to take something of each."""
+        tape, rows = self.tapes[0], self.lengths[0]
+        for entry in tape.entries:
+            for place, read in enumerate(entry.inputs):
+                if read == slot and row_index(entry.op, step_of(tape, entry, rows)) != place:
+                    return False
+        return slot not in ends_of(tape)
 
     def _by_rows(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
         """A constant that is linear in the number of rows, or in its inverse, as entries."""
@@ -210,16 +234,16 @@ class Comparison:
 
     def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
         aval = Aval(np.shape(slope), FLOAT)
-        number = builder.constant(_number(slope))
+        number = builder.constant(as_constant(slope))
         op, operands = (div, (number, rows)) if is_inverse else (mul, (rows, number))
         found = builder.emit(op, operands, (), None, aval)
         if not np.any(start):
             return found
-        return builder.emit(add, (found, builder.constant(_number(start))), (), None, aval)
+        return builder.emit(add, (found, builder.constant(as_constant(start))), (), None, aval)
 
 
-def _number(value: Any) -> Any:
-    """A value as a constant."""
+def as_constant(value: Any) -> Any:
+    """A value as a constant of a tape."""
     array = np.asarray(value)
     return tidy_value(frozen(array, array.dtype))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.backends.c.compiler import compiler
 from tapegrad.backends.programs import AUTO
+from tapegrad.function.lengths import NUMBER_OF_ROWS
 from tapegrad.function.record import data_array
 from tapegrad.pieces.cluster import of_dask
 from tapegrad.pieces.dask_columns import is_of_dask
@@ -35,12 +36,15 @@ class LongData:
         Data that every piece reads whole.
     backend : str
         What runs the tapes of the pieces.
+    has_statistics : bool
+        Whether sums are found on few rows, where these can stand for all.
     """
 
     rows: Rows
     names: tuple[str, ...]
     whole: Mapping[str, Any]
     backend: str
+    has_statistics: bool
 
     def sample(self, count: int, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The data with the first rows alone; out of a larger sample, if there is one."""
@@ -58,6 +62,8 @@ class LongData:
         return {slot: self._value(labels[slot]) for slot in tape.data}
 
     def _value(self, name: str) -> Any:
+        if name == NUMBER_OF_ROWS:
+            return float(self.rows.length)
         return Column(self.rows, name) if name in self.names else data_array(name, self.whole[name])
 
 
@@ -90,7 +96,7 @@ def columns_of(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: Column(rows, name) if name in names else value for name, value in data.items()}
 
 
-def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
+def long_data(data: Mapping[str, Any], backend: str, has_statistics: bool) -> LongData | None:
     """The columns among data, None where there are none."""
     columns = {name: value for name, value in data.items() if isinstance(value, Column)}
     if not columns:
@@ -99,7 +105,7 @@ def long_data(data: Mapping[str, Any], backend: str) -> LongData | None:
     rows = next(iter(columns.values())).rows
     if backend == AUTO:
         backend = "c" if rows.length >= MANY and compiler() is not None else "numpy"
-    return LongData(rows, tuple(columns), whole, backend)
+    return LongData(rows, tuple(columns), whole, backend, has_statistics)
 
 
 def missing_in(data: Mapping[str, Any]) -> dict[str, int]:
@@ -143,13 +149,52 @@ def with_groups(data: Mapping[str, Any], name: str, labels: Any) -> tuple[dict[s
         If there is not one label for each row.
     """
     rows = next(value.rows for value in data.values() if isinstance(value, Column))
-    beside, count = rows.factorised(name, labels)
-    moved = {
-        key: Column(beside, value.name) if isinstance(value, Column) else value for key, value in data.items()
+    more, count = rows.factorised(name, labels)
+    return {**_moved(data, more), name: Column(more, name)}, count
+
+
+def beside(data: Mapping[str, Any], name: str, values: Any) -> tuple[dict[str, Any], Any]:
+    """Data, and one more array with a number for each of their rows: of data in pieces a column of theirs.
+
+    Parameters
+    ----------
+    data : mapping of str to Column and others
+    name : str
+        Of the array, in messages.
+    values : array_like or Dask's array or column, shape (n,), or None
+
+    Raises
+    ------
+    ValueError
+        If data are in pieces, and there is not one number for each row.
+    """
+    rows = next((value.rows for value in data.values() if isinstance(value, Column)), None)
+    if rows is None or values is None:
+        return dict(data), values
+    more = rows.beside(name, values)
+    return _moved(data, more), Column(more, name)
+
+
+def _moved(data: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
+    """Data whose columns others have, under the same names."""
+    return {
+        key: Column(rows, value.name) if isinstance(value, Column) else value for key, value in data.items()
     }
-    return {**moved, name: Column(beside, name)}, count
 
 
-def length_of(data: Mapping[int, Any]) -> int:
-    """The number of rows of the values of data slots: of columns, or else of what was traced on."""
-    return next((value.rows.length for value in data.values() if isinstance(value, Column)), LENGTHS[0])
+def extent(values: Any) -> tuple[float, float]:
+    """The smallest and the largest number of an array, or of a column; NaN where one is NaN."""
+    if not isinstance(values, Column):
+        return float(np.min(values)), float(np.max(values))
+    found = values.rows.reduced((values.name,), _ends, _outermost)
+    assert found is not None, "no column is empty"
+    return found
+
+
+def _ends(columns: Sequence[Any]) -> tuple[float, float]:
+    return extent(columns[0])
+
+
+def _outermost(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    low, high = zip(*parts, strict=True)
+    return float(np.min(low)), float(np.max(high))

@@ -53,6 +53,7 @@ class Recorded(NamedTuple):
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
     steps: Sequence[Callable[..., Any]] = ()  # of loops, recorded once for all iterations
     unrolled: str | None = None  # what to say of an operation that is recorded number by number
+    is_led: bool = False  # whether a decision has fallen otherwise than the data say
 
 
 def record(
@@ -60,9 +61,12 @@ def record(
     structure: Structure,
     vector: Vector,
     data: Mapping[str, Any],
+    decided: Sequence[Any] = (),
     posing: Posing | None = None,
 ) -> Recorded:
-    """Trace `f` at the parameters `vector`; with `posing`, it is told of other numbers of rows.
+    """Trace `f` at the parameters `vector`; its first decisions fall as they are `decided`.
+
+    With `posing`, it is told of other numbers of rows.
 
     Where a module asks a traced value for a float, the function is traced once more, with a stand-in for
     `float` in that module; where a plain array from outside shall hold one, with a buffer for the array.
@@ -73,7 +77,7 @@ def record(
         found, failed = None, None
         try:
             with lent(wanted):
-                found = _recorded(f, structure, vector, data, asked, posing)
+                found = _recorded(f, structure, vector, data, asked, decided, posing)
         except Exception as error:
             failed = error
         changes = [float_in(*where) for where in asked.floats]
@@ -93,11 +97,14 @@ def _recorded(
     vector: Vector,
     data: Mapping[str, Any],
     asked: Asked,
+    decided: Sequence[Any],
     posing: Posing | None,
 ) -> Recorded:
     """The same, once. What was asked of traced values in vain is added to `asked`."""
     builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
-    recorder = LiveRecorder(builder, asked) if posing is None else PosedRecorder(builder, asked, posing)
+    recorder = (
+        LiveRecorder(builder, asked, decided) if posing is None else PosedRecorder(builder, asked, posing)
+    )
     leaves = []
     for leaf in structure.leaves:
         slot = builder.parameter(Aval(leaf.shape, FLOAT))
@@ -132,6 +139,7 @@ def _recorded(
         recorder.dataframes,
         recorder.steps,
         unrolled or None,
+        recorder.is_led,
     )
 
 

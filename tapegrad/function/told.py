@@ -16,6 +16,8 @@ from tapegrad.errors import TraceError
 from tapegrad.function.lengths import Comparison, by_rows, same
 from tapegrad.function.record import record
 from tapegrad.nest import Structure, Vector
+from tapegrad.plan.apart import row_axis
+from tapegrad.plan.split import one_row
 from tapegrad.recording.frames import place_of_error
 from tapegrad.recording.posed import OtherWayError
 from tapegrad.recording.posing import Posing
@@ -59,7 +61,7 @@ def check_told(
     outcomes = [guard.outcome for guard in first.guards]
     posing = Posing(rows, length, outcomes, len(first.entries))
     try:
-        tape = record(f, structure, vector, few, posing).tape
+        tape = record(f, structure, vector, few, posing=posing).tape
     except Exception as error:
         way = _way(error)
         if way is not None:
@@ -114,9 +116,10 @@ class _Twins:
         if other not in self._told or slot not in self._values[0]:
             return self._twins.get(other) == slot
         told, values = self._told[other], [constants[slot] for constants in self._values]
-        if self.posing.rows in np.shape(told):
-            # Those of the three tapes hold one number each.
-            told, values = np.ravel(told)[0], [np.ravel(value)[0] for value in values]
+        axis = row_axis(np.shape(told), self.posing.rows)
+        if axis is not None:
+            # Those of the three tapes hold the same for each row, or its number.
+            told, *values = [one_row(value, axis) for value in (told, *values)]
         if same(values):
             return same([values[0], told])
         line = by_rows([np.asarray(value) for value in values], self.comparison.lengths)

@@ -135,9 +135,9 @@ def trace_quietly(
     without = tuple(p for p in PASSES if p is not statistics)
     passes = PASSES if sufficient_statistics else without
     data = columns_of(data or {})
-    long = long_data(data, backend)
+    long = long_data(data, backend, sufficient_statistics)
     if long is not None:
-        running = Running(long.backend, threads, without, (), long)
+        running = Running(backend, threads, without, (), long)
         data = long.sample(LENGTHS[0])
     else:
         running = Running(backend, threads, passes, LOOPS if reroll else ())

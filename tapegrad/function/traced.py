@@ -63,8 +63,12 @@ class TracedFunction(FlatFunction):
         return self._program.plan
 
     def source(self) -> str:
-        """The code that is run for them, or a word on why there is none."""
-        return self._program.source
+        """The code that is run for them, or a word on why there is none.
+
+        Of data in pieces, what is kept of all rows comes first, and for each pass over them what is computed
+        of the data once, and what for each replay.
+        """
+        return f"{self._router.current.tapes.kept}{self._program.source}"
 
     @property
     def _program(self) -> Program:
@@ -283,10 +287,6 @@ class TracedFunction(FlatFunction):
             If the data are in pieces: no array of theirs is in memory.
         """
         self._require_whole("the value of every slot")
-        return self.values_of_first_rows(theta)
-
-    def values_of_first_rows(self, theta: Any) -> Values:
-        """The same of the rows that the tape is read on: of data in pieces the first, and otherwise all."""
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         tape = path.tape_at(vector)

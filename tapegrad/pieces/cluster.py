@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import numpy as np
 
+from tapegrad.passes.statistics.compression import Part, together
+from tapegrad.pieces import workers
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.dask_columns import Taken, check_rows, label_chunks, taken
+from tapegrad.pieces.dask_columns import Taken, check_rows, entry_chunks, taken
 from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
 from tapegrad.pieces.rows import by_name
 from tapegrad.pieces.shard import (
@@ -24,7 +26,7 @@ from tapegrad.pieces.shard import (
     computed,
     resized_shape,
 )
-from tapegrad.pieces.workers import client_and_room
+from tapegrad.pieces.workers import data_at_hand, workers_now
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +79,8 @@ class ClusterRows:
         self._shards: dict[Shard, tuple[Any, bool]] = {}
         self._bytes: float = bytes_of(self._arrays)
         self._dask = import_module("dask")
-        self._client, self._most_kept = client_and_room()
+        self._workers = workers_now()
+        self._most_kept = workers.MOST_KEPT_BY_A_WORKER if self._workers is None else self._workers.room
 
     @property
     def length(self) -> int:
@@ -94,27 +97,37 @@ class ClusterRows:
         ends = np.cumsum(self._lengths)
         needed = int(np.searchsorted(ends, count)) + 1
         cut = self._dask.delayed(_first, pure=False)
-        found = self._dask.compute(
-            {
-                name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
-                for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
-            }
-        )
+        with data_at_hand():
+            found = self._dask.compute(
+                {
+                    name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
+                    for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
+                }
+            )
         return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
+
+    def beside(self, name: str, numbers: Any) -> ClusterRows:
+        """The same rows with one more column, a number for each."""
+        return self._with(name, *self._cut("a number", numbers))
 
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        before = [] if self._gone is None else [[each.rows for each in self._gone.told]]
-        pieces, array, place = label_chunks(labels, self._lengths, *before)
-        if self._gone is not None and place == 1:
-            pieces = self._gone.of(pieces)
+        pieces, array = self._cut("a label", labels)
         look, number = (self._dask.delayed(function, pure=False) for function in (labels_in, numbered))
         found = self._dask.compute(list(map(look, pieces, starts(self._lengths))))[0]
         known = np.unique(np.concatenate(found))
         numbers = [number(known, piece) for piece in pieces]
-        arrays = [*self._arrays, array]
-        beside = ClusterRows(Taken({**self._chunks, name: numbers}, self._lengths, arrays), self._gone)
-        return beside, len(known)
+        return self._with(name, numbers, array), len(known)
+
+    def _cut(self, what: str, entries: Any) -> tuple[list[Any], Any]:
+        """An entry for each row, in chunks as the columns have them; and what these are of."""
+        before = [] if self._gone is None else [[each.rows for each in self._gone.told]]
+        pieces, array, place = entry_chunks(what, entries, self._lengths, *before)
+        return (self._gone.of(pieces) if self._gone is not None and place == 1 else pieces), array
+
+    def _with(self, name: str, chunks: Sequence[Any], array: Any) -> ClusterRows:
+        found = Taken({**self._chunks, name: chunks}, self._lengths, [*self._arrays, array])
+        return ClusterRows(found, self._gone)
 
     def missing(self) -> dict[str, int]:
         """In how many rows of each column something is missing."""
@@ -140,30 +153,65 @@ class ClusterRows:
         Raises
         ------
         RuntimeError
-            If the client is closed whose workers keep what was computed of the data.
+            If the client is closed whose workers keep what was computed of the data; if a worker lacks the
+            package, or has another version.
         """
-        if self._client is not None and self._client.status == "closed":
-            raise RuntimeError(
-                "the Dask client is closed with whose workers the data are, and what was computed of them: "
-                "trace anew with an open one"
-            )
+        self._check_workers()
         sent, keep = self._sent(shard)
+        work = partial(computed, names=tuple(names), keep=keep, inputs=inputs)
+        join = partial(merged, how=shard.round.how, axes=shard.round.axes)
+        found: Outputs = self._over_all(sent, work, join, max(MOST_BYTES // bytes_given(shard), FAN))
+        return found
+
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the chunks of some columns, put together in their order.
+
+        Raises
+        ------
+        RuntimeError
+            As `run` does.
+        """
+        self._check_workers()
+        sent = self._dask.delayed(each, traverse=False)
+        join = partial(together, merge=merge)
+        found: Part | None = self._over_all(sent, partial(_found, names=tuple(names)), join, FAN)
+        return found
+
+    def release(self) -> None:
+        """Keep nothing of the pieces any more, until they are walked over again."""
+        self._pieces, self._shards, self._bytes = None, {}, bytes_of(self._arrays)
+
+    def _check_workers(self) -> None:
+        if self._workers is not None:
+            self._workers.check()
+
+    def _over_all(
+        self, sent: Any, work: Callable[[Any, Piece], Any], join: Callable[[list[Any]], Any], most: int
+    ) -> Any:
+        """What work does with something sent, delayed, and each piece; joined in the order of the pieces."""
         pieces, token = self._walk(), uuid4().hex
         # A graph of Dask's own form: to make one of delayed objects takes longer than many a gradient.
         graph: dict[Any, Any] = {}
         for delayed in (sent, *pieces):
             graph.update(delayed.__dask_graph__())
-        work = partial(computed, names=tuple(names), keep=keep, inputs=inputs)
         parts = [(f"computed-{token}", i) for i in range(len(pieces))]
         graph.update((part, (work, sent.key, piece.key)) for part, piece in zip(parts, pieces, strict=True))
-        join = partial(merged, how=shard.round.how, axes=shard.round.axes)
-        most = max(MOST_BYTES // bytes_given(shard), FAN)
         while len(parts) > most:
             groups = [parts[i : i + FAN] for i in range(0, len(parts), FAN)]
             parts = [(f"merged-{token}-{len(parts)}", i) for i in range(len(groups))]
             graph.update((part, (join, group)) for part, group in zip(parts, groups, strict=True))
         get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
-        return join(get(graph, parts))
+        try:
+            return join(get(graph, parts))
+        except Exception:
+            if self._workers is not None:
+                self._workers.check_open()
+            raise
 
     def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """The same of a shard that gives numbers for each row: arrays of Dask's, not computed yet."""
@@ -206,6 +254,10 @@ class ClusterRows:
 def _piece(names: Sequence[str], rows: int, *chunks: Any) -> Piece:
     check_rows(names, chunks, rows)
     return Piece(dict(zip(names, chunks, strict=True)))
+
+
+def _found(each: Callable[[Sequence[Array]], Any], piece: Piece, names: tuple[str, ...]) -> Any:
+    return each([piece.column(name) for name in names])
 
 
 def _first(name: str, rows: int, chunk: Any, count: int) -> Any:

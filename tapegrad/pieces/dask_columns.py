@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.pieces.shard import as_numbers
+from tapegrad.pieces.workers import data_at_hand
 from tapegrad.recording.values import check_numbers
 
 
@@ -168,7 +169,9 @@ def _with_lengths(arrays: Mapping[str, Any]) -> dict[str, Any]:
     length = dask.delayed(len, pure=False)
     # All at once: columns of one dataframe are read together.
     asked = {name: [length(block) for block in arrays[name].to_delayed().ravel()] for name in unknown}
-    for name, lengths in dask.compute(asked)[0].items():
+    with data_at_hand():
+        known = dask.compute(asked)[0]
+    for name, lengths in known.items():
         found[name] = arrays[name].copy()
         found[name]._chunks = (tuple(lengths), *arrays[name].chunks[1:])
     return found
@@ -195,21 +198,21 @@ def check_rows(names: Sequence[str], columns: Sequence[Any], rows: int) -> None:
             )
 
 
-def label_chunks(labels: Any, *cuts: Sequence[int]) -> tuple[list[Any], Any, int]:
-    """Labels in chunks of the first of these lengths that there are as many of; what they are of; and which.
+def entry_chunks(what: str, entries: Any, *cuts: Sequence[int]) -> tuple[list[Any], Any, int]:
+    """An entry for each row, in chunks of the first of these lengths that fit; what they are of; and which.
 
     Raises
     ------
     ValueError
-        If there are not as many.
+        If there are not as many; `what` says of what.
     """
-    if hasattr(labels, "to_dask_array"):
+    if hasattr(entries, "to_dask_array"):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
-            labels = _with_lengths({"groups": labels.to_dask_array()})["groups"]
-    elif not is_of_dask(labels):
-        labels = import_module("dask.array").from_array(np.asarray(labels), chunks=-1)
+            entries = _with_lengths({"groups": entries.to_dask_array()})["groups"]
+    elif not is_of_dask(entries):
+        entries = import_module("dask.array").from_array(np.asarray(entries), chunks=-1)
     for place, lengths in enumerate(cuts):
-        if labels.shape == (sum(lengths),):
-            return labels.rechunk((tuple(lengths),)).to_delayed().ravel().tolist(), labels, place
-    raise ValueError(f"there must be a label for each of {sum(cuts[0]):,} rows, not {labels.shape}")
+        if entries.shape == (sum(lengths),):
+            return entries.rechunk((tuple(lengths),)).to_delayed().ravel().tolist(), entries, place
+    raise ValueError(f"there must be {what} for each of {sum(cuts[0]):,} rows, not {entries.shape}")

@@ -16,7 +16,7 @@ from tapegrad.errors import TraceError
 from tapegrad.passes import dce
 from tapegrad.pieces.combine import Outputs
 from tapegrad.pieces.rows import Column, LocalRows, Rows
-from tapegrad.pieces.shard import Shard
+from tapegrad.pieces.shard import OfEach, Shard, halves
 from tapegrad.plan.split import Combined, Part, Round, Split, split
 from tapegrad.plan.stages import Plan
 from tapegrad.recording.frames import location
@@ -61,8 +61,8 @@ class InPieces:
     @property
     def source(self) -> str:
         """The rounds, and the tapes of what a piece computes."""
-        shards = [str(each.shard.tape) for each in self.split.rounds]
-        return "\n\n".join([str(self.split), *shards]) + "\n"
+        shards = [Shard(each, self.rows, self.backend) for each in self.split.rounds]
+        return "\n\n".join([str(self.split), *(text for shard in shards for text in _told(shard))]) + "\n"
 
     def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> PiecesWorkspace:
         """What runs it on some data: columns, or arrays of any length."""
@@ -121,11 +121,14 @@ class PiecesWorkspace:
         self._decided = [values[guard.slot] for guard in self._tape.guards]
         broken = self.broken()
         if broken is not None:
-            raise TraceError(
-                f"{self._tape.name} decides{location(self._tape.guards[broken.place].source)} in another way "
-                "for all rows than for the first ones, which it was traced on: decide before"
-            )
+            raise decides_otherwise(self._tape, broken)
         return [values[slot] for slot in self._tape.outputs]
+
+    def of_each(
+        self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
+    ) -> Any:
+        """What a function finds in the outputs, which have a number for each row: it goes to the rows."""
+        return self._all.of_each(inputs, find, merge)
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold."""
@@ -169,6 +172,21 @@ class _Rounds:
 
         return self._walked(inputs, walk)
 
+    def of_each(
+        self, inputs: Array, find: Callable[[Outputs], Any], merge: Callable[[Sequence[Any]], Any]
+    ) -> Any:
+        """What a function finds in outputs that have a number for each row, where the rows are."""
+        found = []
+
+        def walk(rows: Rows, shard: Shard, names: Sequence[str], flat: Array) -> Outputs:
+            if Combined.KEPT not in shard.round.how:
+                return rows.run(shard, names, flat)
+            found.append(rows.reduced(names, OfEach(shard, flat, find, merge), merge))
+            return [None] * len(shard.round.how)
+
+        self._walked(inputs, walk)
+        return found[-1]
+
     def _walked(self, inputs: Array, walk: Callable[..., Outputs]) -> dict[int, Any]:
         values, start = dict(self._whole), 0
         for slot in self._tape.parameters:
@@ -184,11 +202,21 @@ class _Rounds:
         return values
 
     def _names(self, each: Round) -> list[str]:
-        return [self._columns[slot].name for slot in each.shard.columns]
+        """The columns that a shard reads; where it only counts rows, one that says how many a piece has."""
+        columns = each.shard.columns or tuple(self._columns)[:1]
+        return [self._columns[slot].name for slot in columns]
 
     def _rows(self, each: Round) -> Rows:
         columns = each.shard.columns or tuple(self._columns)
         return self._columns[columns[0]].rows
+
+
+def decides_otherwise(tape: Tape, broken: Broken) -> TraceError:
+    """The error for a branch that goes another way for all rows than for those that were traced on."""
+    return TraceError(
+        f"{tape.name} decides{location(tape.guards[broken.place].source)} in another way for all rows than "
+        "for the first ones, which it was traced on: decide before"
+    )
 
 
 def stay_where_they_are(name: str, rows: int) -> ValueError:
@@ -197,6 +225,13 @@ def stay_where_they_are(name: str, rows: int) -> ValueError:
         f"{name} returns a number for each of {rows:,} rows, which stay where they are: end it with .sum(), "
         "or call the function itself on some of the data; `predict` of a fit gives arrays of Dask's"
     )
+
+
+def _told(shard: Shard) -> list[str]:
+    """A shard's tape in words; what it computes of the data alone, which is kept, by itself."""
+    early, rest = halves(shard, shard.rows)
+    whole = shard.round.shard.tape
+    return [f"kept with each piece: {early}", f"then {rest}"] if early.entries else [str(whole)]
 
 
 def _columns(tape: Tape, data: Mapping[int, Any], rows: int) -> list[Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tapegrad.ops.registry import INT
+from tapegrad.passes.statistics.compression import Part, together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, gaps, kept, labels_in, numbered
 from tapegrad.pieces.shard import (
@@ -42,6 +42,9 @@ class Rows(Protocol):
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
 
+    def beside(self, name: str, numbers: Any) -> Rows:
+        """The same rows with one more column, a number for each."""
+
     def factorised(self, name: str, labels: Any) -> tuple[Rows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
 
@@ -53,6 +56,17 @@ class Rows(Protocol):
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: what a shard gives for all rows, of the columns of these names."""
+
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the pieces of some columns, made one in the order of the rows."""
+
+    def release(self) -> None:
+        """Keep nothing of the pieces any more, until they are walked over again."""
 
     def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """The same of a shard that gives numbers for each row: as arrays, where the rows are."""
@@ -120,15 +134,31 @@ class LocalRows:
 
     def factorised(self, name: str, labels: Any) -> tuple[LocalRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        given = np.asarray(labels)
-        if given.shape not in ((self.length,), (self._all,)):
-            raise ValueError(f"there must be {self.length:,} labels, one for each row, not {given.shape}")
-        here = slice(None) if self._gone is None else np.concatenate([kept(each) for each in self._gone])
-        chosen = given if len(given) == self.length else given[here]
+        given = self._checked("labels", labels)
+        chosen = given if len(given) == self.length else given[self._here]
         known = labels_in(chosen)
-        index = np.zeros(self._all, dtype=INT)
-        index[here] = numbered(known, chosen)
-        return LocalRows({**self._columns, name: index}, self._step, self._gone), len(known)
+        return self.beside(name, numbered(known, chosen)), len(known)
+
+    def beside(self, name: str, numbers: Any) -> LocalRows:
+        """The same rows with one more column, a number for each."""
+        given = self._checked("numbers", numbers)
+        if len(given) < self._all:
+            whole = np.zeros(self._all, dtype=given.dtype)
+            whole[self._here] = given
+            given = whole
+        return LocalRows({**self._columns, name: given}, self._step, self._gone)
+
+    def _checked(self, what: str, entries: Any) -> Array:
+        """An entry for each row, or for each of all rows before some were left out."""
+        given: Array = np.asanyarray(entries)  # what is on disk stays there
+        if given.shape not in ((self.length,), (self._all,)):
+            raise ValueError(f"there must be {self.length:,} {what}, one for each row, not {given.shape}")
+        return given
+
+    @property
+    def _here(self) -> Any:
+        """Which of all rows are there."""
+        return slice(None) if self._gone is None else np.concatenate([kept(each) for each in self._gone])
 
     def missing(self) -> dict[str, int]:
         """In how many rows of each column something is missing."""
@@ -149,6 +179,19 @@ class LocalRows:
         keep = self._keep(shard)
         parts = [computed(shard, piece, tuple(names), keep, inputs) for piece in self._walk()]
         return merged(parts, each.how, each.axes)
+
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the pieces of some columns, piece after piece."""
+        return together((each([piece.column(name) for name in names]) for piece in self._walk()), merge)
+
+    def release(self) -> None:
+        """Keep nothing of the pieces any more, until they are walked over again."""
+        self._pieces, self._keeps, self._bytes = None, {}, bytes_of(self._columns.values())
 
     def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """The same of a shard that gives numbers for each row: in memory.

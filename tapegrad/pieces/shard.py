@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -17,8 +17,10 @@ from tapegrad.backends.replay import evaluate
 from tapegrad.backends.shared import Shared
 from tapegrad.ops.registry import Attrs, Aval, Shape
 from tapegrad.passes import FINISHING, once, tidy
+from tapegrad.passes.statistics.compression import together
 from tapegrad.pieces.combine import Outputs, merged
 from tapegrad.pieces.missing import Gaps, complete
+from tapegrad.pieces.workers import check_version, version
 from tapegrad.plan.split import Round
 from tapegrad.recording.values import numbers
 from tapegrad.tape.builder import Builder
@@ -47,11 +49,14 @@ class Shard:
     rows : int
         How many rows its tape was recorded with.
     backend : str
+    version : str
+        That of the package in the process that has made it.
     """
 
     round: Round
     rows: int
     backend: str
+    version: str = field(default_factory=version)
 
     @cached_property
     def key(self) -> str:
@@ -142,14 +147,16 @@ def cuts(rows: int) -> list[int]:
 
 def halves(shard: Shard, rows: int) -> tuple[Tape, Tape]:
     """The tape of a shard for so many rows: what depends on the data alone, and the rest."""
-    return once(tidy(resized(shard.round.shard.tape, shard.rows, rows), FINISHING))
+    tape = resized(shard.round.shard.tape, shard.rows, rows)
+    return once(tape if shard.round.is_exact else tidy(tape, FINISHING))
 
 
 @lru_cache(MOST_PROGRAMS)
 def ready(shard: Shard, rows: int) -> Ready:
     """The program of a shard for so many rows."""
     early, rest = halves(shard, rows)
-    backend = shard.backend if rows >= UNIT else "replay"
+    is_printed = rows >= UNIT and not shard.round.is_exact
+    backend = shard.backend if is_printed else "replay"
     return Ready(early, BACKENDS[backend](rest, (), 1))
 
 
@@ -173,7 +180,7 @@ def prepared(shard: Shard, columns: Sequence[Array]) -> list[Prepared]:
     found, start = [], 0
     for rows in cuts(len(columns[0])):
         early, program = ready(shard, rows)
-        pieces = [column[start : start + rows] for column in columns]
+        pieces = [column[start : start + rows] for column in columns[: len(early.data)]]
         values = evaluate(early, np.empty(0), dict(zip(early.data, pieces, strict=True)), early.outputs)
         data = {slot: values[end] for slot, end in zip(program.tape.data, early.outputs, strict=True)}
         found.append(Prepared(rows, data))
@@ -186,9 +193,39 @@ def computed(shard: Shard, piece: Piece, names: tuple[str, ...], keep: bool, inp
 
     What it makes of the data alone stays with the piece if `keep` is set.
     """
+    check_version(shard.version)
     each = shard.round
     parts = [_run(shard, part, inputs) for part in piece.prepared(shard, names, keep)]
     return merged(parts, each.how, each.axes)
+
+
+@dataclass(frozen=True)
+class OfEach:
+    """What a function finds in what a shard gives for each row, a few rows at a time: no number leaves them.
+
+    Attributes
+    ----------
+    shard : Shard
+    inputs : ndarray
+    find : callable
+        Takes the outputs of the shard for some rows.
+    merge : callable
+        Makes one of what was found in several.
+    """
+
+    shard: Shard
+    inputs: Array
+    find: Callable[[Outputs], Any]
+    merge: Callable[[Sequence[Any]], Any]
+
+    def __call__(self, columns: Sequence[Array]) -> Any:
+        """What is found in some rows, of these columns."""
+        starts = range(0, len(columns[0]), UNIT)
+        return together((self._found([c[at : at + UNIT] for c in columns]) for at in starts), self.merge)
+
+    def _found(self, columns: Sequence[Array]) -> Any:
+        (some,) = prepared(self.shard, columns)
+        return self.find(_run(self.shard, some, self.inputs))
 
 
 def _run(shard: Shard, piece: Prepared, inputs: Array) -> Outputs:
@@ -238,6 +275,7 @@ def resized(tape: Tape, old: int, new: int) -> Tape:
         aval = _resized_aval(tape.avals[output], old, new)
         operands = tuple([to[slot] for slot in inputs])
         to[output] = builder.emit(op, operands, _resized_attrs(attrs, old, new), source, aval)
+    builder.guards += [guard._replace(slot=to[guard.slot]) for guard in tape.guards]
     return builder.finish(to[slot] for slot in tape.outputs)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.indexing import ARRAY, getitem
+from tapegrad.ops.indexing import ARRAY, Index, decode, getitem
 from tapegrad.ops.registry import FLOAT
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.shaping import reshape, transpose
 from tapegrad.recording.current import current_trace
 from tapegrad.recording.tracer import Trace, Tracer
 from tapegrad.recording.values import Array
@@ -244,10 +244,14 @@ def cell_of(buffer: Buffer) -> Tracer | None:
     return None if root is None else root.cell
 
 
+def _first(root: Buffer, array: Array) -> int:
+    """How many numbers of the root's memory stand before the first one of `array`, which lives there."""
+    return (_address(array) - _address(root)) // FLOAT.itemsize
+
+
 def _look(root: Buffer, array: Array) -> Callable[[Any], Any]:
     """What makes of a value of a root the view that `array` is of the root's memory."""
-    strides, shape = array.strides, array.shape
-    first = (_address(array) - _address(root)) // FLOAT.itemsize
+    first, strides, shape = _first(root, array), array.strides, array.shape
     like = _plain(root)
 
     def look(value: Any) -> Any:
@@ -264,13 +268,53 @@ def _view(cell: Tracer, root: Buffer, array: Array) -> Tracer:
     look, like = _look(root, array), _plain(root)
     places = np.array(look(np.arange(like.size).reshape(like.shape)))
 
+    sliced = _sliced(like, _first(root, array), array.strides, places)
+
     def read() -> Tracer:
         apply = cell.recorder.apply
+        if sliced is not None:
+            index, axes = sliced
+            found: Tracer = apply(getitem, (cell,), {"index": index})
+            if axes != tuple(sorted(axes)):
+                found = apply(transpose, (found,), {"axes": axes})
+            return found
         flat = apply(reshape, (cell,), {"shape": (like.size,)})
-        found: Tracer = apply(getitem, (flat, places), {"index": (ARRAY,)})
-        return found
+        picked: Tracer = apply(getitem, (flat, places), {"index": (ARRAY,)})
+        return picked
 
     return Picked(read(), cell, read, look, places)
+
+
+def _sliced(
+    like: Array, first: int, strides: tuple[int, ...], places: Array
+) -> tuple[Index, tuple[int, ...]] | None:
+    """The view at these places as slices, and the order of the axes after them; None if it is none."""
+    if not like.size or not places.size:
+        return None
+    start = np.argwhere(_in_memory(like) == first)[0].tolist()
+    index: list[Any] = list(start)
+    order = []
+    for stride, n in zip(strides, places.shape, strict=True):
+        fits = [k for k in range(like.ndim) if k not in order and stride and stride % like.strides[k] == 0]
+        fits = [k for k in fits if 0 <= start[k] + stride // like.strides[k] * (n - 1) < like.shape[k]]
+        if not fits:
+            return None
+        k = max(fits, key=lambda k: like.strides[k])
+        step, stop = stride // like.strides[k], start[k] + stride // like.strides[k] * n
+        is_whole = step == 1 and n == like.shape[k]
+        index[k] = (None, None, None) if is_whole else (start[k], stop if stop >= 0 else None, step)
+        order.append(k)
+    axes = tuple(sorted(order).index(k) for k in order)
+    taken = np.arange(like.size).reshape(like.shape)[decode(tuple(index))]
+    same = taken.ndim == places.ndim and np.array_equal(taken.transpose(axes), places)
+    return (tuple(index), axes) if same else None
+
+
+def _in_memory(like: Array) -> Array:
+    """For each element the place of its address among those of all."""
+    found = np.empty_like(like, dtype=np.intp)
+    found.ravel(order="K")[...] = np.arange(like.size)
+    return found
 
 
 def _address(array: Array) -> int:

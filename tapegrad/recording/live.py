@@ -6,7 +6,7 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -34,7 +34,7 @@ from tapegrad.recording.sharing import view_of
 from tapegrad.recording.symbol import OthersToAnswer
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.unrolling import Watch
-from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
+from tapegrad.recording.values import Array, frozen, is_still, outcome_of, tidy_value
 from tapegrad.recording.view import View
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
@@ -85,13 +85,20 @@ class LiveRecorder(Recorder):
         Arrays that stand on the tape, held so that no others get their addresses.
     asked : Asked
         What code has asked of traced values in vain.
+    decided : sequence
+        How the first decisions are to fall, whatever the values are: of data in pieces, those traced on may
+        decide otherwise than all.
+    is_led : bool
+        Whether a decision has fallen otherwise than its value says.
     """
 
     is_step = False
     posing: Posing | None = None
 
-    def __init__(self, builder: Builder, asked: Asked | None = None) -> None:
+    def __init__(self, builder: Builder, asked: Asked | None = None, decided: Sequence[Any] = ()) -> None:
         super().__init__(builder)
+        self.decided = decided
+        self.is_led = False
         self.asked = asked or Asked([], Wanted())
         self.is_over = False
         self.dataframes: list[tuple[Any, str | None]] = []
@@ -103,7 +110,7 @@ class LiveRecorder(Recorder):
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self.seen: list[Any] = []
-        self._guarded: set[int] = set()
+        self._guarded: dict[int, Any] = {}
 
     def close(self) -> None:
         """The trace is over: whoever still holds a tracer of it shall hear so."""
@@ -299,9 +306,18 @@ class LiveRecorder(Recorder):
         """The value of a tracer that Python decides on: a guard holds the tape to it."""
         tracer = self.own(tracer, None)
         if tracer.slot not in self._guarded:
-            self._guarded.add(tracer.slot)
-            self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.held), self._lines.current()))
-        return tracer.held
+            value = self._guarded[tracer.slot] = self._led(tracer)
+            self.builder.guards.append(Guard(tracer.slot, outcome_of(value), self._lines.current()))
+        return self._guarded[tracer.slot]
+
+    def _led(self, tracer: Tracer) -> Any:
+        """How the next decision falls: as the value says, or as it has been decided."""
+        place = len(self.builder.guards)
+        if place >= len(self.decided) or np.shape(self.decided[place]) != tracer.shape:
+            return tracer.held
+        value = tidy_value(frozen(np.asarray(self.decided[place]), tracer.dtype))
+        self.is_led |= not np.array_equal(value, tracer.held, equal_nan=tracer.dtype == FLOAT)
+        return value
 
     def call_ufunc(
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]

@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 # NumPy's functions that are given shapes, or a number of rows.
 _TAKE_SHAPES = frozenset(
-    ("zeros", "ones", "empty", "full", "reshape", "resize", "broadcast_to", "tile", "repeat")
+    ("arange", "zeros", "ones", "empty", "full", "reshape", "resize", "broadcast_to", "tile", "repeat")
 )
 
 
