@@ -21,6 +21,7 @@ from tapegrad.plan.plan import entry_by_entry
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import Tape, size_of
 
+MODULES = ("gammas", "tails", "normals", "distributions")
 Array = np.ndarray[Any, Any]
 
 
@@ -78,6 +79,7 @@ class JaxProgram:
             "jnp": import_module("jax.numpy"),
             "jsp": import_module("jax.scipy.special"),
             "tg": import_module("tapegrad.backends.jax.runtime"),
+            **{name: import_module(f"tapegrad.backends.jax.{name}") for name in MODULES},
             "inf": float("inf"),
             "nan": float("nan"),
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.jax.forms import FORMS, JOINED
+from tapegrad.backends.jax.forms import FORMS, JOINED, ORDERS
 from tapegrad.backends.written import Name, comment, written
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Shape
@@ -83,7 +83,7 @@ class _Printer:
 
     def statements(self, entry: Entry) -> Iterator[str]:
         target, name = self.name(entry.output), entry.op.name
-        operands = [self.name(slot) for slot in entry.inputs]
+        operands = [*self.orders(entry), *map(self.name, entry.inputs[ORDERS.get(name, 0) :])]
         attrs = dict(entry.attrs)
         if name == "scan":
             yield from self.scan(target, operands, attrs)
@@ -102,6 +102,16 @@ class _Printer:
             yield f"{target} = {before}{between.join(operands)}{after.format(**texts)}"
         else:
             yield f"{target} = {FORMS[name].format(*operands, **texts)}"
+
+    def orders(self, entry: Entry) -> Iterator[str]:
+        """The orders of derivatives among the operands, as whole numbers."""
+        for slot in entry.inputs[: ORDERS.get(entry.op.name, 0)]:
+            if slot not in self.numbers or not float(self.numbers[slot]).is_integer():
+                raise NoForm(
+                    f"the backend 'jax' cannot run {entry.op.name}{location(entry.source)} with orders in an "
+                    "array. backend='numpy' and backend='c' run it"
+                )
+            yield written(int(self.numbers[slot]))
 
     # Indices ------------------------------------------------------------------------------------------------
 
