@@ -2,7 +2,7 @@
 
 Any sampler that asks for a function of a vector can be given a `LogDensity`; `run_chains` runs one in several
 chains. `nutpie_model` makes what nutpie's ``sample`` takes (an optional extra: ``pip install
-"tapegrad[samplers]"``).
+"tapegrad[samplers]"``), and `jax_logdensity` a function for samplers that are written in JAX.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -302,6 +302,50 @@ def run_chains(
         if one.ndim != 2 or one.shape != (len(arrays[0]), p):
             raise ValueError(f"each chain gives an array of one shape (draws, {p}), not {one.shape}")
     return Draws(density, np.array(arrays))
+
+
+# JAX --------------------------------------------------------------------------------------------------------
+
+
+def jax_logdensity(density: LogDensity) -> Callable[[Any], Any]:
+    """The log-density as a function of JAX, as BlackJAX takes it; NumPyro takes minus it, as ``potential_fn``.
+
+    Its first and second derivatives are tapegrad's: `jax.grad`, `jax.hessian`, `jax.jit` and `jax.vmap` work
+    on it. It is a function of float64 numbers, so JAX has to have them switched on.
+
+    Parameters
+    ----------
+    density : LogDensity
+
+    Returns
+    -------
+    callable
+        ``logdensity(x)`` of a JAX array of shape (p,), such as ``density.start``; ``-inf``, with a gradient of
+        zeros, where value or gradient is not finite.
+
+    Raises
+    ------
+    ImportError
+        If JAX is not installed, or too old.
+    ValueError
+        If the log-density branches on its parameters: NumPy's functions choose without a branch.
+    TypeError
+        When it is called with anything but float64 numbers.
+
+    Examples
+    --------
+    With ``jax.config.update("jax_enable_x64", True)`` at the beginning::
+
+        logdensity = jax_logdensity(density)
+        sampler = blackjax.nuts(logdensity, step_size=0.1, inverse_mass_matrix=np.ones(len(density.names)))
+        state = sampler.init(jnp.asarray(density.start))
+    """
+    from tapegrad.function.in_jax import finite_or_least, jax_function
+
+    parts = [jax_function(density._model.function)]
+    if density._more is not None:
+        parts.append(jax_function(density._more))
+    return finite_or_least(parts)
 
 
 # nutpie -----------------------------------------------------------------------------------------------------

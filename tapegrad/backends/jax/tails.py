@@ -345,28 +345,31 @@ def _fraction(a: Any, b: Any, x: Any) -> Any:
         return jnp.where(jnp.abs(z) < tiny, tiny, z)
 
     def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        m, c, d, h, _ = state
+        m, c, d, h, moves = state
         even = m * ((b - m) / (a + 2.0 * m - 1.0)) * (x / (a + 2.0 * m))
         odd = -((a + m) / (a + 2.0 * m)) * ((a + b + m) / (a + 2.0 * m + 1.0)) * x
         change: Any = 1.0
         for term in (even, odd):
             d, c = 1.0 / some(1.0 + term * d), some(1.0 + term / c)
             change = change * (c * d)
-            last = c * d
-        return m + 1.0, c, d, h * change, jnp.any(jnp.abs(last - 1.0) > 1e-15)
+        # What has converged stays: each further factor would be off by a rounding.
+        return m + 1.0, c, d, jnp.where(moves, h * change, h), moves & (jnp.abs(change - 1.0) > 1e-15)
 
     d = 1.0 / some(1.0 - (a + b) * x / (a + 1.0))
-    start = (1.0, jnp.ones_like(x), d, d, True)
-    return jax.lax.while_loop(lambda state: state[4] & (state[0] < 20_000.0), step, start)[3]
+    start = (1.0, jnp.ones_like(x), d, d, x == x)
+    return jax.lax.while_loop(lambda state: jnp.any(state[4]) & (state[0] < 1_000.0), step, start)[3]
 
 
 def incomplete_beta(a: Any, b: Any, x: Any, y: Any, upper: bool) -> Any:
     """I(a, b, x) or one less it, for x and ``y = 1 - x``."""
     a, b, x, y = _in_shape(a, b, x, y)
     inside, (p, q, s, t) = _beta_inside(a, b, x, y)
-    left = s < (p + 1.0) / (p + q + 2.0)
+    n = p + q + 2.0
+    left = jnp.where(s < 0.5, s < (p + 1.0) / n, t > (q + 1.0) / n)
     p, q, s, t = (jnp.where(left, *pair) for pair in ((p, q), (q, p), (s, t), (t, s)))
-    tail = jnp.exp(_log_factor(p, q, s, t)) / p * _fraction(p, q, s)
+    near = _fraction(jnp.minimum(p, LARGE), q, s) / p
+    side = jnp.where(p > LARGE, _beta_lower(0, 0, p, q, s, t), near)  # the fraction loses digits of ``1 - s``
+    tail = jnp.exp(_log_factor(p, q, s, t)) * side
     value = jnp.where(left == upper, 1.0 - tail, tail)
     edge = jsp.betainc(a, b, x)
     return jnp.where(inside, value, 1.0 - edge if upper else edge)
