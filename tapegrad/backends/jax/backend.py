@@ -6,6 +6,7 @@ All numbers are float64, in this backend's own calls: the setting of the process
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.jax.printer import entries_of, parameter_texts, print_function
-from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.backends.numpy import compiled as numpy
+from tapegrad.backends.replay import Broken
 from tapegrad.backends.written import executed
 from tapegrad.derive.pushforward import hoist
+from tapegrad.passes.dce import dce
 from tapegrad.plan.plan import entry_by_entry
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.entries import Entry
@@ -49,6 +52,9 @@ class JaxProgram:
     tape : Tape
     given : list of int
         The slots of data and of constant arrays, which the functions take as a tuple.
+    decisions : Program or None
+        What decides the branches of the user's code: NumPy, because JAX rounds otherwise, and at a tie would
+        take the other one.
     source : str
         Imports, and the functions.
     """
@@ -61,7 +67,8 @@ class JaxProgram:
         self.given = [*tape.data, *(slot for slot, value in tape.constants if np.ndim(value))]
         data = {slot: f"data[{i}]" for i, slot in enumerate(self.given)}
         first = [slot for slot in tape.parameters if slot not in self.late]
-        guards = [guard.slot for guard in tape.guards]
+        choices = [guard.slot for guard in tape.guards if guard.is_choice]
+        self.decisions = numpy.compiled(_deciding(tape), late, 1) if len(choices) < len(tape.guards) else None
         kept = self._kept(early, later)
         texts = [
             print_function(
@@ -70,7 +77,7 @@ class JaxProgram:
                 tape,
                 early if late else [*early, *later],
                 {**parameter_texts(tape, first, "theta"), **data},
-                [guards, kept if late else tape.outputs],
+                [choices, kept if late else tape.outputs],
             )
         ]
         if late:
@@ -113,6 +120,11 @@ class JaxProgram:
         return JaxWorkspace(self, data)
 
 
+def _deciding(tape: Tape) -> Tape:
+    """What leads to the guards of a tape."""
+    return dce(replace(tape, outputs=()))
+
+
 def _imports(text: str) -> str:
     """What functions import that call this."""
     lines = ["import jax", "import jax.numpy as jnp"]
@@ -134,7 +146,6 @@ class JaxWorkspace:
         self._program = program
         self._jax = import_module("jax")
         tape = program.tape
-        self.guards = tape.guards
         self.outputs: Sequence[Any] = ()
         self._early, self._late = program.functions
         self._values: Sequence[Any] = ()
@@ -143,6 +154,12 @@ class JaxWorkspace:
             size_of(tape.avals[slot].shape) for slot in tape.parameters if slot not in program.late
         )
         self.inputs = np.zeros(sum(size_of(tape.avals[slot].shape) for slot in tape.parameters))
+        self._decisions: Any = None
+        if program.decisions is not None:
+            own = program.decisions.tape.data
+            self._decisions = program.decisions.workspace(
+                {slot: data[of] for slot, of in zip(own, tape.data, strict=True)}
+            )
         with self._jax.enable_x64(True):
             self._data = program.arrays(data)
 
@@ -152,6 +169,8 @@ class JaxWorkspace:
 
     def run(self, inputs: Array) -> None:
         """Write every value, or where `inputs` lack the late leaves, every value without them."""
+        if self._decisions is not None:
+            self._decisions.run(inputs)
         with self._jax.enable_x64(True):
             values, found, outside = self._early(np.array(inputs[: self._size]), self._data)
             if self._program.late:
@@ -181,11 +200,11 @@ class JaxWorkspace:
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold."""
-        return first_broken(self.guards, self._values)
+        return None if self._decisions is None else self._decisions.broken()
 
     def taken(self) -> Sequence[Any]:
         """Where the sides of choices are taken."""
-        return taken_sides(self.guards, self._values)
+        return self._values
 
 
 def compiled(tape: Tape, late: Sequence[int], threads: int) -> JaxProgram:

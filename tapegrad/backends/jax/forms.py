@@ -22,7 +22,7 @@ _TWO: Final = (
     "matmul", "maximum", "minimum", "not_equal", "power", "remainder",
 )
 _SPECIAL: Final = (
-    "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp1", "expit", "gamma", "gammaln",
+    "entr", "erf", "erfc", "erfcx", "erfinv", "exp1", "expit", "gamma", "gammaln",
     "gammasgn", "i0", "i0e", "i1", "i1e", "logit", "ndtri", "spence",
 )
 # fmt: on
@@ -59,6 +59,7 @@ FORMS: Final[dict[str, str]] = {
     "gated_div": "jnp.where({0} == 0.0, 0.0, {0} / {1})",
     "gated_matmul": "tg.gated_matmul({0}, {1})",
     # Exponentials
+    "erfcinv": "-0.7071067811865476 * jsp.ndtri(0.5 * {0})",
     "exp_gap": "tg.exp_gap({0}, {1})",
     "share": "tg.share({0}, {1})",
     "both_shares": "tg.both_shares({0}, {1})",
