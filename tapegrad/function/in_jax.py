@@ -18,18 +18,20 @@ from tapegrad.function.flat import FlatFunction
 from tapegrad.recording.frames import location
 
 
-def jax_function(traced: FlatFunction) -> Callable[[Any], Any]:
+def jax_function(traced: Any) -> Callable[[Any], Any]:
     """The function of a flat vector, for `jax.jit`, `jax.vmap` and `jax.grad`; NaN where an index is missing.
 
     Raises
     ------
     ValueError
-        If the function branches on its parameters, or its data are in pieces.
+        If the function branches on its parameters, integrates random effects out, or has data in pieces.
     ImportError
         If JAX is not installed, or too old.
     """
     if (without := why_not()) is not None:
         raise ImportError(without)
+    if not isinstance(traced, FlatFunction):
+        raise ValueError("a function for JAX cannot integrate random effects out: give the joint density")
     jax: Any = import_module("jax")
     traced.require_scalar("a function for JAX")
     value_and_gradient = _compiled(traced, GRADIENT)

@@ -105,8 +105,8 @@ class _Printer:
             return
         if name not in FORMS and name not in JOINED:
             raise NoForm(
-                f"the backend 'jax' cannot run {name}{location(entry.source)}: JAX has no such function, or "
-                "not with all digits. backend='numpy' and backend='c' run it"
+                f"the backend 'jax' cannot run {name}{location(entry.source)}: JAX has no function of which it "
+                "could be made with all digits. backend='numpy' and backend='c' run it"
             )
         texts = {key: written(_short(key, value)) for key, value in attrs.items()}
         if name in JOINED:
@@ -173,19 +173,17 @@ class _Printer:
             if np.ndim(value):
                 lines.append(f"{inner.name(slot)} = jnp.array({written(_nested(value))})")
         lines += inner.lines(body.tape.entries)
-        if inner.checks:
-            raise NoForm(
-                "the backend 'jax' cannot run a loop that indexes with arrays: run it with backend='c'"
-            )
         parts = ", ".join(f"jnp.ravel({inner.name(slot)})" for slot in body.tape.outputs)
         step = f"step_{target}"
         yield f"def {step}(state, own):"
         yield from (f"    {line}" for line in lines)
         yield f"    state = jnp.concatenate([{parts}])"
-        yield "    return state, state"
+        yield f"    return state, {_tuple(['state', inner.outside()]) if inner.checks else 'state'}"
         each = _tuple(operands[1 + body.fixed :]) if operands[1 + body.fixed :] else "()"
         call = f"jax.lax.scan({step}, {operands[0]}, {each}, length={written(attrs['count'])})"
-        yield f"_, {target} = {call}"
+        if inner.checks:
+            self.checks.append(f"jnp.any(outside_{target})")
+        yield f"_, {f'({target}, outside_{target})' if inner.checks else target} = {call}"
 
 
 def _short(key: str, value: Any) -> Any:
