@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.jax.forms import FORMS, JOINED, ORDERS
+from tapegrad.backends.jax.without import reason
 from tapegrad.backends.written import Name, comment, written
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Shape
@@ -105,8 +106,8 @@ class _Printer:
             return
         if name not in FORMS and name not in JOINED:
             raise NoForm(
-                f"the backend 'jax' cannot run {name}{location(entry.source)}: JAX has no function of which it "
-                "could be made with all digits. backend='numpy' and backend='c' run it"
+                f"the backend 'jax' cannot run {name}{location(entry.source)}: {reason(name)}. "
+                "backend='numpy' and backend='c' run it"
             )
         texts = {key: written(_short(key, value)) for key, value in attrs.items()}
         if name in JOINED:

@@ -192,7 +192,7 @@ def to_int(x: Any) -> Any:
     return jnp.where(ordinary, jnp.where(ordinary, x, 0).astype(jnp.int64), LEAST_INT)
 
 
-def logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
+def logsumexp(x: Any, axis: Any, keepdims: bool = False) -> Any:
     """The logarithm of a sum of exponentials."""
     top = jnp.max(x, axis=axis, keepdims=True, initial=-jnp.inf)
     top = jnp.where(jnp.isfinite(top), top, 0.0)
