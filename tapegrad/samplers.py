@@ -304,11 +304,11 @@ def run_chains(
     return Draws(density, np.array(arrays))
 
 
-# JAX --------------------------------------------------------------------------------------------------------
+# JAX -------------------------------------------------------------------------------------------------------
 
 
 def jax_logdensity(density: LogDensity) -> Callable[[Any], Any]:
-    """The log-density as a function of JAX, as BlackJAX takes it; NumPyro takes minus it, as ``potential_fn``.
+    """The log-density as a function of JAX, for BlackJAX; NumPyro's ``potential_fn`` is minus it.
 
     Its first and second derivatives are tapegrad's: `jax.grad`, `jax.hessian`, `jax.jit` and `jax.vmap` work
     on it. It is a function of float64 numbers, so JAX has to have them switched on.

@@ -37,27 +37,19 @@ def jax_function(traced: Any) -> Callable[[Any], Any]:
     value_and_gradient = _compiled(traced, GRADIENT)
     hessian = _compiled(traced, HESSIAN)
 
-    @jax.custom_jvp
     def gradient(x: Any) -> Any:
         return jax.numpy.concatenate([jax.numpy.ravel(part) for part in value_and_gradient(x)[1:]])
 
-    @gradient.defjvp
-    def _(points: Any, tangents: Any) -> Any:
-        (x,), (t,) = points, tangents
-        (matrix,) = hessian(x)
-        return gradient(x), matrix @ t
+    gradient_of = _with_slope(gradient, lambda x, t: hessian(x)[0] @ t)
+    return _with_slope(lambda x: value_and_gradient(x)[0], lambda x, t: jax.numpy.vdot(gradient_of(x), t))
 
-    @jax.custom_jvp
-    def value(x: Any) -> Any:
-        return value_and_gradient(x)[0]
 
-    @value.defjvp
-    def _(points: Any, tangents: Any) -> Any:
-        (x,), (t,) = points, tangents
-        return value(x), jax.numpy.vdot(gradient(x), t)
-
-    found: Callable[[Any], Any] = value
-    return found
+def _with_slope(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """`f` with what JAX is to take as its derivative, ``slope(x, t)`` along `t`."""
+    found: Any = import_module("jax").custom_jvp(f)
+    found.defjvp(lambda points, tangents: (found(*points), slope(*points, *tangents)))
+    known: Callable[[Any], Any] = found
+    return known
 
 
 def finite_or_least(parts: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -68,21 +60,12 @@ def finite_or_least(parts: Sequence[Callable[[Any], Any]]) -> Callable[[Any], An
     def total(x: Any) -> Any:
         return sum(part(x) for part in parts)
 
-    @jax.custom_jvp
-    def guarded(x: Any) -> Any:
-        found, gradient = jax.value_and_grad(total)(x)
-        return jnp.where(jnp.isfinite(found) & jnp.all(jnp.isfinite(gradient)), found, -jnp.inf)
-
-    @guarded.defjvp
-    def _(points: Any, tangents: Any) -> Any:
-        (x,), (t,) = points, tangents
+    def guarded(x: Any) -> tuple[Any, Any]:
         found, gradient = jax.value_and_grad(total)(x)
         ordinary = jnp.isfinite(found) & jnp.all(jnp.isfinite(gradient))
-        slope = jnp.where(ordinary, gradient, 0.0)
-        return jnp.where(ordinary, found, -jnp.inf), jnp.vdot(slope, t)
+        return jnp.where(ordinary, found, -jnp.inf), jnp.where(ordinary, gradient, 0.0)
 
-    result: Callable[[Any], Any] = guarded
-    return result
+    return _with_slope(lambda x: guarded(x)[0], lambda x, t: jnp.vdot(guarded(x)[1], t))
 
 
 def _compiled(traced: FlatFunction, kind: Derived) -> Callable[[Any], Any]:

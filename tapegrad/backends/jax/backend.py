@@ -192,7 +192,7 @@ class JaxWorkspace:
     def _fetched(self, values: Sequence[Any], outside: Any) -> Sequence[Any]:
         """Values as NumPy's; an error where an index did not exist."""
         if outside is None:
-            return values if not values else self._jax.device_get(values)
+            return list(self._jax.device_get(values)) if values else ()
         *found, is_outside = self._jax.device_get((*values, outside))
         if is_outside:
             raise IndexError("an index is out of bounds")

@@ -1,4 +1,4 @@
-"""What printed source calls of distribution functions: t, F, and of counts, by the incomplete beta function."""
+"""What printed source calls of distribution functions: t, F, binomial; by the incomplete beta function."""
 
 from __future__ import annotations
 

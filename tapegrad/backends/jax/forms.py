@@ -84,7 +84,7 @@ FORMS: Final[dict[str, str]] = {
     "digamma": "gammas.digamma({0})",
     "polygamma": "gammas.polygamma({0}, {1})",
     "zeta": "jsp.zeta({0}, {1})",
-        "rel_entr": "jsp.rel_entr({0}, {1})",
+    "rel_entr": "jsp.rel_entr({0}, {1})",
     "beta": "gammas.beta({0}, {1})",
     "betaln": "gammas.betaln({0}, {1})",
     "log_poch": "gammas.log_poch({0}, {1})",

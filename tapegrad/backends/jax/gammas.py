@@ -1,7 +1,7 @@
 """What printed source calls of gamma functions and deviances: differences that keep their digits.
 
-The formulas are those of `tapegrad.ops.gammas`, `tapegrad.ops.deviances` and `tapegrad.ops.special`. Orders of
-derivatives are numbers of Python. Each side of a choice is computed where it has a value: JAX computes both.
+The formulas are those of `tapegrad.ops.gammas`, `deviances` and `special`. Orders of derivatives are numbers of
+Python. Each side of a choice is computed where it has a value: JAX computes both.
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def binom(n: Any, k: Any) -> Any:
     """The binomial coefficient of real numbers."""
     above, below = n - k + 1.0, k + 1.0
     positive = (above > 0.0) & (below > 0.0) & (n > -1.0)
-    ordinary = jnp.exp(-jnp.log1p(n) - betaln(jnp.where(positive, above, 1.0), jnp.where(positive, below, 1.0)))
+    ordinary = jnp.exp(
+        -jnp.log1p(n) - betaln(jnp.where(positive, above, 1.0), jnp.where(positive, below, 1.0))
+    )
     return jnp.where(positive, ordinary, _quotient((n + 1.0,), (above, below)))
 
 

@@ -168,9 +168,7 @@ def log_i0e(x: Any) -> Any:
     value = jnp.log(jsp.i0e(jnp.where(far, circular.FAR, x)))
     small, t = jnp.where(near, x, 0.0), 1.0 / jnp.where(far, x, circular.FAR)
     value = jnp.where(near, horner(circular._near(0), small * small) - jnp.abs(small), value)
-    return jnp.where(
-        far, horner(circular._far(0), t) * t + 0.5 * jnp.log(t) - circular.HALF_LOG_2PI, value
-    )
+    return jnp.where(far, horner(circular._far(0), t) * t + 0.5 * jnp.log(t) - circular.HALF_LOG_2PI, value)
 
 
 def log_i0e_slope(n: int, x: Any) -> Any:
@@ -191,9 +189,7 @@ def sinc(n: int, x: Any) -> Any:
     near = jnp.abs(y) <= n + 1.0
     small, far = jnp.where(near, y, 0.0), jnp.where(near, n + 2.0, y)
     start = (n + 1) // 2
-    terms = [
-        (-1.0) ** k / (math.factorial(2 * k - n) * (2.0 * k + 1.0)) for k in range(start, start + 41)
-    ]
+    terms = [(-1.0) ** k / (math.factorial(2 * k - n) * (2.0 * k + 1.0)) for k in range(start, start + 41)]
     series = horner(terms, small * small) * (small if n % 2 else 1.0)
     value = jnp.sin(far) / far
     for k in range(1, n + 1):

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special as jsp
 
-
 LOG2 = 0.6931471805599453
 TINY, HUGE = 2.2250738585072014e-308, 1.7976931348623157e308
 LEAST_INT = -(2**63)
@@ -171,7 +170,9 @@ def expn(n: int, x: Any) -> Any:
 def huber(delta: Any, r: Any) -> Any:
     """Huber's loss, infinite for a negative width."""
     size = jnp.abs(r)
-    return jnp.where(delta < 0.0, jnp.inf, jnp.where(size <= delta, 0.5 * r * r, delta * (size - 0.5 * delta)))
+    return jnp.where(
+        delta < 0.0, jnp.inf, jnp.where(size <= delta, 0.5 * r * r, delta * (size - 0.5 * delta))
+    )
 
 
 def pseudo_huber(delta: Any, r: Any) -> Any:
@@ -251,9 +252,7 @@ def _rows_of(indptr: Any, indices: Any) -> Any:
     return jnp.searchsorted(indptr, jnp.arange(indices.shape[0]), side="right") - 1
 
 
-def sparse_product(
-    values: Any, indices: Any, indptr: Any, x: Any, columns: int, transposed: bool
-) -> Any:
+def sparse_product(values: Any, indices: Any, indptr: Any, x: Any, columns: int, transposed: bool) -> Any:
     """A sparse matrix in rows, or its transpose, times a vector or a table."""
     rows = _rows_of(indptr, indices)
     to, of = (indices, rows) if transposed else (rows, indices)

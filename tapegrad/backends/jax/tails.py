@@ -302,9 +302,7 @@ def _beta_series(i: int, j: int, a: Any, b: Any, x: Any) -> Any:
 
     def step(k: Any, state: tuple[Any, tuple[Any, ...]]) -> tuple[Any, tuple[Any, ...]]:
         total, last = state
-        term = tuple(
-            (last[n] * (k - b) - (n * last[n - 1] if n else 0.0)) * (x / k) for n in range(j + 1)
-        )
+        term = tuple((last[n] * (k - b) - (n * last[n - 1] if n else 0.0)) * (x / k) for n in range(j + 1))
         return total + term[j] * (a / (a + k) if i == 0 else factor * k / (a + k) ** (i + 1)), term
 
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
