@@ -2,7 +2,7 @@
 
 Any sampler that asks for a function of a vector can be given a `LogDensity`; `run_chains` runs one in several
 chains. `nutpie_model` makes what nutpie's ``sample`` takes (an optional extra: ``pip install
-"tapegrad[samplers]"``), and `jax_logdensity` a function for samplers that are written in JAX.
+"tapegrad[samplers]"``), and `LogDensity.as_jax` a function for samplers that are written in JAX.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad import TracedFunction
+from tapegrad.function.in_jax import log_density
 from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model, make_model
@@ -140,6 +141,23 @@ class LogDensity:
         if self._more is not None:
             value += self._more.value_flat(vector)
         return value if np.isfinite(value) else -np.inf
+
+    def as_jax(self) -> Callable[[Any], Any]:
+        """The log-density as a function of JAX, for BlackJAX; NumPyro's ``potential_fn`` is minus it.
+
+        Its first and second derivatives are tapegrad's: `jax.grad`, `jax.hessian`, `jax.jit` and `jax.vmap`
+        work on it. It takes an array of shape (p,) of float64, which JAX has to have switched on, or raises a
+        TypeError. Where it or its gradient is not finite, it is ``-inf`` with a gradient of 0.
+
+        Raises
+        ------
+        ImportError
+            If JAX is not installed, or too old.
+        ValueError
+            If the log-density branches on its parameters (NumPy's functions choose without a branch), or
+            integrates random effects out.
+        """
+        return log_density([self._model.function, *([] if self._more is None else [self._more])])
 
     def unravel(self, x: npt.ArrayLike) -> Any:
         """The parameters, in their structure, of a flat vector."""
@@ -302,50 +320,6 @@ def run_chains(
         if one.ndim != 2 or one.shape != (len(arrays[0]), p):
             raise ValueError(f"each chain gives an array of one shape (draws, {p}), not {one.shape}")
     return Draws(density, np.array(arrays))
-
-
-# JAX -------------------------------------------------------------------------------------------------------
-
-
-def jax_logdensity(density: LogDensity) -> Callable[[Any], Any]:
-    """The log-density as a function of JAX, for BlackJAX; NumPyro's ``potential_fn`` is minus it.
-
-    Its first and second derivatives are tapegrad's: `jax.grad`, `jax.hessian`, `jax.jit` and `jax.vmap` work
-    on it. It is a function of float64 numbers, so JAX has to have them switched on.
-
-    Parameters
-    ----------
-    density : LogDensity
-
-    Returns
-    -------
-    callable
-        ``logdensity(x)`` of a JAX array of shape (p,), such as ``density.start``; ``-inf``, with a gradient of
-        zeros, where value or gradient is not finite.
-
-    Raises
-    ------
-    ImportError
-        If JAX is not installed, or too old.
-    ValueError
-        If the log-density branches on its parameters: NumPy's functions choose without a branch.
-    TypeError
-        When it is called with anything but float64 numbers.
-
-    Examples
-    --------
-    With ``jax.config.update("jax_enable_x64", True)`` at the beginning::
-
-        logdensity = jax_logdensity(density)
-        sampler = blackjax.nuts(logdensity, step_size=0.1, inverse_mass_matrix=np.ones(len(density.names)))
-        state = sampler.init(jnp.asarray(density.start))
-    """
-    from tapegrad.function.in_jax import finite_or_least, jax_function
-
-    parts = [jax_function(density._model.function)]
-    if density._more is not None:
-        parts.append(jax_function(density._more))
-    return finite_or_least(parts)
 
 
 # nutpie -----------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ OFFERED = {
         "NonFiniteWarning": "NaN, told",
     },
     "tapegrad.function.derived": {"OUTER": "outer products of scores, where the data are in pieces"},
+    "tapegrad.function.in_jax": {"log_density": "what samplers in JAX take"},
     "tapegrad.function.long": {"columns_of": "data in pieces", "with_groups": "and their groups"},
     "tapegrad.function.record": {
         "definition": "where a function is written",

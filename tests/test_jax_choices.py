@@ -13,7 +13,7 @@ import tapegrad as tg
 from benchmarks.distributions import DISTRIBUTIONS
 from tapegrad.backends.jax import backend
 from tapegrad.backends.replay import evaluate
-from tapegrad.samplers import LogDensity, jax_logdensity
+from tapegrad.samplers import LogDensity
 from tapegrad.stats import expon, norm
 from tests.test_jax import outputs_of
 
@@ -108,7 +108,7 @@ def test_without_jax_or_with_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ValueError, match=r"needs JAX: .*tapegrad\[jax\]"):
         tg.trace(lambda x: x, 1.0, backend="jax")
     with pytest.raises(ImportError, match=r"needs JAX: .*tapegrad\[jax\]"):
-        jax_logdensity(LogDensity(lambda x: -(x**2), 1.0))
+        LogDensity(lambda x: -(x**2), 1.0).as_jax()
 
 
 # Digits -----------------------------------------------------------------------------------------------------
@@ -146,6 +146,8 @@ def test_every_density_runs(row: Any) -> None:
     density = row.densities[0]
     arguments = (row.data, *row.at)[: len(density.names)]
     fixed, free = arguments[: density.data], arguments[density.data :]
+    if not free:
+        pytest.skip("a mass of counts alone")
     found, expected = (
         tg.trace(lambda theta: density.function(*fixed, *theta).sum(), free, backend=backend)
         for backend in ("jax", "replay")
@@ -195,7 +197,7 @@ def density() -> LogDensity:
 
 
 def test_a_log_density_as_a_function_of_jax(density: LogDensity) -> None:
-    logdensity = jax_logdensity(density)
+    logdensity = density.as_jax()
     with jax.enable_x64(True):
         points = density.start + RNG.normal(0.0, 0.3, (3, 2))
         values, gradients = jax.device_get(jax.jit(jax.vmap(jax.value_and_grad(logdensity)))(points))
@@ -213,19 +215,19 @@ def test_a_log_density_as_a_function_of_jax(density: LogDensity) -> None:
 
 def test_where_there_is_no_density_and_where_jax_cannot_follow() -> None:
     with jax.enable_x64(True):
-        outside = jax_logdensity(LogDensity(lambda t: np.log(t), 1.0))
+        outside = LogDensity(lambda t: np.log(t), 1.0).as_jax()
         value, slope = jax.value_and_grad(outside)(jnp.array([-1.0]))
         assert value == -np.inf
         assert slope == 0.0
     with pytest.raises(TypeError, match=r"float64, not of float32: write jax\.config\.update"):
         outside(jnp.array([1.0]))
     with pytest.raises(ValueError, match=r"cannot branch on its parameters, as it does at .*choices"):
-        jax_logdensity(LogDensity(lambda t: t if t > 0.0 else -t, 1.0))
+        LogDensity(lambda t: t if t > 0.0 else -t, 1.0).as_jax()
 
 
 def test_blackjax_samples_it(density: LogDensity) -> None:
     blackjax = pytest.importorskip("blackjax")
-    logdensity = jax_logdensity(density)
+    logdensity = density.as_jax()
     with jax.enable_x64(True):
         sampler = blackjax.nuts(logdensity, step_size=0.3, inverse_mass_matrix=jnp.array([0.04, 0.005]))
         state = sampler.init(jnp.asarray(density.start))

@@ -52,13 +52,14 @@ def _with_slope(f: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Ca
     return known
 
 
-def finite_or_least(parts: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """The sum of such functions; ``-inf``, with derivatives of 0, where it or its gradient is not finite."""
+def log_density(parts: Sequence[Any]) -> Callable[[Any], Any]:
+    """The sum of some, each by `jax_function`; ``-inf``, and level, where it or its slope is not finite."""
+    functions = [jax_function(part) for part in parts]
     jax: Any = import_module("jax")
     jnp = jax.numpy
 
     def total(x: Any) -> Any:
-        return sum(part(x) for part in parts)
+        return sum(function(x) for function in functions)
 
     def guarded(x: Any) -> tuple[Any, Any]:
         found, gradient = jax.value_and_grad(total)(x)

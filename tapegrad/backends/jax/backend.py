@@ -191,12 +191,12 @@ class JaxWorkspace:
 
     def _fetched(self, values: Sequence[Any], outside: Any) -> Sequence[Any]:
         """Values as NumPy's; an error where an index did not exist."""
-        if outside is None:
-            return list(self._jax.device_get(values)) if values else ()
-        *found, is_outside = self._jax.device_get((*values, outside))
-        if is_outside:
+        if not values and outside is None:
+            return ()
+        fetched: list[Any] = list(self._jax.device_get((*values, outside)))
+        if fetched.pop():
             raise IndexError("an index is out of bounds")
-        return found
+        return fetched
 
     def broken(self) -> Broken | None:
         """The first guard that does not hold."""

@@ -1,7 +1,7 @@
 """What printed source calls of gamma functions and deviances: differences that keep their digits.
 
-The formulas are those of `tapegrad.ops.gammas`, `deviances` and `special`. Orders of derivatives are numbers of
-Python. Each side of a choice is computed where it has a value: JAX computes both.
+The formulas are those of `tapegrad.ops.gammas`, `deviances` and `special`. Orders of derivatives are numbers
+of Python. Each side of a choice is computed where it has a value: JAX computes both.
 """
 
 from __future__ import annotations
