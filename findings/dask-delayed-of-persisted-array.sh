@@ -25,7 +25,7 @@ import dask.array as da
 from distributed import Client
 
 if __name__ == "__main__":
-    with Client(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50):
+    with Client(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50):
         array = da.ones(1000, chunks=500).persist()
         total = dask.delayed(sum)([dask.delayed(sum)(chunk) for chunk in array.to_delayed()])
         print(f"while the array is held: {total.compute()}")

@@ -10,11 +10,11 @@ import numpy as np
 
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.program import CProgram
-from tapegrad.backends.c.runtime import PITCH, headers
+from tapegrad.backends.c.runtime import END, headers
 from tapegrad.tape.tape import Tape
 
 _FUNCTION = re.compile(r"\b((?:early|late|piece|rows|loop|move)\d+)\(")
-_BODY = f"#define PITCH {PITCH}\n"
+_BODY = f"{END}\n"
 
 
 class Prefixed:

@@ -1,5 +1,7 @@
 """Data in Dask's chunks."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +11,12 @@ import tapegrad as tg
 from benchmarks.scale.cost import simulated
 from benchmarks.scale.models import MODELS, in_memory, on_workers, traced
 from tapegrad.mle.transforms import positive
-from tapegrad.pieces import cluster
+from tapegrad.pieces import cluster, shard, workers
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
+sizeof = pytest.importorskip("dask.sizeof").sizeof
 
 N = 30_000
 RNG = np.random.default_rng(21)
@@ -58,8 +61,8 @@ def test_chunks_give_what_arrays_give(chunks):
 def test_the_bits_do_not_depend_on_who_computes():
     traced = tg.trace(loglik, START, data=chunked())
     value, slope = traced.value_and_grad_flat(THETA)
-    for workers in (1, 2, 3):
-        with dask.config.set(scheduler="threads", num_workers=workers):
+    for threads in (1, 2, 3):
+        with dask.config.set(scheduler="threads", num_workers=threads):
             other = tg.trace(loglik, START, data=chunked())
             found, gradient = other.value_and_grad_flat(THETA)
         assert found == value
@@ -94,19 +97,35 @@ def test_columns_of_a_dataframe_on_disk(tmp_path):
         assert chunks.nobs == whole.nobs == N
 
 
+def test_the_bits_do_not_depend_on_where_results_meet(monkeypatch):
+    chunks = (1_500,) * 20
+    value, slope = tg.trace(loglik, START, data=chunked(chunks)).value_and_grad_flat(THETA)
+    monkeypatch.setattr(cluster, "MOST_BYTES", 0)  # in a tree, of which the client sees the last results
+    found, gradient = tg.trace(loglik, START, data=chunked(chunks)).value_and_grad_flat(THETA)
+    assert found == value
+    np.testing.assert_array_equal(gradient, slope)
+
+
+def test_dask_is_told_how_large_a_piece_is():
+    piece = shard.Piece(dict(X=X, y=Y))
+    assert sizeof(piece) >= X.nbytes + Y.nbytes
+    copied = pickle.loads(pickle.dumps(piece))
+    np.testing.assert_array_equal(copied.column("X"), X)
+
+
 def test_what_depends_on_data_alone_is_computed_once(monkeypatch):
     prepared = []
-    original = cluster.prepared
-    monkeypatch.setattr(cluster, "prepared", lambda *args: prepared.append(1) or original(*args))
+    original = shard.prepared
+    monkeypatch.setattr(shard, "prepared", lambda *args: prepared.append(len(args[1][0])) or original(*args))
     traced = tg.trace(loglik, START, data=chunked())
     for theta in (THETA, 2.0 * THETA, 3.0 * THETA):
         traced.value_and_grad_flat(theta)
-    assert len(prepared) == np.count_nonzero(UNEVEN)
-    monkeypatch.setattr(cluster, "MOST_KEPT_BY_A_WORKER", 1_000)
+    assert [prepared.count(length) for length in UNEVEN] == [1, 1, 1, 1, 0, 1]
+    monkeypatch.setattr(workers, "MOST_KEPT_BY_A_WORKER", 1_000)
     other = tg.trace(loglik, START, data=chunked())
     for theta in (THETA, 2.0 * THETA):
         assert other.value_and_grad_flat(theta)[0] == traced.value_and_grad_flat(theta)[0]
-    assert len(prepared) == 3 * np.count_nonzero(UNEVEN)
+    assert [prepared.count(length) for length in UNEVEN] == [3, 3, 3, 3, 0, 3]
 
 
 def test_profiles_and_transforms_go_through():
@@ -172,36 +191,6 @@ def test_a_function_with_a_state_is_refused():
         tg.trace(counting, START, data=chunked())
 
 
-def test_workers_of_another_version(monkeypatch):
-    class Client:
-        def run(self, function):
-            return {"tcp://a": function(), "tcp://b": "0.0.1"}
-
-    distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(distributed, "default_client", Client)
-    with pytest.raises(RuntimeError, match=r"Dask's workers have tapegrad 0\.0\.1, this process"):
-        tg.trace(loglik, START, data=chunked())
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # those of Dask's processes that end
-def test_a_worker_that_dies_costs_no_result():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as workers,
-        distributed.Client(workers) as client,
-    ):
-        dask.config.set(scheduler=None)
-        traced = tg.trace(loglik, START, data=chunked((5_000,) * 6))
-        value, slope = traced.value_and_grad_flat(THETA)
-        client.restart_workers([next(iter(client.scheduler_info()["workers"]))])
-        found, gradient = traced.value_and_grad_flat(THETA)
-        assert found == value
-        np.testing.assert_array_equal(gradient, slope)
-    with pytest.raises(RuntimeError, match="the Dask client is closed"):
-        traced.value_and_grad_flat(THETA)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_benchmark_makes_the_same_data_in_one_process_and_on_workers(name):
     model = MODELS[name]
@@ -217,3 +206,70 @@ def test_the_benchmark_makes_the_same_data_in_one_process_and_on_workers(name):
 def test_a_hundred_workers_are_simulated():
     assert simulated(10.0, 50_000_000, workers=100) == pytest.approx(0.1 + 0.002 * 4)
     assert simulated(1.0, 50_000_000, workers=100) == pytest.approx(0.0005 * 116 + 0.002 * 4)  # the scheduler
+
+
+def test_weights_are_a_column_more():
+    weights = np.where(RNG.random(N) < 0.2, 0.0, 3.0 * RNG.random(N))
+    groups = RNG.integers(0, 30, N)
+    for kind, keywords, given in [
+        ("opg", {}, weights),
+        ("HC1", {}, da.from_array(weights, chunks=7_000)),
+        ("cluster", dict(groups=groups), dd.from_pandas(pd.Series(weights), npartitions=3)),
+    ]:
+        options = dict(cov_type=kind, cov_kwds=keywords)
+        memory = tg.fit(rows, START, data=dict(X=X, y=Y), weights=weights, **options)
+        result = tg.fit(rows, START, data=chunked(), weights=given, **options)
+        np.testing.assert_allclose(result.x, memory.x, rtol=1e-9)
+        np.testing.assert_allclose(result.bse, memory.bse, rtol=1e-11)
+        assert result.nobs == N
+
+
+def test_leverages_are_found_where_the_rows_are():
+    few, chunks = 4_000, (1_500, 3, 0, 2_497)
+    weights = np.where(RNG.random(few) < 0.2, 0.0, 3.0 * RNG.random(few))
+    data = dict(X=da.from_array(X[:few], chunks=(chunks, 3)), y=da.from_array(Y[:few], chunks=(chunks,)))
+    for kind, given in [("HC2", None), ("HC3", weights)]:
+        memory, apart = (
+            tg.fit(rows, START, data=each, weights=given, cov_type=kind)
+            for each in (dict(X=X[:few], y=Y[:few]), data)
+        )
+        np.testing.assert_allclose(apart.cov_params(), memory.cov_params(), rtol=1e-10, atol=1e-14)
+    last = np.where(np.arange(few) == few - 9, 1.0, 0.0)
+    data["X"] = da.stack([data["X"][:, 0], da.from_array(last, chunks=(chunks,))], axis=1).rechunk({1: -1})
+
+    def normal(b, X, y):
+        return -0.5 * (y - X @ b) ** 2
+
+    with pytest.raises(ValueError, match=r"observation 3991 alone determines a parameter.*leverage is 1"):
+        tg.fit(normal, dict(b=np.zeros(2)), data=data, cov_type="HC3")
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (np.ones(N - 1), r"there must be a number for each of 30,000 rows, not \(29999,\)"),
+        (np.where(np.arange(N) == N - 5, np.nan, 1.0), "weights must be finite and not negative"),
+        (np.where(np.arange(N) == N - 5, np.inf, 1.0), "weights must be finite and not negative"),
+        (np.where(np.arange(N) == N - 5, -1.0, 1.0), "weights must be finite and not negative"),
+        (np.zeros(N), "not all zero"),
+    ],
+)
+def test_weights_that_cannot_be_used(weights, said):
+    with pytest.raises(ValueError, match=said):
+        tg.fit(rows, START, data=chunked(), weights=weights)
+
+
+def test_a_fit_without_a_maximum_is_diagnosed():
+    x = X[:2_000, 0]
+    y = (x > 0.0).astype(float)
+
+    def logistic(b, x, y):
+        return y * (x * b) - np.logaddexp(0.0, x * b)
+
+    with pytest.warns(tg.ConvergenceWarning):
+        memory = tg.fit(logistic, dict(b=0.0), data=dict(x=x, y=y))
+    with pytest.warns(tg.ConvergenceWarning):
+        apart = tg.fit(logistic, dict(b=0.0), data=dict(x=da.from_array(x, chunks=999), y=da.from_array(y)))
+    kinds = [finding.kind for finding in apart.diagnose().findings]
+    assert "separation" in kinds or "rising" in kinds
+    assert kinds == [finding.kind for finding in memory.diagnose().findings]

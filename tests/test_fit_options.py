@@ -342,10 +342,10 @@ def test_an_interrupt_in_the_middle_of_an_evaluation(method: str, monkeypatch: p
 def test_an_interrupt_of_the_last_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     polish = search.polish
 
-    def interrupted(surface: Any, x: Any, limit: int) -> Any:
+    def interrupted(surface: Any, x: Any, limit: int, known: Any) -> Any:
         if limit:
             raise KeyboardInterrupt
-        return polish(surface, x, limit)
+        return polish(surface, x, limit, known)
 
     monkeypatch.setattr(search, "polish", interrupted)
     with pytest.warns(ConvergenceWarning, match="stopped early .* interrupted"):

@@ -61,9 +61,21 @@ OFFERED = {
         "DiscreteWarning": "random effects that are rounded, told",
         "NonFiniteWarning": "NaN, told",
     },
-    "tapegrad.function.derived": {"OUTER": "outer products of scores, where the data are in pieces"},
+    "tapegrad.function.derived": {
+        "JACOBIAN": "slopes of predictions, where the data are in pieces",
+        "OUTER": "outer products of scores there",
+        "VALUE": "predictions there",
+    },
     "tapegrad.function.in_jax": {"log_density": "what samplers in JAX take"},
-    "tapegrad.function.long": {"columns_of": "data in pieces", "with_groups": "and their groups"},
+    "tapegrad.function.long": {
+        "beside": "weights of data in pieces",
+        "columns_of": "data in pieces",
+        "complete": "their rows without those that lack something",
+        "is_in_pieces": "whether there are any",
+        "extent": "checks weights, wherever they are",
+        "missing_in": "what is missing in them",
+        "with_groups": "and their groups",
+    },
     "tapegrad.function.record": {
         "definition": "where a function is written",
         "line_that_raised": "the user's own exceptions",
@@ -92,6 +104,7 @@ OFFERED = {
         "call": "the user's function on a nest",
         "structure_of": "start values",
     },
+    "tapegrad.pieces.rows": {"Column": "one of data in pieces"},
     "tapegrad.recording.frames": {
         "is_user_code": "the line of a warning",
         "location": "a line in a message",

@@ -293,7 +293,7 @@ class Evaluated:
         self.plan = entry_by_entry(tape, late)
         self.source = "evaluate(tape, theta, data)"
 
-    def workspace(self, data: Mapping[int, Any]) -> EvaluatedWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: object = None) -> EvaluatedWorkspace:
         return EvaluatedWorkspace(self.tape, data)
 
 

@@ -16,7 +16,7 @@ from scipy import special, stats
 
 import tapegrad as tg
 from tapegrad.passes import dce, simplify, statistics
-from tapegrad.passes.statistics.compression import BLOCK, compress, fitted
+from tapegrad.passes.statistics.compression import BLOCK, compress, fitted, together
 from tapegrad.stats import bernoulli, expon, nbinom, norm, poisson
 from tapegrad.tape.tape import OperandNames
 
@@ -558,7 +558,10 @@ def test_compressed_rows_have_the_same_products(n: int, weighted: bool) -> None:
         for i in range(0, n, step):
             yield columns[:, i : i + step], None if weights is None else weights[i : i + step]
 
-    found = compress(blocks, [False] * 3)
+    def walk(each: Any, merge: Any) -> Any:
+        return together(map(each, blocks()), merge)
+
+    found = compress(walk, [False] * 3)
     assert found is not None
     w = np.ones(n) if weights is None else weights
     mean = columns @ w / w.sum()
@@ -567,7 +570,7 @@ def test_compressed_rows_have_the_same_products(n: int, weighted: bool) -> None:
     centred = columns - mean[:, None]
     np.testing.assert_allclose(found.factor.T @ found.factor, centred * w @ centred.T, rtol=1e-12, atol=1e-12)
     assert found.factor.shape == (2, 3)
-    taken_out = fitted(found, blocks, 0, has_intercept=False)
+    taken_out = fitted(found, walk, 0, has_intercept=False)
     assert taken_out.fit is not None  # the mean is large against the residuals
     rest = columns[0] - columns[1] * taken_out.fit[1]
     assert np.add.reduce(taken_out.factor[:, 0] ** 2) == pytest.approx(

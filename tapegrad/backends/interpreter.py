@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.backends.shared import Shared
 from tapegrad.backends.written import comment
 from tapegrad.derive.pushforward import hoist
 from tapegrad.ops.registry import BOOL, Aval, Op
@@ -301,7 +302,7 @@ class Replayed:
         note = comment("Nothing is printed: the tape is replayed entry by entry.")
         return f"{note}\n{listing(self.plan.tape)}\n"
 
-    def workspace(self, data: Mapping[int, Any]) -> Workspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> Workspace:
         """Buffers for one thread."""
         return Workspace(self.tape, data, self._late)
 

@@ -14,6 +14,7 @@ from tapegrad.backends.interpreter import replayed
 from tapegrad.backends.jax import backend as jax
 from tapegrad.backends.numpy.compiled import compiled
 from tapegrad.backends.replay import Broken, located
+from tapegrad.backends.shared import Shared
 from tapegrad.plan.stages import Plan
 from tapegrad.tape.tape import Tape
 
@@ -66,8 +67,11 @@ class Program(Protocol):
     def source(self) -> str:
         """The code that is run, or a word on why there is none."""
 
-    def workspace(self, data: Mapping[int, Any]) -> AnyWorkspace:
-        """Room for one thread to run the tape on the values of its data slots."""
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> AnyWorkspace:
+        """Room for one thread to run the tape on the values of its data slots.
+
+        `shared` is what other programs have made of the same data.
+        """
 
 
 # What each makes of a tape, its late leaves (directions mostly: many values of them share one run of the
@@ -102,10 +106,12 @@ class Executable:
         data: Mapping[int, Any],
         has_guards: bool,
         meter: Meter[Program] | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._program = program
         self.meter = meter
         self._data = data
+        self._shared = shared
         self.has_guards = has_guards
         self.idle: deque[AnyWorkspace] = deque()
 
@@ -129,7 +135,7 @@ class Executable:
         try:
             workspace = idle.pop()
         except IndexError:
-            workspace = self._program.workspace(self._data)
+            workspace = self._program.workspace(self._data, self._shared)
         try:
             workspace.run(inputs)
         except IndexError as error:

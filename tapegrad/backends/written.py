@@ -61,6 +61,8 @@ def executed(source: str, name: str, namespace: dict[str, Any]) -> dict[str, Any
 
 def one_line(text: str) -> str:
     """A text without line breaks and other control characters."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

@@ -219,8 +219,10 @@ def _matmul(count: int, op: Op, attrs: dict[str, Any], operands: Sequence[Operan
         return sum_(led(a, count) * led(b, count), axis=(1,), keepdims=False)
     if len(left) == 1 and len(right) == 2 and not b.varies:
         return op(a.value, b.value)
-    if len(left) == 2 and len(right) == 1 and not a.varies and op is matmul:
-        return matmul(b.value, transpose(a.value, axes=(1, 0)))
+    if len(left) == 2 and len(right) == 1 and not a.varies:  # one product of two matrices
+        if op is matmul:
+            return matmul(b.value, transpose(a.value, axes=(1, 0)))
+        return transpose(op(a.value, transpose(b.value, axes=(1, 0))), axes=(1, 0))
     out = op.shape(left, right)
     rank = max(len(left), len(right), 2)
     rows = _of_rank(a if len(left) > 1 else _reshaped(a, (1, *left)), rank)

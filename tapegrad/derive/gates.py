@@ -57,6 +57,8 @@ class Gates:
 
     def spreads(self, entry: Entry, i: int) -> bool:
         """Whether the slope in input `i` may be infinite or NaN for some elements."""
+        if not self.wild:
+            return False
         rule = entry.op.rule
         is_constant = isinstance(rule, Elementwise) and isinstance(rule.partials[i], float)
         if is_constant or isinstance(rule, Linear):

@@ -53,8 +53,8 @@ class Limits:
     def carry_back(self, entry: Entry, i: int) -> None:
         """Input `i` of an entry has been given its share of the cotangent."""
         op = entry.op
-        keeps = self.holds(entry.output) and (op in CARRYING or op.grows)
-        self._note(entry.inputs[i], self._is_alike(entry, i) and (op.flattens == i or keeps))
+        keeps = op.flattens == i or (self.holds(entry.output) and (op in CARRYING or op.grows))
+        self._note(entry.inputs[i], keeps and self._is_alike(entry, i))
 
     def flat(self, entry: Entry) -> Collection[int]:
         """The inputs whose tangents the zeros of an entry's slopes keep out."""
@@ -63,7 +63,7 @@ class Limits:
 
     def carry_on(self, entry: Entry, moving: Collection[int]) -> None:
         """The output of an entry has been given its tangent, by these inputs."""
-        op = entry.op
-        keeps = op in CARRYING and all(self.holds(entry.inputs[i]) for i in moving)
-        keeps = (keeps and not (op is mul and len(moving) == 2)) or _grows(entry)
-        self._note(entry.output, all(self._is_alike(entry, i) for i in moving) and keeps)
+        op, keeps = entry.op, _grows(entry)
+        if not keeps and op in CARRYING and not (op is mul and len(moving) == 2):
+            keeps = all(self.holds(entry.inputs[i]) for i in moving)
+        self._note(entry.output, keeps and all(self._is_alike(entry, i) for i in moving))

@@ -17,8 +17,9 @@ from tapegrad.derive.continuation import Continuation
 from tapegrad.derive.gates import Gates
 from tapegrad.derive.pushforward import jacobian_by_columns, push, pushforward
 from tapegrad.ops.indexing import concatenate
+from tapegrad.ops.linalg import matmul
 from tapegrad.ops.registry import FLOAT
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.shaping import reshape, transpose
 from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.entries import entry_of
@@ -97,9 +98,20 @@ def _at_once(tape: Tape, of: Sequence[int], moving: Sequence[int], seeds: Array)
         place(slot, builder.constant(value))
     for slot, values in directions.items():
         place(slot, recorder.lift(values, FLOAT).slot, varies=True)
+    unit = {slot for slot, values in directions.items() if np.array_equal(values, np.eye(count))}
     for entry in map(entry_of, pushed.entries.rows()):
         recorder.at = entry.source
-        operands[entry.output] = applied(entry, [operands[slot] for slot in entry.inputs], count)
+        given = [operands[slot] for slot in entry.inputs]
+        if (
+            entry.op is matmul
+            and entry.inputs[1] in unit
+            and len(given[0].shape) == 2
+            and not given[0].varies
+        ):
+            # A matrix times each unit vector: its columns. As a product, 0 times infinity would be NaN.
+            operands[entry.output] = Operand(transpose(given[0].value, axes=(1, 0)), True)
+        else:
+            operands[entry.output] = applied(entry, given, count)
     builder.guards += [guard._replace(slot=operands[guard.slot].value.slot) for guard in tape.guards]
     builder.labels |= {operands[slot].value.slot: label for slot, label in tape.labels}
     found = [_flat(led(operands[slot], count), count) for slot in pushed.outputs]

@@ -7,7 +7,7 @@ direction stands first on it, so that many directions share one pass over that p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,25 +73,25 @@ class _State:
     def step(self, entry: Entry) -> None:
         op, gates, found = entry.op, self.gates, self.found
         out, inputs = self.value(entry.output), tuple(map(self.value, entry.inputs))
-        arriving = [
-            gates.past_zeros(entry, i, found[slot], inputs) if slot in self.rough else found.get(slot)
-            for i, slot in enumerate(entry.inputs)
-        ]
-        is_zero_rounded = entry.output in gates.underflowing
-        still = [
-            i
-            for i, slot in enumerate(entry.inputs)
-            if is_zero_rounded or (slot in self.still and gates.spreads(entry, i))
-        ]
+        arriving = list(map(found.get, entry.inputs))
+        still: Collection[int] = range(len(inputs)) if entry.output in gates.underflowing else ()
+        if gates.wild:
+            for i, slot in enumerate(entry.inputs):
+                if slot in self.rough:
+                    arriving[i] = gates.past_zeros(entry, i, found[slot], inputs)
+            still = still or [
+                i for i, s in enumerate(entry.inputs) if s in self.still and gates.spreads(entry, i)
+            ]
         flat = self.limits.flat(entry)
         tangent = jvp(op, tuple(arriving), out, inputs, dict(entry.attrs), still, flat)
         if tangent is None:
             return
         moving = [i for i, slot in enumerate(entry.inputs) if slot in found and op.differentiable(i)]
-        if gates.stills(entry) or any(entry.inputs[i] in self.still for i in moving):
-            self.still.add(entry.output)
-        if any(entry.inputs[i] in self.rough or gates.spreads(entry, i) for i in moving):
-            self.rough.add(entry.output)
+        if gates.wild:  # else there is no infinity to be kept out
+            if gates.stills(entry) or any(entry.inputs[i] in self.still for i in moving):
+                self.still.add(entry.output)
+            if any(entry.inputs[i] in self.rough or gates.spreads(entry, i) for i in moving):
+                self.rough.add(entry.output)
         self.limits.carry_on(entry, moving)
         found[entry.output] = tangent
 

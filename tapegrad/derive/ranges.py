@@ -5,6 +5,7 @@ The ops themselves are asked, at a few points of each sign.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import cache
@@ -93,6 +94,8 @@ def _of_scalars(op: Op, inputs: tuple[Range, ...]) -> tuple[Range, bool]:
 
 def _underflows(entry: Entry, avals: Sequence[Aval], inputs: tuple[Range, ...]) -> bool:
     signs = tuple([held.sign for held in inputs])
+    if Sign.POSITIVE not in signs:
+        return False
     rounded = [
         Sign.NOT_NEGATIVE if sign is Sign.POSITIVE and has_elements(entry, slot, avals) else sign
         for sign, slot in zip(signs, entry.inputs, strict=True)
@@ -113,11 +116,14 @@ def _of_entry(entry: Entry, avals: Sequence[Aval], inputs: tuple[Range, ...]) ->
 
 
 def _of_constant(value: Any) -> Range:
-    if getattr(value, "dtype", FLOAT) != FLOAT:
+    if isinstance(value, float):
+        lowest, finite = value, math.isfinite(value)
+    elif value.dtype != FLOAT:
         return _ANYTHING
-    with np.errstate(all="ignore"):
-        lowest = np.min(value, initial=np.inf)
-        finite = np.isfinite(np.sum(value)) or np.isfinite(value).all()
+    else:
+        with np.errstate(all="ignore"):
+            lowest = np.min(value, initial=np.inf)
+            finite = bool(np.isfinite(np.sum(value)) or np.isfinite(value).all())
     sign = Sign.AWAY if lowest > 0.0 else Sign.NOT_NEGATIVE if lowest >= 0.0 else Sign.ANY
     return Range(sign, not finite)
 

@@ -9,31 +9,47 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from tapegrad.backends.effort import effort
+from tapegrad.backends.replay import evaluate
 from tapegrad.derive.continuation import Continuation
+from tapegrad.derive.gates import Gates
 from tapegrad.derive.many import whole_jacobian
-from tapegrad.derive.pullback import pullback, reverse
-from tapegrad.derive.pushforward import jacobian_by_columns, pushforward
+from tapegrad.derive.pullback import pullback, reverse, sweep
+from tapegrad.derive.pushforward import jacobian_by_columns, push, pushforward
 from tapegrad.derive.sparsity import Colouring, colour_columns, colour_symmetric, jacobian_pattern
+from tapegrad.errors import TraceError
+from tapegrad.function.condensing import LongTrace, condensed, kept
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.swept import Ledger
 from tapegrad.function.trials import Run, Trial
+from tapegrad.nest import Vector
+from tapegrad.ops.broadcasting import axes_of, sum_
+from tapegrad.ops.elementwise import absolute
+from tapegrad.ops.indexing import concatenate
 from tapegrad.ops.linalg import matmul
+from tapegrad.ops.logic import equal, where_
+from tapegrad.ops.registry import FLOAT
 from tapegrad.ops.shaping import transpose_
 from tapegrad.passes import Pass, dce, tidy
+from tapegrad.plan.split import split
 from tapegrad.plan.stages import BLOCK, row_axis
-from tapegrad.tape.slots import waist
+from tapegrad.tape.slots import active_slots, waist
 from tapegrad.tape.tape import Tape, size_of
 
 # Entries of a Hessian written out column by column. Deriving and printing one takes some 50 us, as long as an
 # array operation on 50,000 rows.
 MOST_WRITTEN_OUT = 2_000
+EPSILON = 2.0**-52
 
 
 class Tapes:
     """The tape of one path as recorded, and those derived from it, by their kinds: ``tapes[GRADIENT]``.
 
-    None of it depends on the values of the data: all data share these tapes.
+    None of it depends on the values of data that can be replaced: all of these share the tapes.
 
     Attributes
     ----------
@@ -43,8 +59,12 @@ class Tapes:
         What programs of these tapes are held against.
     twins : sequence of Tapes
         Those of the same path with other numbers of rows, where the data are in pieces.
-    is_in_pieces : bool
-        Whether the data are: what is derived then keeps their rows along the first axis.
+    rows : int or None
+        The number of rows that it was recorded with, where the data are in pieces and rows are read: what is
+        derived can then be cut along the rows.
+    condensed : sequence of Tape
+        Of data in pieces, the value's tape with few rows in the place of all, and where rows are left in it
+        those of its twins; empty, where nothing is to be had so.
     """
 
     def __init__(
@@ -54,11 +74,13 @@ class Tapes:
         passes: Sequence[Pass],
         trial: Trial,
         twins: Sequence[Tapes] = (),
-        is_in_pieces: bool = False,
+        rows: int | None = None,
+        long: LongTrace | None = None,
     ) -> None:
         self.recorded = recorded
-        self.twins = twins
-        self.is_in_pieces = is_in_pieces
+        self._twins = twins
+        self._rows = rows
+        self._long = long
         self.short = short
         self.trial = trial
         self._passes = passes
@@ -69,10 +91,49 @@ class Tapes:
         known = self._known.get(kind)
         if known is None:
             made = kind.make(self)
-            if kind.hold is Trial.hold_made:
-                self.trial.keep(kind, made)
+            self.trial.keep(kind, made)
             known = self._known[kind] = tidy(made, self._passes)
         return known
+
+    # With few rows in the place of all ----------------------------------------------------------------------
+
+    @cached_property
+    def condensed(self) -> Sequence[Tape]:
+        """The value's tapes with few rows in the place of all, see the attributes."""
+        if self._long is None:
+            return ()
+        found = condensed(self._long, self._hold_recorded)
+        if found:
+            self.trial.by_looks = False
+        return found
+
+    @property
+    def kept(self) -> str:
+        """What is kept of all rows of data in pieces, as lines of comments."""
+        return "" if self._long is None else kept(self.condensed, self._long.rows.length)
+
+    def _hold_recorded(self, tape: Tape) -> None:
+        """Hold a tape of the value against plain calls, entry by entry."""
+        data = dict(zip(tape.data, self.trial.data.values(), strict=True))
+
+        def run(inputs: Vector) -> Sequence[Any]:
+            values = evaluate(tape, inputs, data, tape.outputs)
+            return [values[slot] for slot in tape.outputs]
+
+        self.trial.hold_values(VALUE, run)
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows that it was recorded with, see the attributes."""
+        return None if len(self.condensed) == 1 else self._rows
+
+    @cached_property
+    def twins(self) -> Sequence[Tapes]:
+        """Those of other lengths."""
+        if not self.condensed:
+            return self._twins
+        others = zip(self.condensed[1:], LENGTHS[1:], strict=False)
+        return [Tapes(one, one, self._passes, Trial(one, {}, ()), rows=n) for one, n in others]
 
     # What is known about them -------------------------------------------------------------------------------
 
@@ -81,6 +142,11 @@ class Tapes:
         """The gradient without the value: what second derivatives are made of."""
         gradient = self[GRADIENT]
         return dce(replace(gradient, outputs=gradient.outputs[1:]))
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Where zeros and infinities can meet in second derivatives."""
+        return Gates(self.gradient_alone)
 
     @cached_property
     def waist(self) -> int | None:
@@ -153,7 +219,7 @@ def in_waist(tapes: Tapes) -> Sequence[int]:
 
 def _value(tapes: Tapes) -> Tape:
     """What the function returns."""
-    return tapes.short
+    return tapes.condensed[0] if tapes.condensed else tapes.short
 
 
 def _gradient(tapes: Tapes) -> Tape:
@@ -161,14 +227,25 @@ def _gradient(tapes: Tapes) -> Tape:
     return reverse(tapes[VALUE])
 
 
+def _whole(tapes: Tapes, tape: Tape) -> Tape:
+    """A Jacobian with all directions at once, or column by column where that cannot be cut along the rows."""
+    whole = whole_jacobian(tape)
+    if tapes.rows is not None:
+        try:
+            split(whole, tapes.rows)
+        except TraceError:
+            return jacobian_by_columns(tape)
+    return whole
+
+
 def _hessian(tapes: Tapes) -> Tape:
     """The Hessian as a matrix."""
-    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes.gradient_alone)
+    return _whole(tapes, tapes.gradient_alone)
 
 
 def _jacobian(tapes: Tapes) -> Tape:
     """The Jacobian as a matrix of parameters by outputs."""
-    return (jacobian_by_columns if tapes.is_in_pieces else whole_jacobian)(tapes[VALUE])
+    return _whole(tapes, tapes[VALUE])
 
 
 def _outer(tapes: Tapes) -> Tape:
@@ -176,6 +253,37 @@ def _outer(tapes: Tapes) -> Tape:
     new = Continuation(_jacobian(tapes))
     slopes = new.value(new.tape.outputs[0])
     return new.builder.finish((matmul(slopes, transpose_(slopes)).slot,))
+
+
+def _curves(tapes: Tapes) -> Tape:
+    """The slopes of outputs (n,), and below them their second derivatives: (p + p p, n)."""
+    slopes = jacobian_by_columns(tapes[VALUE])
+    new, gates = Continuation(slopes), Gates(slopes)
+    parts = [new.value(slopes.outputs[0])]
+    for leaf in slopes.parameters:
+        shape = slopes.avals[leaf].shape
+        for one in np.eye(size_of(shape)):
+            tangents = {leaf: new.recorder.lift(one.reshape(shape), FLOAT)}
+            found = push(slopes, new.value, tangents, new.visit, gates)
+            parts += [new.value(slot) for slot in new.slots_or_zeros(found, slopes.outputs)]
+    return new.builder.finish((concatenate(*parts, axis=0).slot,))
+
+
+def _rounding(tapes: Tapes) -> Tape:
+    """By how much the value may be wrong if every entry rounds once: for each, its size times its slope."""
+    tape = _value(tapes)
+    new = Continuation(tape)
+    active = active_slots(tape, tape.parameters)
+    seeds = {slot: new.recorder.number(1.0) for slot in tape.outputs if active[slot]}
+    slopes = sweep(tape, new.value, seeds, active, new.visit)
+    total = new.recorder.number(0.0)
+    for entry in tape.entries:
+        if entry.output in slopes:
+            slope = slopes[entry.output]
+            share = where_(equal(slope, 0.0), 0.0, absolute(new.value(entry.output) * slope))
+            axis = axes_of(share, None)
+            total = total + (sum_(share, axis=axis, keepdims=False) if axis else share)
+    return new.builder.finish((new.recorder.lift(0.5 * EPSILON * total, None).slot,))
 
 
 def _jvp(tapes: Tapes) -> Tape:
@@ -258,6 +366,9 @@ GRADIENT = _enter(Derived("gradient", _gradient, hold=Trial.hold_gradient))
 HESSIAN = _enter(Derived("hessian", _hessian))
 JACOBIAN = _enter(Derived("jacobian", _jacobian))
 OUTER = _enter(Derived("outer", _outer))
+# For functions of one number for each row.
+CURVES = Derived("curves", _curves)
+ROUNDING = _enter(Derived("rounding", _rounding))
 JVP = _enter(Derived("jvp", _jvp, late=in_parameters))
 VJP = _enter(Derived("vjp", _vjp, late=in_outputs))
 HVP = _enter(Derived("hvp", _hvp, late=in_parameters))

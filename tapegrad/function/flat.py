@@ -10,9 +10,12 @@ import numpy as np
 
 from tapegrad.backends.programs import AUTO
 from tapegrad.function import jacobians, swept
-from tapegrad.function.derived import GRADIENT, HESSIAN, HVP, SECOND, VALUE, Derived
+from tapegrad.function.derived import CURVES, GRADIENT, HESSIAN, HVP, OUTER, ROUNDING, SECOND, VALUE, Derived
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.router import Router
 from tapegrad.nest import Leaf, Structure, Vector
+from tapegrad.pieces.program import stay_where_they_are
+from tapegrad.pieces.shard import resized_shape
 from tapegrad.tape.tape import Tape
 
 
@@ -131,6 +134,17 @@ class FlatFunction:
         path = self._router.path_at(vector)
         return jacobians.sparse_jacobian(self._replays(vector), path, self.outputs, self.structure)
 
+    def rounding_flat(self, vector: Vector) -> float:
+        """By how much the value may be wrong if every entry on the tape rounds once; infinite where unknown.
+
+        The rounding of an entry changes the result by its adjoint times the spacing of floats at its value;
+        their sizes are added up. Points next to each other do not tell as much: they may round in the same
+        way.
+        """
+        self.require_scalar("rounding")
+        found: float = self._replay(ROUNDING, vector, _first_float)
+        return found if np.isfinite(found) else np.inf
+
     def hvp_flat(self, vector: Vector, direction: Vector) -> Vector:
         """The Hessian at a flat float64 vector times another, for optimisers; NaN comes without a warning."""
         product: Vector = self._replay(HVP, vector, self.structure.join, [direction])[0]
@@ -166,7 +180,7 @@ class FlatFunction:
         if not tapes.ledger.sweeps():
             return None
         data = dict(zip(tapes.gradient_alone.data, path.data.values(), strict=True))
-        found = symmetric(swept.hessian(tapes.gradient_alone, vector, data))
+        found = symmetric(swept.hessian(tapes.gradient_alone, tapes.gates, vector, data))
         return found if np.isfinite(found).all() else None
 
     @property
@@ -232,6 +246,52 @@ class FlatFunction:
         outputs, path = self._router.run(kind, inputs, copies, directions)
         return outputs, path.tapes
 
+    # Of data in pieces --------------------------------------------------------------------------------------
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether the data are on disk or on a cluster: sums over them are computed there."""
+        return self._router.running.long is not None
+
+    @property
+    def returns_rows(self) -> bool:
+        """Whether the data are in pieces, and the function returns numbers for each row."""
+        return self.is_in_pieces and any(LENGTHS[0] in leaf.shape for leaf in self.outputs.leaves)
+
+    def require_sums(self) -> None:
+        """Raise ValueError where it does."""
+        long = self._router.running.long
+        if long is not None and self.returns_rows:
+            raise stay_where_they_are(self.tape.name, long.rows.length)
+
+    def kept(self, kind: Derived, vector: Vector) -> list[Any]:
+        """The outputs of a derived tape at the parameters of the trace, where the data are in pieces.
+
+        Outputs that have a number for each row are arrays of Dask's where the data are, and have not been
+        computed yet; of data on disk they are arrays in memory.
+        """
+        return self._router.current.kept(kind, vector)
+
+    def of_each_row(
+        self,
+        vector: Vector,
+        find: Callable[[Sequence[Any]], Any],
+        merge: Callable[[Sequence[Any]], Any],
+    ) -> Any:
+        """What a function finds in slopes and second derivatives of data in pieces, where the rows are.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (p,)
+        find : callable
+            Takes a list of one array of shape (p + p p, m), for some of the rows: the slopes of each, and
+            below them the second derivatives.
+        merge : callable
+            Makes one of what was found in several parts of the rows, in their order.
+        """
+        _, path = self._router.run(OUTER, vector, _nothing)
+        return path.of_each(CURVES, vector, find, merge)
+
     def _replays(self, vector: Vector) -> jacobians.Replay:
         return partial(self._replay, vector=vector)
 
@@ -248,9 +308,10 @@ class FlatFunction:
         """Raise ValueError where the function returns anything but one number, which `what` needs."""
         if not self.outputs.is_scalar:
             name, root = self.tape.name, self.outputs.root
-            returns = (
-                f"shape {root.shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
-            )
+            shape = root.shape if isinstance(root, Leaf) else ()
+            if self._router.running.long is not None:
+                shape = resized_shape(shape, LENGTHS[0], self._router.running.long.rows.length)
+            returns = f"shape {shape}: end it with .sum()?" if isinstance(root, Leaf) else "several outputs"
             raise ValueError(f"{what} needs a scalar; {name} returns {returns}")
 
 

@@ -10,7 +10,7 @@ error, and so is a step that is not the same each time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,20 +18,25 @@ from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
 from tapegrad.ops.elementwise import add, div, mul
 from tapegrad.ops.registry import FLOAT, Attrs, Aval
+from tapegrad.plan.apart import numbers_rows, row_axis, row_index, step_of
+from tapegrad.plan.split import is_same_for_all, one_row
 from tapegrad.recording.frames import location
 from tapegrad.recording.values import frozen, tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy
-from tapegrad.tape.slots import marked
+from tapegrad.tape.slots import ends_of, marked
 from tapegrad.tape.tape import SCALAR, Tape
 
 NUMBER_OF_ROWS = "number of rows"  # with spaces: no data are called so
 _ROUNDING = 1e-12
 
 
-def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
-    """The first of three tapes of one function, in which the number of rows is a data slot, the last one.
+def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> list[Tape]:
+    """Three tapes of one function as they are where the number of rows is a data slot, the last one.
+
+    Tapes that have this slot already keep it: what was derived of them may depend on the number in a further
+    way, such as a sum over rows that became a product with 1,009.
 
     Parameters
     ----------
@@ -45,10 +50,57 @@ def of_any_length(tapes: Sequence[Tape], lengths: Sequence[int]) -> Tape:
     TraceError
         If they differ in more than the number of rows; the message names the user's line.
     """
-    return _Comparison(tapes, lengths).rewritten()
+    comparison = Comparison(tapes, lengths)
+    return [comparison.rewritten(place) for place in range(len(tapes))]
 
 
-class _Comparison:
+class ByRows(NamedTuple):
+    """A number that is linear in the number of rows, or in its inverse: ``start + slope * n``.
+
+    `rounding` is that of the slope.
+    """
+
+    start: Any
+    slope: Any
+    is_inverse: bool
+    rounding: Any
+
+    def agrees(self, value: Any, length: int) -> bool:
+        """Whether a value is the one for so many rows, but for the rounding of the line through few."""
+        power = 1.0 / length if self.is_inverse else float(length)
+        move = self.slope * power
+        rounding = _ROUNDING * (np.abs(self.start) + np.abs(move)) + self.rounding * max(power, 1e-3)
+        return bool((np.abs(value - self.start - move) <= rounding).all())
+
+
+def by_rows(values: Sequence[Any], lengths: Sequence[int]) -> ByRows | None:
+    """The line through the values at three numbers of rows, or at their inverses; None if there is none."""
+    for is_inverse in (False, True):
+        powers = [1.0 / n if is_inverse else float(n) for n in lengths]
+        slope = (values[1] - values[0]) / (powers[1] - powers[0])
+        start = values[0] - slope * powers[0]
+        rounding = _ROUNDING * (np.abs(start) + np.abs(slope * powers[2]))
+        if (np.abs(start + slope * powers[2] - values[2]) <= rounding).all():
+            start = np.where(np.abs(start) <= _ROUNDING * np.abs(slope * powers[0]), 0.0, start)
+            each = 2.0**-50 * np.abs(values[0]) / np.abs(powers[1] - powers[0])
+            return ByRows(start, slope, is_inverse, each)
+    return None
+
+
+class Comparison:
+    """Three tapes of one function, which differ in nothing but what depends on the number of rows.
+
+    Parameters
+    ----------
+    tapes : sequence of three Tapes
+    lengths : sequence of three int
+
+    Raises
+    ------
+    TraceError
+        If they differ in more; the message names the user's line.
+    """
+
     def __init__(self, tapes: Sequence[Tape], lengths: Sequence[int]) -> None:
         self.tapes = tapes
         self.lengths = lengths
@@ -66,26 +118,38 @@ class _Comparison:
 
     def _check_steps(self) -> None:
         first, *others = self.tapes
+        for guard in first.guards:
+            if self.lengths[0] in np.shape(guard.outcome):
+                raise TraceError(
+                    f"{first.name} decides on every row{location(guard.source)}, or reads all rows as plain "
+                    "numbers, which cannot be done piece by piece. Choose with np.where, leave rows out by a "
+                    "weight of 0, and pass tables that rows are looked up in as `data`, too"
+                )
         for other, length in zip(others, self.lengths[1:], strict=True):
             pairs = zip(first.entries, other.entries, strict=False)
             for one, two in pairs:
                 same = one.op is two.op and one.inputs == two.inputs and one.output == two.output
-                if not (same and self._same_attrs(one.attrs, two.attrs, length)):
-                    raise self._another_way(length, one.source)
+                if not (same and self.same_attrs(one.attrs, two.attrs, length)):
+                    raise self.another_way(length, one.source)
             if len(first.entries) != len(other.entries):
-                raise self._another_way(length, None)
+                fewer, more = sorted((first.entries, other.entries), key=len)
+                raise self.another_way(length, more[len(fewer)].source)
             for guard, twin in zip(first.guards, other.guards, strict=False):
                 if not np.array_equal(guard.outcome, twin.outcome, equal_nan=True):
-                    raise self._another_way(length, guard.source)
+                    raise self.another_way(length, guard.source)
 
-    def _another_way(self, length: int, source: Source | None) -> TraceError:
+    def another_way(self, length: int, source: Source | str | None) -> TraceError:
+        """The error for a step that is not the same with so many rows."""
+        line = source if isinstance(source, str) else location(source)
         return TraceError(
             f"{self.tapes[0].name} takes another way with {length:,} rows than with {self.lengths[0]:,}"
-            f"{location(source)}: data that are not in one piece need a function of which each step is the "
-            "same for any number of rows. Do what depends on all rows before, and pass the result in `data`"
+            f"{line}: data that are not in one piece need a function of which each step is the same for any "
+            "number of rows. Do what depends on all rows before, and pass the result in `data`"
         )
 
-    def _same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:
+    def same_attrs(self, one: Attrs, two: Attrs, length: int) -> bool:
+        """Whether attributes are the same, but for shapes with so many rows."""
+
         def told(value: Any) -> Any:
             return tuple([self.lengths[0] if n == length else n for n in value])
 
@@ -114,72 +178,78 @@ class _Comparison:
 
     # Constants ----------------------------------------------------------------------------------------------
 
-    def rewritten(self) -> Tape:
-        """The first tape, with what depends on the number of rows as entries."""
-        tape = self.tapes[0]
+    def rewritten(self, place: int) -> Tape:
+        """One of the tapes, with what depends on the number of rows as entries."""
+        tape = self.tapes[place]
         values = [dict(each.constants) for each in self.tapes]
-        same = [slot for slot in values[0] if _same([constants[slot] for constants in values])]
-        copy = Copy(tape, marked(tape, same))
-        rows = copy.builder.datum(SCALAR)
+        equal = {slot for slot in values[0] if same([constants[slot] for constants in values])}
+        copy = Copy(tape, marked(tape, equal))
+        known = [slot for slot in tape.data if dict(tape.labels).get(slot) == NUMBER_OF_ROWS]
+        rows = copy.new[known[0]] if known else copy.builder.datum(SCALAR)
         copy.builder.labels[rows] = NUMBER_OF_ROWS
         for slot in values[0]:
-            if slot not in set(same):
-                copy.new[slot] = self._entry(copy, slot, rows, [constants[slot] for constants in values])
+            if slot not in equal:
+                found = [constants[slot] for constants in values]
+                copy.new[slot] = self._entry(copy, slot, rows, found, place)
         return copy.run(Copy.keep)
 
-    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
+    def _entry(self, copy: Copy, slot: int, rows: int, values: Sequence[Any], place: int) -> int:
         """The slot that stands for a constant that depends on the number of rows."""
-        aval = copy.tape.avals[slot]
-        if self.lengths[0] not in aval.shape:
+        aval, axis = copy.tape.avals[slot], row_axis(self.tapes[0].avals[slot].shape, self.lengths[0])
+        if axis is None:
             return self._by_rows(copy, slot, rows, [np.asarray(value) for value in values])
-        firsts = [np.ravel(value)[0] for value in values]
-        if any(
-            not np.array_equal(v, np.full_like(v, x), equal_nan=True)
-            for v, x in zip(values, firsts, strict=True)
-        ):
+        if all(numbers_rows(value, axis) for value in values) and self._takes_rows(slot):
+            return copy.builder.constant(values[place])  # of each length anew, see `split`
+        if not all(is_same_for_all(value, axis) for value in values):
             raise TraceError(
                 f"an array{self._line(slot)} that the function makes, or finds outside, has as many rows as "
                 "the data: pass it in `data`, in pieces as they are"
             )
+        firsts = [np.asarray(one_row(value, axis)) for value in values]
         one = (
-            copy.builder.constant(_number(firsts[0]))
-            if _same(firsts)
+            copy.builder.constant(as_constant(firsts[0]))
+            if same(firsts)
             else self._by_rows(copy, slot, rows, firsts)
         )
         return copy.builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, aval)
 
+    def _takes_rows(self, slot: int) -> bool:
+        """Whether a constant with the numbers of the rows only says where to take something of each."""
+        tape, rows = self.tapes[0], self.lengths[0]
+        for entry in tape.entries:
+            for place, read in enumerate(entry.inputs):
+                if read == slot and row_index(entry.op, step_of(tape, entry, rows)) != place:
+                    return False
+        return slot not in ends_of(tape)
+
     def _by_rows(self, copy: Copy, slot: int, rows: int, values: Sequence[Any]) -> int:
         """A constant that is linear in the number of rows, or in its inverse, as entries."""
-        for is_inverse in (False, True):
-            powers = [1.0 / n if is_inverse else float(n) for n in self.lengths]
-            slope = (values[1] - values[0]) / (powers[1] - powers[0])
-            start = values[0] - slope * powers[0]
-            rounding = _ROUNDING * (np.abs(start) + np.abs(slope * powers[2]))
-            if (np.abs(start + slope * powers[2] - values[2]) <= rounding).all():
-                start = np.where(np.abs(start) <= _ROUNDING * np.abs(slope * powers[0]), 0.0, start)
-                return self._emitted(copy.builder, rows, start, slope, is_inverse)
-        raise TraceError(
-            f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor in "
-            "its inverse: compute it before, and pass it in `data`"
-        )
+        found = by_rows(values, self.lengths)
+        if found is None:
+            raise TraceError(
+                f"a number{self._line(slot)} depends on the number of rows, and is neither linear in it nor "
+                "in its inverse: compute it before, and pass it in `data`"
+            )
+        return self._emitted(copy.builder, rows, found.start, found.slope, found.is_inverse)
 
     def _emitted(self, builder: Builder, rows: int, start: Any, slope: Any, is_inverse: bool) -> int:
         aval = Aval(np.shape(slope), FLOAT)
-        number = builder.constant(_number(slope))
+        number = builder.constant(as_constant(slope))
         op, operands = (div, (number, rows)) if is_inverse else (mul, (rows, number))
         found = builder.emit(op, operands, (), None, aval)
         if not np.any(start):
             return found
-        return builder.emit(add, (found, builder.constant(_number(start))), (), None, aval)
+        return builder.emit(add, (found, builder.constant(as_constant(start))), (), None, aval)
 
 
-def _number(value: Any) -> Any:
-    """A value as a constant."""
+def as_constant(value: Any) -> Any:
+    """A value as a constant of a tape."""
     array = np.asarray(value)
     return tidy_value(frozen(array, array.dtype))
 
 
-def _same(values: Sequence[Any]) -> bool:
+def same(values: Sequence[Any]) -> bool:
+    """Whether all numbers or arrays are the same."""
     return all(np.array_equal(values[0], value, equal_nan=_is_float(value)) for value in values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from tapegrad.backends.replay import evaluate
 from tapegrad.errors import NonFiniteWarning
 from tapegrad.function.derived import HVP, Derived
 from tapegrad.function.explanation import Explanation, explain, explain_hessian, first_nan
+from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path
 from tapegrad.nest import Vector
+from tapegrad.pieces.rows import Rows
 
 _FEW = 100  # elements, which Python adds up in less time than NumPy needs to begin
 _NOWHERE = "it arises in no entry as recorded, but in the order that the passes put them in"
@@ -56,7 +59,8 @@ def warn_nan(
     where = first_nan(tape, evaluate(tape, vector, path.data))
     if where is None and kind is not None and direction is not None:
         where = first_nan(path.tapes[kind], _of_product(path, kind, vector, direction))
-    message = f"{what} of {path.tape.name} is NaN: {where or _NOWHERE}"
+    where = where or _NOWHERE if path.rows is None else _in_pieces(path, path.rows, where)
+    message = f"{what} of {path.tape.name} is NaN: {where}"
     warnings.warn(message, NonFiniteWarning, stacklevel=stacklevel + 1)
 
 
@@ -74,8 +78,27 @@ def warn_nan_matrix(
 def explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector | None) -> Explanation:
     """Where the first NaN or infinity arises, in the value, in an adjoint, or in the Hessian.
 
-    `rows` is the Hessian times a vector without zeros: what is not finite in a row shows there.
+    `rows` is the Hessian times a vector without zeros: what is not finite in a row shows there. Of data in
+    pieces, only the first rows are looked at, and whether any are missing.
     """
+    found = _explained(path, vector, names, rows)
+    if path.rows is None:
+        return found
+    where = None if found.quantity is None else found.text
+    return replace(found, text=_in_pieces(path, path.rows, where, found.text))
+
+
+def _in_pieces(path: Path, rows: Rows, where: str | None, finite: str = "all is finite") -> str:
+    """Where something arises in data in pieces, of which the first rows alone are at hand."""
+    first = f"the first {LENGTHS[0]:,} of {rows.length:,} rows"
+    other = f"{finite} in {first}: if something is not, it arises in other rows. Call the function on these"
+    text, missing = other if where is None else f"{where} (in {first})", rows.missing()
+    told = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
+    lacks = f"values are missing in {told}: fit(..., missing='drop') leaves out the rows without them"
+    return f"{text}; {lacks}" if missing else text
+
+
+def _explained(path: Path, vector: Vector, names: tuple[str, ...], rows: Vector | None) -> Explanation:
     tape = path.tape_at(vector)
     found = explain(tape, evaluate(tape, vector, path.data))
     if found.quantity is not None or rows is None or np.isfinite(rows).all():

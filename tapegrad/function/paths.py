@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.programs import Executable
-from tapegrad.backends.replay import evaluate, holds
+from tapegrad.backends.replay import Broken, evaluate, holds
+from tapegrad.backends.shared import Shared
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.running import Programs
 from tapegrad.function.seen import Seen
+from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import branches
+from tapegrad.pieces.program import InPieces, decides_otherwise
+from tapegrad.pieces.rows import Column, Rows
 from tapegrad.tape.tape import Guard, Tape
 
 
@@ -58,6 +62,7 @@ class Path:
         self.tapes: Tapes = programs.tapes
         self.data = data
         self._bound = data if bound is None else bound
+        self._shared = Shared()
         self.thin = thin
         self.direct: Callable[[dict[Any, Any]], tuple[Any, Any] | None] | None = None
         made_anew = [guard for guard in self.tapes.short.guards if guard.is_choice]
@@ -70,6 +75,21 @@ class Path:
     def tape(self) -> Tape:
         """The tape as recorded."""
         return self.tapes.recorded
+
+    def kept(self, kind: Derived, inputs: Vector) -> list[Any]:
+        """The outputs of a tape of data in pieces; numbers for each row stay where the rows are."""
+        executable, program = self.executable(kind), self.programs[kind]
+        if not isinstance(program, InPieces):  # few rows stand for all
+            found = executable.run(inputs, copied)
+            if isinstance(found, Broken):
+                raise decides_otherwise(program.tape, found)
+            return list(found)
+        return program.workspace(self.programs.values(kind, self._bound)).kept(inputs)
+
+    @property
+    def rows(self) -> Rows | None:
+        """Data in pieces, of which `data` are the first rows; None where all is in memory."""
+        return next((value.rows for value in self._bound.values() if isinstance(value, Column)), None)
 
     def tape_at(self, vector: Vector) -> Tape:
         """The tape to read entry by entry at parameters that take this path: as recorded, where that holds.
@@ -95,11 +115,24 @@ class Path:
         kept = (guard.turns or () for guard in self.tapes.short.guards if not guard.is_choice)
         return sorted(turn for turns in kept for turn in turns)
 
+    def of_each(
+        self,
+        kind: Derived,
+        vector: Vector,
+        find: Callable[[Sequence[Any]], Any],
+        merge: Callable[[Sequence[Any]], Any],
+    ) -> Any:
+        """What a function finds in what a tape gives for each row of data in pieces, where the rows are."""
+        self.executable(kind)  # which has been tried on the rows that were traced on
+        program = self.programs[kind]
+        assert isinstance(program, InPieces), "only data in pieces stay where they are"
+        return program.workspace(self.programs.values(kind, self._bound)).of_each(vector, find, merge)
+
     def executable(self, kind: Derived) -> Executable:
         """What runs the tape of one kind on the data."""
         known = self._executables.get(kind)
         if known is None:
-            known = self._executables[kind] = self.programs.executable(kind, self._bound)
+            known = self._executables[kind] = self.programs.executable(kind, self._bound, self._shared)
         return known
 
 

@@ -11,16 +11,18 @@ import numpy as np
 
 from tapegrad.errors import ReplayError, TraceError
 from tapegrad.nest import Structure, Vector, call, scan
-from tapegrad.ops.registry import BOOL, FLOAT, INT, Aval
+from tapegrad.ops.registry import FLOAT, Aval
 from tapegrad.recording.current import running
 from tapegrad.recording.frames import Spot, is_own_code, is_users, place_of_error, spot_in, steps_of
 from tapegrad.recording.lent import Wanted, lent
 from tapegrad.recording.live import Asked, LiveRecorder
 from tapegrad.recording.messages import foreign_step
+from tapegrad.recording.posed import PosedRecorder
+from tapegrad.recording.posing import Posing
 from tapegrad.recording.standins.mechanism import float_in, in_force
 from tapegrad.recording.standins.tables import ALL
 from tapegrad.recording.tracer import Tracer
-from tapegrad.recording.values import frozen, tidy_value
+from tapegrad.recording.values import frozen, numbers, tidy_value
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.tape import Tape
 
@@ -51,10 +53,20 @@ class Recorded(NamedTuple):
     dataframes: Sequence[tuple[Any, str | None]] = ()  # pandas objects that met traced values
     steps: Sequence[Callable[..., Any]] = ()  # of loops, recorded once for all iterations
     unrolled: str | None = None  # what to say of an operation that is recorded number by number
+    is_led: bool = False  # whether a decision has fallen otherwise than the data say
 
 
-def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Mapping[str, Any]) -> Recorded:
-    """Trace `f` at the parameters `vector`.
+def record(
+    f: Callable[..., Any],
+    structure: Structure,
+    vector: Vector,
+    data: Mapping[str, Any],
+    decided: Sequence[Any] = (),
+    posing: Posing | None = None,
+) -> Recorded:
+    """Trace `f` at the parameters `vector`; its first decisions fall as they are `decided`.
+
+    With `posing`, it is told of other numbers of rows.
 
     Where a module asks a traced value for a float, the function is traced once more, with a stand-in for
     `float` in that module; where a plain array from outside shall hold one, with a buffer for the array.
@@ -65,7 +77,7 @@ def record(f: Callable[..., Any], structure: Structure, vector: Vector, data: Ma
         found, failed = None, None
         try:
             with lent(wanted):
-                found = _recorded(f, structure, vector, data, asked)
+                found = _recorded(f, structure, vector, data, asked, decided, posing)
         except Exception as error:
             failed = error
         changes = [float_in(*where) for where in asked.floats]
@@ -85,10 +97,14 @@ def _recorded(
     vector: Vector,
     data: Mapping[str, Any],
     asked: Asked,
+    decided: Sequence[Any],
+    posing: Posing | None,
 ) -> Recorded:
     """The same, once. What was asked of traced values in vain is added to `asked`."""
     builder = Builder(getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f"))
-    recorder = LiveRecorder(builder, asked)
+    recorder = (
+        LiveRecorder(builder, asked, decided) if posing is None else PosedRecorder(builder, asked, posing)
+    )
     leaves = []
     for leaf in structure.leaves:
         slot = builder.parameter(Aval(leaf.shape, FLOAT))
@@ -113,7 +129,7 @@ def _recorded(
     finally:
         recorder.close()
     if failed is not None:  # outside the handler, so that the user's own error comes without a context
-        raise _most_telling(failed, f, structure, vector, data)
+        raise failed if posing is not None else _most_telling(failed, f, structure, vector, data)
     unrolled = recorder.watch is not None and recorder.watch.told(builder.name)
     return Recorded(
         builder.finish(tracer.slot for tracer in found),
@@ -123,15 +139,14 @@ def _recorded(
         recorder.dataframes,
         recorder.steps,
         unrolled or None,
+        recorder.is_led,
     )
 
 
 def data_array(label: str, given: Any) -> Any:
     """A data argument as a read-only float64, int64 or bool array (a float, if it is a float scalar)."""
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"data {label} must be real numbers, not {array.dtype}")
-    return tidy_value(frozen(array, {"f": FLOAT, "b": BOOL}.get(array.dtype.kind, INT)))
+    array = numbers(label, given)
+    return tidy_value(frozen(array, array.dtype))
 
 
 def data_value(tape: Tape, slot: int, data: Mapping[str, Any]) -> Any:

@@ -15,13 +15,15 @@ import numpy as np
 from tapegrad.backends.replay import Broken
 from tapegrad.errors import BranchWarning, LongTapeWarning, RetraceWarning, TraceError, UnrolledWarning
 from tapegrad.function.agreement import differing, sizes_of
+from tapegrad.function.condensing import LongTrace
 from tapegrad.function.derived import VALUE, Derived, Tapes
-from tapegrad.function.lengths import of_any_length
+from tapegrad.function.lengths import Comparison
 from tapegrad.function.long import LENGTHS
 from tapegrad.function.paths import Path, PathTree, outcome_key
 from tapegrad.function.record import data_value, plain_call, record
 from tapegrad.function.running import Programs, Running
 from tapegrad.function.seen import Taken
+from tapegrad.function.told import check_told
 from tapegrad.function.trials import Trial, copied
 from tapegrad.function.witness import without_choices, witnessed
 from tapegrad.nest import Structure, Vector, scan
@@ -109,6 +111,7 @@ class Router:
         `inputs` begin with the parameters, which decide on the path.
         """
         path, is_new, is_compared = self.current, False, False
+        is_taken = False  # whatever its guards say
         guard: Guard | None = None  # because of which there is a new path
         tried: set[int] = set()
         while True:
@@ -116,12 +119,11 @@ class Router:
             executable = path.executable(kind)
             if is_new:
                 self._spend(clock() - start, guard)
-            # A trace itself decides at its own parameters, so the guards of a new path hold by definition.
             news = None if path.seen is None or is_compared else path.seen.news
-            result = executable.run(inputs, read, directions, check=not is_new, news=news)
+            result = executable.run(inputs, read, directions, check=not is_taken, news=news)
             if isinstance(result, Taken):
                 path, is_new = self._compared(path, inputs[: self._structure.size].copy(), result)
-                is_compared = not is_new
+                is_compared, is_taken = not is_new, is_new
                 continue
             if not isinstance(result, Broken):
                 self.current = path
@@ -136,9 +138,14 @@ class Router:
             if known is None or is_lost:
                 vector = inputs[: self._structure.size]
                 guard = path.tape.guards[result.place]
-                path, is_new = self._retrace(vector, None if is_lost else outcomes, guard)
+                decided = [guard.outcome for guard in path.tape.guards[: result.place]] + [result.value]
+                path, is_new = self._retrace(vector, None if is_lost else outcomes, guard, decided)
+                # A trace itself decides at its own parameters, so the guards of a new path hold by
+                # definition; on some of the rows it decides for those alone.
+                is_taken = is_new and self._running.long is None
             else:
                 path, is_new = known, id(known) in tried
+                is_taken = is_new
             tried.add(id(path))
 
     def _compared(self, path: Path, vector: Vector, taken: Taken) -> tuple[Path, bool]:
@@ -169,11 +176,16 @@ class Router:
         return place is None
 
     def _retrace(
-        self, vector: Vector, outcomes: tuple[Hashable, ...] | None, guard: Guard
+        self,
+        vector: Vector,
+        outcomes: tuple[Hashable, ...] | None,
+        guard: Guard,
+        decided: Sequence[Any] = (),
     ) -> tuple[Path, bool]:
         """A path for these outcomes, or for what `vector` decides; and whether it was traced here.
 
-        Another thread may have traced it just now.
+        Another thread may have traced it just now. How the first decisions fall is `decided` by all rows,
+        where the trace sees some of them.
         """
         with self._lock:
             known = None if outcomes is None else self._tree.find(outcomes)
@@ -181,7 +193,7 @@ class Router:
                 return known, False
             self.retraces += 1
             start = clock()
-            path, outputs = self._record(vector)
+            path, outputs = self._record(vector, decided if self._running.long is not None else ())
             self._spend(clock() - start, guard, self.retraces % RETRACES_BEFORE_WARNING == 0)
             if outputs != self.outputs:
                 raise TraceError(
@@ -205,23 +217,38 @@ class Router:
                 stacklevel=6,
             )
 
-    def _record(self, vector: Vector) -> tuple[Path, Structure]:
+    def _record(self, vector: Vector, decided: Sequence[Any] = ()) -> tuple[Path, Structure]:
         start = clock()
-        witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops)
+        witness = witnessed(self._f, self._structure, vector, self.data, self._running.loops, decided)
         tape, data, outputs, *_ = witness.recorded
         long = self._running.long
         twins: list[Tapes] = []
+        bound: Mapping[int, Any] | None = None
+        traced: LongTrace | None = None
         if long is not None:
-            others = [record(self._f, self._structure, vector, long.sample(n)).tape for n in LENGTHS[1:]]
-            of_any_length([tape, *others], LENGTHS)  # says what is wrong before anything is derived
+            outcomes = [guard.outcome for guard in tape.guards]
+            few = [long.sample(n, self.data) for n in LENGTHS[1:]]
+            others = [record(self._f, self._structure, vector, each, outcomes).tape for each in few]
+            # These say what is wrong before anything is derived.
+            compared = Comparison([tape, *others], LENGTHS)
+            # No pass multiplies now what depends on the number of rows with what does so in another way.
+            tape, *others = [compared.rewritten(place) for place in range(len(LENGTHS))]
+            check_told(self._f, self._structure, vector, self.data, compared, long.rows.length)
+            data = dict(zip(tape.data, [*data.values(), float(LENGTHS[0])], strict=True))
+            bound = long.values(tape)
             passes = self._running.passes
-            twins = [Tapes(one, one, passes, Trial(one, {}, ()), is_in_pieces=True) for one in others]
-        short = witness.short
+            twins = [
+                Tapes(one, one, passes, Trial(one, {}, ()), rows=rows)
+                for one, rows in zip(others, LENGTHS[1:], strict=True)
+            ]
+            if long.has_statistics:
+                traced = LongTrace([tape, *others], bound, data, long.rows, witness.looks[-1].vector)
+        short = witness.short if long is None else tape
         if not self._is_told:
             self._is_told = _tell(short, witness.recorded.unrolled, clock() - start)
         trial = Trial(short, data, witness.looks)
-        tapes = Tapes(tape, short, self._running.passes, trial, twins, long is not None)
-        bound = None if long is None else long.values(tape)
+        rows = None if long is None else LENGTHS[0]
+        tapes = Tapes(tape, short, self._running.passes, trial, twins, rows, traced)
         return Path(Programs(tapes, self._running), data, witness.thin, bound), outputs
 
 

@@ -16,9 +16,10 @@ from tapegrad.backends.c.program import CProgram
 from tapegrad.backends.effort import Meter
 from tapegrad.backends.programs import AUTO, BACKENDS, Executable, Program
 from tapegrad.backends.replay import evaluate
+from tapegrad.backends.shared import Shared
 from tapegrad.function.derived import Derived, Tapes
 from tapegrad.function.lengths import of_any_length
-from tapegrad.function.long import LENGTHS, LongData, length_of
+from tapegrad.function.long import LENGTHS, LongData
 from tapegrad.function.trials import copied
 from tapegrad.nest import Vector
 from tapegrad.passes import FINISHING, Pass, once, tidy
@@ -60,18 +61,19 @@ class Programs:
         """A tape as it is run: what depends on data alone, and the rest."""
         if kind not in self._finished:
             tapes = [tidy(tapes[kind], FINISHING) for tapes in (self.tapes, *self.tapes.twins)]
-            if self._running.long is None:
+            if self.tapes.rows is None:
                 self._finished[kind] = once(tapes[0])
             else:
-                self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS))
+                self._finished[kind] = _nothing_once(of_any_length(tapes, LENGTHS)[0])
         return self._finished[kind]
 
     def __getitem__(self, kind: Derived) -> Program:
         """The program of a tape; its last direction comes late."""
         if kind not in self._made:
             _, tape = self.finished(kind)
-            if self._running.long is not None:
-                self._made[kind] = InPieces(tape, self._late(kind), LENGTHS[0], self._running.long.backend)
+            long = self._running.long
+            if long is not None and self.tapes.rows is not None:
+                self._made[kind] = InPieces(tape, self._late(kind), LENGTHS[0], long.backend)
                 return self._made[kind]
             is_auto = self._running.backend == AUTO
             make = BACKENDS["numpy" if is_auto else self._running.backend]
@@ -80,26 +82,27 @@ class Programs:
                 self._meters[kind] = Meter(tape, partial(self._turned, kind))
         return self._made[kind]
 
-    def executable(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
+    def executable(self, kind: Derived, data: Mapping[int, Any], shared: Shared) -> Executable:
         """The program of a tape on some data; the first is tried first."""
-        found = self._bound(kind, data)
+        found = self._bound(kind, data, shared)
         trial = self.tapes.trial
         if kind not in trial.passed:
-            tried = found if data is trial.data else self._bound(kind, trial.data)
+            tried = found if data is trial.data else self._bound(kind, trial.data, Shared())
             kind.hold(trial, kind, lambda inputs: self._run(kind, tried, inputs))
             trial.close(kind)
         return found
 
-    def _bound(self, kind: Derived, data: Mapping[int, Any]) -> Executable:
+    def _bound(self, kind: Derived, data: Mapping[int, Any], shared: Shared) -> Executable:
         _, rest = self.finished(kind)
         program = self[kind]
-        return Executable(program, self.values(kind, data), bool(rest.guards), self._meters.get(kind))
+        values = self.values(kind, data)
+        return Executable(program, values, bool(rest.guards), self._meters.get(kind), shared)
 
     def values(self, kind: Derived, data: Mapping[int, Any]) -> dict[int, Any]:
         """The data slots of a tape as it is run."""
         early, rest = self.finished(kind)
-        if self._running.long is not None:
-            return dict(zip(rest.data, [*data.values(), float(length_of(data))], strict=True))
+        if self.tapes.rows is not None:
+            return dict(zip(rest.data, data.values(), strict=True))
         # Directions stand before the data, whose slots are then no longer those of the recorded tape.
         values = evaluate(early, np.empty(0), dict(zip(early.data, data.values(), strict=True)))
         return {slot: values[end] for slot, end in zip(rest.data, early.outputs, strict=True)}

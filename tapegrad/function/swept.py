@@ -77,13 +77,15 @@ def _effort(tape: Tape, row: Row, count: int) -> float:
 
 
 @np.errstate(all="ignore")
-def hessian(gradient: Tape, vector: Vector, data: Mapping[int, Any]) -> Vector:
+def hessian(gradient: Tape, gates: Gates, vector: Vector, data: Mapping[int, Any]) -> Vector:
     """The Hessian at a flat vector, shape (p, p), one row for each direction.
 
     Parameters
     ----------
     gradient : Tape
         That of the gradient, without the value.
+    gates : Gates
+        Those of this tape.
     vector : ndarray, shape (p,)
     data : mapping of int to array
         The value of each data slot.
@@ -91,7 +93,7 @@ def hessian(gradient: Tape, vector: Vector, data: Mapping[int, Any]) -> Vector:
     values = evaluate(gradient, vector, data)
     # NumPy's scalars, because Python's floats raise where a rule divides by zero.
     numbers = [np.float64(value) if type(value) is float else value for value in values]
-    gates, rows = Gates(gradient), []
+    rows = []
     for leaf in gradient.parameters:
         shape = gradient.avals[leaf].shape
         for direction in np.eye(size_of(shape)):

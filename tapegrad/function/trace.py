@@ -123,6 +123,11 @@ def trace_quietly(
         raise ValueError(f"the backend 'c' cannot be used: {reason()}")
     if backend == "jax" and (without_jax := why_not()) is not None:
         raise ValueError(without_jax)
+    if not (data is None or isinstance(data, Mapping)):
+        raise TypeError(
+            f"data is a dict of arrays by name, such as dict(x=table['x']), not a {type(data).__name__}: "
+            "only `fit` takes the columns out of a table that the function has arguments for"
+        )
     structure, vector = structure_of(params, argument_name(f))
     clashing = sorted(set(data or {}) & set(params)) if isinstance(params, Mapping) else []
     if clashing:
@@ -130,9 +135,9 @@ def trace_quietly(
     without = tuple(p for p in PASSES if p is not statistics)
     passes = PASSES if sufficient_statistics else without
     data = columns_of(data or {})
-    long = long_data(data, backend)
+    long = long_data(data, backend, sufficient_statistics)
     if long is not None:
-        running = Running(long.backend, threads, without, (), long)
+        running = Running(backend, threads, without, (), long)
         data = long.sample(LENGTHS[0])
     else:
         running = Running(backend, threads, passes, LOOPS if reroll else ())

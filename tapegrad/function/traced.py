@@ -63,8 +63,12 @@ class TracedFunction(FlatFunction):
         return self._program.plan
 
     def source(self) -> str:
-        """The code that is run for them, or a word on why there is none."""
-        return self._program.source
+        """The code that is run for them, or a word on why there is none.
+
+        Of data in pieces, what is kept of all rows comes first, and for each pass over them what is computed
+        of the data once, and what for each replay.
+        """
+        return f"{self._router.current.tapes.kept}{self._program.source}"
 
     @property
     def _program(self) -> Program:
@@ -79,11 +83,6 @@ class TracedFunction(FlatFunction):
     def threads(self) -> int:
         """The threads that may share the blocks of a row loop."""
         return self._router.running.threads
-
-    @property
-    def is_in_pieces(self) -> bool:
-        """Whether the data are on disk or on a cluster: sums over them are computed there."""
-        return self._router.running.long is not None
 
     @property
     def nobs(self) -> int | None:
@@ -205,6 +204,7 @@ class TracedFunction(FlatFunction):
         if vector is None or has_traced(w):
             further = self.outputs.operands(w)
             return self.structure.build(self._inline(VJP, theta, further))
+        self.require_sums()
         cotangent = self.outputs.ravel(w)
         (flat,) = self._replay(VJP, vector, self.structure.join, [cotangent])
         if has_nan(flat):
@@ -299,14 +299,8 @@ class TracedFunction(FlatFunction):
 
         It names the entry, in the value, in an adjoint or in the Hessian, with your source line and the
         numbers that it was made of, or says that value and gradient are finite. Where the function is not
-        scalar, only its value is looked at.
-
-        Raises
-        ------
-        ValueError
-            If the data are in pieces: no array of theirs is in memory.
+        scalar, only its value is looked at. Of data in pieces, the first rows are looked at.
         """
-        self._require_whole("an explanation")
         vector = self.ravel(theta)
         path = self._router.path_at(vector)
         rows = self.hvp_flat(vector, np.ones(vector.size)) if self.outputs.is_scalar else None
@@ -361,8 +355,9 @@ class TracedFunction(FlatFunction):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The arrays that were given as `data`, by their names."""
-        return dict(self._router.data)
+        """The arrays that were given as `data`, by their names; in pieces they stay where they are."""
+        long = self._router.running.long
+        return dict(self._router.data) if long is None else long.given
 
     def on(self, theta: Any, data: Mapping[str, Any]) -> Any:
         """The value at `theta` on other data, where both may be traced: for use in a function under trace.

@@ -42,6 +42,10 @@ class Kind(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
+    @property
+    def hold(self) -> Callable[..., None]:
+        """How its program is tried."""
+
 
 @dataclass
 class Trial:
@@ -58,6 +62,9 @@ class Trial:
         Derived tapes before the passes, by their kinds, until their programs have been held against them.
     passed : set of Kind
         The kinds of the tapes whose programs have passed.
+    by_looks : bool
+        Whether values and gradients are held against the plain calls. Not if few rows stand for all: for
+        others, then, than the calls have seen.
     """
 
     recorded: Tape
@@ -65,10 +72,12 @@ class Trial:
     looks: tuple[Look, ...]
     made: dict[Kind, Tape] = field(default_factory=dict)
     passed: set[Kind] = field(default_factory=set)
+    by_looks: bool = True
 
     def keep(self, kind: Kind, made: Tape) -> None:
         """Keep a derived tape as it is before the passes, if its program is to be held against it."""
-        if kind not in self.passed and self._sweeps(made):
+        held_so = kind.hold is type(self).hold_made or not self.by_looks
+        if held_so and kind not in self.passed and self._sweeps(made):
             self.made[kind] = made
 
     def close(self, kind: Kind) -> None:
@@ -84,6 +93,9 @@ class Trial:
 
     def hold_values(self, kind: Kind, run: Run) -> None:
         """Compare a program, whose first outputs are those of the recorded tape, with the plain calls."""
+        if not self.by_looks:
+            self.hold_made(kind, run)
+            return
         tape = self.recorded
         for look in self.looks if _is_short(tape) else self.looks[-1:]:
             values = run(look.vector)[: len(look.values)]
@@ -98,7 +110,7 @@ class Trial:
         """Hold a program of value and gradient against plain calls, and a sweep over the tape as recorded."""
         self.hold_values(kind, run)
         tape = self.recorded
-        if not self._sweeps(tape):
+        if not (self.by_looks and self._sweeps(tape)):
             return
         there = self.looks[1].vector
         swept = adjoints(tape, evaluate(tape, there, self.data))

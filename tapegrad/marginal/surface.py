@@ -16,7 +16,6 @@ from typing import Any, Final
 import numpy as np
 
 from tapegrad.function.explanation import Explanation
-from tapegrad.function.inspection import Values
 from tapegrad.marginal.curvature import hessian
 from tapegrad.marginal.inner import InnerProblem, Mode, mode
 from tapegrad.marginal.joint import Joint
@@ -66,9 +65,9 @@ class Marginal:
             return Explanation(None, None, (), str(error))
         return self.joint.function.explain(self.joint.vector(theta, found.u))
 
-    def values(self, theta: Array) -> Values:
-        """Every value and adjoint of the joint log-likelihood at the mode, entry by entry."""
-        return self.joint.function.values(self.joint.vector(theta, self.mode(theta).u))
+    def rounding_flat(self, theta: Array) -> float:
+        """By how much the value of the joint log-likelihood at the mode may be wrong by rounding."""
+        return self.joint.function.rounding_flat(self.joint.vector(theta, self.mode(theta).u))
 
     def mode(self, theta: Array) -> Mode:
         """The mode of the random effects, from the latest one, or from the start if that leads nowhere.

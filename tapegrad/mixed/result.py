@@ -155,7 +155,7 @@ class MixedResult(FitResult):
             If the data do not fit the formula, or hold new groups or categories.
         """
         if callable(newdata):
-            return super().predict(newdata, names, bias_correct=bias_correct)
+            return self.delta(newdata, names, bias_correct=bias_correct)
         model = self.require_mixed("predictions")
         asked = prediction.Asked(which, new_groups, population, bias_correct)
         return prediction.predict(self, model, newdata, names, offset, asked)

@@ -39,6 +39,10 @@ def frame_of(data: Any) -> Frame:
         return data
     if isinstance(data, Mapping):
         return pandas.DataFrame({str(name): values for name, values in data.items()})
+    if hasattr(data, "__dask_graph__"):
+        raise TypeError(
+            "formulas need all rows in one place, and the data are Dask's: data.compute() gives them"
+        )
     raise TypeError(f"data is a table with columns, or a dict of them, not a {type(data).__name__}")
 
 

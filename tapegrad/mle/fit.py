@@ -102,8 +102,9 @@ def fit(
         in that of the categories. A traced function has its data already; what is given here takes their
         place.
     weights : array_like, shape (n,), optional
-        What each observation's log-likelihood is multiplied by. Standard errors from the Hessian take them
-        for numbers of observations, those of the robust kinds for the weights of single observations.
+        What each observation's log-likelihood is multiplied by; of data in pieces, also a column of those.
+        Standard errors from the Hessian take them for numbers of observations, those of the robust kinds for
+        the weights of single observations.
     transforms : mapping of str to Transform, or a Transform, optional
         Constraints by parameter, such as ``dict(sigma=positive)``; see `tapegrad.mle.transforms`. `loglik`
         sees natural values, and so do estimates and standard errors (by the delta method).
@@ -217,7 +218,7 @@ def fit(
     cov_kwds = _with_groups(model, data, cov_kwds)
     surface = Counted(model.function)
     value = value_at_start(model, surface)
-    with Progress(f"fit {model.name}", None, progress) as shown:
+    with Progress(f"fit {model.name}", None, progress, each=model.is_in_pieces) as shown:
         search = Search(model, surface, optimizer, maxiter, _watcher(model, callback, shown, progress))
         found = search.best(value, phases or {}, n_starts, seed)
     message = verdict(found.end, found.run, model.space.free_names) + found.note

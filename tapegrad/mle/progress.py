@@ -27,9 +27,14 @@ class Progress:
         Whether to show anything.
     after : float
         For how many seconds nothing is shown.
+    each : bool
+        A line for each step, with the seconds since the first, and no bar: of steps that are long.
     """
 
-    def __init__(self, label: str, total: int | None, show: bool, after: float = 0.0) -> None:
+    def __init__(
+        self, label: str, total: int | None, show: bool, after: float = 0.0, each: bool = False
+    ) -> None:
+        self._each = each
         self._label = label
         self._total = total
         self._show = show
@@ -40,7 +45,7 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> "Progress":
-        if self._show:
+        if self._show and not self._each:
             try:
                 with warnings.catch_warnings():  # it warns of widgets that a notebook lacks, and does without
                     warnings.simplefilter("ignore")
@@ -67,6 +72,8 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update()
+        elif self._each:
+            self._line(f"{text} after {time.monotonic() - self._begun:.3g} s")
         elif self._is_late() and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._line(text)
 

@@ -11,8 +11,10 @@ from numpy.lib.array_utils import normalize_axis_index
 from tapegrad.ops.broadcasting import broadcast_to, sum_
 from tapegrad.ops.elementwise import positive
 from tapegrad.ops.indexing import ARRAY, concatenate, concatenate_, flip, getitem, scatter, take
+from tapegrad.ops.logic import less
+from tapegrad.ops.reductions import max_, min_
 from tapegrad.ops.registry import Recordable, implements
-from tapegrad.ops.shaping import atleast_3d, ravel, reshape_, shape_of, swapaxes, transpose_
+from tapegrad.ops.shaping import atleast_3d, ravel, reshape_, shape_of, swapaxes, to_int, transpose_
 
 # Joins ------------------------------------------------------------------------------------------------------
 
@@ -194,9 +196,16 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """NumPy's `bincount`: the sums of weights by index; traced indices are guarded."""
-    indices = _decided(x)
-    if weights is None:
-        return np.bincount(indices, minlength=minlength)
-    size = max(int(indices.max(initial=-1)) + 1, minlength)
-    return scatter(weights, indices, index=(ARRAY,), shape=(size,))
+    """NumPy's `bincount`: the sums of weights by index; the largest of traced indices is guarded."""
+    if not isinstance(x, Recordable) or shape_of(x) == (0,):
+        x = np.asarray(x)
+        if weights is None:
+            return np.bincount(x, minlength=minlength)
+        return scatter(weights, x, index=(ARRAY,), shape=(max(int(x.max(initial=-1)) + 1, minlength),))
+    np.bincount(np.zeros_like(x.plain()))  # NumPy's error for what are no whole numbers
+    low, high = min_(x, axis=(0,), keepdims=False), max_(x, axis=(0,), keepdims=False)
+    if bool(less(low, 0)):
+        raise ValueError("'list' argument must have no negative elements")  # NumPy's words
+    ones = np.ones(shape_of(x)) if weights is None else weights
+    counts = scatter(ones, x, index=(ARRAY,), shape=(max(int(high) + 1, minlength),))
+    return to_int(counts) if weights is None else counts

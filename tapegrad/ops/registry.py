@@ -47,6 +47,9 @@ class Aval(NamedTuple):
     dtype: np.dtype[Any]
 
 
+SCALAR = Aval((), FLOAT)
+
+
 class Recordable:
     """An operand that is not a number: applying an op to it is its own business (it records it)."""
 
@@ -246,7 +249,8 @@ class Op:
         dtype = first.dtype if self.gives is None else self.gives
         if self.is_elementwise and inputs.count(first) == len(inputs):  # scalar code comes this way
             return first if first.dtype is dtype else Aval(first.shape, dtype)
-        return Aval(self.shape(*(aval.shape for aval in inputs), **attrs), dtype)
+        shape = self.shape(*[aval.shape for aval in inputs], **attrs)
+        return SCALAR if shape == () and dtype is FLOAT else Aval(shape, dtype)
 
     def along_rows(
         self,
@@ -324,7 +328,10 @@ def implements(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
 
 def broadcast(*shapes: Shape) -> Shape:
     """The shape rule of elementwise ops."""
-    return shapes[0] if shapes.count(shapes[0]) == len(shapes) else np.broadcast_shapes(*shapes)
+    unlike = {shape for shape in shapes if shape}  # scalars go with anything
+    if len(unlike) > 1:
+        return np.broadcast_shapes(*shapes)
+    return unlike.pop() if unlike else ()
 
 
 def written(value: Any, out: Any) -> Any:

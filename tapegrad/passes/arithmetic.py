@@ -67,8 +67,6 @@ def sign_outward(w: Writer, entry: Entry) -> int | None:
     """
     bare = [negated(w, slot) for slot in entry.inputs]
     signs = len(bare) - bare.count(None)
-    if signs == 0:
-        return None
     if signs == 1:
         size = w.size(next(slot for slot in bare if slot is not None))
         avals = [w.builder.avals[slot] for slot in entry.inputs]
@@ -233,11 +231,10 @@ def square_again(w: Writer, entry: Entry) -> int | None:
     """x * (x * y) is x**2 * y, within rounding, where the square stands on the tape already."""
     for side in (0, 1):
         x, product = entry.inputs[side], entry.inputs[1 - side]
-        squared = w.seen.get(entry_key(square, (x,), ()))
-        if squared is not None and not w.exact and w.is_made(product, mul):
-            factors = w.made[product].inputs
-            if x in factors:
-                return w.apply(entry, mul, squared, factors[1 - factors.index(x)])
+        factors = w.made[product].inputs if w.is_made(product, mul) and not w.exact else ()
+        squared = w.seen.get(entry_key(square, (x,), ())) if x in factors else None
+        if squared is not None:
+            return w.apply(entry, mul, squared, factors[1 - factors.index(x)])
     return None
 
 
@@ -336,7 +333,7 @@ def by_an_exponential(w: Writer, entry: Entry) -> int | None:
     becomes infinite, and 0 / exp(u) NaN.
     """
     x, inner = entry.inputs
-    if w.exact or not w.is_made(inner, exp) or w.shape(inner) == () or w.reads.get(inner) != 1:
+    if w.exact or not w.is_made(inner, exp) or w.shape(inner) == () or not w.is_read_once(inner):
         return None
     return w.apply(entry, mul, x, w.apply(entry, exp, w.apply(entry, neg, w.made[inner].inputs[0])))
 

@@ -1,12 +1,14 @@
 """once: what depends on data that can be rebound, and on no parameter, is computed when they are bound.
 
-What depends on constants alone is gone by then: see `simplify`.
+What depends on constants alone is gone by then: see `simplify`. Data transposed are read
+where they lie: as an array of their own they would be a second copy.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from tapegrad.ops.shaping import transpose
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import DROPPED, Copy, rewrite
@@ -56,4 +58,17 @@ def _from_data_alone(tape: Tape) -> Marks:
     for entry in tape.entries:
         slot = entry.output
         early[slot] = from_data[slot] and not moving[slot] and not guarded[slot]
+    _leave_transposed(tape, early)
     return early
+
+
+def _leave_transposed(tape: Tape, early: Marks) -> None:
+    """Unmark data transposed that are read by what is not marked."""
+    read = marked(tape, ends_of(tape))
+    is_leaf = marked(tape, tape.data)
+    for op, inputs, output, _, _ in tape.entries.rows_back():
+        if op is transpose and is_leaf[inputs[0]] and read[output]:
+            early[output] = 0
+        if not early[output]:
+            for slot in inputs:
+                read[slot] = 1

@@ -6,6 +6,7 @@ nothing in between over- or underflows. What decides a branch, a comparison or a
 
 from __future__ import annotations
 
+from tapegrad.ops.elementwise import mul, neg
 from tapegrad.ops.registry import broadcast
 from tapegrad.passes.arithmetic import (
     by_a_power_of_two,
@@ -43,7 +44,7 @@ from tapegrad.passes.choices import (
     same_either_way,
     share_of_a_negative,
 )
-from tapegrad.passes.writer import Rule, Writer
+from tapegrad.passes.writer import Rule, Writer, beside_a_constant, first, made_by
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import Tape
 
@@ -53,47 +54,45 @@ def same_shape(w: Writer, entry: Entry) -> int | None:
     return entry.inputs[0] if w.shape(entry.inputs[0]) == dict(entry.attrs)["shape"] else None
 
 
+_SIGNS = made_by(neg, sign_outward)
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "abs": (of_a_negative,),
-    "add": (neutral(0.0, 0, 1), with_a_negative, twice),
+    "add": (beside_a_constant(neutral(0.0, 0, 1)), made_by(neg, with_a_negative), twice),
     "broadcast_to": (same_shape,),
     "div": (
-        neutral(1.0, 1),
-        one_over,
-        sign_outward,
+        beside_a_constant(neutral(1.0, 1), one_over),
+        _SIGNS,
         by_a_power_of_two,
         by_a_reciprocal,
         by_an_exponential,
         scalar_over,
     ),
-    "gated_div": (neutral(1.0, 1), open_gate, closed_gate, needless_gate, sign_outward),
-    "gated_matmul": (open_gate, needless_gate, sign_outward),
-    "gated_mul": (neutral(1.0, 1), open_gate, closed_gate, needless_gate, sign_outward),
+    "gated_div": (neutral(1.0, 1), open_gate, closed_gate, needless_gate, _SIGNS),
+    "gated_matmul": (open_gate, needless_gate, _SIGNS),
+    "gated_mul": (neutral(1.0, 1), open_gate, closed_gate, needless_gate, _SIGNS),
     "log": (log_of_exp,),
-    "matmul": (sign_outward, scalar_out_of_product),
+    "matmul": (_SIGNS, scalar_out_of_product),
     "maximum": (same_either_way,),
     "minimum": (same_either_way,),
     "mul": (
-        neutral(1.0, 0, 1),
-        minus_one_times,
-        constant_times_constant,
-        sign_outward,
+        beside_a_constant(neutral(1.0, 0, 1), minus_one_times, constant_times_constant),
+        _SIGNS,
         times_itself,
-        square_again,
-        scalar_outward,
+        made_by(mul, square_again, scalar_outward),
     ),
     "neg": (double_negation,),
     "power": (easy_power,),
-    "reciprocal": (sign_outward, by_a_reciprocal),
+    "reciprocal": (_SIGNS, by_a_reciprocal),
     "reshape": (same_shape,),
-    "scatter": (sign_outward,),
+    "scatter": (_SIGNS,),
     "share": (share_of_a_negative,),
     "square": (of_a_negative, square_of_length),
-    "sub": (neutral(0.0, 1), zero_minus, with_a_negative),
-    "sum": (sum_of_stretched, sign_outward, scalar_out_of_sum, quotient_out_of_sum, scalar_beside_logs),
+    "sub": (beside_a_constant(neutral(0.0, 1), zero_minus), made_by(neg, with_a_negative)),
+    "sum": (sum_of_stretched, _SIGNS, scalar_out_of_sum, quotient_out_of_sum, scalar_beside_logs),
     "gated_times_power": (easy_factor,),
     "times_power": (easy_factor,),
-    "transpose": (sign_outward,),
+    "transpose": (_SIGNS,),
     "where": (decided, same_either_way),
 }
 
@@ -105,10 +104,9 @@ class Rewriter(Writer):
 
     def rewrite(self, entry: Entry) -> int:
         """By the rules; and what is elementwise is computed on small operands, and stretched afterwards."""
-        for rule in self.rules.get(entry.op.name, ()):
-            slot = rule(self, entry)
-            if slot is not None:
-                return slot
+        slot = first(self.rules.get(entry.op.name, ()), self, entry)
+        if slot is not None:
+            return slot
         if entry.op.is_elementwise and not self.small.keys().isdisjoint(entry.inputs):
             return self._stretched_late(entry)
         return self.emit(entry, entry.op, entry.inputs, entry.attrs)

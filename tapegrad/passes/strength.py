@@ -56,7 +56,7 @@ def sign_inward(w: Writer, entry: Entry) -> int | None:
     (inner,) = entry.inputs
     if (
         w.shape(inner) == ()
-        or w.reads.get(inner) != 1
+        or not w.is_read_once(inner)
         or not (w.is_made(inner, mul) or w.is_made(inner, sub))
     ):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,12 +47,12 @@ class Writer(Copy):
     ----------
     made : Made
         The entry that wrote a new slot.
+    ops : dict of int to Op
+        The op of that entry.
     known : dict of int to float or ndarray
         The values of constant slots.
     seen : dict
         The slot of each entry written, by `entry_key`.
-    reads : dict of int to int
-        How often the old tape reads what a new slot stands for; arrays that are the same count as one.
     small : dict of int to int
         For a slot that only repeats another along further axes, that one; a constant may repeat a number.
     of_rows : set of int
@@ -69,9 +70,10 @@ class Writer(Copy):
         for slot, first in kept.items():
             self.new[slot] = self.new[first]
         self.made = Made(self.builder)
+        self.ops: dict[int, Op] = {}
         self.known: dict[int, Any] = {}
         self.seen: dict[Any, int] = {}
-        self.reads: dict[int, int] = {}
+        self._old: dict[int, int] = {}  # for a new slot the latest old one that it stands for
         self.of_rows: set[int] = set()
         self.exact = False
         self.small: dict[int, int] = {}
@@ -94,10 +96,20 @@ class Writer(Copy):
     def is_known(self, op: Op, inputs: tuple[int, ...]) -> bool:
         """Whether an entry is computed now. A stretched constant stays one number."""
         known = self.known
-        return inputs[0] in known and op is not broadcast_to and all(slot in known for slot in inputs)
+        return inputs[0] in known and op is not broadcast_to and all(map(known.__contains__, inputs))
 
     def is_made(self, slot: int, op: Op) -> bool:
-        return self.builder.op_of(slot) is op
+        return self.ops.get(slot) is op
+
+    def is_read_once(self, slot: int) -> bool:
+        """Whether the old tape reads the array that a new slot stands for once; the same arrays are one."""
+        old = self._old.get(slot)
+        return old is not None and self._reads.get(old) == 1
+
+    @cached_property
+    def _reads(self) -> dict[int, int]:
+        """How often each array that an entry writes is read, under all the slots that hold the same."""
+        return _reads(self.tape)
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -134,12 +146,19 @@ class Writer(Copy):
             avals = self.builder.avals
             aval = op.aval([avals[slot] for slot in inputs], dict(attrs))
             slot = self.builder.emit(op, inputs, attrs, like.source, aval)
-            if aval.shape == () and any(s in self.of_rows or avals[s].shape != () for s in inputs):
+            self.ops[slot] = op
+            if aval.shape == () and self._is_of_rows(op, inputs):
                 self.of_rows.add(slot)
             if op is broadcast_to:
                 self.small[slot] = inputs[0]
         self.seen[key] = slot
         return slot
+
+    def _is_of_rows(self, op: Op, inputs: tuple[int, ...]) -> bool:
+        """Whether an array has been summed on the way to a scalar that an entry makes of these."""
+        if not self.of_rows.isdisjoint(inputs):
+            return True
+        return not op.is_elementwise and any(self.shape(slot) != () for slot in inputs)
 
     def stretch(self, like: Entry, slot: int, shape: Shape) -> int:
         """A slot repeated along axes that it lacks."""
@@ -153,16 +172,14 @@ class Writer(Copy):
 
     def rewrite(self, entry: Entry) -> int:
         """The slot that replaces an entry whose inputs are new: the first rule that gives one decides."""
-        for rule in self.rules.get(entry.op.name, ()):
-            slot = rule(self, entry)
-            if slot is not None:
-                return slot
+        slot = first(self.rules.get(entry.op.name, ()), self, entry)
+        if slot is not None:
+            return slot
         return self.emit(entry, entry.op, entry.inputs, entry.attrs)
 
     def written(self) -> Tape:
         """The whole tape rewritten in one walk: constants folded, equal entries shared, rules applied."""
         deciding = deciding_slots(self.tape)
-        reads = _reads(self.tape)
 
         def rule(_: Copy, entry: Entry) -> int:
             if self.is_known(entry.op, entry.inputs):
@@ -170,8 +187,7 @@ class Writer(Copy):
             # A decision at a tie must fall the way the user's own arithmetic sends it, to the last bit.
             self.exact = bool(deciding[entry.output])
             slot = self.rewrite(entry)
-            if entry.output in reads:
-                self.reads[slot] = reads[entry.output]
+            self._old[slot] = entry.output
             return slot
 
         with np.errstate(all="ignore"):
@@ -180,6 +196,33 @@ class Writer(Copy):
 
 # A rule takes the writer and an entry with new inputs, and gives the slot that replaces it, or None.
 Rule = Callable[[Any, Entry], int | None]
+
+
+def beside_a_constant(*rules: Rule) -> Rule:
+    """The first of these rules that gives a slot, for entries of which an operand is known."""
+
+    def rule(w: Writer, entry: Entry) -> int | None:
+        return None if w.known.keys().isdisjoint(entry.inputs) else first(rules, w, entry)
+
+    return rule
+
+
+def made_by(op: Op, *rules: Rule) -> Rule:
+    """The first of these rules that gives a slot, for entries of which an operand is made by `op`."""
+
+    def rule(w: Writer, entry: Entry) -> int | None:
+        return first(rules, w, entry) if op in map(w.ops.get, entry.inputs) else None
+
+    return rule
+
+
+def first(rules: tuple[Rule, ...], w: Writer, entry: Entry) -> int | None:
+    """The slot that the first of these rules gives that gives one."""
+    for rule in rules:
+        slot = rule(w, entry)
+        if slot is not None:
+            return slot
+    return None
 
 
 def _one_number(value: Any) -> float | None:
@@ -223,7 +266,9 @@ def computed(op: Op, operands: Sequence[Any], attrs: Attrs) -> Any:
 
 def entry_key(op: Op, inputs: tuple[int, ...], attrs: Attrs) -> Any:
     """A key that is equal for two entries that compute the same bits; addition and multiplication commute."""
-    return (op.name, tuple(sorted(inputs)) if op in (add, mul) else inputs, attrs)
+    if (op is mul or op is add) and inputs[0] > inputs[1]:
+        inputs = inputs[::-1]
+    return op, inputs, attrs
 
 
 def equal_constants(tape: Tape) -> dict[int, int]:

@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 
+from tapegrad.passes.statistics.compression import Part, together
+from tapegrad.pieces import workers
 from tapegrad.pieces.combine import Outputs, merged
-from tapegrad.pieces.rows import as_numbers
-from tapegrad.pieces.shard import Prepared, Shard, bytes_kept, computed, prepared
+from tapegrad.pieces.dask_columns import Taken, check_rows, entry_chunks, taken
+from tapegrad.pieces.missing import Gaps, complete, gaps, labels_in, numbered, starts
+from tapegrad.pieces.rows import by_name
+from tapegrad.pieces.shard import (
+    Piece,
+    Shard,
+    as_numbers,
+    bytes_given,
+    bytes_kept,
+    bytes_of,
+    computed,
+    resized_shape,
+)
+from tapegrad.pieces.workers import data_at_hand, workers_now
 
 Array = np.ndarray[Any, Any]
 
-# What a worker keeps besides the data: sub-results that depend on the data alone, such as gammaln(y + 1).
-# Beyond it, they are computed anew for each replay. Where its memory is known, it is a share of that.
-MOST_KEPT_BY_A_WORKER = 1_000_000_000  # bytes
-SHARE_KEPT = 0.25
-# So many results are put together at a time.
+# So many results are put together at a time where there are many: a power of two, so that the pairs are those
+# of all results together.
 FAN = 8
+# What comes back to the client of all chunks together, without being put together before.
+MOST_BYTES = 1_000_000
 
 
-def is_of_dask(value: Any) -> bool:
-    """Whether data are in pieces of Dask's."""
-    return hasattr(value, "__dask_graph__")
+class Gone(NamedTuple):
+    """Rows that are left out, for each chunk.
+
+    Attributes
+    ----------
+    found : sequence of delayed Gaps
+        With the workers.
+    told : sequence of Gaps
+        The same here, without the rows themselves.
+    """
+
+    found: Sequence[Any]
+    told: Sequence[Gaps]
+
+    def of(self, chunks: Sequence[Any]) -> list[Any]:
+        """What is left of the chunks of a column, of those with any rows."""
+        take = import_module("dask").delayed(complete, pure=False)
+        return [
+            chunk if told.complete == told.rows else take(chunk, found)
+            for chunk, found, told in zip(chunks, self.found, self.told, strict=True)
+            if told.complete
+        ]
 
 
 class ClusterRows:
@@ -34,26 +66,21 @@ class ClusterRows:
 
     Parameters
     ----------
-    chunks : mapping of str to list
-        For each column its chunks, as delayed arrays.
-    lengths : sequence of int
-        The rows of each chunk.
-    arrays : sequence of arrays
-        What the chunks are of. Dask forgets the data of an array that nobody holds, although chunks of it are
-        held as delayed ones.
+    found : Taken
+        The chunks of the columns.
+    gone : Gone, optional
+        The rows that are left out of them.
     """
 
-    def __init__(
-        self, chunks: Mapping[str, Sequence[Any]], lengths: Sequence[int], arrays: Sequence[Any]
-    ) -> None:
-        self._chunks = chunks
-        self._arrays = arrays
-        self._lengths = lengths
-        self._prepared: dict[tuple[Shard, tuple[str, ...]], list[Any]] = {}
-        self._shards: dict[Shard, Any] = {}
-        self._bytes = 0.0
+    def __init__(self, found: Taken, gone: Gone | None = None) -> None:
+        self._chunks, self._lengths, self._arrays = found
+        self._gone = gone
+        self._pieces: list[Any] | None = None
+        self._shards: dict[Shard, tuple[Any, bool]] = {}
+        self._bytes: float = bytes_of(self._arrays)
         self._dask = import_module("dask")
-        self._client, self._most_kept = _client()
+        self._workers = workers_now()
+        self._most_kept = workers.MOST_KEPT_BY_A_WORKER if self._workers is None else self._workers.room
 
     @property
     def length(self) -> int:
@@ -63,32 +90,62 @@ class ClusterRows:
     @property
     def is_kept(self) -> bool:
         """Whether what is computed of the data alone is kept between replays."""
-        return bool(sum(array.nbytes for array in self._arrays) <= self._most_kept)
+        return bytes_of(self._arrays) <= self._most_kept
 
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
-        """The first rows of some columns: of as many chunks as it takes."""
+        """The first rows of some columns: of as many chunks as it takes, cut where they are."""
         ends = np.cumsum(self._lengths)
         needed = int(np.searchsorted(ends, count)) + 1
-        found = self._dask.compute({name: self._chunks[name][:needed] for name in names})[0]
-        return {name: as_numbers(name, np.concatenate(found[name])[:count]) for name in names}
+        cut = self._dask.delayed(_first, pure=False)
+        with data_at_hand():
+            found = self._dask.compute(
+                {
+                    name: [cut(name, *chunk, count) for chunk in zip(self._lengths, chunks, strict=False)]
+                    for name, chunks in ((name, self._chunks[name][:needed]) for name in names)
+                }
+            )
+        return {name: as_numbers(name, np.concatenate(found[0][name])[:count]) for name in names}
+
+    def beside(self, name: str, numbers: Any) -> ClusterRows:
+        """The same rows with one more column, a number for each."""
+        return self._with(name, *self._cut("a number", numbers))
 
     def factorised(self, name: str, labels: Any) -> tuple[ClusterRows, int]:
         """The same rows with one more column, the number of each label; and how many labels there are."""
-        arrays = import_module("dask.array")
-        if hasattr(labels, "to_dask_array"):
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Dask currently has limited support")  # for text
-                labels = labels.to_dask_array().compute_chunk_sizes()
-        elif not is_of_dask(labels):
-            labels = arrays.from_array(np.asarray(labels), chunks=-1)
-        if labels.shape != (self.length,):
-            raise ValueError(f"there must be a label for each of {self.length:,} rows, not {labels.shape}")
-        known = arrays.unique(labels).compute()
-        pieces = labels.rechunk((tuple(self._lengths),)).to_delayed().ravel().tolist()
-        place = self._dask.delayed(np.searchsorted, pure=False)
-        numbers = [place(known, piece) for piece in pieces]
-        beside = ClusterRows({**self._chunks, name: numbers}, self._lengths, [*self._arrays, labels])
-        return beside, len(known)
+        pieces, array = self._cut("a label", labels)
+        look, number = (self._dask.delayed(function, pure=False) for function in (labels_in, numbered))
+        found = self._dask.compute(list(map(look, pieces, starts(self._lengths))))[0]
+        known = np.unique(np.concatenate(found))
+        numbers = [number(known, piece) for piece in pieces]
+        return self._with(name, numbers, array), len(known)
+
+    def _cut(self, what: str, entries: Any) -> tuple[list[Any], Any]:
+        """An entry for each row, in chunks as the columns have them; and what these are of."""
+        before = [] if self._gone is None else [[each.rows for each in self._gone.told]]
+        pieces, array, place = entry_chunks(what, entries, self._lengths, *before)
+        return (self._gone.of(pieces) if self._gone is not None and place == 1 else pieces), array
+
+    def _with(self, name: str, chunks: Sequence[Any], array: Any) -> ClusterRows:
+        found = Taken({**self._chunks, name: chunks}, self._lengths, [*self._arrays, array])
+        return ClusterRows(found, self._gone)
+
+    def missing(self) -> dict[str, int]:
+        """In how many rows of each column something is missing."""
+        return by_name(self._chunks, self._gaps.told)
+
+    def complete(self) -> ClusterRows:
+        """The rows in which nothing is missing."""
+        gone = self._gaps
+        chunks = {name: gone.of(pieces) for name, pieces in self._chunks.items()}
+        lengths = [each.complete for each in gone.told if each.complete]
+        return ClusterRows(Taken(chunks, lengths, self._arrays), gone)
+
+    @cached_property
+    def _gaps(self) -> Gone:
+        find = self._dask.delayed(_gaps, pure=False)
+        chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+        found = self._dask.persist(*[find(tuple(self._chunks), rows, *chunk) for rows, *chunk in chunks])
+        return Gone(found, self._dask.compute(list(map(self._dask.delayed(_told), found)))[0])
 
     def run(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """One round: the chunks' results are put together in an order of their own.
@@ -96,51 +153,129 @@ class ClusterRows:
         Raises
         ------
         RuntimeError
-            If the client is closed whose workers keep what was computed of the data.
+            If the client is closed whose workers keep what was computed of the data; if a worker lacks the
+            package, or has another version.
         """
-        if self._client is not None and self._client.status == "closed":
-            raise RuntimeError(
-                "the Dask client is closed with whose workers the data are, and what was computed of them: "
-                "trace anew with an open one"
-            )
-        delayed, each = self._dask.delayed, shard.round
-        work = delayed(computed, pure=False)
-        sent = self._sent(shard)
-        parts = [work(sent, piece, inputs) for piece in self._pieces(shard, sent, tuple(names))]
-        put_together = delayed(merged, pure=False)
-        while len(parts) > 1:
-            groups = [parts[i : i + FAN] for i in range(0, len(parts), FAN)]
-            parts = [put_together(group, each.how, each.axes) for group in groups]
-        found: Outputs = parts[0].compute()
+        self._check_workers()
+        sent, keep = self._sent(shard)
+        work = partial(computed, names=tuple(names), keep=keep, inputs=inputs)
+        join = partial(merged, how=shard.round.how, axes=shard.round.axes)
+        found: Outputs = self._over_all(sent, work, join, max(MOST_BYTES // bytes_given(shard), FAN))
         return found
 
-    def _sent(self, shard: Shard) -> Any:
-        """A shard where the workers find it, for as long as these rows are there."""
+    def reduced(
+        self,
+        names: Sequence[str],
+        each: Callable[[Sequence[Array]], Part | None],
+        merge: Callable[[Sequence[Part]], Part],
+    ) -> Part | None:
+        """What a function finds in the chunks of some columns, put together in their order.
+
+        Raises
+        ------
+        RuntimeError
+            As `run` does.
+        """
+        self._check_workers()
+        sent = self._dask.delayed(each, traverse=False)
+        join = partial(together, merge=merge)
+        found: Part | None = self._over_all(sent, partial(_found, names=tuple(names)), join, FAN)
+        return found
+
+    def release(self) -> None:
+        """Keep nothing of the pieces any more, until they are walked over again."""
+        self._pieces, self._shards, self._bytes = None, {}, bytes_of(self._arrays)
+
+    def _check_workers(self) -> None:
+        if self._workers is not None:
+            self._workers.check()
+
+    def _over_all(
+        self, sent: Any, work: Callable[[Any, Piece], Any], join: Callable[[list[Any]], Any], most: int
+    ) -> Any:
+        """What work does with something sent, delayed, and each piece; joined in the order of the pieces."""
+        pieces, token = self._walk(), uuid4().hex
+        # A graph of Dask's own form: to make one of delayed objects takes longer than many a gradient.
+        graph: dict[Any, Any] = {}
+        for delayed in (sent, *pieces):
+            graph.update(delayed.__dask_graph__())
+        parts = [(f"computed-{token}", i) for i in range(len(pieces))]
+        graph.update((part, (work, sent.key, piece.key)) for part, piece in zip(parts, pieces, strict=True))
+        while len(parts) > most:
+            groups = [parts[i : i + FAN] for i in range(0, len(parts), FAN)]
+            parts = [(f"merged-{token}-{len(parts)}", i) for i in range(len(groups))]
+            graph.update((part, (join, group)) for part, group in zip(parts, groups, strict=True))
+        get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
+        try:
+            return join(get(graph, parts))
+        except Exception:
+            if self._workers is not None:
+                self._workers.check_open()
+            raise
+
+    def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
+        """The same of a shard that gives numbers for each row: arrays of Dask's, not computed yet."""
+        arrays, take = import_module("dask.array"), self._dask.delayed(_output, pure=False)
+        sent, _ = self._sent(shard)
+        work = self._dask.delayed(computed, pure=False)
+        parts = [work(sent, piece, tuple(names), False, inputs) for piece in self._walk()]
+        tape = shard.round.shard.tape
+        found = []
+        for i, slot in enumerate(tape.outputs):
+            aval, chunks = tape.avals[slot], zip(parts, self._lengths, strict=True)
+            blocks = [
+                arrays.from_delayed(take(part, i), resized_shape(aval.shape, shard.rows, rows), aval.dtype)
+                for part, rows in chunks
+            ]
+            found.append(arrays.concatenate(blocks, axis=shard.round.axes[i]))
+        return found
+
+    def _sent(self, shard: Shard) -> tuple[Any, bool]:
+        """A shard where the workers find it; and whether what it makes of the data alone is kept."""
         if shard not in self._shards:
-            (self._shards[shard],) = self._dask.persist(self._dask.delayed(shard, traverse=False))
+            needed = self._bytes + bytes_kept(shard) * self.length
+            keep = needed <= self._most_kept
+            self._bytes = needed if keep else self._bytes
+            (sent,) = self._dask.persist(self._dask.delayed(shard, traverse=False))
+            self._shards[shard] = sent, keep
         return self._shards[shard]
 
-    def _pieces(self, shard: Shard, sent: Any, names: tuple[str, ...]) -> list[Any]:
-        """What of each chunk depends on nothing else: with the workers, if there is room."""
-        kept = self._prepared.get((shard, names))
-        if kept is not None:
-            return kept
-        make = self._dask.delayed(_prepared, pure=False)
-        columns = zip(*(self._chunks[name] for name in names), strict=True)
-        pieces = [make(sent, names, *chunk) for chunk in columns]
-        needed = bytes_kept(shard) * self.length
-        if self._bytes + needed <= self._most_kept:
-            self._bytes += needed
-            pieces = list(self._dask.persist(*pieces))
-            self._prepared[shard, names] = pieces
-        return pieces
+    def _walk(self) -> list[Any]:
+        """The pieces, delayed: with the workers, if there is room."""
+        if self._pieces is None:
+            make = self._dask.delayed(_piece, pure=False)
+            names = tuple(self._chunks)
+            chunks = zip(self._lengths, *self._chunks.values(), strict=True)
+            pieces = [make(names, rows, *chunk) for rows, *chunk in chunks]
+            self._pieces = list(self._dask.persist(*pieces)) if self.is_kept else pieces
+        return self._pieces
 
 
-def _prepared(shard: Shard, names: Sequence[str], *columns: Any) -> list[Prepared]:
-    return prepared(shard, [as_numbers(name, column) for name, column in zip(names, columns, strict=True)])
+def _piece(names: Sequence[str], rows: int, *chunks: Any) -> Piece:
+    check_rows(names, chunks, rows)
+    return Piece(dict(zip(names, chunks, strict=True)))
 
 
-# Taking data ------------------------------------------------------------------------------------------------
+def _found(each: Callable[[Sequence[Array]], Any], piece: Piece, names: tuple[str, ...]) -> Any:
+    return each([piece.column(name) for name in names])
+
+
+def _first(name: str, rows: int, chunk: Any, count: int) -> Any:
+    check_rows([name], [chunk], rows)
+    return chunk[:count]
+
+
+def _gaps(names: Sequence[str], rows: int, *chunks: Any) -> Gaps:
+    check_rows(names, chunks, rows)
+    return gaps([as_numbers(name, chunk) for name, chunk in zip(names, chunks, strict=True)])
+
+
+def _output(outputs: Outputs, place: int) -> Any:
+    return outputs[place]
+
+
+def _told(found: Gaps) -> Gaps:
+    return found._replace(kept=None)
 
 
 def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
@@ -153,80 +288,5 @@ def of_dask(data: Mapping[str, Any]) -> tuple[ClusterRows, tuple[str, ...]]:
     TypeError
         If they are no real numbers.
     """
-    arrays = {name: _array(name, value) for name, value in data.items() if is_of_dask(value)}
-    chunks = _chunks_of(arrays)
-    length = sum(chunks)
-    for name, value in data.items():
-        if name not in arrays and np.ndim(value) and len(value) == length:
-            arrays[name] = import_module("dask.array").from_array(as_numbers(name, value), chunks=-1)
-    arrays = {name: array.rechunk({0: chunks}) for name, array in arrays.items()}
-    filled = [i for i, rows in enumerate(chunks) if rows]
-    if not filled:
-        raise ValueError(f"no data: {', '.join(arrays)} has no rows")
-    columns = {}
-    for name, array in arrays.items():
-        blocks = array.to_delayed().ravel().tolist()
-        columns[name] = [blocks[i] for i in filled]
-    return ClusterRows(columns, [chunks[i] for i in filled], list(arrays.values())), tuple(columns)
-
-
-def _array(name: str, value: Any) -> Any:
-    """A column as one of Dask's arrays, checked."""
-    if hasattr(
-        value, "to_dask_array"
-    ):  # of a dataframe, of which nobody knows the lengths before they are read
-        # Not with lengths=True: where Dask reads several partitions as one, it finds too few lengths.
-        value = value.to_dask_array().compute_chunk_sizes()
-    if value.dtype.kind not in "fiub":
-        raise TypeError(f"data {name} must be real numbers, not {value.dtype}")
-    if any(math.isnan(rows) for rows in value.shape):
-        raise ValueError(
-            f"the chunks of data {name} have unknown sizes: {name}.compute_chunk_sizes() finds them out"
-        )
-    if any(len(sizes) > 1 for sizes in value.chunks[1:]):
-        raise ValueError(
-            f"data {name} is chunked along {sum(len(sizes) > 1 for sizes in value.chunks)} axes, "
-            f"{value.numblocks}: a chunk has to hold whole rows, as {name}.rechunk({{1: -1}}) makes them"
-        )
-    return value
-
-
-def _chunks_of(arrays: Mapping[str, Any]) -> tuple[int, ...]:
-    """The rows of each chunk: those of the array that has most chunks."""
-    lengths = {name: array.shape[0] for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} has {length:,}" for name, length in lengths.items())
-        raise ValueError(f"data in chunks must have the same number of rows: {told}")
-    chunks: tuple[int, ...] = max((array.chunks[0] for array in arrays.values()), key=len)
-    return chunks
-
-
-# Workers ----------------------------------------------------------------------------------------------------
-
-
-def version() -> str:
-    """The version of this package, where it runs."""
-    return str(import_module("tapegrad").__version__)
-
-
-def _client() -> tuple[Any, float]:
-    """Dask's client, whose workers all have this version, or None; and how much they may keep, in bytes.
-
-    Raises
-    ------
-    RuntimeError
-        If a worker lacks the package, or has another version.
-    """
-    try:
-        client = import_module("distributed").default_client()
-    except (ImportError, ValueError):
-        return None, MOST_KEPT_BY_A_WORKER
-    try:
-        found = client.run(version)
-    except ImportError as error:
-        raise RuntimeError(f"Dask's workers cannot import tapegrad ({error}): install it there") from error
-    others = sorted({other for other in found.values() if other != version()})
-    if others:
-        raise RuntimeError(f"Dask's workers have tapegrad {', '.join(others)}, this process {version()}")
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return client, sum(SHARE_KEPT * worker["memory_limit"] or MOST_KEPT_BY_A_WORKER for worker in workers)
+    found = taken(data)
+    return ClusterRows(found), tuple(found.chunks)

@@ -15,6 +15,7 @@ _PAIRS: dict[Combined, Callable[[Any, Any], Any]] = {
     Combined.SUM: np.add,
     Combined.MAXIMUM: np.maximum,
     Combined.MINIMUM: np.minimum,
+    Combined.LOGSUMEXP: np.logaddexp,
     Combined.ANY: np.logical_or,
     Combined.ALL: np.logical_and,
 }

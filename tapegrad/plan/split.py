@@ -7,6 +7,7 @@ need, such as a mean that is subtracted, take one more each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,9 +17,11 @@ import numpy as np
 
 from tapegrad.errors import TraceError
 from tapegrad.ops.broadcasting import broadcast_to
-from tapegrad.ops.indexing import ARRAY
-from tapegrad.ops.registry import FLOAT, OPS, Along, Aval, Op, Read, Shape
+from tapegrad.ops.elementwise import sub
+from tapegrad.ops.reductions import cumsum_
+from tapegrad.ops.registry import FLOAT, INT, OPS, Aval, Op, Read
 from tapegrad.ops.shaping import CASTS
+from tapegrad.plan.apart import Step, apart, numbers_rows, row_axis, row_index, step_of
 from tapegrad.recording.frames import location
 from tapegrad.recording.values import frozen
 from tapegrad.tape.builder import Builder
@@ -34,14 +37,16 @@ class Combined(Enum):
     SUM = "add"
     MAXIMUM = "take the largest"
     MINIMUM = "take the smallest"
+    LOGSUMEXP = "take the logarithm of the sum of exponentials"
     ANY = "ask whether any holds"
     ALL = "ask whether all hold"
     KEPT = "keep, one after the other"
 
 
-_EXTREMES: dict[Op, Combined] = {
+_REDUCTIONS: dict[Op, Combined] = {
     OPS["max"]: Combined.MAXIMUM,
     OPS["min"]: Combined.MINIMUM,
+    OPS["logsumexp"]: Combined.LOGSUMEXP,
     OPS["any"]: Combined.ANY,
     OPS["all"]: Combined.ALL,
 }
@@ -80,12 +85,16 @@ class Round:
         For each of its outputs, how those of the pieces become one.
     axes : tuple of int or None
         For each of its outputs the axis along the rows, None where there is none.
+    is_exact : bool
+        Whether rows that this round computes are computed by another one, too, and one of the two takes their
+        extreme: so that it is found among them again, both have to run the steps one by one, as they are.
     """
 
     before: Part
     shard: Part
     how: tuple[Combined, ...]
     axes: tuple[int | None, ...]
+    is_exact: bool
 
 
 @dataclass(frozen=True)
@@ -141,22 +150,26 @@ class _Splitter:
     def __init__(self, tape: Tape, rows: int) -> None:
         self.tape = tape
         self.rows = rows
-        self.axes = [self._axis(aval.shape) for aval in tape.avals]
+        self.axes = [row_axis(aval.shape, rows) for aval in tape.avals]
         self.level = [0] * len(tape.avals)
         self.how: dict[int, Combined] = {}
-        # Those that a part can have itself: without rows, or the same number in all of them.
+        # Those that a part can have itself: without rows, or the same in all of them.
         self.constants = {
-            slot: value for slot, value in tape.constants if self.axes[slot] is None or _is_filled(value)
+            slot: value
+            for slot, value in tape.constants
+            if (axis := self.axes[slot]) is None or is_same_for_all(value, axis)
+        }
+        # Where they say which rows are taken, it is each row itself.
+        self.numbered = {
+            slot
+            for slot, value in tape.constants
+            if slot not in self.constants and numbers_rows(value, self.axes[slot] or 0)
         }
         for entry in tape.entries:
             self._place(entry)
         for slot in ends_of(tape):
             if self.axes[slot] is not None and slot not in tape.outputs:
                 raise _refused("a branch", "decides on every row", _source_of(tape, slot))
-
-    def _axis(self, shape: Shape) -> int | None:
-        found = [axis for axis, n in enumerate(shape) if n == self.rows]
-        return found[0] if found else None
 
     def _place(self, entry: Entry) -> None:
         level = max((self.level[slot] for slot in entry.inputs), default=0)
@@ -170,22 +183,37 @@ class _Splitter:
 
     def _combined(self, entry: Entry, axes: tuple[int | None, ...], axis: int | None) -> Combined | None:
         """How what an entry gives for each piece becomes one; None where it is a piece of rows itself."""
-        op, inputs, output, attrs, source = entry
-        shapes = tuple([self.tape.avals[slot].shape for slot in inputs])
-        out = self.tape.avals[output].shape
-        if any(shape.count(self.rows) > 1 for shape in (*shapes, out)):
+        op, inputs, _, attrs, source = entry
+        step = self._step(entry)
+        if any(shape.count(self.rows) > 1 for shape in (*step.shapes, step.out)):
             raise _refused(op.name, "compares rows with rows", source)
-        if op in _EXTREMES and axis is None:
-            return _EXTREMES[op]
-        along = op.along_rows(axes, axis, shapes, out, attrs)
-        if along is None and op.name in ("getitem", "scatter"):
-            along = _gathered(op.name, axes, axis, dict(attrs)["index"])
+        if op in _REDUCTIONS and axis is None:
+            return _REDUCTIONS[op]
+        along = op.along_rows(axes, axis, step.shapes, step.out, attrs)
+        if along is None:
+            along = apart(op, step)
         if along is None:
             raise _refused(op.name, "mixes rows", source)
         for slot, read in zip(inputs, along.reads, strict=True):
             if self.axes[slot] is not None and not (read.by_block or read is Read.BROADCAST):
                 raise _refused(op.name, "reads all rows for each of them", source)
         return Combined.SUM if along.is_sum else None
+
+    def _step(self, entry: Entry) -> Step:
+        """An entry, as the rules for pieces see it."""
+        return step_of(self.tape, entry, self.rows, self.numbered)
+
+    def _of_itself(self, entry: Entry) -> int | None:
+        """The input of an entry that says that each row is taken, by their numbers."""
+        if self.numbered.isdisjoint(entry.inputs):
+            return None
+        place = row_index(entry.op, self._step(entry))
+        return place if place is not None and entry.inputs[place] in self.numbered else None
+
+    def _inputs(self, entry: Entry) -> list[int]:
+        """What an entry reads, but for the numbers of rows that are taken."""
+        place = self._of_itself(entry)
+        return [slot for i, slot in enumerate(entry.inputs) if i != place]
 
     # The parts ----------------------------------------------------------------------------------------------
 
@@ -198,17 +226,29 @@ class _Splitter:
         due.update((slot, self.level[slot] + 1) for slot in kept)
         known = {slot for slot in (*tape.parameters, *tape.data) if self.axes[slot] is None}
         rounds = []
-        for level in sorted(set(due.values())):
-            gives = [slot for slot in due if due[slot] == level]
-            inside = self._inside(gives)
+        levels = sorted(set(due.values()))
+        gives_at = [[slot for slot in due if due[slot] == level] for level in levels]
+        insides = [self._inside(gives) for gives in gives_at]
+        exact = self._exact(insides)
+        for gives, inside, is_exact in zip(gives_at, insides, exact, strict=True):
             reads, columns = self._read_by(inside)
             before = self._numbers([slot for slot in reads if slot not in known], known)
             shard = self._part(inside, reads, columns, gives)
             known.update((*before.gives, *gives))
             how = tuple([self.how.get(slot, Combined.KEPT) for slot in gives])
-            rounds.append(Round(before, shard, how, tuple([self.axes[slot] for slot in gives])))
+            rounds.append(Round(before, shard, how, tuple([self.axes[slot] for slot in gives]), is_exact))
         ends = [slot for slot in dict.fromkeys(ends_of(tape)) if self.axes[slot] is None]
         return Split(self.rows, tuple(rounds), self._numbers(ends, known))
+
+    def _exact(self, insides: Sequence[Sequence[Entry]]) -> list[bool]:
+        """For each round whether it computes rows again of which an extreme is known, or is taken there."""
+        kinds = (Combined.MAXIMUM, Combined.MINIMUM)
+        extremes = {
+            entry.inputs[0] for inside in insides for entry in inside if self.how.get(entry.output) in kinds
+        }
+        written = [{entry.output for entry in inside} & extremes for inside in insides]
+        times = Counter(slot for slots in written for slot in slots)
+        return [any(times[slot] > 1 for slot in slots) for slots in written]
 
     def _inside(self, gives: Sequence[int]) -> list[Entry]:
         """The entries along the rows that these slots are made by; results of earlier rounds are read."""
@@ -225,7 +265,7 @@ class _Splitter:
     def _read_by(self, inside: Sequence[Entry]) -> tuple[list[int], list[int]]:
         """What these entries read from elsewhere: whole, and by pieces. Constants of no rows they have."""
         written = {entry.output for entry in inside}
-        read = sorted({slot for entry in inside for slot in entry.inputs} - written)
+        read = sorted({slot for entry in inside for slot in self._inputs(entry)} - written)
         read = [slot for slot in read if slot not in self.constants]
         columns = [slot for slot in read if self.axes[slot] is not None]
         return [slot for slot in read if self.axes[slot] is None], columns
@@ -253,49 +293,54 @@ class _Splitter:
         for slot in columns:
             new[slot] = builder.datum(tape.avals[slot])
         builder.labels.update((new[slot], labels[slot]) for slot in (*reads, *columns) if slot in labels)
-        used = [slot for entry in entries for slot in entry.inputs] + list(gives)
+        used = [slot for entry in entries for slot in self._inputs(entry)] + list(gives)
         new.update(self._copied([slot for slot in dict.fromkeys(used) if slot in self.constants], builder))
         for slot in reads:
             if (dtype := tape.avals[slot].dtype) != FLOAT:
                 new[slot] = builder.emit(CASTS[dtype], (new[slot],), (), None, tape.avals[slot])
-        for op, inputs, output, attrs, source in entries:
-            operands = tuple([new[slot] for slot in inputs])
-            new[output] = builder.emit(op, operands, attrs, source, tape.avals[output])
+        numbers: dict[int, int] = {}
+        for entry in entries:
+            op, inputs, output, attrs, source = entry
+            place = self._of_itself(entry)
+            if place is not None and (slot := inputs[place]) not in numbers:
+                numbers[slot] = self._numbers_of(slot, builder)
+            operands = [(numbers if i == place else new)[slot] for i, slot in enumerate(inputs)]
+            new[output] = builder.emit(op, tuple(operands), attrs, source, tape.avals[output])
         return Part(builder.finish(new[slot] for slot in gives), tuple(reads), tuple(columns), tuple(gives))
 
     def _copied(self, slots: Sequence[int], builder: Builder) -> dict[int, int]:
-        """Constants of the part that is written; of those along the rows, which are filled, one element."""
-        filled = [slot for slot in slots if self.axes[slot] is not None]
-        new = {slot: builder.constant(_first(self.constants[slot])) for slot in filled}
+        """Constants of the part that is written; of those along the rows, which are all the same, one."""
+        along = [slot for slot in slots if self.axes[slot] is not None]
+        new = {slot: builder.constant(one_row(self.constants[slot], self.axes[slot] or 0)) for slot in along}
         new.update((slot, builder.constant(self.constants[slot])) for slot in slots if slot not in new)
-        for slot in filled:
+        for slot in along:
             aval = self.tape.avals[slot]
             new[slot] = builder.emit(broadcast_to, (new[slot],), (("shape", aval.shape),), None, aval)
         return new
 
-
-def _gathered(
-    name: str, axes: tuple[int | None, ...], axis: int | None, index: tuple[Any, ...]
-) -> Along | None:
-    """How a gather acts, or its transpose, that goes along the rows on any axis of what it takes from."""
-    place = next((i for i, item in enumerate(index) if item == ARRAY), None)
-    others = [item for i, item in enumerate(index) if i != place]
-    if place is None or any(item != (None, None, None) for item in others) or axes[1] != 0:
-        return None
-    if name == "getitem":
-        return Along((Read.GATHERED, Read.ALIGNED)) if axes[0] is None and axis == place else None
-    return Along((Read.ALIGNED, Read.ALIGNED), is_sum=True) if axes[0] == place and axis is None else None
+    def _numbers_of(self, slot: int, builder: Builder) -> int:
+        """The numbers of the rows of a piece, in the shape of a constant that holds those of all."""
+        aval, axis = self.tape.avals[slot], self.axes[slot]
+        shape = Aval(aval.shape, FLOAT)
+        one = builder.constant(1.0)
+        found = builder.emit(broadcast_to, (one,), (("shape", aval.shape),), None, shape)
+        found = builder.emit(cumsum_, (found,), (("axis", axis),), None, shape)
+        found = builder.emit(sub, (found, one), (), None, shape)
+        return builder.emit(CASTS[INT], (found,), (), None, Aval(aval.shape, INT))
 
 
-def _is_filled(value: Any) -> bool:
-    """Whether all elements of an array are the same number."""
-    return bool(np.array_equal(value, np.full_like(value, np.ravel(value)[0])))
+def is_same_for_all(value: Any, axis: int) -> bool:
+    """Whether an array has the same for each row."""
+    return bool(np.array_equal(value, np.broadcast_to(np.take(value, [0], axis), value.shape)))
 
 
-def _first(value: Any) -> Any:
-    """The first element of an array, as a constant."""
-    first = np.ravel(value)[0]
-    return float(first) if first.dtype == FLOAT else frozen(np.array(first), first.dtype)
+def one_row(value: Any, axis: int) -> Any:
+    """What an array has for the first row, as a constant: a number, where all elements are the same."""
+    first = np.take(value, [0], axis)
+    number = np.ravel(first)[0]
+    if (first == number).all():
+        return float(number) if first.dtype == FLOAT else frozen(np.array(number), first.dtype)
+    return frozen(first, first.dtype)
 
 
 def _source_of(tape: Tape, slot: int) -> Source | None:

@@ -20,6 +20,8 @@ LONGEST_PRINTED = 5_000
 
 def row_axis(shape: Shape, block: int) -> int | None:
     """The one axis of a shape that is long enough to be walked in blocks, or None."""
+    if not shape:
+        return None
     long = [axis for axis, n in enumerate(shape) if n >= 2 * block]
     return long[0] if len(long) == 1 else None
 

@@ -6,19 +6,23 @@ owns the memory, its root, holds a traced array, and each view of that memory is
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.indexing import ARRAY, getitem
+from tapegrad.ops.indexing import ARRAY, Index, decode, getitem
 from tapegrad.ops.registry import FLOAT
-from tapegrad.ops.shaping import reshape
+from tapegrad.ops.shaping import reshape, transpose
 from tapegrad.recording.current import current_trace
 from tapegrad.recording.tracer import Trace, Tracer
 from tapegrad.recording.values import Array
 from tapegrad.recording.view import Picked
 
+_SHAPE: Any = np.ndarray.shape
 # These write into their first argument.
 _WRITERS: frozenset[Any] = frozenset(
     (np.copyto, np.place, np.putmask, np.put, np.put_along_axis, np.fill_diagonal)
@@ -81,10 +85,36 @@ class Buffer(np.ndarray[Any, Any]):
         trace, out = trace_in((args, kwargs)), kwargs.get("out")
         _targets(args[:1] if func in _WRITERS else (), trace)
         targets = _targets(out if isinstance(out, tuple) else (out,), trace)
+        args, kwargs = _taken(func.__name__, args, kwargs)
         result = func(*unbuffered(args), **unbuffered(kwargs))
         if isinstance(targets[0], Buffer):
             return targets[0]
         return result if trace is not None else rebuffered(result)
+
+    # Its length ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of any array; where code is told of other rows than there are, see `Posing`, those."""
+        return _told(_SHAPE.__get__(self), sys._getframe(1))
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        _SHAPE.__set__(self, _taken("reshape", (shape,), {})[0][0])
+
+    @property
+    def size(self) -> int:
+        """As of any array."""
+        return math.prod(_told(_SHAPE.__get__(self), sys._getframe(1)))
+
+    @property
+    def nbytes(self) -> int:
+        """As of any array."""
+        return math.prod(_told(_SHAPE.__get__(self), sys._getframe(1))) * self.itemsize
+
+    def __len__(self) -> int:
+        shape = _told(_SHAPE.__get__(self), sys._getframe(1))
+        return shape[0] if shape else super().__len__()
 
     # Elements -----------------------------------------------------------------------------------------------
 
@@ -143,6 +173,7 @@ def _method(name: str) -> Callable[..., Any]:
 
     def method(self: Buffer, *args: Any, **kwargs: Any) -> Any:
         own = self.recorded
+        args, kwargs = _taken(name, args, kwargs)
         if own is None:
             trace = trace_in((args, kwargs))
             if trace is None:
@@ -157,6 +188,18 @@ def _method(name: str) -> Callable[..., Any]:
 
 for _name in (*_ASKED, *_WRITING):
     setattr(Buffer, _name, _method(_name))
+
+
+def _told(shape: tuple[int, ...], asks: FrameType) -> tuple[int, ...]:
+    """A shape as the code is told it that asks."""
+    trace = current_trace()
+    return shape if trace is None or trace.posing is None else trace.posing.shape(shape, asks.f_code)
+
+
+def _taken(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Arguments with the rows that there are in the places of those that code was told of."""
+    trace = current_trace()
+    return (args, kwargs) if trace is None or trace.posing is None else trace.posing.taken(name, args, kwargs)
 
 
 # Memory -----------------------------------------------------------------------------------------------------
@@ -201,13 +244,53 @@ def _view(cell: Tracer, root: Buffer, array: Array) -> Tracer:
 
     places = np.array(look(np.arange(like.size).reshape(like.shape)))
 
+    sliced = _sliced(like, first, strides, places)
+
     def read() -> Tracer:
         apply = cell.recorder.apply
+        if sliced is not None:
+            index, axes = sliced
+            found: Tracer = apply(getitem, (cell,), {"index": index})
+            if axes != tuple(sorted(axes)):
+                found = apply(transpose, (found,), {"axes": axes})
+            return found
         flat = apply(reshape, (cell,), {"shape": (like.size,)})
-        found: Tracer = apply(getitem, (flat, places), {"index": (ARRAY,)})
-        return found
+        picked: Tracer = apply(getitem, (flat, places), {"index": (ARRAY,)})
+        return picked
 
     return Picked(read(), cell, read, look, places)
+
+
+def _sliced(
+    like: Array, first: int, strides: tuple[int, ...], places: Array
+) -> tuple[Index, tuple[int, ...]] | None:
+    """The view at these places as slices, and the order of the axes after them; None if it is none."""
+    if not like.size or not places.size:
+        return None
+    start = np.argwhere(_in_memory(like) == first)[0].tolist()
+    index: list[Any] = list(start)
+    order = []
+    for stride, n in zip(strides, places.shape, strict=True):
+        fits = [k for k in range(like.ndim) if k not in order and stride and stride % like.strides[k] == 0]
+        fits = [k for k in fits if 0 <= start[k] + stride // like.strides[k] * (n - 1) < like.shape[k]]
+        if not fits:
+            return None
+        k = max(fits, key=lambda k: like.strides[k])
+        step, stop = stride // like.strides[k], start[k] + stride // like.strides[k] * n
+        is_whole = step == 1 and n == like.shape[k]
+        index[k] = (None, None, None) if is_whole else (start[k], stop if stop >= 0 else None, step)
+        order.append(k)
+    axes = tuple(sorted(order).index(k) for k in order)
+    taken = np.arange(like.size).reshape(like.shape)[decode(tuple(index))]
+    same = taken.ndim == places.ndim and np.array_equal(taken.transpose(axes), places)
+    return (tuple(index), axes) if same else None
+
+
+def _in_memory(like: Array) -> Array:
+    """For each element the place of its address among those of all."""
+    found = np.empty_like(like, dtype=np.intp)
+    found.ravel(order="K")[...] = np.arange(like.size)
+    return found
 
 
 def _address(array: Array) -> int:

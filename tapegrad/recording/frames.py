@@ -55,6 +55,11 @@ def is_own_code(code: CodeType) -> bool:
     return code.co_filename.startswith(_PACKAGE) and not is_user_code(code)
 
 
+def is_of_libraries(code: CodeType) -> bool:
+    """Whether `code` is tapegrad's, NumPy's or SciPy's."""
+    return code.co_filename.startswith((_PACKAGE, _NUMPY, _SCIPY)) and code.co_filename not in _USER_SIDE
+
+
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame of the user's code, from `frame` outwards."""
     while frame is not None and not is_users(frame):

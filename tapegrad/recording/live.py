@@ -6,7 +6,7 @@ So ordinary Python can decide on them, and what it decides is recorded as guards
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -28,12 +28,13 @@ from tapegrad.recording.handouts import Handouts, contents
 from tapegrad.recording.lent import Wanted, target_of
 from tapegrad.recording.messages import plain_value_wanted, sparse_operand
 from tapegrad.recording.naming import name_of
+from tapegrad.recording.posing import Posing
 from tapegrad.recording.recorder import Recorder
 from tapegrad.recording.sharing import view_of
 from tapegrad.recording.symbol import OthersToAnswer
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.unrolling import Watch
-from tapegrad.recording.values import Array, is_still, outcome_of, tidy_value
+from tapegrad.recording.values import Array, frozen, is_still, outcome_of, tidy_value
 from tapegrad.recording.view import View
 from tapegrad.tape.builder import Builder
 from tapegrad.tape.line import Source
@@ -84,12 +85,20 @@ class LiveRecorder(Recorder):
         Arrays that stand on the tape, held so that no others get their addresses.
     asked : Asked
         What code has asked of traced values in vain.
+    decided : sequence
+        How the first decisions are to fall, whatever the values are: of data in pieces, those traced on may
+        decide otherwise than all.
+    is_led : bool
+        Whether a decision has fallen otherwise than its value says.
     """
 
     is_step = False
+    posing: Posing | None = None
 
-    def __init__(self, builder: Builder, asked: Asked | None = None) -> None:
+    def __init__(self, builder: Builder, asked: Asked | None = None, decided: Sequence[Any] = ()) -> None:
         super().__init__(builder)
+        self.decided = decided
+        self.is_led = False
         self.asked = asked or Asked([], Wanted())
         self.is_over = False
         self.dataframes: list[tuple[Any, str | None]] = []
@@ -101,7 +110,7 @@ class LiveRecorder(Recorder):
         self._lines = Lines()
         self._arrays: dict[int, Tracer] = {}
         self.seen: list[Any] = []
-        self._guarded: set[int] = set()
+        self._guarded: dict[int, Any] = {}
 
     def close(self) -> None:
         """The trace is over: whoever still holds a tracer of it shall hear so."""
@@ -252,14 +261,16 @@ class LiveRecorder(Recorder):
         except (ArithmeticError, ValueError):
             return self.apply(op, (operand,), {})
         if op.gives is FLOAT:
-            return self._append(op, (operand.slot,), (), SCALAR, float(value))
+            value = value if type(value) is float else float(value)
+            return self._append(op, (operand.slot,), (), SCALAR, value)
         return self._append(op, (operand.slot,), (), _SCALAR_BOOL, np.asarray(value))
 
     def binary(self, op: Op, left: Any, right: Any) -> Any:
         """Record an elementwise op of two operands."""
         x = left.held if type(left) is Tracer and left.recorder is self else left
         y = right.held if type(right) is Tracer and right.recorder is self else right
-        if type(x) not in _FLOATS or type(y) not in _FLOATS:
+        kind, other = type(x), type(y)
+        if not ((kind is float or kind in _FLOATS) and (other is float or other in _FLOATS)):
             if _goes_first(x) or _goes_first(y):
                 return NotImplemented
             return dispatch.settled(op.kernel, (left, right), self.apply(op, (left, right), {}))
@@ -273,10 +284,11 @@ class LiveRecorder(Recorder):
                 return self.apply(op, (left, right), {})
         except (ArithmeticError, ValueError):
             return self.apply(op, (left, right), {})
-        first = left.slot if type(left) is Tracer else self.number_slot(float(x))
-        second = right.slot if type(right) is Tracer else self.number_slot(float(y))
+        first = left.slot if x is not left else self.number_slot(float(x))
+        second = right.slot if y is not right else self.number_slot(float(y))
         if op.gives is FLOAT:
-            return self._append(op, (first, second), (), SCALAR, float(value))
+            value = value if type(value) is float else float(value)
+            return self._append(op, (first, second), (), SCALAR, value)
         return self._append(op, (first, second), (), _SCALAR_BOOL, np.asarray(value))
 
     def _append(self, op: Op, inputs: tuple[int, ...], attrs: Attrs, aval: Aval, value: Any) -> Tracer:
@@ -294,9 +306,18 @@ class LiveRecorder(Recorder):
         """The value of a tracer that Python decides on: a guard holds the tape to it."""
         tracer = self.own(tracer, None)
         if tracer.slot not in self._guarded:
-            self._guarded.add(tracer.slot)
-            self.builder.guards.append(Guard(tracer.slot, outcome_of(tracer.held), self._lines.current()))
-        return tracer.held
+            value = self._guarded[tracer.slot] = self._led(tracer)
+            self.builder.guards.append(Guard(tracer.slot, outcome_of(value), self._lines.current()))
+        return self._guarded[tracer.slot]
+
+    def _led(self, tracer: Tracer) -> Any:
+        """How the next decision falls: as the value says, or as it has been decided."""
+        place = len(self.builder.guards)
+        if place >= len(self.decided) or np.shape(self.decided[place]) != tracer.shape:
+            return tracer.held
+        value = tidy_value(frozen(np.asarray(self.decided[place]), tracer.dtype))
+        self.is_led |= not np.array_equal(value, tracer.held, equal_nan=tracer.dtype == FLOAT)
+        return value
 
     def call_ufunc(
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, kwargs: dict[str, Any]

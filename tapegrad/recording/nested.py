@@ -41,6 +41,7 @@ class StepRecorder(LiveRecorder):
         self.outer = outer
         self.dataframes, self.steps = outer.dataframes, outer.steps
         self.has_buffers = outer.has_buffers
+        self.posing = outer.posing
         self.asked = outer.asked
         self._in_all_steps = in_all_steps
         self.fixed: dict[int, Any] = {}

@@ -6,6 +6,7 @@ object loops call on the elements of an object array. What it needs for this it 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -24,6 +25,7 @@ from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.index import encode, has_repeats
 from tapegrad.recording.inplace import held_alone
 from tapegrad.recording.methods import Methods
+from tapegrad.recording.posing import Posing
 from tapegrad.recording.symbol import Recording, Symbol, unary
 from tapegrad.recording.values import Array
 
@@ -37,6 +39,7 @@ class Trace(Recording, Protocol):
         """The error for a tracer that is used outside of its trace."""
 
     has_buffers: bool
+    posing: Posing | None  # what code is told of the number of rows
     seen: list[Any]  # arrays that stand on the tape
     asked: Any  # what code has asked of traced values in vain
 
@@ -98,7 +101,7 @@ def _in_place(method: Callable[[Tracer, Any], Any]) -> Callable[[Tracer, Any], A
 
     def changed(self: Tracer, other: Any) -> Any:
         result = method(self, other)
-        if self.ndim == 0 and not self.is_view:
+        if (type(self.held) is float or self.ndim == 0) and not self.is_view:
             return result  # a NumPy scalar: the name is bound anew, other names keep the old value
         return self.receive(result)
 
@@ -151,16 +154,37 @@ class Tracer(Methods):
     def flat(self, value: Any) -> None:
         self.flat[:] = value
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array."""
+        shape, posing = self.recorder.builder.avals[self.slot].shape, self.recorder.posing
+        return shape if posing is None else posing.shape(shape, sys._getframe(1).f_code)
+
+    @property
+    def size(self) -> int:
+        """As of an array."""
+        return math.prod(self._told(2))
+
+    @property
+    def nbytes(self) -> int:
+        """As of an array."""
+        return math.prod(self._told(2)) * self.dtype.itemsize
+
+    def _told(self, depth: int) -> tuple[int, ...]:
+        """The shape as the code is told it that called, so many calls up."""
+        shape, posing = self.recorder.builder.avals[self.slot].shape, self.recorder.posing
+        return shape if posing is None else posing.shape(shape, sys._getframe(depth).f_code)
+
     itemsize = property(lambda self: self.dtype.itemsize)
-    nbytes = property(lambda self: self.size * self.dtype.itemsize)
     strides = property(lambda self: np.asarray(self.held).strides)
     flags = property(lambda self: np.asarray(self.held).flags)
     device = property(lambda self: "cpu")
 
     def __len__(self) -> int:
-        if not self.shape:
+        shape = self._told(2)
+        if not shape:
             raise TypeError("len() of an unsized object")
-        return self.shape[0]
+        return shape[0]
 
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
@@ -342,6 +366,9 @@ class Tracer(Methods):
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if self.recorder.posing is not None and func in (np.shape, np.size):
+            told = np.broadcast_to(False, self._told(2))
+            return func(told, *args[1:], **{key: x for key, x in kwargs.items() if key != "a"})
         return self.recorder.call_function(func, args, kwargs)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:

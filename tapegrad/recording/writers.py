@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.errors import TraceError
 from tapegrad.ops.indexing import ARRAY, getitem, scatter, update
 from tapegrad.ops.logic import where as where_
-from tapegrad.ops.registry import NUMPY
+from tapegrad.ops.registry import BOOL, NUMPY
 from tapegrad.ops.shaping import ravel, reshape_, shape_of
 from tapegrad.recording.frames import whereabouts
 from tapegrad.recording.lent import buffer_wanted
@@ -89,6 +89,11 @@ def write_at(ufunc: np.ufunc, name: str, target: Any, indices: Any, values: tupl
         raise buffer_wanted(target)
     if ufunc.nout > 1:
         raise TraceError(f"{name} cannot be traced{whereabouts()}: it gives {ufunc.nout} results")
+    if ufunc in (np.add, np.subtract) and is_traced(indices) and indices.dtype != BOOL:
+        shape = (*indices.shape, *target.shape[1:])
+        (value,) = [NUMPY[np.broadcast_to](v, shape) for v in values]
+        target.receive(rule(target, scatter(value, indices, index=(ARRAY,), shape=target.shape)))
+        return
     index = tuple(map(_settled, indices)) if isinstance(indices, tuple) else _settled(indices)
     chosen = np.arange(target.size).reshape(target.shape)[index]
     places = chosen.ravel()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
-
-import numpy as np
 
 from tapegrad.ops.registry import Attrs, Aval, Op
 from tapegrad.tape.entries import Columns, Entries, Entry, entry_of
@@ -118,5 +117,4 @@ class Builder:
 
     def _written(self) -> list[int]:
         """The slots that the entries write, in their order: a builder writes slot after slot."""
-        written: list[int] = np.flatnonzero(np.asarray(self.writers) != LEAF).tolist()
-        return written
+        return list(compress(range(len(self.writers)), map(LEAF.__ne__, self.writers)))

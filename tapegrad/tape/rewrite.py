@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from tapegrad.tape.builder import Builder
-from tapegrad.tape.entries import Entry, entry_of
+from tapegrad.tape.entries import Entries, Entry, entry_of
 from tapegrad.tape.slots import Marks
 from tapegrad.tape.tape import Constant, Tape
 
@@ -76,27 +76,43 @@ def rewrite(tape: Tape, rule: Rule, constants: Marks | None = None) -> Tape:
 
 def selected(tape: Tape, marks: Marks) -> Tape:
     """A tape without the entries and constants that are not marked: `rewrite`, for rules that only drop."""
-    if len(tape.entries) < SHORT:
-        return rewrite(tape, lambda copy, e: copy.keep(e) if marks[e.output] else DROPPED, marks)
-    kept = np.frombuffer(marks, dtype=np.bool_)
-    constants = [constant for constant in tape.constants if kept[constant.slot]]
-    outputs = np.array(tape.entries.outputs(), dtype=np.int64)
+    constants = [constant for constant in tape.constants if marks[constant.slot]]
     leaves = [*tape.parameters, *tape.data, *(constant.slot for constant in constants)]
-    order = np.array([*leaves, *outputs[kept[outputs]].tolist()], dtype=np.int64)
-    new = np.full(len(tape.avals), DROPPED)
-    new[order] = np.arange(order.size)
+    order, new, entries = (_few if len(tape.entries) < SHORT else _many)(tape, marks, leaves)
 
     def moved(slots: Iterable[int]) -> tuple[int, ...]:
-        return tuple([int(new[slot]) for slot in slots])
+        return tuple([new[slot] for slot in slots])
 
     return Tape(
         tape.name,
-        tuple([tape.avals[slot] for slot in order.tolist()]),
+        tuple([tape.avals[slot] for slot in order]),
         moved(tape.parameters),
         moved(tape.data),
-        tuple(Constant(int(new[slot]), value) for slot, value in constants),
-        tape.entries.selected(kept[outputs], new),
+        tuple(Constant(new[slot], value) for slot, value in constants),
+        entries,
         moved(tape.outputs),
-        tuple(guard._replace(slot=int(new[guard.slot])) for guard in tape.guards),
-        tuple((int(new[slot]), label) for slot, label in tape.labels if new[slot] != DROPPED),
+        tuple(guard._replace(slot=new[guard.slot]) for guard in tape.guards),
+        tuple((new[slot], label) for slot, label in tape.labels if new[slot] != DROPPED),
     )
+
+
+def _few(tape: Tape, marks: Marks, leaves: list[int]) -> tuple[list[int], list[int], Entries]:
+    """The old slots of those kept, in their order, the new slots of all old ones, and the entries kept."""
+    rows = [row for row in tape.entries.rows() if marks[row[2]]]
+    order, new = [*leaves, *(row[2] for row in rows)], [DROPPED] * len(tape.avals)
+    for place, slot in enumerate(order):
+        new[slot] = place
+    kept = (
+        (op, tuple([new[i] for i in read]), new[slot], attrs, line) for op, read, slot, attrs, line in rows
+    )
+    return order, new, Entries(kept)
+
+
+def _many(tape: Tape, marks: Marks, leaves: list[int]) -> tuple[list[int], list[int], Entries]:
+    """The same without a loop in Python."""
+    outputs = np.array(tape.entries.outputs(), dtype=np.int64)
+    kept = np.frombuffer(marks, dtype=np.bool_)[outputs]
+    order = np.concatenate([np.array(leaves, dtype=np.int64), outputs[kept]])
+    new = np.full(len(tape.avals), DROPPED)
+    new[order] = np.arange(order.size)
+    return order.tolist(), new.tolist(), tape.entries.selected(kept, new)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.registry import FLOAT, Aval, Shape
+from tapegrad.ops.registry import SCALAR as SCALAR
+from tapegrad.ops.registry import Aval, Shape
 from tapegrad.tape.record import Constant as Constant
 from tapegrad.tape.record import Guard as Guard
 from tapegrad.tape.record import Record
@@ -26,7 +27,6 @@ from tapegrad.tape.text import listing as listing
 from tapegrad.tape.text import shape_text as shape_text
 from tapegrad.viewer.page import Page, page
 
-SCALAR = Aval((), FLOAT)
 LISTED = 200
 
 

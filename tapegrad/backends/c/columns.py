@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tapegrad.backends.c.memory import Memory
+from tapegrad.backends.c.runtime import PITCH
 from tapegrad.backends.c.text import c_type, stored_type
 from tapegrad.ops.registry import BOOL, FLOAT, Shape
 from tapegrad.tape.tape import size_of
 
 # Numbers to a row that are taken at once: compilers know how to sort so many into vectors.
 TOGETHER = (2, 3, 4)
+MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
 
 
 class Columns:
@@ -86,6 +88,37 @@ class Columns:
         for place, name in enumerate(names):
             call = f"tg_put_{stored_type(self.dtype)}({self._start(place)}, {self._step}, m, {name});"
             yield f"if ((m & 7) != 0) {call}" if self.are_in_place else call
+
+
+# Leaves with several numbers to a row -----------------------------------------------------------------------
+
+
+def is_row_major(memory: Memory, slot: int, axis: int) -> bool:
+    """Whether the rows of a value stand one after another in memory, the numbers of each side by side."""
+    shape, strides = memory.aval(slot).shape, memory.strides(slot)
+    order = [axis, *(i for i in range(len(shape)) if i != axis)]
+    return all(strides[k] == size_of(tuple([shape[j] for j in order[i + 1 :]])) for i, k in enumerate(order))
+
+
+def is_in_chunks(memory: Memory, slot: int, axis: int) -> bool:
+    """Whether chunks of a leaf's rows are read column by column.
+
+    They are kept so, or made so anew each time where they would take much memory; that is quick only where
+    rows stand one after another.
+    """
+    aval = memory.aval(slot)
+    return aval.dtype == FLOAT and (8 * size_of(aval.shape) <= MOST_TWICE or is_row_major(memory, slot, axis))
+
+
+def chunk_lines(memory: Memory, slot: int, axis: int) -> Iterator[str]:
+    """Statements before the loops over a chunk: its columns stand in ``q<slot>``, each `PITCH` further."""
+    shape = memory.aval(slot).shape
+    width, kept = size_of(inner_shape(shape, axis)), f"(const double *)T[{memory.column(slot)}]"
+    if is_row_major(memory, slot, axis):
+        yield f"double q{slot}_room[{width * PITCH}];"
+        yield f"const double *const q{slot} = tg_chunk({kept}, a{slot}, r, m, {width}, q{slot}_room);"
+    else:
+        yield f"const double *const q{slot} = {kept} + r / WIDTH * {width * PITCH};"
 
 
 def inner_shape(shape: Shape, axis: int) -> Shape:

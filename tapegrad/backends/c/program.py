@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.c.columns import MOST_TWICE, is_row_major
 from tapegrad.backends.c.joins import Joins
 from tapegrad.backends.c.library import library
 from tapegrad.backends.c.machine import machine
@@ -21,6 +22,7 @@ from tapegrad.backends.c.printer import Part, print_plan
 from tapegrad.backends.c.runtime import PITCH, WIDTH
 from tapegrad.backends.c.steps import Forms
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.backends.shared import Shared
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Read
 from tapegrad.plan.places import ALIGNED
@@ -72,9 +74,9 @@ class CProgram:
                 self._library = library(self.source)
         return self._library
 
-    def workspace(self, data: Mapping[int, Any]) -> CWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> CWorkspace:
         """Memory for one thread."""
-        return CWorkspace(self, data)
+        return CWorkspace(self, data, shared)
 
     def share(self, function: Callable[..., Any], table: Any, blocks: int) -> None:
         """Let threads share the blocks of a row loop."""
@@ -90,8 +92,9 @@ class CProgram:
 class CWorkspace:
     """The memory of one thread, and the functions bound to it."""
 
-    def __init__(self, program: CProgram, data: Mapping[int, Any]) -> None:
+    def __init__(self, program: CProgram, data: Mapping[int, Any], shared: Shared | None = None) -> None:
         self._program = program
+        self._shared = Shared() if shared is None else shared
         self._printed, self._plan, self._tape = program.printed, program.plan, program.plan.tape
         self._memory = self._printed.memory
         self.inputs = np.zeros(sum(size_of(self._tape.avals[slot].shape) for slot in self._tape.parameters))
@@ -172,7 +175,8 @@ class CWorkspace:
         for slot, entry in memory.pointers.items():
             addresses[entry] = self.array(slot).ctypes.data
         for slot, entry in memory.columns.items():
-            addresses[entry] = self._columns(slot).ctypes.data
+            kept = self._columns(slot)
+            addresses[entry] = 0 if kept is None else kept.ctypes.data
         for entry, numbers in memory.pools.items():
             self._kept.append(np.array(numbers))
             addresses[entry] = self._kept[-1].ctypes.data
@@ -195,22 +199,24 @@ class CWorkspace:
                     return IndexError(f"an index is out of bounds for axis 0 with size {length}")
         return None
 
-    def _columns(self, slot: int) -> Array:
-        """A leaf in chunks of rows, column by column; the last row again and again behind the last."""
+    def _columns(self, slot: int) -> Array | None:
+        """A leaf in chunks of rows, column by column; the last row again and again behind the last.
+
+        None where that is made anew each time, chunk by chunk.
+        """
         packed = self._program.packed
         if slot not in packed:
             axis = self._plan.row_axis(slot)
             assert axis is not None
             array = self.array(slot)
+            is_large = array.nbytes > MOST_TWICE or not self._shared.keeps
+            if is_large and is_row_major(self._memory, slot, axis):
+                return None
             rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-            count = -(-len(rows) // WIDTH)
-            padded = np.concatenate([rows, np.repeat(rows[-1:], count * WIDTH - len(rows), axis=0)])
-            found = np.zeros((count, rows.shape[1], PITCH))
-            found[:, :, :WIDTH] = padded.reshape(count, WIDTH, -1).transpose(0, 2, 1)
             if slot in self._tape.data:
-                self._kept.append(found)
-                return found
-            packed[slot] = found
+                self._kept += [rows, self._shared.form("columns in chunks", rows, in_chunks)]
+                return self._kept[-1]
+            packed[slot] = in_chunks(rows)
         return packed[slot]
 
     # Binding ------------------------------------------------------------------------------------------------
@@ -307,6 +313,19 @@ class CWorkspace:
     def taken(self) -> list[Any]:
         """Where the sides of choices are taken."""
         return taken_sides(self.guards, self._guarded())
+
+
+def in_chunks(rows: Array) -> Array:
+    """A matrix in chunks of rows, each column by column; the last row again and again behind the last."""
+    whole, rest = divmod(len(rows), WIDTH)
+    found = np.empty((whole + bool(rest), rows.shape[1], PITCH))
+    found[:, :, WIDTH:] = 0
+    for i in range(whole):  # chunk by chunk: what is read and what is written then fit the cache
+        found[i, :, :WIDTH] = rows[i * WIDTH : (i + 1) * WIDTH].T
+    if rest:
+        found[-1, :, :rest] = rows[whole * WIDTH :].T
+        found[-1, :, rest:WIDTH] = rows[-1][:, None]
+    return found
 
 
 def _run(calls: Sequence[Callable[[], Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.c.columns import Columns, inner_shape
+from tapegrad.backends.c.columns import Columns, chunk_lines, inner_shape, is_in_chunks, is_row_major
 from tapegrad.backends.c.factors import Factors
 from tapegrad.backends.c.forms import EVALUATORS, Names, is_by_vectors, products, written
 from tapegrad.backends.c.memory import Memory, is_small
@@ -22,13 +22,12 @@ from tapegrad.backends.c.runtime import PITCH
 from tapegrad.backends.c.shares import Shares
 from tapegrad.backends.c.text import c_type, comment, literal, stored_type
 from tapegrad.ops.attributes import ARRAY
-from tapegrad.ops.registry import BOOL, FLOAT, Shape
+from tapegrad.ops.registry import BOOL, Shape
 from tapegrad.plan.stages import BLOCK, RowLoop
 from tapegrad.tape.entries import Entry
 from tapegrad.tape.tape import size_of
 
 MOST_TWO_TIMES = 200  # lines of a loop that is printed without masks as well
-MOST_TWICE = 100_000_000  # bytes of a matrix that is kept once more, column by column
 
 _VARIABLE = re.compile(r"\b[vx]\d+(?:_\d+)?\b")
 
@@ -139,12 +138,11 @@ class RowPrinter:
         self.level[name] = -1
         if count > 1 and self._is_packed(slot):
             self.is_streamed = False
-            base = f"q{slot}"
-            self._chunk_line(
-                f"const double *const {base} = "
-                f"(const double *)T[{self.memory.column(slot)}] + r / WIDTH * {count * PITCH};"
-            )
-            self.loads[name] = f"{base}[{place * PITCH} + i]"
+            if is_row_major(self.memory, slot, axis):
+                self._pointer(slot)
+            for line in chunk_lines(self.memory, slot, axis):
+                self._chunk_line(line)
+            self.loads[name] = f"q{slot}[{place * PITCH} + i]"
             return name
         columns = Columns(self.memory, slot, axis)
         self._pointer(slot)
@@ -175,8 +173,8 @@ class RowPrinter:
 
     def _is_packed(self, slot: int) -> bool:
         leaves = {*self.tape.data, *(constant.slot for constant in self.tape.constants)}
-        aval = self.memory.aval(slot)
-        return slot in leaves and aval.dtype == FLOAT and 8 * size_of(aval.shape) <= MOST_TWICE
+        axis = self.plan.row_axis(slot)
+        return slot in leaves and axis is not None and is_in_chunks(self.memory, slot, axis)
 
     def _pointer(self, slot: int, const: bool = True) -> None:
         kind = stored_type(self.memory.aval(slot).dtype)

@@ -17,6 +17,7 @@ import numpy as np
 from tapegrad.backends.jax.printer import entries_of, parameter_texts, print_function
 from tapegrad.backends.numpy import compiled as numpy
 from tapegrad.backends.replay import Broken
+from tapegrad.backends.shared import Shared
 from tapegrad.backends.written import executed
 from tapegrad.derive.pushforward import hoist
 from tapegrad.passes.dce import dce
@@ -115,7 +116,7 @@ class JaxProgram:
         values = {**dict(self.tape.constants), **data}
         return tuple(jax.device_put(np.asarray(values[slot])) for slot in self.given)
 
-    def workspace(self, data: Mapping[int, Any]) -> JaxWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> JaxWorkspace:
         """What runs it on some data, which go to the device once."""
         return JaxWorkspace(self, data)
 

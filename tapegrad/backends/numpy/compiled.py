@@ -13,6 +13,7 @@ from tapegrad.backends.interpreter import Room, Steps, Workspace, bind
 from tapegrad.backends.numpy.lowering import lowered
 from tapegrad.backends.numpy.printer import Printed, print_plan
 from tapegrad.backends.replay import Broken, first_broken, taken_sides
+from tapegrad.backends.shared import Shared
 from tapegrad.backends.written import executed
 from tapegrad.ops.registry import Aval, Read
 from tapegrad.plan.places import ALIGNED, cut
@@ -71,7 +72,7 @@ class Compiled:
             self._matrix_blocks[slot] = blocks
         return self._matrix_blocks[slot]
 
-    def workspace(self, data: Mapping[int, Any]) -> NumpyWorkspace:
+    def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> NumpyWorkspace:
         """Buffers for one thread."""
         return NumpyWorkspace(self, data)
 

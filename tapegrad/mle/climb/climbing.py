@@ -91,7 +91,9 @@ def sharp(x: Array, information: Array) -> npt.NDArray[np.bool_]:
 
 
 @np.errstate(all="ignore")  # where there is no maximum, numbers may grow without bound
-def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
+def polish(
+    surface: Surface, x: Array, limit: int = NEWTON_STEPS, known: tuple[float, Array] | None = None
+) -> End:
     """Newton steps from `x` while each comes closer to the maximum, and whether they arrived.
 
     Parameters
@@ -102,8 +104,10 @@ def polish(surface: Surface, x: Array, limit: int = NEWTON_STEPS) -> End:
         Where to begin. Where value or gradient are not finite there, that is where it ends.
     limit : int
         The most steps to take.
+    known : tuple of float and ndarray, optional
+        Value and gradient at `x`, where they are known already.
     """
-    value, gradient = surface.value_and_grad_flat(x)
+    value, gradient = surface.value_and_grad_flat(x) if known is None else known
     if not is_finite(value, gradient):
         return _nowhere(x, value, np.full((x.size, x.size), np.nan), 0)
     steps, before = 0, None
@@ -199,7 +203,7 @@ def climb(surface: Surface, x: Array) -> End:
     objective = Objective(surface, end.x, end.value)
     for method in (optimizers.NEWTON, "bfgs"):
         optimizers.run(objective, method, None)
-        end = polish(surface, objective.best_x)
+        end = polish(surface, objective.best_x, known=objective.at_best)
         if end.converged:
             break
     return end

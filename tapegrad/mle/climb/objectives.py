@@ -42,6 +42,8 @@ class Objective:
     ----------
     best_x : ndarray of shape (q,)
         The best point seen, in the surface's coordinates.
+    at_best : tuple of float and ndarray, or None
+        The surface's value and gradient there; None where the gradient was not asked for.
     path : list of float
         The best log-likelihood so far, each time that it rises.
     nit : int
@@ -65,6 +67,7 @@ class Objective:
         self._latest: tuple[bytes, tuple[float, Array]] | None = None
         self.outer_products = outer_products
         self.best_x = x
+        self.at_best: tuple[float, Array] | None = None
         self._best = -value
         self.path = [value]
         self.nit = 0
@@ -122,6 +125,8 @@ class Objective:
         if not is_finite(value, gradient):
             return self._bowl(x)
         self._note(x, -value)
+        if -value == self._best and np.array_equal(x, self.best_x):
+            self.at_best = value, gradient
         return -value, -gradient
 
     def hessian(self, z: Array) -> Array:
@@ -143,7 +148,7 @@ class Objective:
 
     def _note(self, x: Array, value: float) -> None:
         if value < self._best:
-            self._best, self.best_x = value, x.copy()  # an optimiser may reuse its array
+            self._best, self.best_x, self.at_best = value, x.copy(), None  # an optimiser may reuse its array
             self.path.append(-value)
 
     def _bowl(self, x: Array) -> tuple[float, Array]:

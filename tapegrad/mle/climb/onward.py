@@ -54,7 +54,7 @@ def onward(surface: Surface, end: End, maxiter: int | None, is_sound: Callable[[
             break
         objective = Objective(surface, start, value)
         nit += optimizers.run(objective, optimizers.NEWTON, left).nit
-        found = polish(surface, objective.best_x)
+        found = polish(surface, objective.best_x, known=objective.at_best)
         nit += found.steps
         if _better(found, end):
             end = found

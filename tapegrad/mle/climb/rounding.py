@@ -16,28 +16,9 @@ _ALLOWED: Final = 1e-7
 _ALLOWED_SHARE: Final = 1e-13
 
 
-@np.errstate(all="ignore")
-def noise(function: TracedFunction | Marginal, x: Array) -> float:
-    """By how much the value at `x` may be wrong, if every entry on the tape rounds once.
-
-    The rounding of an entry changes the result by its adjoint times the spacing of floats at its value; their
-    sizes are added up. Points next to each other do not tell as much: they may round in the same way.
-    """
-    seen = function.values(x)
-    total = 0.0
-    for entry in seen.tape.entries:
-        adjoint = seen.adjoints.get(entry.output)
-        if adjoint is not None:
-            value = np.asarray(seen.values[entry.output])
-            share = np.where(np.asarray(adjoint) == 0.0, 0.0, np.abs(value * adjoint))
-            total += float(share.sum())
-    total *= 0.5 * float(np.finfo(np.float64).eps)
-    return total if np.isfinite(total) else np.inf
-
-
 def is_clear(function: TracedFunction | Marginal, x: Array) -> bool:
     """Whether rounding hides nothing at `x` that is worth a search."""
-    return noise(function, x) <= allowed(function.value_flat(x))
+    return function.rounding_flat(x) <= allowed(function.value_flat(x))
 
 
 def loudest(function: TracedFunction | Marginal, x: Array) -> int:
@@ -46,7 +27,7 @@ def loudest(function: TracedFunction | Marginal, x: Array) -> int:
     def louder(i: int) -> float:
         step = np.zeros(x.size)
         step[i] = 0.25 * (1.0 + abs(x[i]))
-        return max(noise(function, x + step), noise(function, x - step))
+        return max(function.rounding_flat(x + step), function.rounding_flat(x - step))
 
     return max(range(x.size), key=louder)
 
@@ -95,7 +76,7 @@ class Clear:
 
     def _seen(self, vector: Array, value: float) -> float:
         if value > self._best and np.isfinite(value):
-            if noise(self._function, vector) > self._slack * allowed(value):
+            if self._function.rounding_flat(vector) > self._slack * allowed(value):
                 return np.nan
             self._best = value
         return value

@@ -185,10 +185,11 @@ class Search:
         run = optimizers.run(objective, self.optimizer, maxiter, scaled, curved)
         try:
             # Who stops a run wants no more steps, but may see how far it came.
-            end = polish(surface, objective.best_x, 0 if run.stopped else NEWTON_STEPS)
+            steps = 0 if run.stopped else NEWTON_STEPS
+            end = polish(surface, objective.best_x, steps, objective.at_best)
         except KeyboardInterrupt:
             run = Run(run.nit, "interrupted", stopped=True)
-            end = polish(surface, objective.best_x, 0)
+            end = polish(surface, objective.best_x, 0, objective.at_best)
         return Found(end, run, run.nit + end.steps, objective.path)
 
     def _through(self, phases: Mapping[str, int], path: list[float]) -> tuple[Array, list[float], Run]:

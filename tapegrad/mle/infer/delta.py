@@ -1,6 +1,6 @@
 """Functions of the estimates, with standard errors by the delta method."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -184,7 +184,17 @@ def delta(
         return _together(result, function, names, bias_correct)
     if bias_correct:
         raise ValueError("bias_correct is for functions of random effects: name one among the arguments")
-    derived = derive(function, result.params, result.cov_where_determined(), names)
+    return delta_on(result, function, names, None)
+
+
+def delta_on(
+    result: Estimate,
+    function: Callable[..., Any],
+    names: Sequence[str] | None,
+    data: Mapping[str, Any] | None,
+) -> Derived:
+    """The same of a function of parameters, and of data that may be in pieces."""
+    derived = derive(function, result.params, result.cov_where_determined(), names, data)
     moved = result.moves_along_flat(derived.jacobian)
     return replace(derived, undetermined=moved) if moved.any() else derived
 
@@ -212,7 +222,11 @@ def _together(
 
 
 def derive(
-    function: Callable[..., Any], params: Any, cov: Array, names: Sequence[str] | None = None
+    function: Callable[..., Any],
+    params: Any,
+    cov: Array,
+    names: Sequence[str] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Derived:
     """A function of the parameters at `params`, with the covariance that `cov` gives it.
 
@@ -226,6 +240,8 @@ def derive(
         Their covariance matrix.
     names : sequence of str, optional
         What to call the elements of what the function returns. One that returns a dict names them by itself.
+    data : mapping of str to array_like, optional
+        What it takes besides.
 
     Raises
     ------
@@ -241,7 +257,7 @@ def derive(
     >>> derive(lambda mu, sigma: dict(variation=sigma / mu, variance=sigma**2), estimates, cov).names
     ('variation', 'variance')
     """
-    traced = trace_quietly(function, params)
+    traced = trace_quietly(function, params, data=data)
     x = traced.ravel(params)
     value = traced(x)
     return Derived(value, traced.outputs.ravel(value), _named(traced, names), jacobian(traced, x), cov)

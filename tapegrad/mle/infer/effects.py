@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.long import is_in_pieces
 from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.delta import Derived, delta
@@ -19,8 +20,17 @@ from tapegrad.nest import call
 Array: TypeAlias = npt.NDArray[np.float64]
 Of: TypeAlias = str | Sequence[str] | Mapping[str, Any]
 
-Setter: TypeAlias = Callable[[Callable[[Any], Any]], dict[str, Any]]
 
+class Setter(Protocol):
+    """What makes data of data, with a variable replaced by what is made of it."""
+
+    def __call__(self, data: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+        """The data with the change."""
+
+
+# With spaces: no data are called so.
+_PARAMS: Final = "parameters of the fit"
+_SHIFT: Final = "shift of the column"
 _COLUMN: Final = re.compile(r"(.+)\[(\d+)\]")
 
 
@@ -76,7 +86,7 @@ def effects(result: Estimate, function: Callable[..., Any], of: Of, data: Any = 
     for name, levels in _asked(of).items():
         setter = _setter(columns.values, name)
         if levels is None:
-            slopes.append(_slope(result, function, setter, name))
+            slopes.append(_slope(result, function, setter, name, columns.values))
         else:
             contrasts[name] = (setter, _numbered(name, levels, columns))
     found = [_contrasts(result, function, columns.values, contrasts)] if contrasts else []
@@ -99,18 +109,22 @@ def _asked(of: Of) -> dict[str, Any]:
 
 
 def _setter(values: Mapping[str, Any], name: str) -> Setter:
-    """The data, with a variable replaced by what is made of it."""
+    """What makes data of data, with a variable replaced by what is made of it."""
     found = _COLUMN.fullmatch(name)
     label, column = (name, None) if name in values or found is None else (found[1], int(found[2]))
     if label not in values:
         raise ValueError(f"no variable {name!r}: the data are {', '.join(values)}")
-    whole = np.asarray(values[label])
-    if column is None:
-        return lambda change: {**values, label: change(whole)}
-    if whole.ndim != 2 or column >= whole.shape[1]:
-        raise ValueError(f"{label} has shape {whole.shape}, and no column {column}")
-    place = np.arange(whole.shape[1]) == column
-    return lambda change: {**values, label: np.where(place, change(whole[:, column])[:, None], whole)}
+
+    def set_(data: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+        whole = data[label]  # traced, where the data are in pieces
+        if column is None:
+            return {**data, label: change(whole)}
+        if whole.ndim != 2 or column >= whole.shape[1]:
+            raise ValueError(f"{label} has shape {whole.shape}, and no column {column}")
+        place = np.arange(whole.shape[1]) == column
+        return {**data, label: np.where(place, change(whole[:, column])[:, None], whole)}
+
+    return set_
 
 
 def _numbered(name: str, levels: Any, columns: Columns) -> list[tuple[str, float]]:
@@ -142,20 +156,51 @@ def _contrasts(
     """The differences between the means at the first value and at the others, of all variables."""
     names, pairs = [], []
     for name, (setter, levels) in contrasts.items():
-        tables = [setter(partial(_filled, level=level)) for _, level in levels]
+        changes = [partial(setter, change=partial(_filled, level=level)) for _, level in levels]
         names += [f"{name}: {text} - {levels[0][0]}" for text, _ in levels[1:]]
-        pairs += [(tables[0], table) for table in tables[1:]]
+        pairs += [(changes[0], change) for change in changes[1:]]
 
-    def differences(*positional: Any, **params: Any) -> Any:
-        given = params if params else positional[0]
+    def differences(params: Any, data: Mapping[str, Any]) -> Any:
         return [
-            np.mean(call(function, given, other)) - np.mean(call(function, given, first))
+            np.mean(call(function, params, other(data))) - np.mean(call(function, params, first(data)))
             for first, other in pairs
         ]
 
+    if is_in_pieces(values):
+        return _contrasts_in_pieces(result, function, values, differences, names)
+    arrays = _as_arrays(values)
+
+    def of_params(*positional: Any, **params: Any) -> Any:
+        return differences(params if params else positional[0], arrays)
+
     # What it takes, for `delta`, is what the function takes besides the data.
-    differences.__wrapped__ = bound(function, result, values)  # type: ignore[attr-defined]
-    return delta(result, differences, names)
+    of_params.__wrapped__ = bound(function, result, values)  # type: ignore[attr-defined]
+    return delta(result, of_params, names)
+
+
+def _contrasts_in_pieces(
+    result: Estimate,
+    function: Callable[..., Any],
+    values: Mapping[str, Any],
+    differences: Callable[[Any, Mapping[str, Any]], Any],
+    names: Sequence[str],
+) -> Derived:
+    if takes_random_effects(result, function):
+        raise ValueError("effects on predictions with random effects need all rows in one place, in memory")
+
+    def of_all(**arguments: Any) -> Any:
+        params = arguments.pop(_PARAMS)
+        return differences(params, arguments)
+
+    traced = trace_quietly(of_all, {_PARAMS: result.params}, data=values)
+    x = np.asarray(traced(result.x))
+    gradient = traced.jacobian_flat(result.x)
+    moved = result.moves_along_flat(gradient)
+    return Derived(x, x, tuple(names), gradient, result.cov_where_determined(), moved)
+
+
+def _as_arrays(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def _filled(column: npt.NDArray[Any], level: float) -> npt.NDArray[Any]:
@@ -164,18 +209,24 @@ def _filled(column: npt.NDArray[Any], level: float) -> npt.NDArray[Any]:
     return np.full(column.shape, int(level) if whole else level)
 
 
-def _slope(result: Estimate, function: Callable[..., Any], setter: Setter, name: str) -> Derived:
+def _slope(
+    result: Estimate, function: Callable[..., Any], setter: Setter, name: str, values: Mapping[str, Any]
+) -> Derived:
     """The derivative of the mean in a shift of the whole column, and its gradient by one product."""
     if takes_random_effects(result, function):
         raise ValueError(
             f"the derivative in {name} of predictions with random effects is not known here: compare two "
             f"values, as in dict({name}=[0, 1])"
         )
+    in_pieces = is_in_pieces(values)
+    arrays = {} if in_pieces else _as_arrays(values)
 
-    def mean(params: Any, shift: Any) -> Any:
-        return np.mean(call(function, params, setter(lambda old: old + shift)))
+    def mean(**arguments: Any) -> Any:
+        params, shift = arguments.pop(_PARAMS), arguments.pop(_SHIFT)
+        return np.mean(call(function, params, setter({**arrays, **arguments}, lambda old: old + shift)))
 
-    traced = trace_quietly(mean, {"params": result.params, "shift": 0.0})
+    start = {_PARAMS: result.params, _SHIFT: 0.0}
+    traced = trace_quietly(mean, start, data=values if in_pieces else None)
     at, along = np.append(result.x, 0.0), np.append(np.zeros(result.x.size), 1.0)
     value = traced.value_and_grad_flat(at)[1][-1:]
     gradient = traced.hvp_flat(at, along)[None, :-1]

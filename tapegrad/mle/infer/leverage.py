@@ -1,57 +1,50 @@
 """Leverages: what each observation does to its own fit, by its score and its Hessian."""
 
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import weighted_scores
+from tapegrad.mle.model.rows import Scores
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _ALL: Final = 1e-8  # of one minus a leverage: what is left is rounding
 
 
-def row_information(model: Model, free: Array) -> Array:
-    """Minus the Hessian of each observation's log-likelihood (times its weight), shape (n, q, q).
+class Spread(NamedTuple):
+    """What enlarged scores of some observations add up to.
 
-    Raises
-    ------
-    ValueError
-        If the log-likelihood is one number.
+    Attributes
+    ----------
+    size : int
+        How many observations these are.
+    least : float
+        The smallest of one minus the leverages, NaN if one is unknown.
+    worst : int
+        The observation that has it, counted from the first of these.
+    total : ndarray, shape (q, q)
+        The sum of the outer products of the enlarged scores.
     """
-    rows, q = model.require_rows("leverages"), free.size
-    found = np.empty((rows.outputs.size, q, q))
-    axes = np.eye(q)
-    for i in range(q):
-        block = -rows.second_flat(free, axes[i], axes[i:]).T
-        found[:, i, i:] = found[:, i:, i] = block
-    return found if model.weights is None else found * model.weights[:, None, None]
+
+    size: int
+    least: float
+    worst: int
+    total: Array
 
 
-def leverages(model: Model, free: Array, root: Array) -> tuple[Array, Array]:
-    """The leverage matrices of the observations, as eigenvalues and eigenvectors.
-
-    With A the information and ``root root' = A^-1``, that of observation i is ``root' A_i root`` with its
-    share A_i of A. In a generalised linear model with the canonical link it has one eigenvalue that is not 0,
-    the diagonal element of the hat matrix.
-
-    Returns
-    -------
-    values : ndarray, shape (n, q)
-    vectors : ndarray, shape (n, q, q)
-    """
-    matrices = root.T @ row_information(model, free) @ root
-    values, vectors = np.linalg.eigh(0.5 * (matrices + np.swapaxes(matrices, 1, 2)))
-    return values, vectors
-
-
-def spread_without(model: Model, free: Array, inverse: Array, power: float) -> Array:
+def spread_without(found: Scores, inverse: Array, power: float) -> Array:
     """The sandwich with the scores of observations enlarged for their leverage, shape (q, q).
+
+    With A the information and ``root root' = A^-1``, the leverage matrix of observation i is
+    ``root' A_i root`` with its share A_i of A. In a generalised linear model with the canonical link it has
+    one eigenvalue that is not 0, the diagonal element of the hat matrix.
 
     Parameters
     ----------
+    found : Scores
     inverse : ndarray, shape (q, q)
         That of the information, or a generalised one.
     power : float
@@ -67,20 +60,42 @@ def spread_without(model: Model, free: Array, inverse: Array, power: float) -> A
     if not np.isfinite(inverse).all():
         return np.full_like(inverse, np.nan)
     root = _root(inverse)
-    values, vectors = leverages(model, free, root)
-    if not np.isfinite(values).all():
-        return np.full_like(inverse, np.nan)
-    rest = 1.0 - values
-    if rest.min() < _ALL:
-        worst = int(np.argmin(rest.min(axis=1)))
+    spread: Spread = found.of_each(partial(_enlarged, root=root, power=power), _together)
+    if spread.least < _ALL:
         raise ValueError(
-            f"observation {worst} alone determines a parameter, or a combination of some (its leverage is "
-            f"{1.0 - rest[worst].min():.4g}): without it there is no fit; use cov_type='HC0' or 'HC1'"
+            f"observation {spread.worst} alone determines a parameter, or a combination of some (its "
+            f"leverage is {1.0 - spread.least:.4g}): without it there is no fit; use cov_type='HC0' or 'HC1'"
         )
-    # In units of the root, the scores along the axes of each leverage matrix.
-    along = np.einsum("nkj,nk->nj", vectors, weighted_scores(model, free) @ root)
-    enlarged = np.einsum("nkj,nj->nk", vectors, along * rest**-power) @ root.T
-    return np.asarray(enlarged.T @ enlarged)
+    return np.asarray(root @ spread.total @ root.T)
+
+
+def _enlarged(scores: Array, information: Array, root: Array, power: float) -> Spread:
+    """What some scores, enlarged for their leverage, add up to, in units of the root."""
+    matrices = root.T @ information @ root
+    if not np.isfinite(matrices).all():
+        return Spread(len(scores), np.nan, 0, np.full_like(root, np.nan))
+    values, vectors = np.linalg.eigh(0.5 * (matrices + np.swapaxes(matrices, 1, 2)))
+    rest = 1.0 - values
+    lowest = rest.min(axis=1)
+    worst = int(np.argmin(lowest))
+    if lowest[worst] < _ALL:
+        return Spread(len(scores), float(lowest[worst]), worst, np.full_like(root, np.nan))
+    along = np.einsum("nkj,nk->nj", vectors, scores @ root)
+    enlarged = np.einsum("nkj,nj->nk", vectors, along * rest**-power)
+    return Spread(len(scores), float(lowest[worst]), worst, enlarged.T @ enlarged)
+
+
+def _together(parts: Sequence[Spread]) -> Spread:
+    """One of several, in the order of their observations."""
+    starts = np.cumsum([0, *(part.size for part in parts)])
+    leasts = [part.least for part in parts]
+    place = int(np.argmin(leasts))  # the first NaN, if there is one
+    return Spread(
+        int(starts[-1]),
+        leasts[place],
+        int(starts[place]) + parts[place].worst,
+        np.add.reduce([part.total for part in parts]),
+    )
 
 
 def _root(inverse: Array) -> Array:

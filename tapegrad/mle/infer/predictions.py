@@ -8,9 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.long import is_in_pieces
 from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.infer.delta import Derived, delta
+from tapegrad.mle.infer.predicted_in_pieces import PredictionsInPieces, predicted_in_pieces
 from tapegrad.mle.infer.together import takes_random_effects
 from tapegrad.mle.model.columns import Columns, read_columns
 from tapegrad.nest import Leaf, call
@@ -67,7 +69,7 @@ def predict(
     data: Any = None,
     transform: Callable[[Any], Any] | None = None,
     bias_correct: bool = False,
-) -> Derived:
+) -> Derived | PredictionsInPieces:
     """Predictions, for each row of new data, with standard errors by the delta method.
 
     Parameters
@@ -80,7 +82,7 @@ def predict(
         labels of its index.
     data : mapping of str to array_like, or table, optional
         New data. Of a table (pandas, polars, pyarrow), the function gets the columns that it has arguments
-        for. Nothing may be missing.
+        for. Nothing may be missing. Of Dask's arrays and columns, the predictions are such arrays.
     transform : callable, optional
         A monotone function of NumPy, such as `expit`, of what `function` gives: the linear predictor. The
         ends of the intervals are then transformed, and keep its range.
@@ -89,8 +91,8 @@ def predict(
 
     Returns
     -------
-    Derived
-        `frame()` has the predictions, their errors and intervals as a table of pandas.
+    Derived or PredictionsInPieces
+        `frame()` has the predictions, their errors and intervals as a table of pandas, or of Dask.
 
     Raises
     ------
@@ -113,6 +115,8 @@ def predict(
     if data is None and transform is None:
         return delta(result, function, names, bias_correct=bias_correct)
     columns = Columns({}) if data is None else read_columns(data, function, result.params)
+    if is_in_pieces(columns.values):
+        return predicted_in_pieces(result, function, columns.values, names, transform, bias_correct)
     linear = bound(function, result, columns.values)
     before = delta(result, linear, names, bias_correct=bias_correct)
     if names is None:

@@ -6,11 +6,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.mle.infer.in_pieces import meat_in_pieces
 from tapegrad.mle.infer.leverage import spread_without
 from tapegrad.mle.matrices import generalised_inverse
 from tapegrad.mle.model.model import Model
-from tapegrad.mle.model.rows import outer_products, sums_by_group, weighted_scores
+from tapegrad.mle.model.rows import Scores, outer_products, scores, weighted_scores
 from tapegrad.mle.model.shares import check_independent
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -89,12 +88,14 @@ def free_covariance(
     if cov_type == "opg":
         return generalised_inverse(outer_products(model, free), flat)
     bread = generalised_inverse(information, flat)
-    if model.is_in_pieces:
-        meat = meat_in_pieces(model, free, cov_type, keywords)
-    elif cov_type in ("HC2", "HC3"):
-        return spread_without(model, free, bread, 0.5 if cov_type == "HC2" else 1.0)
+    if cov_type in ("HC2", "HC3"):
+        return spread_without(scores(model, free), bread, 0.5 if cov_type == "HC2" else 1.0)
+    if cov_type == "HAC":
+        if model.division is None:
+            model.require_rows("cov_type='HAC'")
+        meat = _newey_west(weighted_scores(model, free), **keywords)
     else:
-        meat = _meat(weighted_scores(model, free), cov_type, keywords)
+        meat = _meat(scores(model, free), free.size, cov_type, keywords)
     result: Array = bread @ meat @ bread
     return result
 
@@ -116,15 +117,11 @@ def check_cov_type(cov_type: str, cov_kwds: Mapping[str, Any] | None) -> dict[st
     return keywords
 
 
-def _meat(found: Array, cov_type: str, keywords: Mapping[str, Any]) -> Array:
-    n, q = found.shape
+def _meat(found: Scores, q: int, cov_type: str, keywords: Mapping[str, Any]) -> Array:
     if cov_type == "cluster":
-        return _clustered(found, keywords["groups"], keywords.get("use_correction", True))
-    outer: Array = found.T @ found
-    if cov_type == "HAC":
-        outer = _newey_west(found, keywords["maxlags"])
-    corrected = cov_type == "HC1" or keywords.get("use_correction", False)
-    return outer * _small_sample(n, q) if corrected else outer
+        return _clustered(found, q, **keywords)
+    outer = found.outer(2)
+    return outer * _small_sample(found.count, q) if cov_type == "HC1" else outer
 
 
 def _small_sample(n: int, q: int) -> float:
@@ -133,21 +130,20 @@ def _small_sample(n: int, q: int) -> float:
     return n / (n - q)
 
 
-def _clustered(found: Array, groups: Any, correct: bool) -> Array:
-    n, q = found.shape
-    sums = sums_by_group(found, groups)
-    count = len(sums)
-    factor = count / (count - 1.0) * (n - 1.0) / n * _small_sample(n, q) if correct else 1.0
+def _clustered(found: Scores, q: int, groups: Any, use_correction: bool = True) -> Array:
+    sums = found.by_group(groups)
+    n, count = found.count, len(sums)
+    factor = count / (count - 1.0) * (n - 1.0) / n * _small_sample(n, q) if use_correction else 1.0
     result: Array = sums.T @ sums * factor
     return result
 
 
-def _newey_west(found: Array, maxlags: Any) -> Array:
-    n = len(found)
+def _newey_west(found: Array, maxlags: Any, use_correction: bool = False) -> Array:
+    n, q = found.shape
     if maxlags != int(maxlags) or not 0 <= maxlags < n:
         raise ValueError(f"maxlags must be a whole number from 0 to {n - 1}, not {maxlags!r}")
     total: Array = found.T @ found
     for lag in range(1, int(maxlags) + 1):
         products = found[lag:].T @ found[:-lag]
         total = total + (1.0 - lag / (maxlags + 1.0)) * (products + products.T)
-    return total
+    return total * _small_sample(n, q) if use_correction else total

@@ -8,6 +8,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.function.long import columns_of, complete, is_in_pieces, missing_in
+from tapegrad.pieces.rows import Column
+
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 POLICIES: Final = ("raise", "drop")
@@ -109,8 +112,14 @@ def read_columns(
         values[name], found = numbers_of(value, name)
         if found is not None:
             levels[name] = found
+    lacking = [name for name in levels if (np.asarray(values[name]) < 0).any()]
+    if lacking and any(map(is_elsewhere, values.values())):
+        raise ValueError(
+            f"labels are missing in {', '.join(lacking)}, which is in memory while other data are not: leave "
+            "out the rows without them before, in all data"
+        )
     index = _index([data, *chosen.values()])
-    return _without_missing(Columns(values, levels, index), missing, table)
+    return _without_missing(Columns(columns_of(values), levels, index), missing, table)
 
 
 def _chosen(data: Any, wanted: Callable[..., Any] | Sequence[str] | None, params: Any) -> dict[str, Any]:
@@ -221,37 +230,46 @@ def is_elsewhere(value: Any) -> bool:
 
 def _without_missing(columns: Columns, missing: str | None, table: bool) -> Columns:
     gone = {}
-    elsewhere = [name for name, value in columns.values.items() if is_elsewhere(value)]
-    if missing is not None and elsewhere:
-        raise ValueError(
-            f"missing={missing!r} is for data in memory, and {', '.join(elsewhere)} is on disk or on a "
-            "cluster: drop what is missing there, as in df = df.dropna()"
-        )
     for name, value in columns.values.items():
         if missing is not None or table or name in columns.levels:
             mask = missing_rows(value, name in columns.levels)
             if mask is not None and mask.any():
                 gone[name] = mask
-    if not gone:
+    in_pieces = is_in_pieces(columns.values)
+    counts = {name: int(mask.sum()) for name, mask in gone.items()}
+    if in_pieces and (missing is not None or table):
+        counts |= missing_in(columns.values)
+    if not counts:
         return columns
-    told = ", ".join(f"{name} ({int(mask.sum())})" for name, mask in gone.items())
+    told = ", ".join(f"{name} ({counts[name]})" for name in columns.values if name in counts)
     if missing != "drop":
         raise ValueError(
             f"values are missing in {told}: missing='drop' leaves out the rows without them; or fill them"
         )
-    lengths = {np.shape(value)[0] for value in columns.values.values() if np.ndim(value)}
+    lengths = {_length(value) for value in columns.values.values() if _has_rows(value)}
     if len(lengths) > 1:
         raise ValueError(
             f"values are missing in {told}, and rows cannot be dropped from columns of {sorted(lengths)} rows"
         )
+    if in_pieces:
+        left, dropped = complete(columns.values)
+        return Columns(left, columns.levels, columns.index, dropped)
     kept = ~np.logical_or.reduce(list(gone.values()))
     values = {name: value[kept] if np.ndim(value) else value for name, value in columns.values.items()}
     return Columns(values, columns.levels, columns.index, int((~kept).sum()), kept)
 
 
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, Column) or np.ndim(value) > 0
+
+
+def _length(value: Any) -> int:
+    return value.rows.length if isinstance(value, Column) else int(np.shape(value)[0])
+
+
 def missing_rows(value: Any, coded: bool) -> Mask | None:
     """In which rows of a column something is missing; None of a number, and of what has no such thing."""
-    if is_elsewhere(value) or np.ndim(value) == 0 or not hasattr(value, "shape"):
+    if isinstance(value, Column) or np.ndim(value) == 0 or not hasattr(value, "shape"):
         return None
     if coded:
         return np.asarray(value) < 0

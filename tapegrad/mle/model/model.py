@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import DiscreteWarning
-from tapegrad.function.long import columns_of
+from tapegrad.function.long import beside, extent, is_in_pieces
 from tapegrad.function.trace import trace_quietly
 from tapegrad.function.traced import TracedFunction
 from tapegrad.marginal.discrete import rounded
@@ -53,7 +53,7 @@ class Model:
     data : mapping of str to array
         The data that can be rebound.
     weights : ndarray, shape (n,), or None
-        What the rows are multiplied by.
+        What the rows are multiplied by; of data in pieces, a column of theirs.
     nobs : int or None
         Number of observations, if known.
     joint_rows : TracedFunction or None
@@ -72,7 +72,7 @@ class Model:
     rows: TracedFunction | None
     prior: TracedFunction | None
     data: Mapping[str, Any]
-    weights: Array | None
+    weights: Any
     nobs: int | None
     joint_rows: TracedFunction | None = None
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -140,14 +140,36 @@ class Model:
             data={**self.data, **data},
         )
 
-    def require_rows(self, what: str, whole: bool = True) -> TracedFunction:
-        """The log-likelihood of each observation; with `whole`, of all in one place.
+    @property
+    def pointwise(self) -> TracedFunction | None:
+        """The log-likelihood of each observation; None also if data are in pieces, and not in one place."""
+        return None if self.is_in_pieces else self.rows
+
+    def require_rows(self, what: str) -> TracedFunction:
+        """The log-likelihood of each observation, of all in one place.
 
         Raises
         ------
         ValueError
             If the log-likelihood is one number, where `what` needs one for each observation, or if the data
             are in pieces; the message says so.
+        """
+        self.some_rows(what)
+        if self.pointwise is None:
+            raise ValueError(
+                f"{what} need the log-likelihoods of all observations in one place, and the data are in "
+                "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
+                "so do all covariances but 'HAC'"
+            )
+        return self.pointwise
+
+    def some_rows(self, what: str) -> TracedFunction:
+        """The log-likelihood of each observation, wherever they are.
+
+        Raises
+        ------
+        ValueError
+            If it is one number, where `what` needs one for each observation.
         """
         if self.rows is None and self.division is not None:
             raise ValueError(
@@ -158,12 +180,6 @@ class Model:
             raise ValueError(
                 f"{what} need the log-likelihood of each observation: let {self.name} return an array of "
                 "shape (n,), without the .sum() at its end"
-            )
-        if whole and self.rows.is_in_pieces:
-            raise ValueError(
-                f"{what} need the log-likelihoods of all observations in one place, and the data are in "
-                "pieces: value, derivatives, standard errors, tests and profiles need only sums of them, and "
-                "so do the covariances 'opg', 'HC0', 'HC1' and 'cluster'"
             )
         return self.rows
 
@@ -186,7 +202,8 @@ class Model:
     @property
     def is_in_pieces(self) -> bool:
         """Whether the data are on disk or on a cluster."""
-        return isinstance(self.function, TracedFunction) and self.function.is_in_pieces
+        found = self.function
+        return (found.joint.function if isinstance(found, Marginal) else found).is_in_pieces
 
     @property
     def n_rows(self) -> int:
@@ -237,8 +254,7 @@ def make_model(
     """
     known = tuple(loglik.data) if isinstance(loglik, TracedFunction) else loglik
     columns = Columns({}) if data is None else read_columns(data, known, params, missing)
-    data = columns_of(columns.values)
-    weights = columns.rows(weights)
+    data, weights = beside(columns.values, WEIGHTS, columns.rows(weights))
     if isinstance(loglik, TracedFunction):
         loglik = loglik.with_data(**data) if data else loglik
         structure, values = loglik.structure, _finite(loglik, params)
@@ -263,19 +279,13 @@ def make_model(
     rows = _rows(plain, given.name)
     if counted == 0:
         raise ValueError(f"no data: the arrays that {given.name} uses have no rows")
-    if weights is not None and plain.is_in_pieces:
-        raise ValueError("data in pieces take no weights=: pass them in data, and multiply in the function")
     checked = None if weights is None else _checked_weights(weights, rows, given.name)
     prior = None if logprior is None else _traced_prior(given)
     function = plain
     if rows is not None or prior is not None:
-        start = space.free_structure.unravel(space.start)
-        weighted = None if checked is None else checked.tobytes()
-        function = given.kept(
-            ("total", weighted), lambda **a: given.total(*given.split(a), checked), start, data
-        )
+        function = _total(given, data, checked)
     if nobs is None:
-        nobs = counted if rows is None or rows.is_in_pieces else rows.outputs.size
+        nobs = counted if rows is None else rows.nobs
     return Model(given, function, rows, prior, data, checked, nobs, **columns.about)
 
 
@@ -302,7 +312,8 @@ def _marginal_model(
     function = marginal_of(Joint(joint, leaves), values[given.division.random], quadrature)
     rows = None
     with np.errstate(all="ignore"):
-        is_rows = np.ndim(given.values({**pieces, **random}, data)) > 0
+        in_pieces = is_in_pieces(data)  # with which nothing can be called
+        is_rows = in_pieces or np.ndim(given.values({**pieces, **random}, data)) > 0
     if is_rows:  # only then a trace of its own
         plain = given.trace(lambda **a: given.values(*given.split(a)), {**pieces, **random}, data)
         rows = _rows(plain, given.name)
@@ -356,19 +367,37 @@ def _rows(plain: TracedFunction, name: str) -> TracedFunction | None:
     return plain if root.shape else None
 
 
-def _checked_weights(weights: Any, rows: TracedFunction | None, name: str) -> Array:
-    array = np.array(weights, dtype=np.float64)
+def _total(given: Specification, data: Mapping[str, Any], weights: Any) -> TracedFunction:
+    """What is maximised, as a function of the free coordinates."""
+    start = given.space.free_structure.unravel(given.space.start)
+    if weights is None or isinstance(weights, np.ndarray):
+        key = "total", None if weights is None else weights.tobytes()
+        return given.kept(key, lambda **a: given.total(*given.split(a), weights), start, data)
+
+    def weighted(**arguments: Any) -> Any:
+        column = arguments.pop(WEIGHTS)
+        return given.total(*given.split(arguments), column)
+
+    return given.trace(weighted, start, {**data, WEIGHTS: weights})
+
+
+def _checked_weights(weights: Any, rows: TracedFunction | None, name: str) -> Any:
+    """Weights that can be used: an array, or a column of data in pieces as it is."""
     if rows is None:
         raise ValueError(
             f"weights= needs the log-likelihood of each observation: let {name} return an array of shape "
             "(n,), without the .sum() at its end"
         )
-    n = rows.outputs.size
-    if array.shape != (n,):
-        raise ValueError(f"weights must have shape ({n},), one for each observation, not {array.shape}")
-    if not (np.isfinite(array).all() and (array >= 0.0).all() and array.any()):
+    if rows.is_in_pieces:
+        checked = weights
+    else:
+        checked, n = np.array(weights, dtype=np.float64), rows.outputs.size
+        if checked.shape != (n,):
+            raise ValueError(f"weights must have shape ({n},), one for each observation, not {checked.shape}")
+    low, high = extent(checked)
+    if not (low >= 0.0 and 0.0 < high < np.inf):
         raise ValueError("weights must be finite and not negative, and not all zero")
-    return array
+    return checked
 
 
 def _traced_prior(given: Specification) -> TracedFunction:

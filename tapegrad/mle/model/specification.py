@@ -16,6 +16,14 @@ from tapegrad.nest import call
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
+def weighted(values: Any, weights: Any) -> Any:
+    """Log-likelihoods times weights, unless these are None.
+
+    What has no weight is left out, also where its log-likelihood is not finite.
+    """
+    return values if weights is None else np.where(np.greater(weights, 0.0), weights * values, 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Specification:
     """What the user wrote, and how it is called on free coordinates.
@@ -68,11 +76,7 @@ class Specification:
 
     def total(self, pieces: Mapping[str, Any], data: Mapping[str, Any], weights: Any) -> Any:
         """The function to maximise; without weights if `weights` is None."""
-        values = self.values(pieces, data)
-        if weights is not None:
-            # What has no weight is left out, also where its log-likelihood is not finite.
-            values = np.where(np.greater(weights, 0.0), weights * values, 0.0)
-        total = np.sum(values)
+        total = np.sum(weighted(self.values(pieces, data), weights))
         return total if self.logprior is None else total + self.prior(pieces)
 
     def kept(

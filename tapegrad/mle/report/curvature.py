@@ -209,7 +209,7 @@ def _rising(site: Site, way: Way) -> Finding:
 def _certain(site: Site, x: Array) -> str:
     """Which observations have probability 1 at `x`, in words."""
     model = site.model
-    if model.rows is None:
+    if model.pointwise is None:
         # Where the data together have probability 1, each of them has.
         together = model.prior is None and abs(site.surface.value_flat(x)) < _CERTAIN
         return "all observations are" if together else ""
@@ -222,7 +222,7 @@ def _certain(site: Site, x: Array) -> str:
 
 def collapse(site: Site) -> Iterator[Finding]:
     """Whether one observation alone has a very high density."""
-    if site.model.rows is None:
+    if site.model.pointwise is None:
         return
     heights = site.observations(site.x)
     top = int(np.argmax(heights))

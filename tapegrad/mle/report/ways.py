@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tapegrad.errors import NonFiniteWarning
 from tapegrad.mle.climb.refit import refit
-from tapegrad.mle.climb.rounding import allowed, noise
+from tapegrad.mle.climb.rounding import allowed
 from tapegrad.mle.climb.surfaces import Supported
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.matrices import to_unit_diagonal
@@ -155,7 +155,7 @@ class Site:
         value = self.surface.value_flat(x)
         if not np.isfinite(value):
             return Height(np.nan, np.inf)
-        return Height(value, noise(self.model.function, x) + _ROUNDING * (1.0 + abs(value)))
+        return Height(value, self.model.function.rounding_flat(x) + _ROUNDING * (1.0 + abs(value)))
 
 
 def is_ridge(site: Site, i: int) -> bool:

@@ -81,9 +81,11 @@ def elements_of(tape: Tape, buffers: bool = True) -> Elements:
     count, entries, avals = len(tape.avals), tape.entries, tape.avals
     none = np.full(count, NONE).tobytes()
     found = Elements(array("q", np.arange(count).tobytes()), array("q", none), array("q", none))
+    ops = entries.ops()
+    if getitem not in ops and update not in ops:
+        return found
     first: dict[tuple[int, int, bool], int] = {}
     ends, inputs, outputs, attrs = entries.ends(), entries.all_inputs(), entries.outputs(), entries.attrs()
-    ops = entries.ops()
     known: dict[tuple[Attrs, tuple[int, ...]], tuple[int | None, int | None]] = {}
     chosen = list(compress(range(len(ops)), map({getitem, update}.__contains__, ops)))
     computed, often = set(outputs), Counter(inputs[ends[i]] for i in chosen)

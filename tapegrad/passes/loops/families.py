@@ -13,10 +13,8 @@ from scipy.sparse.csgraph import connected_components
 from tapegrad.derive.batching import RULES
 from tapegrad.passes.loops.elements import NONE, Ints
 from tapegrad.passes.loops.record import Bools, Record, numbered
-from tapegrad.tape.tape import SCALAR, size_of
 
 FEWEST = 8  # entries that are worth an array
-MOST_SMALL = 64  # elements of a row
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def eligible_entries(record: Record) -> Bools:
     if not record.count:
         return np.zeros(0, dtype=bool)
     batchable = np.array([op.is_elementwise or op in RULES for op in record.ops], dtype=bool)[record.op]
-    large = ~small_slots(record)
+    large = ~record.small
     found: Bools = batchable & ~large[record.outputs] & ~record.dropped
     found &= np.add.reduceat(large[record.inputs], record.ends[:-1]) == 0
     found[list(record.whole)] = False  # each is put together by itself
@@ -58,41 +56,43 @@ def of_numbers(record: Record, eligible: Bools) -> Bools:
     return found
 
 
-def small_slots(record: Record) -> Bools:
-    """The slots of numbers and of arrays that may be rows of larger ones."""
-    kind, kinds = numbered(record.tape.avals)
-    small: Bools = np.array([size_of(aval.shape) <= MOST_SMALL for aval in kinds], dtype=bool)[kind]
-    return small
-
-
 def colours(record: Record, eligible: Bools) -> Ints:
     """A number for each entry, the same for those that may stand in one array: of one op, on one line."""
     entries, avals = record.tape.entries, record.tape.avals
-    attrs, sources = entries.attrs(), list(map(id, entries.sources()))
+    attrs = entries.attrs()
     which = np.flatnonzero(eligible)
-    line, lines = numbered(sources)
+    line, lines = numbered(entries.sources())
     found = np.arange(record.count) + record.count
     found[which] = record.op[which] * len(lines) + line[which]
-    plain = np.array([aval == SCALAR for aval in avals], dtype=bool)
-    is_mixed = np.add.reduceat(~plain[record.inputs], record.ends[:-1]) > 0
-    special = which[(is_mixed | np.fromiter(map(bool, attrs), bool, len(attrs)))[which]]
+    is_mixed = np.add.reduceat(~record.plain[record.inputs], record.ends[:-1]) > 0
+    has_attrs = np.array([bool(op.attrs) for op in record.ops], dtype=bool)[record.op]
+    special = which[(is_mixed | has_attrs)[which]]
 
     def kind_of(i: int) -> object:
         """What tells entries apart beyond op and line: attributes, and shapes and dtypes of inputs."""
         read = record.inputs[record.ends[i] : record.ends[i + 1]].tolist()
         return attrs[i], found[i], tuple([avals[slot] for slot in read])
 
-    kind, _ = numbered([kind_of(i) for i in special.tolist()])
-    found[special] = kind + len(record.ops) * len(lines)
-    _, found[which] = np.unique(found[which], return_inverse=True)
+    kinds: dict[object, int] = {}
+    found[special] = [kinds.setdefault(kind_of(i), len(kinds)) for i in special.tolist()]
+    found[special] += len(record.ops) * len(lines)
+    found[which] = _dense(found[which])
     return found
+
+
+def _dense(numbers: Ints) -> Ints:
+    """Small numbers, which are not negative, as their places among those that occur."""
+    occurs = np.zeros(numbers.max(initial=NONE) + 1, dtype=bool)
+    occurs[numbers] = True
+    places: Ints = (np.cumsum(occurs) - 1)[numbers]
+    return places
 
 
 def nodes_of(record: Record, colour: Ints, inner: Bools) -> Nodes:
     """Number the colours, and say which reads which; no other node reads the `inner` entries of sums."""
     kept = ~record.dropped
     of_entry = np.full(record.count, NONE)
-    _, of_entry[kept] = np.unique(colour[kept], return_inverse=True)
+    of_entry[kept] = _dense(colour[kept])
     slots = record.inputs.copy()
     is_element = record.base[slots] != NONE
     slots[is_element] = record.base[slots[is_element]]

@@ -10,10 +10,7 @@ from tapegrad.ops.indexing import ARRAY, concatenate, getitem
 from tapegrad.ops.registry import FLOAT, Aval, Op
 from tapegrad.ops.shaping import CASTS, reshape
 from tapegrad.passes.loops.elements import NONE, Ints
-from tapegrad.passes.loops.families import (
-    MOST_SMALL,
-)
-from tapegrad.passes.loops.record import Record
+from tapegrad.passes.loops.record import MOST_SMALL, Record
 from tapegrad.recording.recorder import Recorder
 from tapegrad.tape.line import Source
 from tapegrad.tape.rewrite import Copy

@@ -11,12 +11,13 @@ import numpy as np
 from tapegrad.ops.elementwise import add, logaddexp, mul, sub
 from tapegrad.ops.registry import Op
 from tapegrad.passes.loops.elements import NONE, Elements, elements_of
-from tapegrad.tape.tape import Tape, size_of
+from tapegrad.tape.tape import SCALAR, Tape, size_of
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Item = TypeVar("Item")
 
+MOST_SMALL = 64  # elements of a row
 MOST_COPIED = 4  # elements of arrays that are put together, for each entry of the record
 
 
@@ -38,8 +39,9 @@ class Record:
         For each slot the entry that writes it, or `NONE`.
     reads : int array
         How often each slot is read, as an output or by a guard too.
-    scalar : bool array
-        Whether a slot is a single number or truth.
+    scalar, small, plain : bool arrays
+        Whether a slot is a single number or truth; or that, or an array that may be a row of a larger one;
+        or a float.
     base, place : int arrays
         For a slot that is an element of an array: that array's slot, and the element's place in it. `NONE`
         elsewhere.
@@ -61,6 +63,8 @@ class Record:
     writer: Ints
     reads: Ints
     scalar: Bools
+    small: Bools
+    plain: Bools
     base: Ints
     place: Ints
     same: Ints
@@ -78,10 +82,19 @@ class Record:
 
 
 def numbered(items: Sequence[Item]) -> tuple[Ints, list[Item]]:
-    """Each item as its place among the distinct ones, and those; no Python code runs for each item."""
-    distinct = list(dict.fromkeys(items))
-    places = {item: place for place, item in enumerate(distinct)}
-    return np.fromiter(map(places.__getitem__, items), np.int64, len(items)), distinct
+    """Each object as its place among the distinct ones, and those in order; no Python code runs for each.
+
+    Equal objects may count as several: to hash shapes takes ten times as long as to ask who is who.
+    """
+    ids = np.fromiter(map(id, items), np.int64, len(items))
+    distinct = np.unique(ids)
+    which = np.searchsorted(distinct, ids)
+    first = np.zeros(len(distinct), dtype=np.int64)
+    first[which[::-1]] = np.arange(len(items))[::-1]
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place[which], [items[i] for i in first[order].tolist()]
 
 
 def record_of(tape: Tape) -> Record:
@@ -112,11 +125,26 @@ def _columns(tape: Tape, found: Elements) -> Record:
     reads = np.bincount(inputs[np.repeat(~dropped, np.diff(ends))], minlength=slots)
     reads += np.bincount(asked, minlength=slots)
     kind, kinds = numbered(tape.avals)
-    scalar = np.array([aval.shape == () for aval in kinds], dtype=bool)[kind]
-    place = np.array(found.place)
+    facts = [(aval.shape == (), size_of(aval.shape) <= MOST_SMALL, aval == SCALAR) for aval in kinds]
+    scalar, small, plain = np.array(facts, dtype=bool).reshape(-1, 3).T[:, kind]
     op, ops = numbered(entries.ops())
     return Record(
-        tape, op, ops, inputs, ends, outputs, writer, reads, scalar, base, place, same, whole, dropped
+        tape,
+        op,
+        ops,
+        inputs,
+        ends,
+        outputs,
+        writer,
+        reads,
+        scalar,
+        small,
+        plain,
+        base,
+        np.array(found.place),
+        same,
+        whole,
+        dropped,
     )
 
 
@@ -197,12 +225,13 @@ def sums_of(record: Record, eligible: Bools, colour: Ints) -> list[Sum]:
         root = further
     order = np.argsort(root[chosen], kind="stable")
     starts = np.flatnonzero(np.diff(root[chosen][order], prepend=NONE))
+    ends = np.append(starts[1:], len(order))
+    is_long = ends - starts >= SHORTEST - 1
     found = []
-    for a, b in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
-        if b - a >= SHORTEST - 1:
-            mine = order[a:b]
-            minus = subtracted[mine]
-            plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
-            op = CHAINS[record.ops[record.op[chosen[mine[0]]]]]
-            found.append(Sum(op, chosen[mine], plus, term[mine[minus]]))
+    for a, b in zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True):
+        mine = order[a:b]
+        minus = subtracted[mine]
+        plus = np.concatenate([before[mine[:1]], term[mine[~minus]]])
+        op = CHAINS[record.ops[record.op[chosen[mine[0]]]]]
+        found.append(Sum(op, chosen[mine], plus, term[mine[minus]]))
     return found

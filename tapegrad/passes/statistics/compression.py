@@ -7,26 +7,54 @@ Numerical Methods for Least Squares Problems, 1996, section 2.4), and the centre
 against the mean (T. F. Chan, G. H. Golub and R. J. LeVeque, 1983).
 
 R is found block by block and from the factors of the blocks (J. Demmel, L. Grigori, M. Hoemmen and J. Langou,
-2012), so that nothing else as large as the data is ever held.
+2012), so that nothing else as large as the data is ever held. What is found in a block, and how that of
+several blocks becomes one, are functions: whoever holds the rows walks over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 # Columns, shape (K, m), and the weights of these m rows, or None where all are 1.
 Block = tuple[Array, Array | None]
-Blocks = Callable[[], Iterator[Block]]  # the blocks of rows, each time from the beginning
+Part = TypeVar("Part")
 
 BLOCK = 1 << 16  # numbers in a block, so that it stays in the cache
+FAN = 8  # parts that become one at a time
 CANCELS = 100.0  # of how many times the residuals the parts of a fit may be before it is taken out
 LARGEST = 1e3  # of how many times the response: far from the optimum, taking them out loses these digits
 _STEPS = 8
+
+
+class Walk(Protocol):
+    """A walk over rows, block by block, by whoever holds them."""
+
+    def __call__(self, each: Callable[[Block], Part], merge: Callable[[Sequence[Part]], Part]) -> Part | None:
+        """What `each` finds in the blocks, as `merge` makes it one; None where there are no rows."""
+
+
+def together(parts: Iterable[Part | None], merge: Callable[[Sequence[Part]], Part]) -> Part | None:
+    """Parts that become one, a few at a time, and then what these have become; None where there are none.
+
+    Sums lose digits by the logarithm of their number, and few parts are held at a time. The order is fixed.
+    """
+    waiting: list[list[Part]] = [[]]
+    for part in parts:
+        if part is not None:
+            waiting[0].append(part)
+        for i in range(len(waiting)):
+            if len(waiting[i]) == FAN:
+                waiting += [[]] * (i + 2 - len(waiting))
+                waiting[i + 1] = [*waiting[i + 1], merge(waiting[i])]
+                waiting[i] = []
+    rest = [part for level in reversed(waiting) for part in level]
+    return merge(rest) if rest else None
 
 
 @dataclass(frozen=True)
@@ -57,23 +85,43 @@ class Compressed:
     intercept: float = 0.0
 
 
-def compress(blocks: Blocks, gated: Sequence[bool], squares: bool = True) -> Compressed | None:
+class _Sums(NamedTuple):
+    """The sum of the weights, the weighted sums of the columns, their smallest and largest elements."""
+
+    weight: float
+    sums: Array
+    low: Array
+    high: Array
+
+
+class _Deviations(NamedTuple):
+    """The sums of the centred columns, and the factor of ones and of those that vary."""
+
+    excess: Array
+    factor: Array
+
+
+def compress(walk: Walk, gated: Sequence[bool], squares: bool = True) -> Compressed | None:
     """The rows that stand for all; None where data or weights are not finite, or nothing has weight.
 
     Parameters
     ----------
-    blocks : callable
-        Gives the rows; no weight is negative.
+    walk : Walk
+        Over the rows; no weight is negative.
     gated : sequence of K bool
         In which columns a zero counts for nothing, see `_signed`.
     squares : bool
         Whether the factor is wanted; without it, it has no rows.
     """
-    weight, sums, low, high = _summed(blocks, len(gated))
+    found = walk(_summed, _added)
+    if found is None:
+        return None
+    weight, sums, low, high = found
     if not (0.0 < weight < np.inf and np.isfinite(low).all() and np.isfinite(high).all()):
         return None
-    centre = np.where(low < high, sums / weight, low)
-    excess, factor = _deviations(blocks, lambda columns: columns - centre[:, None], low < high, squares)
+    varies = low < high
+    centre = np.where(varies, sums / weight, low)
+    excess, factor = _deviations(walk, partial(_centred, centre=centre), varies, squares)
     if not (np.isfinite(excess).all() and np.isfinite(factor).all()):
         return None
     for j in range(len(gated)):
@@ -83,48 +131,70 @@ def compress(blocks: Blocks, gated: Sequence[bool], squares: bool = True) -> Com
     return Compressed(weight, centre, excess, factor)
 
 
-def _summed(blocks: Blocks, width: int) -> tuple[float, Array, Array, Array]:
-    """The sum of the weights, the weighted sums of the columns, and their smallest and largest elements."""
-    counts, sums = [0.0], [np.zeros(width)]
-    low, high = np.full(width, np.inf), np.full(width, -np.inf)
-    for columns, weights in blocks():
-        counts.append(columns.shape[1] if weights is None else float(np.add.reduce(weights)))
-        sums.append(np.add.reduce(columns if weights is None else columns * weights, axis=1))
-        low = np.minimum(low, columns.min(axis=1))
-        high = np.maximum(high, columns.max(axis=1))
-    return float(np.add.reduce(counts)), _added(sums), low, high
+def _summed(block: Block) -> _Sums:
+    columns, weights = block
+    weight = columns.shape[1] if weights is None else np.add.reduce(weights)
+    sums = np.add.reduce(columns if weights is None else columns * weights, axis=1)
+    return _Sums(float(weight), sums, columns.min(axis=1), columns.max(axis=1))
+
+
+def _added(parts: Sequence[_Sums]) -> _Sums:
+    weights, sums, low, high = zip(*parts, strict=True)
+    return _Sums(
+        float(np.add.reduce(weights)),
+        np.add.reduce(sums),
+        np.minimum.reduce(low),
+        np.maximum.reduce(high),
+    )
 
 
 def _deviations(
-    blocks: Blocks, centred: Callable[[Array], Array], varies: Array, squares: bool
+    walk: Walk, centred: Callable[[Array], Array], varies: Array, squares: bool
 ) -> tuple[Array, Array]:
     """The sums of the centred columns, and the factor of those that vary, but for its row of the mean."""
-    excesses, parts = [], [np.zeros((1, 1 + int(varies.sum())))]
-    most = max(4, BLOCK // varies.size**2) if varies.size else 4
-    for columns, weights in blocks():
-        rows = centred(columns)
-        excesses.append(np.add.reduce(rows if weights is None else rows * weights, axis=1))
-        if squares:
-            rows = np.concatenate([np.ones((1, rows.shape[1])), rows[varies]])
-            parts.append(_factor((rows if weights is None else rows * np.sqrt(weights)).T))
-        if len(parts) == most:
-            parts = [_factor(np.concatenate(parts))]
-    found = _factor(np.concatenate(parts))[1:, 1:]
-    factor = np.zeros((len(found), varies.size))
-    factor[:, varies] = found
-    return _added(excesses), factor[np.any(factor != 0.0, axis=1)]
+    if not varies.size:
+        return np.empty(0), np.empty((0, 0))
+    found = walk(partial(_deviation, centred=centred, varies=varies, squares=squares), _joined)
+    assert found is not None, "there were rows before"
+    below = found.factor[1:, 1:]
+    factor = np.zeros((len(below), varies.size))
+    factor[:, varies] = below
+    return found.excess, factor[np.any(factor != 0.0, axis=1)]
+
+
+def _deviation(block: Block, centred: Callable[[Array], Array], varies: Array, squares: bool) -> _Deviations:
+    columns, weights = block
+    rows = centred(columns)
+    excess = np.add.reduce(rows if weights is None else rows * weights, axis=1)
+    if not squares:
+        return _Deviations(excess, np.zeros((0, 1 + int(varies.sum()))))
+    rows = np.concatenate([np.ones((1, rows.shape[1])), rows[varies]])
+    return _Deviations(excess, _factor((rows if weights is None else rows * np.sqrt(weights)).T))
+
+
+def _joined(parts: Sequence[_Deviations]) -> _Deviations:
+    excesses, factors = zip(*parts, strict=True)
+    return _Deviations(np.add.reduce(excesses), _factor(np.concatenate(factors)))
+
+
+def _centred(columns: Array, centre: Array) -> Array:
+    rows: Array = columns - centre[:, None]
+    return rows
+
+
+def _residuals(columns: Array, centre: Array, fit: Array, response: int, mean: Any) -> Array:
+    """The centred columns, with the residuals of a fit, less some mean, in the place of the response."""
+    rows = columns - centre[:, None]
+    rows[response] += mean - np.add.reduce(rows * fit[:, None])
+    return rows.astype(np.float64)
 
 
 def _factor(rows: Array) -> Array:
     """The triangular factor of a matrix, its diagonal not negative."""
+    if not rows.size:
+        return rows
     factor: Array = np.asarray(np.linalg.qr(rows, mode="r"))
     return factor * np.where(np.diagonal(factor) < 0.0, -1.0, 1.0)[:, None]
-
-
-def _added(parts: list[Array]) -> Array:
-    """The sum of the blocks' sums, pairwise."""
-    total: Array = np.add.reduce(np.ascontiguousarray(np.transpose(parts)), axis=1)
-    return total
 
 
 def _signed(centre: float, excess: float, weight: float, has_one_sign: bool) -> tuple[float, float]:
@@ -143,7 +213,7 @@ def _signed(centre: float, excess: float, weight: float, has_one_sign: bool) -> 
     return centre, excess
 
 
-def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool) -> Compressed:
+def fitted(found: Compressed, walk: Walk, response: int, has_intercept: bool) -> Compressed:
     """The same rows with the residuals of a least-squares fit in the place of the response.
 
     Where a design is ill-conditioned, the parts of a fit cancel, and ``y - X b`` loses the digits that they
@@ -155,8 +225,8 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
     Parameters
     ----------
     found : Compressed
-    blocks : callable
-        The rows that `found` stands for.
+    walk : Walk
+        Over the rows that `found` stands for.
     response : int
         The place of the response among the columns.
     has_intercept : bool
@@ -176,12 +246,9 @@ def fitted(found: Compressed, blocks: Blocks, response: int, has_intercept: bool
     new_centre = found.centre.copy()
     new_centre[response] = mean
 
-    def centred(columns: Array) -> Array:
-        rows = columns - centre[:, None]
-        rows[response] += (mean - new_centre[response]) - np.add.reduce(rows * precise[:, None])
-        return rows.astype(np.float64)
-
-    excess, factor = _deviations(blocks, centred, varies, squares=True)
+    left = mean - new_centre[response]
+    centred = partial(_residuals, centre=centre, fit=precise, response=response, mean=left)
+    excess, factor = _deviations(walk, centred, varies, squares=True)
     if not (np.isfinite(excess).all() and np.isfinite(factor).all()):
         return found
     return replace(found, centre=new_centre, excess=excess, factor=factor, fit=fit, intercept=intercept)

@@ -17,7 +17,6 @@ Where a coefficient is infinite, a sum of squares may be NaN and not infinite.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +25,8 @@ from tapegrad.ops.broadcasting import sum_
 from tapegrad.ops.elementwise import add, mul, square
 from tapegrad.ops.shaping import reshape
 from tapegrad.passes.simplify import Rewriter
-from tapegrad.passes.statistics.columns import Column, Masks
-from tapegrad.passes.statistics.compression import Block, compress, fitted
+from tapegrad.passes.statistics.columns import Column, Constants, Masks, Wanted
+from tapegrad.passes.statistics.compression import compress, fitted
 from tapegrad.passes.statistics.few_rows import FewRows, are_scalars
 from tapegrad.passes.statistics.lines import Cell, Regression, Shifts, Term
 from tapegrad.passes.statistics.polynomials import Polynomials
@@ -35,6 +34,9 @@ from tapegrad.tape.entries import Entry
 from tapegrad.tape.rewrite import Copy
 from tapegrad.tape.slots import deciding_slots
 from tapegrad.tape.tape import Tape
+
+# By its slot, each sum over rows: the arrays whose product it adds up, and their elements.
+Ends = dict[int, tuple[tuple[int, ...], int]]
 
 COLUMNS = 100  # for squares: the factor costs as much as twice as many products with all rows
 SAVING = 2  # for design matrices: the least number of rows for each that stands for them
@@ -112,19 +114,16 @@ class _Writer:
         width = sum(map(known.width, columns))
         if squares and width > min(n, COLUMNS):
             return None
-
-        def blocks() -> Iterator[Block]:
-            return known.blocks(columns, weight, masks, n)
-
+        walk = known.walk(Wanted(columns, weight, masks), n)
         gated = [any(leaf.gated for leaf in c) for c in columns for _ in range(known.width(c))]
-        found = compress(blocks, gated, squares)
+        found = compress(walk, gated, squares)
         if found is None or (not are_scalars(known, columns) and SAVING * (1 + len(found.factor)) > n):
             return None
         names = {column: known.name(column) for column in columns}
         if fit is not None:
             response, has_intercept = fit
             place = sum(map(known.width, columns[: columns.index(response)]))
-            found = fitted(found, blocks, place, has_intercept)
+            found = fitted(found, walk, place, has_intercept)
             names[response] += "" if found.fit is None else " - fit"
         chosen = f" weighted by {known.name(weight)}" if weight else ""
         chosen += f" where {known.masks_name(masks)}" if masks else ""
@@ -206,13 +205,24 @@ def statistics(tape: Tape) -> Tape:
     """Replace sums over rows by combinations of constant sums where they are such."""
     if not any(isinstance(value, np.ndarray) and value.size > 1 for _, value in tape.constants):
         return tape
-    source = Polynomials(tape)
+    polynomials = Polynomials(tape, Constants(tape))
+    ends = summed_rows(polynomials)
+    return without_rows(polynomials, ends) if ends else tape
+
+
+def summed_rows(source: Polynomials) -> Ends:
+    """The sums over rows that may have sufficient statistics: their arrays of n rows, and n."""
+    tape = source.tape
     ends = {entry.output: rows for entry in tape.entries if (rows := source.summed(entry)) is not None}
     if ends:
         deciding = deciding_slots(tape)
         ends = {slot: rows for slot, rows in ends.items() if not deciding[slot]}
-    if not ends:
-        return tape
+    return ends
+
+
+def without_rows(source: Polynomials, ends: Ends) -> Tape:
+    """The tape with some of its sums over rows put together from few, wherever that can be done."""
+    tape = source.tape
     writer = _Writer(tape, source)
     w = writer.w
 

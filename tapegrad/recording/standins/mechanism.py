@@ -82,16 +82,22 @@ class _Place:
 
     def serve(self, caller: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call, by whoever made it."""
-        if current_trace() is None:
+        trace = current_trace()
+        if trace is None:
             return self.original(*args, **kwargs)
         library, row = _library(caller), self.row
+        if trace.posing is not None and library not in _LIBRARIES:
+            args, kwargs = trace.posing.taken(row.name, args, kwargs)
         is_asked = row.answer is not None and library not in row.silent_for
         if is_asked and (row.always or trace_in((args, kwargs)) is not None):
             answer = row.answer(self.original, *args, **kwargs)  # type: ignore[misc]  # not None
             if answer is not NotImplemented:
                 return answer
         result = self.original(*args, **kwargs)
-        return result if row.keep is None or library in _LIBRARIES else row.keep(result, *args, **kwargs)
+        if row.keep is None or library in _LIBRARIES:
+            return result
+        kept = row.keep(result, *args, **kwargs)
+        return kept if trace.posing is None else trace.posing.widened(kept)
 
     def put(self) -> bool:
         """Put the stand-in there; False if something else stands there than once did."""

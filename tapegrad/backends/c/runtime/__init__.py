@@ -15,6 +15,7 @@ NAMES = (
 WIDTH = 512  # rows to a chunk, which stays in the nearest cache
 # Numbers to an array of a chunk. With a power of two, one row of all arrays would be in one set of it.
 PITCH = WIDTH + 8
+END = "/* The functions of this program. */"
 _NAME = re.compile(r"\b(?:tg|TG)_\w+")
 _DEFINED = re.compile(r"\btg_\w+(?=\([^;{}]*\) \{)|(?<=#define )TG_\w+|(?<=double )tg_\w+(?=\[)")
 
@@ -50,7 +51,7 @@ def headers(functions: Sequence[str]) -> str:
             called.update(_NAME.findall(header(name)))
     return "\n".join(
         [
-            *("#define _GNU_SOURCE", "#include <math.h>", *reversed(chosen)),
-            *(f"#define WIDTH {WIDTH}", f"#define PITCH {PITCH}"),
+            *("#define _GNU_SOURCE", "#include <math.h>"),
+            *(f"#define WIDTH {WIDTH}", f"#define PITCH {PITCH}", *reversed(chosen), END),
         ]
     )

@@ -57,6 +57,43 @@ TG_TOGETHER tg_put4(TG_ROOM to, int64_t m, const TG_ROOM a, const TG_ROOM b, con
     for (int64_t i = 0; i < m; i++) to[4 * i + 0] = a[i], to[4 * i + 1] = b[i], to[4 * i + 2] = c[i], to[4 * i + 3] = d[i];
 }
 
+/* A chunk of a matrix column by column, each PITCH further: of the matrix as it is kept so, or made of its rows, of k
+   numbers each. Four rows and four columns at a time are turned in vectors, where the compiler has them. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define TG_TURNED
+typedef double tg_four __attribute__((vector_size(32), aligned(8), may_alias));
+#define TG_PAIRS(a, b, i) __builtin_shufflevector(a, b, i, 4 + i, 2 + i, 6 + i)
+static inline __attribute__((always_inline, unused)) void tg_turn(const double *from, int64_t k, double *to) {
+    const tg_four a = *(const tg_four *)from, b = *(const tg_four *)(from + k);
+    const tg_four c = *(const tg_four *)(from + 2 * k), d = *(const tg_four *)(from + 3 * k);
+    const tg_four ab0 = TG_PAIRS(a, b, 0), ab1 = TG_PAIRS(a, b, 1);
+    const tg_four cd0 = TG_PAIRS(c, d, 0), cd1 = TG_PAIRS(c, d, 1);
+    *(tg_four *)to = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+    *(tg_four *)(to + PITCH) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+    *(tg_four *)(to + 2 * PITCH) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+    *(tg_four *)(to + 3 * PITCH) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+}
+#endif
+#endif
+static __attribute__((noinline, unused)) const double *tg_chunk(
+    const double *kept, const double *rows, int64_t r, int64_t m, int64_t k, double *room) {
+    if (kept) return kept + r / WIDTH * k * PITCH;
+    const double *const from = rows + r * k;
+    int64_t i = 0;
+#ifdef TG_TURNED
+    for (; k >= 4 && i + 4 <= m; i += 4) {
+        for (int64_t j = 0; j + 4 < k; j += 4) tg_turn(from + i * k + j, k, room + j * PITCH + i);
+        tg_turn(from + i * k + k - 4, k, room + (k - 4) * PITCH + i); /* the last four, some once more */
+    }
+#endif
+    for (; i < m; i++)
+        for (int64_t j = 0; j < k; j++) room[j * PITCH + i] = from[i * k + j];
+    for (; i < TG_WHOLE(m); i++)
+        for (int64_t j = 0; j < k; j++) room[j * PITCH + i] = from[(m - 1) * k + j];
+    return room;
+}
+
 /* The same of columns in order, which are read where they are if they end with a vector. */
 static inline __attribute__((unused)) const double *tg_rows(const double *from, int64_t m, double *room) {
     if ((m & 7) == 0) return from;
