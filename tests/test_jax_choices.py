@@ -66,6 +66,18 @@ def test_along_axes_with_missing_numbers_and_none() -> None:
     same(lambda x: np.stack([np.sum(x[:0], 0), np.prod(x[:0], 0), np.any(x[:0] > 0.0, 0) * 1.0]), x)
 
 
+def test_data_are_on_the_device_once() -> None:
+    x = RNG.normal(size=1_000)
+    x.flags.writeable = False
+    traced = tg.trace(lambda b, x: -np.log1p((x - b) ** 2).sum(), dict(b=0.1), data=dict(x=x), backend="jax")
+    at = np.array([0.2])
+    traced.value_flat(at), traced.value_and_grad_flat(at), traced.hessian_flat(at)
+    executables = traced._router.current._executables.values()
+    places = {id(executable.idle[0]._data[0]) for executable in executables}
+    assert len(executables) == 3
+    assert len(places) == 1
+
+
 def test_what_is_no_number_is_no_index() -> None:
     traced = tg.trace(
         lambda b, x: b[x.astype(int)].sum(), dict(b=np.ones(3)), data=dict(x=[1.0]), backend="jax"
@@ -114,6 +126,7 @@ def test_without_jax_or_with_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None
 # Digits -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_special_functions_keep_their_digits_for_large_shapes() -> None:
     """JAX's own have 11 of them there, and of the incomplete beta function 5."""
     a, b = 10.0 ** RNG.uniform(-1.0, 4.0, (2, 300))

@@ -110,15 +110,19 @@ class JaxProgram:
         executed(self.source, f"tape {self.tape.name}", namespace)
         return jit(namespace["early"]), jit(namespace["late"]) if self.late else None
 
-    def arrays(self, data: Mapping[int, Any]) -> tuple[Any, ...]:
-        """The data and the constant arrays on the device."""
+    def arrays(self, data: Mapping[int, Any], shared: Shared | None = None) -> tuple[Any, ...]:
+        """The data and the constant arrays on the device, where programs on the same data share them."""
         jax = import_module("jax")
         values = {**dict(self.tape.constants), **data}
-        return tuple(jax.device_put(np.asarray(values[slot])) for slot in self.given)
+        found = [np.asarray(values[slot]) for slot in self.given]
+        if shared is None:
+            return tuple(map(jax.device_put, found))
+        how = f"on {jax.config.jax_default_device}"
+        return tuple(shared.form(how, array, jax.device_put) for array in found)
 
     def workspace(self, data: Mapping[int, Any], shared: Shared | None = None) -> JaxWorkspace:
         """What runs it on some data, which go to the device once."""
-        return JaxWorkspace(self, data)
+        return JaxWorkspace(self, data, shared)
 
 
 def _deciding(tape: Tape) -> Tape:
@@ -143,7 +147,7 @@ def _imports(text: str) -> str:
 class JaxWorkspace:
     """A tape on its data, for one thread."""
 
-    def __init__(self, program: JaxProgram, data: Mapping[int, Any]) -> None:
+    def __init__(self, program: JaxProgram, data: Mapping[int, Any], shared: Shared | None) -> None:
         self._program = program
         self._jax = import_module("jax")
         tape = program.tape
@@ -162,7 +166,8 @@ class JaxWorkspace:
                 {slot: data[of] for slot, of in zip(own, tape.data, strict=True)}
             )
         with self._jax.enable_x64(True):
-            self._data = program.arrays(data)
+            self._data = program.arrays(data, shared)
+        self._held = data  # what is shared is named by its address
 
     def compute(self) -> None:
         """Write every value of a program without late leaves, from what stands in `inputs`."""
