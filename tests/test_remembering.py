@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,3 +164,36 @@ def test_what_is_kept_after_the_trace_is_told(name: str) -> None:
         except (tg.TraceError, tg.ReplayError):
             continue
         np.testing.assert_allclose(found, gradient(w), rtol=1e-12)
+
+
+class _Copies:
+    """Writes to what pickle made of an array, and keeps it."""
+
+    def __init__(self) -> None:
+        self.data = np.array([0.5, -1.0, 2.0])
+
+    def __call__(self, w: Any) -> Any:
+        copied = pickle.loads(pickle.dumps(self.data))
+        copied[:2] = w * copied[:2]
+        self.work = copied
+        return (copied**3).sum()
+
+
+class _Keeps:
+    """Looks at its last result before it goes on."""
+
+    last: Any = 0.0
+
+    def __call__(self, w: Any) -> Any:
+        assert np.isfinite(self.last).all()
+        self.last = w * 2.0
+        return (self.last**2).sum()
+
+
+def test_what_one_trace_has_left_disturbs_no_other() -> None:
+    copies = _Copies()
+    first = tg.trace(copies, W)
+    second = tg.trace(_Keeps(), W)
+    assert first(W) == pytest.approx((0.5 * W[0]) ** 3 - W[1] ** 3 + 8.0)
+    np.testing.assert_allclose(second.grad(W), 8.0 * W)
+    assert type(copies.work) is np.ndarray

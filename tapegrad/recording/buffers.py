@@ -230,10 +230,28 @@ def traced_memory(array: Array) -> Tracer | None:
     return None if root is None or root.cell is None else _view(root.cell, root, array)
 
 
-def _view(cell: Tracer, root: Buffer, array: Array) -> Tracer:
-    """The view of the traced array of a root that `array` is of the root's memory."""
-    strides, shape = array.strides, array.shape
-    first = (_address(array) - _address(root)) // FLOAT.itemsize
+def numbers_in(buffer: Buffer) -> Any:
+    """The numbers that a traced buffer holds, as they are by now: nothing is recorded."""
+    root = root_of(buffer)
+    assert root is not None
+    assert root.cell is not None
+    return np.array(_look(root, buffer)(root.cell.held))
+
+
+def cell_of(buffer: Buffer) -> Tracer | None:
+    """The traced array that stands in the memory of a buffer, which may be larger, or None."""
+    root = root_of(buffer)
+    return None if root is None else root.cell
+
+
+def _first(root: Buffer, array: Array) -> int:
+    """How many numbers of the root's memory stand before the first one of `array`, which lives there."""
+    return (_address(array) - _address(root)) // FLOAT.itemsize
+
+
+def _look(root: Buffer, array: Array) -> Callable[[Any], Any]:
+    """What makes of a value of a root the view that `array` is of the root's memory."""
+    first, strides, shape = _first(root, array), array.strides, array.shape
     like = _plain(root)
 
     def look(value: Any) -> Any:
@@ -242,9 +260,15 @@ def _view(cell: Tracer, root: Buffer, array: Array) -> Tracer:
         memory = held.ravel(order="K")  # no copy: the numbers in the order of their addresses
         return np.lib.stride_tricks.as_strided(memory[first:], shape, strides)
 
+    return look
+
+
+def _view(cell: Tracer, root: Buffer, array: Array) -> Tracer:
+    """The view of the traced array of a root that `array` is of the root's memory."""
+    look, like = _look(root, array), _plain(root)
     places = np.array(look(np.arange(like.size).reshape(like.shape)))
 
-    sliced = _sliced(like, first, strides, places)
+    sliced = _sliced(like, _first(root, array), array.strides, places)
 
     def read() -> Tracer:
         apply = cell.recorder.apply

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.recording.buffers import Buffer
+from tapegrad.recording.buffers import Buffer, cell_of, numbers_in
 from tapegrad.recording.holders import replace_held
 from tapegrad.recording.tracer import Tracer
 from tapegrad.recording.view import View
@@ -23,13 +23,14 @@ def release_kept() -> bool:
 
 
 def _is_over(x: Any) -> bool:
-    tracer = x.recorded if type(x) is Buffer else x
+    tracer = cell_of(x) if type(x) is Buffer else x
     return tracer is not None and bool(getattr(tracer.recorder, "is_over", False))
 
 
 def _value(x: Any) -> Any:
-    held: Any = x.recorded if type(x) is Buffer else x
-    return np.array(_of_view(held) if isinstance(held, View) else held.held)[()]
+    if type(x) is Buffer:
+        return numbers_in(x)[()]
+    return np.array(_of_view(x) if isinstance(x, View) else x.held)[()]
 
 
 def _of_view(view: View) -> Any:
