@@ -2,7 +2,7 @@
 
 Any sampler that asks for a function of a vector can be given a `LogDensity`; `run_chains` runs one in several
 chains. `nutpie_model` makes what nutpie's ``sample`` takes (an optional extra: ``pip install
-"tapegrad[samplers]"``).
+"tapegrad[samplers]"``), and `LogDensity.as_jax` a function for samplers that are written in JAX.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad import TracedFunction
+from tapegrad.function.in_jax import log_density
 from tapegrad.function.trace import trace_quietly
 from tapegrad.mle.estimate import Estimate
 from tapegrad.mle.model.model import Model, make_model
@@ -140,6 +141,23 @@ class LogDensity:
         if self._more is not None:
             value += self._more.value_flat(vector)
         return value if np.isfinite(value) else -np.inf
+
+    def as_jax(self) -> Callable[[Any], Any]:
+        """The log-density as a function of JAX, for BlackJAX; NumPyro's ``potential_fn`` is minus it.
+
+        Its first and second derivatives are tapegrad's: `jax.grad`, `jax.hessian`, `jax.jit` and `jax.vmap`
+        work on it. It takes an array of shape (p,) of float64, which JAX has to have switched on, or raises a
+        TypeError. Where it or its gradient is not finite, it is ``-inf`` with a gradient of 0.
+
+        Raises
+        ------
+        ImportError
+            If JAX is not installed, or too old.
+        ValueError
+            If the log-density branches on its parameters (NumPy's functions choose without a branch), or
+            integrates random effects out.
+        """
+        return log_density([self._model.function, *([] if self._more is None else [self._more])])
 
     def unravel(self, x: npt.ArrayLike) -> Any:
         """The parameters, in their structure, of a flat vector."""

@@ -66,6 +66,7 @@ OFFERED = {
         "OUTER": "outer products of scores there",
         "VALUE": "predictions there",
     },
+    "tapegrad.function.in_jax": {"log_density": "what samplers in JAX take"},
     "tapegrad.function.long": {
         "beside": "weights of data in pieces",
         "columns_of": "data in pieces",

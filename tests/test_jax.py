@@ -14,7 +14,9 @@ from scipy import special, stats
 import tapegrad as tg
 from benchmarks.gpu import print_gpu
 from tapegrad.backends.jax.backend import compiled
+from tapegrad.backends.jax.forms import FORMS, JOINED, ORDERS
 from tapegrad.backends.jax.printer import NoForm
+from tapegrad.backends.jax.without import _BY_NAME
 from tapegrad.backends.replay import evaluate
 from tapegrad.ops import OPS
 from tests.loop_programs import program as loop_program
@@ -160,7 +162,8 @@ def test_other_data_and_source():
     )
     assert traced.with_data(x=np.array([1.0, 1.0, 4.0]))(dict(mu=1.0)) == -9.0
     assert re.search(
-        r"def early\(early, late, data, kept\):\n(    .*\n)*    # test_jax.py:\d+  return -", traced.source()
+        r"def early\(theta, data\):\n    v0 = theta\[0\]  # mu\n(    .*\n)*    # test_jax.py:\d+  return -",
+        traced.source(),
     )
 
 
@@ -198,6 +201,12 @@ def test_an_op_without_a_form_is_told_with_its_line():
         traced(dict(b=1.0))
 
 
+def test_the_reason_is_told_for_which_there_is_no_form():
+    traced = tg.trace(lambda b: special.gammaincinv(2.0, b), dict(b=0.2), backend="jax")
+    with pytest.raises(NoForm, match=r"cannot run gammaincinv at .*: it is found step by step, by a search"):
+        traced(dict(b=0.1))
+
+
 def test_no_text_of_a_hostile_tape_is_run():
     for tape in hostile_tapes():
         try:
@@ -208,6 +217,57 @@ def test_no_text_of_a_hostile_tape_is_run():
             continue
 
 
+def test_the_source_stands_for_itself():
+    """It has its imports, and a loop is a function that reads what stands around it."""
+    traced = tg.trace(nonlinear, START, backend="jax")
+    source = traced.source()
+    assert re.search(r"    def step_v\d+\(state, own\):\n        s\d+ = state\[0\]\n", source)
+    namespace = {}
+    exec(source, namespace)
+    program = compiled(traced.grad_tape, (), 1)
+    with jax.enable_x64(True):
+        _, (value, *_), outside = namespace["early"](START["b"], program.arrays({}))
+    assert float(value) == pytest.approx(nonlinear(START["b"]), rel=1e-12)
+    assert outside is None
+
+
+def test_a_loop_that_gathers_checks_its_indices():
+    def loglik(b, i, y):
+        def step(state, own):
+            place, y = own
+            state = np.tanh(0.5 * state + b[place] * y)
+            return state, state
+
+        return (tg.scan(step, b[0], (i, y))[1] ** 2).sum()
+
+    data = dict(i=np.array([0, 2, 1, 1]), y=np.arange(4.0))
+    found, expected = (tg.trace(loglik, dict(b=np.ones(3)), data=data, backend=b) for b in ("jax", "replay"))
+    point = np.array([0.1, -0.4, 0.7])
+    np.testing.assert_allclose(found.hessian_flat(point), expected.hessian_flat(point), rtol=1e-12)
+    assert "lax.scan" in found.source()
+    assert ".add(" in found.source()
+    with pytest.raises(IndexError, match="index 3 is out of bounds"):
+        found.with_data(i=np.array([0, 2, 3, 1]))(dict(b=np.ones(3)))
+
+
+def test_a_loop_that_gathers_by_its_state():
+    def loglik(b, y):
+        def step(state, y):
+            state = np.tanh(0.5 * state + b[np.floor(2.9 * np.abs(state)).astype(int)] * y)
+            return state, state
+
+        return (tg.scan(step, 0.1, y)[1] ** 2).sum()
+
+    data = dict(y=np.linspace(-2.0, 2.0, 9))
+    found, expected = (tg.trace(loglik, dict(b=np.ones(3)), data=data, backend=b) for b in ("jax", "replay"))
+    point = np.array([0.6, -0.4, 1.7])
+    value, gradient = expected.value_and_grad_flat(point)
+    here, slope = found.value_and_grad_flat(point)
+    assert here == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-12)
+    assert "outside_" in found.source()
+
+
 def test_auto_never_picks_it():
     traced = tg.trace(poisson, START)
     for _ in range(50):
@@ -216,9 +276,8 @@ def test_auto_never_picks_it():
 
 
 def test_the_table_has_ops_alone():
-    from tapegrad.backends.jax.forms import FORMS, JOINED
-
-    assert not (set(FORMS) | set(JOINED)) - set(OPS)
+    assert not (set(FORMS) | set(JOINED) | set(ORDERS) | set(_BY_NAME)) - set(OPS)
+    assert not set(_BY_NAME) & (set(FORMS) | set(JOINED))
 
 
 def test_beta_keeps_its_digits():
@@ -270,9 +329,19 @@ def agree(tapes: list[tuple[Any, Any]], tolerance: float = TOLERANCE) -> int:
 @pytest.mark.filterwarnings(
     *(f"ignore::tapegrad.{kind}Warning" for kind in ("Branch", "NonFinite", "Retrace"))
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(PROGRAM, THETA)
 def test_random_programs(program, theta):
+    agree(_examples([program], [theta]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    *(f"ignore::tapegrad.{kind}Warning" for kind in ("Branch", "NonFinite", "Retrace"))
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(PROGRAM, THETA)
+def test_many_random_programs(program, theta):
     agree(_examples([program], [theta]))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapegrad.backends.c.compiler import compiler, reason
-from tapegrad.backends.jax.backend import installed
+from tapegrad.backends.jax.backend import why_not
 from tapegrad.backends.programs import AUTO, BACKENDS
 from tapegrad.errors import UnusedParameterWarning
 from tapegrad.function.calling import calling
@@ -121,8 +121,8 @@ def trace_quietly(
         raise ValueError(f"no backend {backend!r}: choose one of {', '.join([AUTO, *BACKENDS])}")
     if backend == "c" and compiler() is None:
         raise ValueError(f"the backend 'c' cannot be used: {reason()}")
-    if backend == "jax" and not installed():
-        raise ValueError("the backend 'jax' needs JAX: python -m pip install 'tapegrad[jax]'")
+    if backend == "jax" and (without_jax := why_not()) is not None:
+        raise ValueError(without_jax)
     if not (data is None or isinstance(data, Mapping)):
         raise TypeError(
             f"data is a dict of arrays by name, such as dict(x=table['x']), not a {type(data).__name__}: "

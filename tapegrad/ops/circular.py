@@ -67,10 +67,10 @@ def _by_asymptotics(n: int, x: Any) -> Any:
     return (_polynomial(_far(n), t) * t - 0.5 * of_log) * t**n
 
 
-def _by_quotient(n: int, x: Any) -> Any:
-    """The quotient and its first derivatives, each by those before it; with 1 taken from the first."""
+def quotient_slopes(n: int, x: Any, quotient: Any) -> Any:
+    """The quotient, less 1, or a derivative of it: each follows from those before it."""
     t = 1.0 / x
-    slopes = [special.i1e(x) / special.i0e(x)]
+    slopes = [quotient]
     for k in range(n - 1):
         over_x = sum(
             math.comb(k, i) * slopes[i] * (-1.0) ** (k - i) * math.factorial(k - i) * t ** (k - i + 1)
@@ -79,6 +79,10 @@ def _by_quotient(n: int, x: Any) -> Any:
         squared = sum(math.comb(k, i) * slopes[i] * slopes[k - i] for i in range(k + 1))
         slopes.append((1.0 if k == 0 else 0.0) - over_x - squared)
     return slopes[-1] - 1.0 if n == 1 else slopes[-1]
+
+
+def _by_quotient(n: int, x: Any) -> Any:
+    return quotient_slopes(n, x, special.i1e(x) / special.i0e(x))
 
 
 def _log_i0e_slope(n: int, x: Any, out: Any = None) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.jax.forms import FORMS, JOINED
+from tapegrad.backends.jax.forms import FORMS, JOINED, ORDERS
+from tapegrad.backends.jax.without import reason
 from tapegrad.backends.written import Name, comment, written
 from tapegrad.ops.attributes import ARRAY
 from tapegrad.ops.registry import Shape
@@ -23,6 +24,7 @@ class NoForm(ValueError):
 
 def print_function(
     name: str,
+    arguments: Sequence[str],
     tape: Tape,
     entries: Sequence[Entry],
     given: Mapping[int, str],
@@ -33,32 +35,43 @@ def print_function(
     Parameters
     ----------
     name : str
+    arguments : sequence of str
+        Names of arrays or of tuples of arrays.
     tape : Tape
     entries : sequence of Entry
     given : mapping of int to str
-        How the slots are written that the function begins with, in terms of its arguments ``early``,
-        ``late``, ``data`` and ``kept``.
+        How the slots are written that the function begins with, in terms of its arguments.
     results : sequence of sequences of int
-        The slots that it returns, in tuples; after them, whether an index did not exist.
+        The slots that it returns, in tuples; after them, whether an index did not exist, or None where there
+        are no indices to check.
 
     Raises
     ------
     NoForm
         If JAX has no form of an op; the message names it, and the user's line.
     """
-    printer = _Printer(tape)
-    body = [f"{printer.name(slot)} = {text}" for slot, text in given.items()]
+    printer, labels = _Printer(tape), dict(tape.labels)
+    body = [
+        f"{printer.name(slot)} = {text}" + (f"  {comment(labels[slot])}" if slot in labels else "")
+        for slot, text in given.items()
+    ]
     body += printer.lines(entries)
-    tuples = [f"({''.join(f'{printer.name(slot)}, ' for slot in slots)})" for slots in results]
+    tuples = [_tuple([printer.name(slot) for slot in slots]) for slots in results]
     body.append(f"return {', '.join([*tuples, printer.outside()])}")
-    return "\n".join(
-        [f"def {written(Name(name))}(early, late, data, kept):", *(f"    {line}" for line in body)]
-    )
+    head = f"def {written(Name(name))}({', '.join(written(Name(argument)) for argument in arguments)}):"
+    return "\n".join([head, *(f"    {line}" for line in body)])
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
 class _Printer:
-    def __init__(self, tape: Tape) -> None:
+    """What prints the entries of a tape; its slots are named by a letter and their number."""
+
+    def __init__(self, tape: Tape, letter: str = "v") -> None:
         self.tape = tape
+        self.letter = letter
         self.numbers = {slot: np.asarray(c).item() for slot, c in tape.constants if np.ndim(c) == 0}
         self.checks: list[str] = []
 
@@ -67,11 +80,11 @@ class _Printer:
         if slot in self.numbers:
             text = written(self.numbers[slot])
             return f"({text})" if text.startswith("-") else text
-        return written(Name(f"v{slot}"))
+        return written(Name(f"{self.letter}{slot}"))
 
     def outside(self) -> str:
         """Whether an index did not exist."""
-        return " | ".join(self.checks) if self.checks else "False"
+        return " | ".join(self.checks) if self.checks else "None"
 
     def lines(self, entries: Iterable[Entry]) -> Iterator[str]:
         line = None
@@ -83,7 +96,7 @@ class _Printer:
 
     def statements(self, entry: Entry) -> Iterator[str]:
         target, name = self.name(entry.output), entry.op.name
-        operands = [self.name(slot) for slot in entry.inputs]
+        operands = [*self.orders(entry), *map(self.name, entry.inputs[ORDERS.get(name, 0) :])]
         attrs = dict(entry.attrs)
         if name == "scan":
             yield from self.scan(target, operands, attrs)
@@ -93,15 +106,26 @@ class _Printer:
             return
         if name not in FORMS and name not in JOINED:
             raise NoForm(
-                f"the backend 'jax' cannot run {name}{location(entry.source)}: JAX has no such function, or "
-                "not with all digits. backend='numpy' and backend='c' run it"
+                f"the backend 'jax' cannot run {name}{location(entry.source)}: {reason(name)}. "
+                "backend='numpy' and backend='c' run it"
             )
-        texts = {key: written(value) for key, value in attrs.items()}
+        texts = {key: written(_short(key, value)) for key, value in attrs.items()}
         if name in JOINED:
             before, between, after = JOINED[name]
             yield f"{target} = {before}{between.join(operands)}{after.format(**texts)}"
         else:
-            yield f"{target} = {FORMS[name].format(*operands, **texts)}"
+            text = FORMS[name].format(*operands, **texts)
+            yield f"{target} = {text.replace(', keepdims=False)', ')')}"
+
+    def orders(self, entry: Entry) -> Iterator[str]:
+        """The orders of derivatives among the operands, as whole numbers."""
+        for slot in entry.inputs[: ORDERS.get(entry.op.name, 0)]:
+            if slot not in self.numbers or not float(self.numbers[slot]).is_integer():
+                raise NoForm(
+                    f"the backend 'jax' cannot run {entry.op.name}{location(entry.source)} with orders in an "
+                    "array. backend='numpy' and backend='c' run it"
+                )
+            yield written(int(self.numbers[slot]))
 
     # Indices ------------------------------------------------------------------------------------------------
 
@@ -130,43 +154,50 @@ class _Printer:
                 items.append(":".join("" if part is None else str(part) for part in _slice(item)))
             else:
                 items.append("..." if item is Ellipsis else written(item))
-        return ", ".join(items) + ("," if len(items) == 1 else "")
+        return ", ".join(items) or "()"
 
     # Loops --------------------------------------------------------------------------------------------------
 
     def scan(self, target: str, operands: Sequence[str], attrs: Mapping[str, Any]) -> Iterator[str]:
-        """A loop: its step as a function, and `jax.lax.scan`."""
+        """A loop: its step as a function, and `jax.lax.scan`; what stays the same is read from around it."""
         body: Body = attrs["body"]
-        inner = _Printer(body.tape)
+        inner = _Printer(body.tape, "s" if self.letter == "v" else f"{self.letter}s")
         carried, others = body.tape.parameters[: body.carried], body.tape.parameters[body.carried :]
         fixed, own = others[: body.fixed], others[body.fixed :]
-        yield f"def step_of_{target}(state, own):"
+        lines = []
         for slot, (start, stop, aval) in zip(carried, body.spans, strict=True):
-            part = (
-                f"state[{start}]"
-                if aval.shape == ()
-                else f"state[{start}:{stop}].reshape({written(aval.shape)})"
-            )
-            yield f"    {inner.name(slot)} = {part}"
-        outer = dict(zip(fixed, operands[1 : 1 + body.fixed], strict=True))
-        # Names within a step are those of its own tape: what stays the same is handed to it under them.
-        yield from (f"    {inner.name(slot)} = fixed_of_{target}[{i}]" for i, slot in enumerate(outer))
-        yield from (f"    {inner.name(slot)} = own[{i}]" for i, slot in enumerate(own))
+            lines.append(f"{inner.name(slot)} = {_part('state', start, stop, aval.shape)}")
+        for slot, text in zip(fixed, operands[1 : 1 + body.fixed], strict=True):
+            lines.append(f"{inner.name(slot)} = {text}")
+        lines += [f"{inner.name(slot)} = own[{i}]" for i, slot in enumerate(own)]
         for slot, value in body.tape.constants:
             if np.ndim(value):
-                yield f"    {inner.name(slot)} = jnp.array({written(_nested(value))})"
-        yield from (f"    {line}" for line in inner.lines(body.tape.entries))
+                lines.append(f"{inner.name(slot)} = jnp.array({written(_nested(value))})")
+        lines += inner.lines(body.tape.entries)
         parts = ", ".join(f"jnp.ravel({inner.name(slot)})" for slot in body.tape.outputs)
+        step = f"step_{target}"
+        yield f"def {step}(state, own):"
+        yield from (f"    {line}" for line in lines)
         yield f"    state = jnp.concatenate([{parts}])"
-        yield "    return state, state"
+        yield f"    return state, {_tuple(['state', inner.outside()]) if inner.checks else 'state'}"
+        each = _tuple(operands[1 + body.fixed :]) if operands[1 + body.fixed :] else "()"
+        call = f"jax.lax.scan({step}, {operands[0]}, {each}, length={written(attrs['count'])})"
         if inner.checks:
-            raise NoForm(
-                "the backend 'jax' cannot run a loop that indexes with arrays: run it with backend='c'"
-            )
-        yield f"fixed_of_{target} = ({''.join(f'{text}, ' for text in outer.values())})"
-        each = "".join(f"{text}, " for text in operands[1 + body.fixed :])
-        call = f"jax.lax.scan(step_of_{target}, {operands[0]}, ({each}), length={written(attrs['count'])})"
-        yield f"{target} = {call}[1]"
+            self.checks.append(f"jnp.any(outside_{target})")
+        yield f"_, {f'({target}, outside_{target})' if inner.checks else target} = {call}"
+
+
+def _short(key: str, value: Any) -> Any:
+    """One axis as a number."""
+    return value[0] if key == "axis" and isinstance(value, tuple) and len(value) == 1 else value
+
+
+def _part(whole: str, start: int, stop: int, shape: Shape) -> str:
+    """A part of a flat vector in its shape."""
+    if shape == ():
+        return f"{whole}[{start}]"
+    part = f"{whole}[{start}:{stop}]"
+    return part if len(shape) == 1 else f"{part}.reshape({written(shape)})"
 
 
 def _nested(value: Any) -> Any:
@@ -206,9 +237,7 @@ def parameter_texts(tape: Tape, slots: Sequence[int], argument: str) -> dict[int
     for slot in slots:
         shape = tape.avals[slot].shape
         stop = start + size_of(shape)
-        found[slot] = (
-            f"{argument}[{start}]" if shape == () else f"{argument}[{start}:{stop}].reshape({written(shape)})"
-        )
+        found[slot] = _part(argument, start, stop, shape)
         start = stop
     return found
 
