@@ -185,6 +185,28 @@ def client():
         yield found
 
 
+def test_what_a_worker_holds_it_computes_in_few_tasks(client):
+    traced = tg.trace(loglik, START, data=chunked())
+    first = traced.value_and_grad_flat(THETA)  # piece by piece: nobody holds any yet
+    rows = traced._router.current.rows
+    again = traced.value_and_grad_flat(THETA)
+    _, shares = rows._shared
+    assert sorted(place for share in shares for place in share) == [0, 1, 2, 3, 4, 5]
+    assert len(shares) == workers.TASKS_TO_A_THREAD
+    assert again[0] == first[0]
+    np.testing.assert_array_equal(again[1], first[1])
+
+
+def test_pieces_are_shared_out_by_who_holds_them():
+    found = workers.Workers(Client(a="own", b="own"))
+    pieces = [dask.delayed(i, name=f"piece-{i}") for i in range(7)]
+    holders = {piece.key: ["b"] if i % 3 == 0 else ["a", "b"] for i, piece in enumerate(pieces)}
+    found._client.who_has = lambda pieces: holders
+    assert found.shares(pieces) == [[0, 3], [6], [1, 2], [4, 5]]
+    holders[pieces[2].key] = []
+    assert found.shares(pieces) is None
+
+
 def test_a_client_that_is_closed_between_calls_and_in_a_fit(client):
     traced = tg.trace(loglik, START, data=chunked())
     value = traced.value_flat(THETA)

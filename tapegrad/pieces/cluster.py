@@ -76,6 +76,7 @@ class ClusterRows:
         self._chunks, self._lengths, self._arrays = found
         self._gone = gone
         self._pieces: list[Any] | None = None
+        self._shared: tuple[dict[str, int], list[list[int]]] | None = None
         self._shards: dict[Shard, tuple[Any, bool]] = {}
         self._bytes: float = bytes_of(self._arrays)
         self._dask = import_module("dask")
@@ -184,7 +185,8 @@ class ClusterRows:
 
     def release(self) -> None:
         """Keep nothing of the pieces any more, until they are walked over again."""
-        self._pieces, self._shards, self._bytes = None, {}, bytes_of(self._arrays)
+        self._pieces, self._shared, self._shards = None, None, {}
+        self._bytes = bytes_of(self._arrays)
 
     def _check_workers(self) -> None:
         if self._workers is not None:
@@ -195,23 +197,44 @@ class ClusterRows:
     ) -> Any:
         """What work does with something sent, delayed, and each piece; joined in the order of the pieces."""
         pieces, token = self._walk(), uuid4().hex
+        shares = self._shares(pieces) if len(pieces) <= most else None
         # A graph of Dask's own form: to make one of delayed objects takes longer than many a gradient.
         graph: dict[Any, Any] = {}
         for delayed in (sent, *pieces):
             graph.update(delayed.__dask_graph__())
+        if shares is not None:
+            parts = [(f"computed-{token}", i) for i in range(len(shares))]
+            for part, share in zip(parts, shares, strict=True):
+                keys = [pieces[place].key for place in share]
+                graph[part] = partial(_all, work, tuple(share)), sent.key, keys
+            found = {place: one for ones in self._got(graph, parts) for place, one in ones.items()}
+            return join([found[place] for place in range(len(pieces))])
         parts = [(f"computed-{token}", i) for i in range(len(pieces))]
         graph.update((part, (work, sent.key, piece.key)) for part, piece in zip(parts, pieces, strict=True))
         while len(parts) > most:
             groups = [parts[i : i + FAN] for i in range(0, len(parts), FAN)]
             parts = [(f"merged-{token}-{len(parts)}", i) for i in range(len(groups))]
             graph.update((part, (join, group)) for part, group in zip(parts, groups, strict=True))
+        return join(self._got(graph, parts))
+
+    def _got(self, graph: dict[Any, Any], parts: list[Any]) -> list[Any]:
+        """What a graph gives for some of its keys."""
         get = self._dask.base.get_scheduler() or import_module("dask.threaded").get
         try:
-            return join(get(graph, parts))
+            return list(get(graph, parts))
         except Exception:
             if self._workers is not None:
                 self._workers.check_open()
             raise
+
+    def _shares(self, pieces: Sequence[Any]) -> list[list[int]] | None:
+        """Which pieces are computed as one task; None, if each is one."""
+        if self._workers is None or not self.is_kept:
+            return None
+        if self._shared is None or self._shared[0] != self._workers.threads:
+            shares = self._workers.shares(pieces)
+            self._shared = None if shares is None else (self._workers.threads, shares)
+        return None if self._shared is None else self._shared[1]
 
     def kept(self, shard: Shard, names: Sequence[str], inputs: Array) -> Outputs:
         """The same of a shard that gives numbers for each row: arrays of Dask's, not computed yet."""
@@ -254,6 +277,12 @@ class ClusterRows:
 def _piece(names: Sequence[str], rows: int, *chunks: Any) -> Piece:
     check_rows(names, chunks, rows)
     return Piece(dict(zip(names, chunks, strict=True)))
+
+
+def _all(
+    work: Callable[[Any, Piece], Any], places: Sequence[int], sent: Any, pieces: Sequence[Piece]
+) -> dict[int, Any]:
+    return {place: work(sent, piece) for place, piece in zip(places, pieces, strict=True)}
 
 
 def _found(each: Callable[[Sequence[Array]], Any], piece: Piece, names: tuple[str, ...]) -> Any:

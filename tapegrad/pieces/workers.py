@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 # What a worker keeps besides the data: sub-results that depend on the data alone, such as gammaln(y + 1).
 # Beyond it, they are computed anew for each replay. Where its memory is known, it is a share of that.
@@ -20,6 +22,8 @@ _LOST = {
 }
 # So long after they have been looked at, workers may have come.
 SECONDS = 1.0
+# More than one, so that workers end about the same time.
+TASKS_TO_A_THREAD = 2
 
 
 def version() -> str:
@@ -34,6 +38,11 @@ class Workers:
     ----------
     client : distributed.Client
 
+    Attributes
+    ----------
+    threads : dict of str to int
+        How many each has, as far as they are known.
+
     Raises
     ------
     RuntimeError
@@ -42,7 +51,7 @@ class Workers:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._known: set[str] = set()
+        self.threads: dict[str, int] = {}
         self._looked = -float("inf")
         self.check()
 
@@ -57,8 +66,8 @@ class Workers:
         self.check_open()
         if time.monotonic() - self._looked < SECONDS:
             return
-        there = set(self._client.nthreads())
-        new = sorted(there - self._known)
+        there = self._client.nthreads()
+        new = sorted(there.keys() - self.threads.keys())
         # A worker that cannot import what it is sent ends, and Dask goes on waiting for another one.
         for worker, found in (self._client.run(_asking(), workers=new) if new else {}).items():
             if found is None:
@@ -68,7 +77,7 @@ class Workers:
                 )
             if found != version():
                 raise RuntimeError(_unlike(f"the worker {worker} of Dask", found, version()))
-        self._known, self._looked = there, time.monotonic()
+        self.threads, self._looked = there, time.monotonic()
 
     def check_open(self) -> None:
         """Raise RuntimeError if the client is closed."""
@@ -77,6 +86,24 @@ class Workers:
                 "the Dask client is closed with whose workers the data are, and what was computed of them: "
                 "trace anew with an open one"
             )
+
+    def shares(self, pieces: Sequence[Any]) -> list[list[int]] | None:
+        """The places of pieces that a worker is to compute as one task: all its pieces, in few tasks.
+
+        A task takes Dask as long as a worker some 100,000 rows. None where some are not there yet.
+        """
+        holders = self._client.who_has(list(pieces))
+        of_worker: dict[str, list[int]] = {}
+        for place, piece in enumerate(pieces):
+            held_by = holders.get(piece.key)
+            if not held_by or held_by[0] not in self.threads:
+                return None
+            of_worker.setdefault(held_by[0], []).append(place)
+        found = []
+        for worker, places in of_worker.items():
+            count = min(TASKS_TO_A_THREAD * self.threads[worker], len(places))
+            found += [part.tolist() for part in np.array_split(places, count)]
+        return found
 
     @property
     def room(self) -> float:
