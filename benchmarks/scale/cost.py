@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
+from tapegrad.pieces.workers import TASKS_TO_A_THREAD
 
 CHUNK: Final = 500_000  # rows
 SIMULATED: Final = 100  # workers
@@ -16,7 +16,6 @@ def simulated(alone: float, n: int, workers: int = SIMULATED, chunk: int = CHUNK
     """Seconds for a gradient on so many workers, where `alone` is what its rows cost one process."""
     chunks = -(-n // chunk)
     rounds = -(-chunks // workers)  # chunks that the busiest worker has
-    levels = int(np.ceil(np.log(max(chunks, 2)) / np.log(8)))
-    tasks = chunks + sum(-(-chunks // 8**level) for level in range(1, levels + 1))
+    tasks = min(chunks, TASKS_TO_A_THREAD * workers)
     # The scheduler works while workers do: whichever takes longer decides.
-    return float(max(rounds * alone / chunks, PER_TASK * tasks) + LATENCY * (1 + levels))
+    return float(max(rounds * alone / chunks, PER_TASK * tasks) + 2.0 * LATENCY)
