@@ -103,6 +103,7 @@ def test_numbers_that_differ_end_the_run(
     assert "error: normal, n = 10: tape and graph differ in value" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_sections_in_one_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -209,6 +210,7 @@ def test_memory_without_the_kernels_count(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert 0 < peaks.in_calls <= peaks.at_any_time < 10_000_000
 
 
+@pytest.mark.slow
 def test_memory_in_a_fresh_process() -> None:
     found = list(memory.peaks(MODELS["normal"], 20_000, with_jax=False))
     assert [str(peaks).split()[:5] for peaks in found] == [
@@ -239,6 +241,7 @@ def test_the_cost_of_tracing_is_printed(
     assert "us per operation" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_derivatives_cost(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

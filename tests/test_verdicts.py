@@ -25,12 +25,12 @@ def quietly(*arguments: Any, **options: Any) -> FitResult:
 
 
 def verdicts(name: str, every: bool) -> dict[Any, list[Any]]:
-    """What is said of a model from 20 starts by every method, or from 9 by one method after the other."""
+    """What is said of a model from 20 starts by every method, or from 6 by one method after the other."""
     case = CASES[name]
     tape = trace(case.loglik, case.start)
     found: dict[Any, list[Any]] = {}
-    first = 9 * list(CASES).index(name)  # so that each method has its turn at every second model
-    for i, start in enumerate(case.starts(20 if every else 9)):
+    first = 6 * list(CASES).index(name)  # so that each method has its turn at every second model
+    for i, start in enumerate(case.starts(20 if every else 6)):
         methods = case.methods if every else [case.methods[(first + i) % len(case.methods)]]
         for method in methods:
             result = quietly(tape, start, method, transforms=case.transforms)
