@@ -49,7 +49,9 @@ def test_derivatives_of_an_op_over_the_range_of_doubles(name):
     assert not broken_rows(name, 7 if name in UNARY else 37)
 
 
-@pytest.mark.parametrize("name", list(ALL_SPECIAL))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALL_SPECIAL]
+)
 def test_derivatives_of_a_function_of_several_arguments(name):
     assert not broken_rows(name, len(ALL_SPECIAL[name].points) // (2 if name in SLOW else 4) + 1)
 
