@@ -35,10 +35,6 @@ class Rows(Protocol):
     def length(self) -> int:
         """How many rows there are."""
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether what is computed of the data alone is kept between replays."""
-
     def first(self, names: Sequence[str], count: int) -> dict[str, Array]:
         """The first rows of some columns."""
 
